@@ -1,0 +1,28 @@
+"""Make `.venv` with everything the project needs. Runs on a bare Python 3.11+ with pip."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+ENVIRONMENT = ROOT / ".venv"
+MINIMUM = (3, 11)
+
+
+def main() -> int:
+    """Create the virtual environment and install polycall into it, editable, with its test tools."""
+    if sys.version_info < MINIMUM:
+        print(f"polycall needs Python {MINIMUM[0]}.{MINIMUM[1]} or newer; this is {sys.version.split()[0]}.", file=sys.stderr)
+        return 1
+    python = ENVIRONMENT / "bin" / "python"
+    if not python.exists():
+        venv.create(ENVIRONMENT, with_pip=True)
+    install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    return subprocess.run([*install, "--editable", f"{ROOT}[dev]"]).returncode
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,3 @@
+"""polycall: one function engine, many contracts."""
+
+__version__ = "0.1.0"

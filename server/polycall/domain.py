@@ -1,0 +1,422 @@
+"""The nouns of polycall, as frozen values.
+
+Nothing here knows protobuf, gRPC, SQL or processes; every other module may import it. One word has one
+meaning: see ``docs/words.md``. Times are integer milliseconds since the epoch (UTC); durations carry
+their unit in the name; JSON text is ``bytes`` (UTF-8), checked but never rebuilt.
+"""
+
+from __future__ import annotations
+
+import enum
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+__all__ = [
+    "ApiKey",
+    "Convention",
+    "DeclaredType",
+    "Execution",
+    "ExecutionError",
+    "ExecutionFilter",
+    "ExecutionKind",
+    "ExecutionState",
+    "Function",
+    "InputFile",
+    "IsolationLevel",
+    "Language",
+    "LimitOverrides",
+    "Limits",
+    "OutputChunk",
+    "Package",
+    "Parameter",
+    "Principal",
+    "Project",
+    "Reason",
+    "Scope",
+    "Session",
+    "StartKind",
+    "Stream",
+    "Usage",
+    "Version",
+    "VersionState",
+]
+
+DEFAULT_PROJECT = "default"
+
+
+class Language(enum.StrEnum):
+    """What code is written in."""
+
+    PYTHON = "python"
+    JAVASCRIPT = "javascript"
+    TYPESCRIPT = "typescript"
+
+
+class Convention(enum.StrEnum):
+    """How arguments reach the code."""
+
+    INPUT = "input"  # execute(input)
+    KEYWORDS = "keywords"  # f(**input)
+    PARAMETERS = "parameters"  # declared inputs, taken by name from the input, passed by position
+    HANDLE = "handle"  # handle(client, data, secrets, function_call_info), by the names it declares
+    SCRIPT = "script"  # run the file; stdin, args, exit code
+
+
+class ExecutionKind(enum.StrEnum):
+    """Who waits for an execution: its caller, nobody, or the clock."""
+
+    SYNC = "sync"
+    CALL = "call"
+    SCHEDULE = "schedule"
+
+
+class ExecutionState(enum.IntEnum):
+    """Where an execution is. The numbers are stored; never renumber."""
+
+    QUEUED = 0
+    RUNNING = 1
+    COMPLETED = 2
+    FAILED = 3
+    TIMEOUT = 4
+    CANCELLED = 5
+
+    @property
+    def final(self) -> bool:
+        """True once nothing can change any more."""
+        return self >= ExecutionState.COMPLETED
+
+
+class StartKind(enum.StrEnum):
+    """What the process that ran an execution was before it got it."""
+
+    WARM = "warm"  # a worker that had already run this version
+    FORKED = "forked"  # a fresh sandboxed process that was waiting
+    COLD = "cold"  # a process that had to be started for it
+
+
+class IsolationLevel(enum.IntEnum):
+    """How far the code is kept from everything else."""
+
+    PROCESS = 0  # rlimits, clean environment, timeouts
+    CONFINED = 1  # Landlock and seccomp
+    NAMESPACED = 2  # own user, mount, pid, network and ipc namespaces
+    CONTAINED = 3  # and a memory and pids cgroup
+
+
+class Reason(enum.StrEnum):
+    """Why something failed; the same names as ``polycall.v1.ErrorReason``, without its prefix."""
+
+    # requests that were refused
+    INVALID_INPUT = "INVALID_INPUT"
+    LIMIT_OUT_OF_RANGE = "LIMIT_OUT_OF_RANGE"
+    API_KEY_MISSING = "API_KEY_MISSING"
+    API_KEY_INVALID = "API_KEY_INVALID"
+    SCOPE_MISSING = "SCOPE_MISSING"
+    PROJECT_NOT_FOUND = "PROJECT_NOT_FOUND"
+    PACKAGE_NOT_FOUND = "PACKAGE_NOT_FOUND"
+    VERSION_NOT_FOUND = "VERSION_NOT_FOUND"
+    FUNCTION_NOT_FOUND = "FUNCTION_NOT_FOUND"
+    EXECUTION_NOT_FOUND = "EXECUTION_NOT_FOUND"
+    API_KEY_NOT_FOUND = "API_KEY_NOT_FOUND"
+    SESSION_NOT_FOUND = "SESSION_NOT_FOUND"
+    FUNCTION_NOT_READY = "FUNCTION_NOT_READY"
+    RUNTIME_MISSING = "RUNTIME_MISSING"
+    ISOLATION_UNAVAILABLE = "ISOLATION_UNAVAILABLE"
+    ALREADY_EXISTS = "ALREADY_EXISTS"
+    VERSION_RELEASED = "VERSION_RELEASED"
+    QUEUE_FULL = "QUEUE_FULL"
+    PAYLOAD_TOO_LARGE = "PAYLOAD_TOO_LARGE"
+    QUEUE_TIMEOUT = "QUEUE_TIMEOUT"
+    CANCELLED_BY_CLIENT = "CANCELLED_BY_CLIENT"
+    STORE_UNAVAILABLE = "STORE_UNAVAILABLE"
+    DRAINING = "DRAINING"
+    UNKNOWN_METHOD = "UNKNOWN_METHOD"
+    INTERNAL = "INTERNAL"
+    # executions that did not complete
+    USER_EXCEPTION = "USER_EXCEPTION"
+    USER_EXIT = "USER_EXIT"
+    ENTRYPOINT_NOT_FOUND = "ENTRYPOINT_NOT_FOUND"
+    OUTPUT_NOT_SERIALIZABLE = "OUTPUT_NOT_SERIALIZABLE"
+    RESULT_TOO_LARGE = "RESULT_TOO_LARGE"
+    OUTPUT_TOO_LARGE = "OUTPUT_TOO_LARGE"
+    OUT_OF_MEMORY = "OUT_OF_MEMORY"
+    KILLED_BY_SIGNAL = "KILLED_BY_SIGNAL"
+    EXECUTION_TIMEOUT = "EXECUTION_TIMEOUT"
+    EXECUTION_CANCELLED = "EXECUTION_CANCELLED"
+    WORKER_LOST = "WORKER_LOST"
+
+
+class Scope(enum.StrEnum):
+    """What a key may do in its project."""
+
+    RUN = "run"  # Execute, RunFunction, Call, CancelExecution
+    READ = "read"  # read packages and executions
+    DEPLOY = "deploy"  # create, release, delete packages and versions
+    ADMIN = "admin"  # the project's API keys
+    OPERATOR = "operator"  # projects and the keys of every project; only an operator can give it
+
+
+class Stream(enum.StrEnum):
+    """An output stream of a run."""
+
+    STDOUT = "stdout"
+    STDERR = "stderr"
+
+
+class VersionState(enum.StrEnum):
+    """Where a version is in its life."""
+
+    DRAFT = "draft"
+    ANALYSING = "analysing"
+    READY = "ready"
+    RELEASED = "released"
+    ERROR = "error"
+
+    @property
+    def runnable(self) -> bool:
+        """True if its functions can be run."""
+        return self in (VersionState.READY, VersionState.RELEASED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """The limits that hold for one run; all are set. Defaults and ranges: ``polycall.engine.limits``."""
+
+    timeout_ms: int
+    memory_bytes: int
+    processes: int
+    open_files: int
+    disk_bytes: int
+    result_bytes: int
+    stdout_bytes: int
+    stderr_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitOverrides:
+    """What a request or a version asks of the limits; None leaves the default."""
+
+    timeout_ms: int | None = None
+    memory_bytes: int | None = None
+    processes: int | None = None
+    open_files: int | None = None
+    disk_bytes: int | None = None
+    result_bytes: int | None = None
+    stdout_bytes: int | None = None
+    stderr_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InputFile:
+    """A file put into the work directory before the code starts. ``path`` is relative."""
+
+    path: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """What one run took. ``None``: not known at this isolation level."""
+
+    queue_us: int = 0  # waiting for a slot
+    start_us: int = 0  # from the slot to the hand-off of the job
+    run_us: int = 0  # from the hand-off to the end
+    cpu_us: int | None = None
+    peak_memory_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutionError:
+    """Why an execution did not complete.
+
+    ``type`` is the bare class name of a user exception (``ValueError``), ``module`` where that class
+    lives (``builtins``), ``message`` is ``str(exception)``. ``traceback`` holds user frames only.
+    """
+
+    reason: Reason
+    message: str
+    type: str = ""
+    module: str = ""
+    traceback: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OutputChunk:
+    """A piece of output as it arrived; ``time_ms`` is the server's clock."""
+
+    stream: Stream
+    time_ms: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Execution:
+    """One run of one function or of ad-hoc code: the one resource of every verb."""
+
+    id: uuid.UUID
+    project_id: str
+    kind: ExecutionKind
+    state: ExecutionState
+    queued_at: int
+    started_at: int | None = None
+    ended_at: int | None = None
+    language: Language = Language.PYTHON
+    package_id: str | None = None  # None: ad-hoc code
+    version_id: str | None = None
+    function: str | None = None
+    face: str | None = None
+    alias: str | None = None  # the id as the face spells it, where that is not the UUID
+    request_id: str | None = None
+    deadline: int | None = None
+    attempt: int = 0
+    max_attempts: int = 1
+    cancel_requested: bool = False
+    owner: str | None = None  # the node that runs it
+    created_by: str | None = None  # key id
+    input: bytes | None = None
+    result: bytes | None = None
+    error: ExecutionError | None = None
+    exit_code: int | None = None
+    signal: int | None = None
+    stdout: bytes = b""
+    stderr: bytes = b""
+    stdout_truncated: bool = False
+    stderr_truncated: bool = False
+    usage: Usage = field(default_factory=Usage)
+    limits: Limits | None = None
+    start_kind: StartKind | None = None
+    isolation: IsolationLevel | None = None
+    spec: bytes | None = None  # JSON: what a Call needs to be run later (env, limits, adapter)
+    face_data: bytes | None = None  # JSON: what the face wants back when it shows the execution
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutionFilter:
+    """Which executions to list; every part that is not None must match."""
+
+    states: tuple[ExecutionState, ...] = ()
+    package_id: str | None = None
+    version_id: str | None = None
+    function: str | None = None
+    face: str | None = None
+    queued_after: int | None = None  # inclusive, ms
+    queued_before: int | None = None  # exclusive, ms
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeclaredType:
+    """A declared type of an input or an output, in the words of the package's own contract."""
+
+    type: str  # e.g. "number", "text", "object"; "" = any JSON value
+    is_list: bool = False
+    nullable: bool = False
+    children: tuple[Parameter, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameter:
+    """One declared input of a function."""
+
+    name: str
+    declared: DeclaredType
+    default: bytes | None = None  # JSON text; None = no default
+    display_name: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Function:
+    """One callable entry point of a version."""
+
+    name: str
+    entrypoint: str  # "module:callable", or the file for SCRIPT
+    convention: Convention
+    input_schema: bytes | None = None  # JSON Schema text
+    parameters: tuple[Parameter, ...] = ()  # PARAMETERS: in declared order
+    output: DeclaredType | None = None
+    display_name: str = ""
+    description: str = ""
+    private: bool = False  # not callable from outside
+    accepts_any: bool = False  # takes **kwargs: members the schema does not know are passed on
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Version:
+    """An immutable snapshot of a package."""
+
+    project_id: str
+    package_id: str
+    id: str
+    state: VersionState
+    language: Language
+    created_at: int
+    bundle: str  # sha256 (hex) of the stored source bundle
+    functions: tuple[Function, ...] = ()
+    limits: LimitOverrides = field(default_factory=LimitOverrides)
+    env: Mapping[str, str] = field(default_factory=dict)
+    runtime: str = ""  # "" = the server's default runtime of the language
+    reuse: bool = True  # False: every run gets a fresh process
+    released_at: int | None = None
+    created_by: str | None = None
+    error: str | None = None  # why the state is ERROR
+    face_data: bytes | None = None  # JSON: what a face keeps beside it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Package:
+    """A named thing that holds code. The id is what callers and faces call it."""
+
+    project_id: str
+    id: str
+    created_at: int
+    updated_at: int
+    display_name: str = ""
+    description: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Project:
+    """The tenant; owns everything else."""
+
+    id: str
+    created_at: int
+    display_name: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiKey:
+    """What is stored of an API key; its secret is not."""
+
+    id: str
+    project_id: str
+    name: str
+    scopes: frozenset[Scope]
+    created_at: int
+    expires_at: int | None = None
+    revoked_at: int | None = None
+    last_used_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Principal:
+    """Who is asking: a key, its project and its scopes."""
+
+    project_id: str
+    key_id: str
+    scopes: frozenset[Scope]
+    user_id: str = "0"  # numeric text, where a contract wants a user
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """A Cognite session: created READY with a nonce that can be used once."""
+
+    project_id: str
+    id: int
+    type: str  # CLIENT_CREDENTIALS, TOKEN_EXCHANGE, ONESHOT_TOKEN_EXCHANGE
+    status: str  # READY, ACTIVE, CANCELLED, EXPIRED, REVOKED
+    created_at: int
+    expires_at: int
+    nonce_expires_at: int
+    client_id: str | None = None

@@ -1,0 +1,130 @@
+"""What goes into a sandbox and what comes out of it.
+
+A :class:`Job` is one run. An :class:`Outcome` is what became of it: how it ended is known from the kernel
+and from the server's own timers, never from the run itself. User code failing is an outcome, never an
+exception of this package.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from polycall.domain import (
+    Convention,
+    ExecutionError,
+    InputFile,
+    IsolationLevel,
+    Language,
+    Limits,
+    OutputChunk,
+    StartKind,
+    Usage,
+)
+
+__all__ = ["Bundle", "Ending", "Job", "Outcome", "OutputSink", "Runner", "WorkerKey"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bundle:
+    """Source files, by relative path, under a content hash. ``sys.path[0]`` of the run is their root."""
+
+    digest: str  # sha256, hex
+    files: Mapping[str, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerKey:
+    """What two runs must share to share a warm worker: project, package and version, and what is fixed at load."""
+
+    project_id: str
+    package_id: str
+    version_id: str
+    digest: str = ""  # of env, limits that are set at load, adapter
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One run.
+
+    ``entrypoint`` is ``module:callable``, where ``callable`` may be dotted; for SCRIPT, the path of a file of the
+    bundle. ``payload`` is JSON text (checked by the caller, parsed only inside). ``context`` is a JSON object: for HANDLE
+    ``{"secrets": {...}, "function_call_info": {...}}``. ``adapter`` is the source of an in-sandbox module of a face
+    (see ``polycall.sandbox.inside``), ``adapter_options`` a JSON object for it. ``key`` asks for a warm worker; None
+    for a fresh process that serves this one run.
+    """
+
+    bundle: Bundle
+    entrypoint: str
+    convention: Convention
+    limits: Limits
+    language: Language = Language.PYTHON
+    payload: bytes = b"null"
+    parameters: tuple[str, ...] = ()  # PARAMETERS: declared order
+    context: bytes = b"{}"
+    adapter: str | None = None
+    adapter_options: bytes = b"{}"
+    env: Mapping[str, str] = field(default_factory=dict)
+    files: tuple[InputFile, ...] = ()
+    args: tuple[str, ...] = ()
+    stdin: bytes = b""
+    key: WorkerKey | None = None
+
+
+class Ending(enum.StrEnum):
+    """How a run ended."""
+
+    RETURNED = "returned"  # Outcome.value holds JSON text
+    NOT_SERIALIZABLE = "not_serializable"  # returned something JSON cannot hold
+    RESULT_TOO_LARGE = "result_too_large"
+    RAISED = "raised"  # any exception, syntax and import errors and a missing entrypoint included
+    EXITED = "exited"  # left by sys.exit or os._exit, whatever the code; SCRIPT: always, with its exit code
+    SIGNALLED = "signalled"
+    TIMED_OUT = "timed_out"
+    OUT_OF_MEMORY = "out_of_memory"
+    OUTPUT_TOO_LARGE = "output_too_large"  # beyond the hard cap; killed
+    LOST = "lost"  # the sandbox itself failed: our fault
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What became of a run. ``exit_code`` is the process's own: 0 for RETURNED, 1 for RAISED, 128+n for signals."""
+
+    ending: Ending
+    value: bytes | None = None
+    error: ExecutionError | None = None
+    exit_code: int = 0
+    signal: int | None = None
+    stdout: bytes = b""
+    stderr: bytes = b""
+    stdout_truncated: bool = False
+    stderr_truncated: bool = False
+    usage: Usage = field(default_factory=Usage)
+    start_kind: StartKind = StartKind.FORKED
+    isolation: IsolationLevel = IsolationLevel.PROCESS
+
+
+class OutputSink(Protocol):
+    """Takes output while it is produced; called on the event loop, must not block."""
+
+    def __call__(self, chunk: OutputChunk, /) -> None:
+        """Take a piece."""
+
+
+class Runner(Protocol):
+    """What the engine needs of the sandbox."""
+
+    @property
+    def isolation(self) -> IsolationLevel:
+        """The level that was probed and self-tested at start."""
+
+    async def run(self, job: Job, output: OutputSink | None = None) -> Outcome:
+        """Run a job to its end. Cancelling the awaiting task kills the whole process tree first.
+
+        ``limits.timeout_ms`` counts from the hand-off; the caller bounds the wait for a slot.
+        """
+
+    async def retire(self, project_id: str, package_id: str, version_id: str | None = None) -> None:
+        """End the idle warm workers of a version (of all versions of a package), busy ones after their run."""

@@ -1,0 +1,212 @@
+"""What the engine needs of the store.
+
+Every call that a caller can reach names the project. Values go in and come out by value: what is returned shares
+nothing with what was put in. One conformance suite (``tests/store``) runs over every implementation.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+from polycall.domain import (
+    ApiKey,
+    Execution,
+    ExecutionError,
+    ExecutionFilter,
+    ExecutionState,
+    OutputChunk,
+    Package,
+    Project,
+    Session,
+    Version,
+    VersionState,
+)
+
+T = TypeVar("T")
+
+__all__ = ["ExecutionStore", "Page", "RegistryStore", "Store", "TenancyStore"]
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """One page of a list and the token of the next ("" at the end)."""
+
+    items: tuple[T, ...]
+    next_token: str = ""
+
+
+class TenancyStore(Protocol):
+    """Projects, API keys, sessions, counters."""
+
+    async def create_project(self, project: Project) -> Project:
+        """Insert; raise AlreadyExists."""
+
+    async def get_project(self, project_id: str) -> Project:
+        """Return; raise NotFound."""
+
+    async def list_projects(self) -> tuple[Project, ...]:
+        """Return all, by id."""
+
+    async def create_key(self, key: ApiKey, secret_hash: bytes) -> ApiKey:
+        """Insert with the sha256 of the whole key text; raise AlreadyExists (id or hash), NotFound (project)."""
+
+    async def find_key(self, secret_hash: bytes) -> ApiKey | None:
+        """Return the key of a hash, revoked and expired ones too; None if there is none."""
+
+    async def list_keys(self, project_id: str) -> tuple[ApiKey, ...]:
+        """Return all of a project, revoked ones too, by creation."""
+
+    async def revoke_key(self, project_id: str, key_id: str, now_ms: int) -> ApiKey:
+        """Set ``revoked_at`` (the first time stands); raise NotFound."""
+
+    async def touch_keys(self, used: Mapping[str, int]) -> None:
+        """Set ``last_used_at`` of several keys, never backwards."""
+
+    async def create_session(self, session: Session, nonce_hash: bytes) -> None:
+        """Insert; raise AlreadyExists."""
+
+    async def bind_session(self, project_id: str, nonce_hash: bytes, now_ms: int, expires_at: int) -> Session | None:
+        """Use a nonce once: READY and unexpired -> ACTIVE with a new expiry, else None. One statement."""
+
+    async def get_sessions(self, project_id: str, ids: Sequence[int]) -> tuple[Session, ...]:
+        """Return those that exist, in the order asked."""
+
+    async def next_number(self, name: str) -> int:
+        """Return the next number of a named counter, starting at 1; unique, rising, with gaps (blocks of 1000)."""
+
+
+class RegistryStore(Protocol):
+    """Packages, versions and their source bundles."""
+
+    async def create_package(self, package: Package) -> Package:
+        """Insert; raise AlreadyExists, NotFound (project)."""
+
+    async def update_package(self, package: Package) -> Package:
+        """Replace display name, description, labels, updated_at; raise NotFound."""
+
+    async def get_package(self, project_id: str, package_id: str) -> Package:
+        """Return; raise NotFound."""
+
+    async def list_packages(self, project_id: str, page_size: int, page_token: str = "") -> Page[Package]:
+        """Return a page, newest first; raise InvalidArgument for a token that is not ours."""
+
+    async def delete_package(self, project_id: str, package_id: str) -> None:
+        """Delete with its versions; its executions stay. Raise NotFound."""
+
+    async def create_version(self, version: Version, files: Mapping[str, bytes]) -> Version:
+        """Insert with its files (content-addressed); raise AlreadyExists, NotFound (package)."""
+
+    async def put_version(self, version: Version, files: Mapping[str, bytes]) -> Version:
+        """Insert, or replace one that is not RELEASED (faces' working versions); raise AlreadyExists(VERSION_RELEASED)."""
+
+    async def set_version_state(
+        self,
+        project_id: str,
+        package_id: str,
+        version_id: str,
+        state: VersionState,
+        *,
+        error: str | None = None,
+        released_at: int | None = None,
+    ) -> Version:
+        """Move a version on; raise NotFound, and AlreadyExists(VERSION_RELEASED) for one that is released."""
+
+    async def get_version(self, project_id: str, package_id: str, version_id: str) -> Version:
+        """Return; raise NotFound (package or version)."""
+
+    async def newest_version(self, project_id: str, package_id: str) -> Version | None:
+        """Return the newest RELEASED, else the newest READY, else the newest of any state; None without versions.
+
+        Raise NotFound for an unknown package. Newest is by creation, ties by insertion.
+        """
+
+    async def list_versions(
+        self, project_id: str, package_id: str, page_size: int, page_token: str = ""
+    ) -> Page[Version]:
+        """Return a page, newest first; raise NotFound (package), InvalidArgument (token)."""
+
+    async def delete_version(self, project_id: str, package_id: str, version_id: str) -> None:
+        """Delete one version; raise NotFound."""
+
+    async def get_bundle(self, project_id: str, digest: str) -> Mapping[str, bytes]:
+        """Return the files of a bundle; raise NotFound."""
+
+
+class ExecutionStore(Protocol):
+    """Execution records, and the queue that they are."""
+
+    def record(self, execution: Execution) -> None:
+        """Take a synchronous execution (finished, or still RUNNING after a second) for the next flush. Never waits."""
+
+    async def enqueue(self, execution: Execution) -> Execution:
+        """Commit a QUEUED (or, with an owner, RUNNING) execution before returning.
+
+        Returns the stored one; if the project already has one with that ``request_id``, the first one instead.
+        Raise AlreadyExists for a taken (face, alias).
+        """
+
+    async def get(self, project_id: str, execution_id: uuid.UUID) -> Execution:
+        """Return, from the record buffer or the store; raise NotFound. A miss younger than two flushes looks again."""
+
+    async def find_alias(self, project_id: str, face: str, alias: str) -> Execution:
+        """Return the execution a face knows by another id; raise NotFound."""
+
+    async def find_request(self, project_id: str, request_id: str) -> Execution | None:
+        """Return the execution that a request id made, buffered ones too."""
+
+    async def list(
+        self, project_id: str, where: ExecutionFilter, page_size: int, page_token: str = "", *, ascending: bool = False
+    ) -> Page[Execution]:
+        """Return a page without inputs, results and output, newest first (or oldest first). Raise InvalidArgument (token)."""
+
+    async def claim(self, owner: str, limit: int) -> Sequence[Execution]:
+        """Take up to ``limit`` due QUEUED ones: RUNNING, attempt + 1, owner; with input and spec. Crosses projects."""
+
+    async def finish(self, execution: Execution, *, owner: str) -> bool:
+        """Write the end of a claimed execution. False: fenced off (another owner, attempt or a final state); drop it."""
+
+    async def append_output(self, execution_id: uuid.UUID, attempt: int, chunks: Sequence[OutputChunk]) -> None:
+        """Append output of a running Call."""
+
+    async def output(self, project_id: str, execution_id: uuid.UUID) -> tuple[OutputChunk, ...]:
+        """Return the output chunks of the current attempt, in order; raise NotFound."""
+
+    async def request_cancel(self, project_id: str, execution_id: uuid.UUID, now_ms: int) -> Execution:
+        """QUEUED -> CANCELLED; RUNNING: set ``cancel_requested``; final: unchanged. Raise NotFound."""
+
+    async def cancelled(self, owner: str) -> Sequence[uuid.UUID]:
+        """Return the RUNNING ones of an owner whose cancel was requested."""
+
+    async def expire(self, now_ms: int, error: ExecutionError) -> int:
+        """QUEUED past their deadline -> TIMEOUT with that error; returns how many."""
+
+    async def recover(self, error: ExecutionError) -> Mapping[ExecutionState, int]:
+        """At boot of the embedded store: every RUNNING row is of an earlier boot.
+
+        To QUEUED if attempts are left, else FAILED with ``error`` (CANCELLED if that was requested). Returns counts.
+        """
+
+    async def release(self, owner: str) -> int:
+        """At drain: hand claimed but unfinished ones with attempts left back to the queue; returns how many."""
+
+    async def backlog(self) -> int:
+        """Return how many are QUEUED and due."""
+
+    async def flush(self) -> None:
+        """Write the record buffer now."""
+
+
+class Store(TenancyStore, RegistryStore, ExecutionStore, Protocol):
+    """Everything, with a life of its own."""
+
+    async def start(self) -> None:
+        """Migrate, open, start the writer."""
+
+    async def stop(self) -> None:
+        """Flush, close."""
+
+    async def ping(self) -> None:
+        """Raise Unavailable if the database is away."""
