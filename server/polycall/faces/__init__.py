@@ -1,0 +1,1 @@
+"""Faces: the vendors' REST contracts, adapted to the engine."""

@@ -1,0 +1,188 @@
+import datetime
+
+from google.protobuf import duration_pb2 as _duration_pb2
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from polycall.v1 import error_reason_pb2 as _error_reason_pb2
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class Language(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    LANGUAGE_UNSPECIFIED: _ClassVar[Language]
+    LANGUAGE_PYTHON: _ClassVar[Language]
+    LANGUAGE_JAVASCRIPT: _ClassVar[Language]
+    LANGUAGE_TYPESCRIPT: _ClassVar[Language]
+
+class Convention(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    CONVENTION_UNSPECIFIED: _ClassVar[Convention]
+    CONVENTION_INPUT: _ClassVar[Convention]
+    CONVENTION_KEYWORDS: _ClassVar[Convention]
+    CONVENTION_PARAMETERS: _ClassVar[Convention]
+    CONVENTION_HANDLE: _ClassVar[Convention]
+    CONVENTION_SCRIPT: _ClassVar[Convention]
+LANGUAGE_UNSPECIFIED: Language
+LANGUAGE_PYTHON: Language
+LANGUAGE_JAVASCRIPT: Language
+LANGUAGE_TYPESCRIPT: Language
+CONVENTION_UNSPECIFIED: Convention
+CONVENTION_INPUT: Convention
+CONVENTION_KEYWORDS: Convention
+CONVENTION_PARAMETERS: Convention
+CONVENTION_HANDLE: Convention
+CONVENTION_SCRIPT: Convention
+
+class Limits(_message.Message):
+    __slots__ = ("timeout", "memory_mib", "processes", "open_files", "disk_mib", "result_kib", "stdout_kib", "stderr_kib")
+    TIMEOUT_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_MIB_FIELD_NUMBER: _ClassVar[int]
+    PROCESSES_FIELD_NUMBER: _ClassVar[int]
+    OPEN_FILES_FIELD_NUMBER: _ClassVar[int]
+    DISK_MIB_FIELD_NUMBER: _ClassVar[int]
+    RESULT_KIB_FIELD_NUMBER: _ClassVar[int]
+    STDOUT_KIB_FIELD_NUMBER: _ClassVar[int]
+    STDERR_KIB_FIELD_NUMBER: _ClassVar[int]
+    timeout: _duration_pb2.Duration
+    memory_mib: int
+    processes: int
+    open_files: int
+    disk_mib: int
+    result_kib: int
+    stdout_kib: int
+    stderr_kib: int
+    def __init__(self, timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., memory_mib: _Optional[int] = ..., processes: _Optional[int] = ..., open_files: _Optional[int] = ..., disk_mib: _Optional[int] = ..., result_kib: _Optional[int] = ..., stdout_kib: _Optional[int] = ..., stderr_kib: _Optional[int] = ...) -> None: ...
+
+class Usage(_message.Message):
+    __slots__ = ("queue_time", "start_duration", "run_duration", "cpu_duration", "peak_memory_mib")
+    QUEUE_TIME_FIELD_NUMBER: _ClassVar[int]
+    START_DURATION_FIELD_NUMBER: _ClassVar[int]
+    RUN_DURATION_FIELD_NUMBER: _ClassVar[int]
+    CPU_DURATION_FIELD_NUMBER: _ClassVar[int]
+    PEAK_MEMORY_MIB_FIELD_NUMBER: _ClassVar[int]
+    queue_time: _duration_pb2.Duration
+    start_duration: _duration_pb2.Duration
+    run_duration: _duration_pb2.Duration
+    cpu_duration: _duration_pb2.Duration
+    peak_memory_mib: float
+    def __init__(self, queue_time: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., start_duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., run_duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., cpu_duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., peak_memory_mib: _Optional[float] = ...) -> None: ...
+
+class ExecutionError(_message.Message):
+    __slots__ = ("reason", "message", "type", "module", "traceback")
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    MODULE_FIELD_NUMBER: _ClassVar[int]
+    TRACEBACK_FIELD_NUMBER: _ClassVar[int]
+    reason: _error_reason_pb2.ErrorReason
+    message: str
+    type: str
+    module: str
+    traceback: str
+    def __init__(self, reason: _Optional[_Union[_error_reason_pb2.ErrorReason, str]] = ..., message: _Optional[str] = ..., type: _Optional[str] = ..., module: _Optional[str] = ..., traceback: _Optional[str] = ...) -> None: ...
+
+class Execution(_message.Message):
+    __slots__ = ("name", "kind", "state", "language", "function", "create_time", "start_time", "end_time", "output_json", "error", "exit_code", "signal", "stdout", "stderr", "stdout_truncated", "stderr_truncated", "usage", "limits", "start_kind", "isolation_level", "attempt", "max_attempts", "cancel_requested", "request_id", "input_json")
+    class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        KIND_UNSPECIFIED: _ClassVar[Execution.Kind]
+        KIND_SYNC: _ClassVar[Execution.Kind]
+        KIND_CALL: _ClassVar[Execution.Kind]
+        KIND_SCHEDULE: _ClassVar[Execution.Kind]
+    KIND_UNSPECIFIED: Execution.Kind
+    KIND_SYNC: Execution.Kind
+    KIND_CALL: Execution.Kind
+    KIND_SCHEDULE: Execution.Kind
+    class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        STATE_UNSPECIFIED: _ClassVar[Execution.State]
+        STATE_QUEUED: _ClassVar[Execution.State]
+        STATE_RUNNING: _ClassVar[Execution.State]
+        STATE_COMPLETED: _ClassVar[Execution.State]
+        STATE_FAILED: _ClassVar[Execution.State]
+        STATE_TIMEOUT: _ClassVar[Execution.State]
+        STATE_CANCELLED: _ClassVar[Execution.State]
+    STATE_UNSPECIFIED: Execution.State
+    STATE_QUEUED: Execution.State
+    STATE_RUNNING: Execution.State
+    STATE_COMPLETED: Execution.State
+    STATE_FAILED: Execution.State
+    STATE_TIMEOUT: Execution.State
+    STATE_CANCELLED: Execution.State
+    class StartKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        START_KIND_UNSPECIFIED: _ClassVar[Execution.StartKind]
+        START_KIND_WARM: _ClassVar[Execution.StartKind]
+        START_KIND_FORKED: _ClassVar[Execution.StartKind]
+        START_KIND_COLD: _ClassVar[Execution.StartKind]
+    START_KIND_UNSPECIFIED: Execution.StartKind
+    START_KIND_WARM: Execution.StartKind
+    START_KIND_FORKED: Execution.StartKind
+    START_KIND_COLD: Execution.StartKind
+    class IsolationLevel(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        ISOLATION_LEVEL_UNSPECIFIED: _ClassVar[Execution.IsolationLevel]
+        ISOLATION_LEVEL_PROCESS: _ClassVar[Execution.IsolationLevel]
+        ISOLATION_LEVEL_CONFINED: _ClassVar[Execution.IsolationLevel]
+        ISOLATION_LEVEL_NAMESPACED: _ClassVar[Execution.IsolationLevel]
+        ISOLATION_LEVEL_CONTAINED: _ClassVar[Execution.IsolationLevel]
+    ISOLATION_LEVEL_UNSPECIFIED: Execution.IsolationLevel
+    ISOLATION_LEVEL_PROCESS: Execution.IsolationLevel
+    ISOLATION_LEVEL_CONFINED: Execution.IsolationLevel
+    ISOLATION_LEVEL_NAMESPACED: Execution.IsolationLevel
+    ISOLATION_LEVEL_CONTAINED: Execution.IsolationLevel
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    LANGUAGE_FIELD_NUMBER: _ClassVar[int]
+    FUNCTION_FIELD_NUMBER: _ClassVar[int]
+    CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    START_TIME_FIELD_NUMBER: _ClassVar[int]
+    END_TIME_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_JSON_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    EXIT_CODE_FIELD_NUMBER: _ClassVar[int]
+    SIGNAL_FIELD_NUMBER: _ClassVar[int]
+    STDOUT_FIELD_NUMBER: _ClassVar[int]
+    STDERR_FIELD_NUMBER: _ClassVar[int]
+    STDOUT_TRUNCATED_FIELD_NUMBER: _ClassVar[int]
+    STDERR_TRUNCATED_FIELD_NUMBER: _ClassVar[int]
+    USAGE_FIELD_NUMBER: _ClassVar[int]
+    LIMITS_FIELD_NUMBER: _ClassVar[int]
+    START_KIND_FIELD_NUMBER: _ClassVar[int]
+    ISOLATION_LEVEL_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    MAX_ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    CANCEL_REQUESTED_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    INPUT_JSON_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    kind: Execution.Kind
+    state: Execution.State
+    language: Language
+    function: str
+    create_time: _timestamp_pb2.Timestamp
+    start_time: _timestamp_pb2.Timestamp
+    end_time: _timestamp_pb2.Timestamp
+    output_json: str
+    error: ExecutionError
+    exit_code: int
+    signal: int
+    stdout: str
+    stderr: str
+    stdout_truncated: bool
+    stderr_truncated: bool
+    usage: Usage
+    limits: Limits
+    start_kind: Execution.StartKind
+    isolation_level: Execution.IsolationLevel
+    attempt: int
+    max_attempts: int
+    cancel_requested: bool
+    request_id: str
+    input_json: str
+    def __init__(self, name: _Optional[str] = ..., kind: _Optional[_Union[Execution.Kind, str]] = ..., state: _Optional[_Union[Execution.State, str]] = ..., language: _Optional[_Union[Language, str]] = ..., function: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., output_json: _Optional[str] = ..., error: _Optional[_Union[ExecutionError, _Mapping]] = ..., exit_code: _Optional[int] = ..., signal: _Optional[int] = ..., stdout: _Optional[str] = ..., stderr: _Optional[str] = ..., stdout_truncated: _Optional[bool] = ..., stderr_truncated: _Optional[bool] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., start_kind: _Optional[_Union[Execution.StartKind, str]] = ..., isolation_level: _Optional[_Union[Execution.IsolationLevel, str]] = ..., attempt: _Optional[int] = ..., max_attempts: _Optional[int] = ..., cancel_requested: _Optional[bool] = ..., request_id: _Optional[str] = ..., input_json: _Optional[str] = ...) -> None: ...

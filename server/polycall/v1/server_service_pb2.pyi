@@ -1,0 +1,53 @@
+from google.api import annotations_pb2 as _annotations_pb2
+from polycall.v1 import execution_pb2 as _execution_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class GetServerInfoRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ServerInfo(_message.Message):
+    __slots__ = ("version", "isolation_level", "isolation_floor", "findings", "runtimes", "default_limits", "maximum_limits", "slots")
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    ISOLATION_LEVEL_FIELD_NUMBER: _ClassVar[int]
+    ISOLATION_FLOOR_FIELD_NUMBER: _ClassVar[int]
+    FINDINGS_FIELD_NUMBER: _ClassVar[int]
+    RUNTIMES_FIELD_NUMBER: _ClassVar[int]
+    DEFAULT_LIMITS_FIELD_NUMBER: _ClassVar[int]
+    MAXIMUM_LIMITS_FIELD_NUMBER: _ClassVar[int]
+    SLOTS_FIELD_NUMBER: _ClassVar[int]
+    version: str
+    isolation_level: _execution_pb2.Execution.IsolationLevel
+    isolation_floor: _execution_pb2.Execution.IsolationLevel
+    findings: _containers.RepeatedCompositeFieldContainer[Finding]
+    runtimes: _containers.RepeatedCompositeFieldContainer[Runtime]
+    default_limits: _execution_pb2.Limits
+    maximum_limits: _execution_pb2.Limits
+    slots: int
+    def __init__(self, version: _Optional[str] = ..., isolation_level: _Optional[_Union[_execution_pb2.Execution.IsolationLevel, str]] = ..., isolation_floor: _Optional[_Union[_execution_pb2.Execution.IsolationLevel, str]] = ..., findings: _Optional[_Iterable[_Union[Finding, _Mapping]]] = ..., runtimes: _Optional[_Iterable[_Union[Runtime, _Mapping]]] = ..., default_limits: _Optional[_Union[_execution_pb2.Limits, _Mapping]] = ..., maximum_limits: _Optional[_Union[_execution_pb2.Limits, _Mapping]] = ..., slots: _Optional[int] = ...) -> None: ...
+
+class Finding(_message.Message):
+    __slots__ = ("feature", "available", "detail", "remedy")
+    FEATURE_FIELD_NUMBER: _ClassVar[int]
+    AVAILABLE_FIELD_NUMBER: _ClassVar[int]
+    DETAIL_FIELD_NUMBER: _ClassVar[int]
+    REMEDY_FIELD_NUMBER: _ClassVar[int]
+    feature: str
+    available: bool
+    detail: str
+    remedy: str
+    def __init__(self, feature: _Optional[str] = ..., available: _Optional[bool] = ..., detail: _Optional[str] = ..., remedy: _Optional[str] = ...) -> None: ...
+
+class Runtime(_message.Message):
+    __slots__ = ("language", "version")
+    LANGUAGE_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    language: _execution_pb2.Language
+    version: str
+    def __init__(self, language: _Optional[_Union[_execution_pb2.Language, str]] = ..., version: _Optional[str] = ...) -> None: ...
