@@ -30,7 +30,7 @@ def generate(stubs: Path, descriptors: Path) -> None:
     subprocess.run([*protoc, *out, *files], check=True)
     subprocess.run([*protoc, "--include_imports", f"--descriptor_set_out={descriptors}", *files], check=True)
     for path in stubs.rglob("*_pb2.py"):
-        (path.parent / "__init__.py").touch()
+        (path.parent / "__init__.py").write_text('"""Generated from protos; do not edit."""\n')
 
 
 def stale(stubs: Path, descriptors: Path) -> list[str]:

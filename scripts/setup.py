@@ -15,7 +15,10 @@ MINIMUM = (3, 11)
 def main() -> int:
     """Create the virtual environment and install polycall into it, editable, with its test tools."""
     if sys.version_info < MINIMUM:
-        print(f"polycall needs Python {MINIMUM[0]}.{MINIMUM[1]} or newer; this is {sys.version.split()[0]}.", file=sys.stderr)
+        print(
+            f"polycall needs Python {MINIMUM[0]}.{MINIMUM[1]} or newer; this is {sys.version.split()[0]}.",
+            file=sys.stderr,
+        )
         return 1
     python = ENVIRONMENT / "bin" / "python"
     if not python.exists():

@@ -1,0 +1,1 @@
+"""The verbs (interface first; see the module's implementation below)."""

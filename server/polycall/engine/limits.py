@@ -1,0 +1,101 @@
+"""Limits: defaults, ranges, and how requests and versions override them. Nothing is clamped silently."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+
+from polycall.domain import LimitOverrides, Limits
+from polycall.errors import FieldViolation, LimitOutOfRange
+
+__all__ = ["DEFAULTS", "KIB", "MAXIMUMS", "MIB", "MINIMUMS", "UNITS", "LimitPolicy"]
+
+KIB = 1024
+MIB = 1024 * KIB
+
+# 30 s, 128 MiB, 20 MiB and 10 MiB of output are the widest-spread defaults among the contracts we serve (Riza);
+# 64 processes leave room for a thread pool; the others follow from keeping one run small beside its neighbours.
+DEFAULTS = Limits(
+    timeout_ms=30_000,
+    memory_bytes=128 * MIB,
+    processes=64,
+    open_files=256,
+    disk_bytes=64 * MIB,
+    result_bytes=6 * MIB,
+    stdout_bytes=20 * MIB,
+    stderr_bytes=10 * MIB,
+)
+MINIMUMS = Limits(
+    timeout_ms=1,
+    memory_bytes=16 * MIB,  # an interpreter with its preloaded modules does not start in less
+    processes=1,
+    open_files=16,
+    disk_bytes=1 * MIB,
+    result_bytes=1 * KIB,
+    stdout_bytes=0,
+    stderr_bytes=0,
+)
+MAXIMUMS = Limits(
+    timeout_ms=20 * 60_000,  # xpander's 1200 s is the longest among the contracts
+    memory_bytes=5 * 1024 * MIB,  # Cognite's 5 GB
+    processes=512,
+    open_files=4096,
+    disk_bytes=1024 * MIB,
+    result_bytes=64 * MIB,
+    stdout_bytes=64 * MIB,
+    stderr_bytes=64 * MIB,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """How a limit is spelled to people: its public name, and how many of our units make one of theirs."""
+
+    name: str
+    scale: int
+    symbol: str
+
+
+UNITS: Mapping[str, Unit] = {
+    "timeout_ms": Unit("timeout", 1000, "s"),
+    "memory_bytes": Unit("memory_mib", MIB, "MiB"),
+    "processes": Unit("processes", 1, ""),
+    "open_files": Unit("open_files", 1, ""),
+    "disk_bytes": Unit("disk_mib", MIB, "MiB"),
+    "result_bytes": Unit("result_kib", KIB, "KiB"),
+    "stdout_bytes": Unit("stdout_kib", KIB, "KiB"),
+    "stderr_bytes": Unit("stderr_kib", KIB, "KiB"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class LimitPolicy:
+    """What the operator allows."""
+
+    defaults: Limits = DEFAULTS
+    minimums: Limits = MINIMUMS
+    maximums: Limits = MAXIMUMS
+
+    def resolve(self, *overrides: LimitOverrides, path: str = "limits") -> Limits:
+        """Return the limits that hold: the last override that sets a field wins, else the default.
+
+        Raises LimitOutOfRange naming every field outside its range, as ``path.field`` in the caller's units.
+        """
+        chosen: dict[str, int] = {}
+        wrong: list[FieldViolation] = []
+        for field in fields(Limits):
+            name = field.name
+            value: int = getattr(self.defaults, name)
+            for override in overrides:
+                asked = getattr(override, name)
+                if asked is not None:
+                    value = asked
+            low, high = getattr(self.minimums, name), getattr(self.maximums, name)
+            if not low <= value <= high:
+                unit = UNITS[name]
+                span = f"{low / unit.scale:g} to {high / unit.scale:g}{unit.symbol and ' ' + unit.symbol}"
+                wrong.append(FieldViolation(f"{path}.{unit.name}", f"must be {span}, got {value / unit.scale:g}"))
+            chosen[name] = value
+        if wrong:
+            raise LimitOutOfRange(wrong)
+        return Limits(**chosen)

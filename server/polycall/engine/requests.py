@@ -1,0 +1,76 @@
+"""What the verbs take, free of any wire."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from polycall.domain import Convention, InputFile, Language, LimitOverrides
+
+__all__ = ["AdHocRun", "FunctionRun", "RunOptions"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdHocRun:
+    """Code that came with its request: ``Engine.execute``.
+
+    ``code`` is stored nowhere. ``input`` is JSON text. ``entrypoint`` is the name of a callable in the code (not used
+    for SCRIPT). ``file`` is the name that tracebacks show.
+    """
+
+    code: str
+    language: Language = Language.PYTHON
+    convention: Convention = Convention.INPUT
+    entrypoint: str = "execute"
+    input: bytes = b"null"
+    env: Mapping[str, str] = field(default_factory=dict)
+    files: tuple[InputFile, ...] = ()
+    args: tuple[str, ...] = ()
+    stdin: bytes = b""
+    limits: LimitOverrides = field(default_factory=LimitOverrides)
+    file: str = "main.py"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FunctionRun:
+    """A function of a version: ``Engine.run`` and ``Engine.call``.
+
+    ``version_id`` None (or "-") is the newest RELEASED, else the newest READY. ``fresh`` forces a process of its own.
+    ``convention`` None is the function's own. ``adapter`` is the name of an in-sandbox adapter that the composition
+    root registered (a face's), ``adapter_options`` a JSON object for it.
+    """
+
+    package_id: str
+    function: str
+    version_id: str | None = None
+    input: bytes = b"null"
+    limits: LimitOverrides = field(default_factory=LimitOverrides)
+    fresh: bool = False
+    convention: Convention | None = None
+    adapter: str | None = None
+    adapter_options: bytes = b"{}"
+    secrets: Mapping[str, str] = field(default_factory=dict)  # HANDLE; never stored in clear, so not for `call`
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """What is the same for every verb.
+
+    ``expires_at`` is the caller's deadline on the ``time.monotonic`` clock (its RPC), ``deadline`` one in epoch
+    milliseconds that is stored with a Call. ``face``, ``alias`` and ``face_data`` are kept on the execution for the face that
+    shows it. ``max_attempts`` counts starts; only ``call`` may have more than one.
+    """
+
+    request_id: str | None = None
+    expires_at: float | None = None
+    deadline: int | None = None
+    face: str | None = None
+    alias: str | None = None
+    face_data: bytes | None = None
+    max_attempts: int | None = None
+    validate_only: bool = False
+
+    def remaining_s(self) -> float | None:
+        """Return the seconds left to the caller's deadline; None without one."""
+        return None if self.expires_at is None else self.expires_at - time.monotonic()

@@ -1,0 +1,90 @@
+"""JSON and encodings, as every face needs them: strict, bounded, and without touching the user's payload."""
+
+from __future__ import annotations
+
+import zlib
+from typing import TypeVar
+
+import msgspec
+
+from polycall.errors import InvalidArgument, PayloadTooLarge
+
+__all__ = ["NULL", "Malformed", "UnsupportedEncoding", "decode", "dump", "gunzip", "present", "raw_members"]
+
+T = TypeVar("T")
+
+NULL = msgspec.Raw(b"null")
+_GZIP_OR_ZLIB = 47  # zlib's wbits: 32 + 15, detect gzip or zlib by its header
+_DEFLATE_NAMES = ("gzip", "x-gzip", "deflate")
+
+
+class Malformed(InvalidArgument):
+    """Raised for a body that is not JSON, or not of the shape that is asked for; ``position`` is where, if known."""
+
+
+class UnsupportedEncoding(InvalidArgument):
+    """Raised for a Content-Encoding that is not gzip, deflate or identity (HTTP 415)."""
+
+
+def gunzip(body: bytes, encoding: str, limit: int) -> bytes:
+    """Return the body without its content encoding.
+
+    Raises PayloadTooLarge beyond ``limit`` bytes (before they are made), Malformed for a broken or cut stream,
+    UnsupportedEncoding for another encoding.
+    """
+    encoding = encoding.strip().lower()
+    if encoding in ("", "identity"):
+        if len(body) > limit:
+            raise PayloadTooLarge(f"The request body is larger than {limit} bytes.")
+        return body
+    if encoding not in _DEFLATE_NAMES:
+        raise UnsupportedEncoding.of("", f"Content-Encoding {encoding[:40]!r} is not supported; send gzip or none.")
+    stream = zlib.decompressobj(wbits=_GZIP_OR_ZLIB)
+    try:
+        plain = stream.decompress(body, limit + 1)
+    except zlib.error:
+        raise Malformed.of("", "the body is not valid gzip") from None
+    if len(plain) > limit:
+        raise PayloadTooLarge(f"The request body is larger than {limit} bytes after decompression.")
+    if not stream.eof or stream.unused_data:
+        raise Malformed.of("", "the gzip body is cut short or has trailing bytes")
+    return plain
+
+
+def decode(body: bytes, shape: type[T]) -> T:
+    """Decode strict UTF-8 JSON into a msgspec type; members of type ``msgspec.Raw`` stay as they are.
+
+    Raises Malformed. Never quotes the body.
+    """
+    try:
+        body.decode()  # msgspec does not look into Raw for invalid UTF-8
+        return msgspec.json.decode(body, type=shape)
+    except UnicodeDecodeError:
+        raise Malformed.of("", "the body is not valid UTF-8") from None
+    except RecursionError:
+        raise Malformed.of("", "the body is nested too deeply") from None
+    except msgspec.DecodeError as error:
+        text = str(error)
+        where = ""
+        if " - at `" in text:
+            text, _, where = text.partition(" - at `")
+            where = where.rstrip("`").removeprefix("$").removeprefix(".")
+        raise Malformed.of(where, text) from None
+
+
+def raw_members(value: msgspec.Raw | bytes) -> dict[str, msgspec.Raw]:
+    """Split a JSON object into its members, values untouched, order kept. Raises Malformed if it is not an object."""
+    return decode(bytes(value), dict[str, msgspec.Raw])
+
+
+def present(value: msgspec.Raw | msgspec.UnsetType | None) -> bytes | None:
+    """Return the bytes of an optional raw member; None if it is absent or null."""
+    if value is None or value is msgspec.UNSET:
+        return None
+    text = bytes(value)
+    return None if text == b"null" else text
+
+
+def dump(value: object) -> bytes:
+    """Encode to compact JSON, UTF-8 unescaped; ``msgspec.Raw`` inside is spliced in untouched."""
+    return msgspec.json.encode(value)
