@@ -19,6 +19,8 @@ PROTOS = ROOT / "protos"
 STUBS = ROOT / "server"
 DESCRIPTORS = ROOT / "gateway" / "polycall_gateway" / "descriptors.pb"
 SUFFIXES = ("_pb2.py", "_pb2.pyi", "_pb2_grpc.py")
+# Imported by nothing of ours, and needed by the gateway: it prints only those error details whose type it knows.
+ERRORS = ("google/rpc/error_details.proto", "google/rpc/status.proto")
 
 
 def generate(stubs: Path, descriptors: Path) -> None:
@@ -28,7 +30,7 @@ def generate(stubs: Path, descriptors: Path) -> None:
     protoc = [sys.executable, "-m", "grpc_tools.protoc", f"-I{PROTOS}", f"-I{include}"]
     out = [f"--python_out={stubs}", f"--pyi_out={stubs}", f"--grpc_python_out={stubs}"]
     subprocess.run([*protoc, *out, *files], check=True)
-    subprocess.run([*protoc, "--include_imports", f"--descriptor_set_out={descriptors}", *files], check=True)
+    subprocess.run([*protoc, "--include_imports", f"--descriptor_set_out={descriptors}", *ERRORS, *files], check=True)
     for path in stubs.rglob("*_pb2.py"):
         (path.parent / "__init__.py").write_text('"""Generated from protos; do not edit."""\n')
 
