@@ -2,8 +2,8 @@
 
 A face's method is registered as unary -> stream: on the wire that is a unary answer, but only so do an exact body and
 an honest gRPC status other than OK leave together (a unary handler of grpc.aio drops its message when the code is not
-OK). The gateway turns the HttpBody into the HTTP body, and initial metadata into HTTP headers; ``x-http-status`` becomes
-the status where the gRPC code alone would give another.
+OK). The gateway turns the HttpBody into the HTTP body, and initial metadata into HTTP headers; ``x-http-status``
+becomes the status where the gRPC code alone would give another.
 """
 
 from __future__ import annotations

@@ -1,0 +1,214 @@
+"""Settings: one frozen object, read once. Flag over environment (``POLYCALL_*``) over file (TOML) over default.
+
+A key that is not known is an error, wherever it stands: a setting that is silently ignored is worse than none.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from polycall.domain import IsolationLevel
+
+__all__ = ["CLIENT_VARIABLES", "PREFIX", "ConfigError", "Settings", "default_data_dir", "load"]
+
+PREFIX = "POLYCALL_"
+
+# Read by the command line as a client, not by the server.
+CLIENT_VARIABLES = frozenset({"POLYCALL_SERVER", "POLYCALL_API_KEY", "POLYCALL_CONFIG"})
+
+
+class ConfigError(Exception):
+    """Raised for a setting that is unknown or has a value that it cannot have; says where it stood."""
+
+
+def default_data_dir() -> Path:
+    """Return ``$XDG_DATA_HOME/polycall``, by default ``~/.local/share/polycall`` (XDG Base Directory Specification)."""
+    base = os.environ.get("XDG_DATA_HOME")
+    return (Path(base) if base else Path.home() / ".local" / "share") / "polycall"
+
+
+def _default_slots() -> int:
+    # Two runs a core keep the cores busy while one of them waits; measured in bench/.
+    return 2 * len(os.sched_getaffinity(0))
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError("must be text")
+    return value
+
+
+def _address(value: object) -> str:
+    text = _text(value)
+    if text and not text.startswith("unix:"):
+        host, colon, port = text.rpartition(":")
+        if not host or not colon or not port.isdigit() or int(port) > 65535:
+            raise ValueError("must be HOST:PORT, such as 127.0.0.1:8080")
+    return text
+
+
+def _path(value: object) -> Path:
+    return Path(_text(value)).expanduser() if not isinstance(value, Path) else value
+
+
+def _flag(value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    words = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+    if isinstance(value, str) and value.lower() in words:
+        return words[value.lower()]
+    raise ValueError("must be true or false")
+
+
+def _whole(low: int, high: int) -> Callable[[object], int]:
+    def parse(value: object) -> int:
+        if isinstance(value, bool) or not isinstance(value, int | str):
+            raise ValueError(f"must be a whole number from {low} to {high}")
+        try:
+            number = int(value)
+        except ValueError:
+            raise ValueError(f"must be a whole number from {low} to {high}") from None
+        if not low <= number <= high:
+            raise ValueError(f"must be from {low} to {high}")
+        return number
+
+    return parse
+
+
+def _seconds(low: float, high: float) -> Callable[[object], float]:
+    def parse(value: object) -> float:
+        try:
+            number = float(_text(value)) if isinstance(value, str) else float(value)  # type: ignore[arg-type]
+        except (TypeError, ValueError):
+            raise ValueError(f"must be a number of seconds from {low:g} to {high:g}") from None
+        if not low <= number <= high:
+            raise ValueError(f"must be from {low:g} to {high:g} seconds")
+        return number
+
+    return parse
+
+
+def _level(value: object) -> IsolationLevel:
+    return IsolationLevel(_whole(0, 3)(value))
+
+
+def _choice(*words: str) -> Callable[[object], str]:
+    def parse(value: object) -> str:
+        if value not in words:
+            raise ValueError(f"must be one of {', '.join(words)}")
+        return str(value)
+
+    return parse
+
+
+def setting(default: Any, parse: Callable[[object], Any], help: str, *, secret: bool = False) -> Any:
+    """Declare a setting; a callable default is called for each object."""
+    metadata = {"parse": parse, "help": help, "secret": secret}
+    if callable(default):
+        return field(default_factory=default, metadata=metadata, repr=not secret)
+    return field(default=default, metadata=metadata, repr=not secret)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything an operator can set. The environment variable of ``rest_address`` is ``POLYCALL_REST_ADDRESS``."""
+
+    # where
+    rest_address: str = setting("127.0.0.1:8080", _address, "Address of REST: all faces and the native API as JSON.")
+    grpc_address: str = setting("127.0.0.1:50051", _address, "Address of native gRPC, served without Envoy.")
+    mesh_address: str = setting("", _address, "Address of native gRPC and gRPC-Web through Envoy; empty: none.")
+    riza_address: str = setting("", _address, "Address of a listener for the Riza face alone; empty: none.")
+    cognite_address: str = setting("", _address, "Address of a listener for the Cognite face alone; empty: none.")
+    guance_address: str = setting("", _address, "Address of a listener for the Guance face alone; empty: none.")
+    xpander_address: str = setting("", _address, "Address of a listener for the xpander face alone; empty: none.")
+    domo_address: str = setting("", _address, "Address of a listener for the Domo face alone; empty: none.")
+    gateway: bool = setting(True, _flag, "Start Envoy beside the server.")
+    access_log: str = setting("", _text, "File for Envoy's access log; empty: none, /dev/stdout: standard output.")
+    data_dir: Path = setting(default_data_dir, _path, "Directory of the embedded database, sockets and keys.")
+    database_url: str = setting("", _text, "SQLAlchemy URL; empty: SQLite in the data directory.", secret=True)
+    # who
+    bootstrap_key: str = setting("", _text, "API key with all rights on project default.", secret=True)
+    # what may run
+    isolation_floor: IsolationLevel = setting(
+        IsolationLevel.NAMESPACED, _level, "Lowest isolation level (0 to 3) at which untrusted code is run."
+    )
+    max_timeout_s: float = setting(1200.0, _seconds(1, 86_400), "Longest run a request may ask for, seconds.")
+    max_memory_mib: int = setting(5120, _whole(16, 1 << 20), "Most memory a run may ask for, MiB.")
+    # how much at once
+    slots: int = setting(_default_slots, _whole(1, 4096), "Runs at once; default: two for each core.")
+    queue: int = setting(128, _whole(0, 100_000), "Runs that may wait for a slot; more are refused.")
+    call_slots: int = setting(0, _whole(0, 4096), "Calls at once; 0: half of the slots, at least one.")
+    waiting_children: int = setting(4, _whole(1, 256), "Fresh sandboxed processes kept waiting.")
+    warm_workers: int = setting(32, _whole(0, 4096), "Warm workers kept at most.")
+    warm_idle_s: float = setting(300.0, _seconds(1, 86_400), "Idle seconds after which a warm worker ends.")
+    # how long
+    drain_grace_s: float = setting(30.0, _seconds(0, 3600), "Seconds that running work is given at SIGTERM.")
+    records_flush_ms: int = setting(100, _whole(1, 10_000), "Milliseconds between flushes of execution records.")
+    # faces
+    cognite_nonce: str = setting(
+        "strict", _choice("strict", "lenient"), "strict: nonces come from sessions; lenient: any text will do."
+    )
+    guance_auth_status: int = setting(403, _whole(400, 499), "HTTP status of a bad DF-API-KEY: 403, or 401.")
+    # what is said
+    log_level: str = setting(
+        "info", _choice("debug", "info", "warning", "error"), "Least severity of what is logged to standard error."
+    )
+
+    def show(self) -> dict[str, str]:
+        """Return every setting as text, secrets masked."""
+        shown = {}
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if item.metadata["secret"] and value:
+                value = "***"
+            shown[item.name] = str(int(value)) if isinstance(value, IsolationLevel) else str(value)
+        return shown
+
+
+def load(
+    flags: Mapping[str, object] | None = None,
+    environ: Mapping[str, str] | None = None,
+    file: Path | None = None,
+) -> Settings:
+    """Read the settings. ``flags`` with value None count as not given.
+
+    ``file`` is a TOML file of top-level keys; without it, the one that ``POLYCALL_CONFIG`` names. Raises ConfigError.
+    """
+    environ = os.environ if environ is None else environ
+    known = {item.name: item for item in fields(Settings)}
+    chosen: dict[str, Any] = {}
+
+    def take(name: str, value: object, where: str) -> None:
+        if name not in known:
+            raise ConfigError(f"{where} is not a setting of polycall; `polycall config show` lists them all.")
+        try:
+            chosen[name] = known[name].metadata["parse"](value)
+        except ValueError as error:
+            raise ConfigError(f"{where} {error}.") from None
+
+    path = file or (Path(environ["POLYCALL_CONFIG"]) if environ.get("POLYCALL_CONFIG") else None)
+    if path is not None:
+        for name, value in _read(path).items():
+            take(name, value, f"{path}: {name}")
+    for variable, value in environ.items():
+        if variable.startswith(PREFIX) and variable not in CLIENT_VARIABLES:
+            take(variable.removeprefix(PREFIX).lower(), value, f"environment variable {variable}")
+    for name, flag in (flags or {}).items():
+        if flag is not None:
+            take(name, flag, f"--{name.replace('_', '-')}")
+    return Settings(**chosen)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as stream:
+            return tomllib.load(stream)
+    except OSError as error:
+        raise ConfigError(f"cannot read the settings file {path}: {error.strerror}.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}.") from None

@@ -1,0 +1,87 @@
+"""What a request must satisfy before anything of it runs; every violation is found at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import msgspec
+
+from polycall.domain import Convention
+from polycall.engine.limits import KIB, MIB
+from polycall.engine.requests import AdHocRun
+from polycall.errors import FieldViolation, InvalidArgument
+
+__all__ = ["check_ad_hoc", "check_json", "environment_violations"]
+
+# The widest limits of the contracts we serve (Riza, section 6.6).
+CODE_BYTES = 1 * MIB
+STDIN_BYTES = 10 * MIB
+ENV_COUNT, ENV_NAME_BYTES, ENV_VALUE_BYTES = 100, 4 * KIB, 100 * KIB
+ARG_COUNT, ARG_BYTES = 100, 100 * KIB
+
+
+def check_json(text: bytes, field: str) -> None:
+    """Raise InvalidArgument unless ``text`` is one JSON value in UTF-8. Builds no objects: 1.6 ms for a MiB."""
+    try:
+        text.decode()  # msgspec lets invalid UTF-8 inside Raw pass
+        msgspec.json.decode(text, type=msgspec.Raw)
+    except UnicodeDecodeError:
+        raise InvalidArgument.of(field, "must be UTF-8") from None
+    except RecursionError:
+        raise InvalidArgument.of(field, "is nested too deeply") from None
+    except msgspec.DecodeError as error:
+        raise InvalidArgument.of(field, f"must be valid JSON: {error}") from None
+
+
+def environment_violations(env: Mapping[str, str], field: str = "env") -> Iterator[FieldViolation]:
+    """Yield what is wrong with environment variables."""
+    if len(env) > ENV_COUNT:
+        yield FieldViolation(field, f"has {len(env)} variables; at most {ENV_COUNT}")
+    for name, value in env.items():
+        shown = f"{field}[{name[:40]!r}]"
+        if not name or "=" in name or "\0" in name:
+            yield FieldViolation(shown, "a name must not be empty and must have no `=` and no NUL")
+        elif not _encodable(name) or len(name.encode()) > ENV_NAME_BYTES:
+            yield FieldViolation(shown, f"a name must be UTF-8 of at most {ENV_NAME_BYTES} bytes")
+        if "\0" in value:
+            yield FieldViolation(shown, "a value must have no NUL")
+        elif not _encodable(value) or len(value.encode()) > ENV_VALUE_BYTES:
+            yield FieldViolation(shown, f"a value must be UTF-8 of at most {ENV_VALUE_BYTES} bytes")
+
+
+def check_ad_hoc(run: AdHocRun) -> None:
+    """Raise InvalidArgument naming every field of the request that breaks a rule."""
+    wrong: list[FieldViolation] = []
+    if not run.code.strip():
+        wrong.append(FieldViolation("code", "must not be empty"))
+    elif not _encodable(run.code):
+        wrong.append(FieldViolation("code", "must be UTF-8"))
+    elif len(run.code.encode()) > CODE_BYTES:
+        wrong.append(FieldViolation("code", f"must have at most {CODE_BYTES} bytes"))
+    script = run.convention is Convention.SCRIPT
+    if not script and not run.entrypoint.isidentifier():
+        wrong.append(FieldViolation("entrypoint", "must be the name of a callable in the code"))
+    if not script and (run.args or run.stdin):
+        wrong.append(FieldViolation("args" if run.args else "stdin", "is for scripts only (convention SCRIPT)"))
+    if len(run.stdin) > STDIN_BYTES:
+        wrong.append(FieldViolation("stdin", f"must have at most {STDIN_BYTES} bytes"))
+    wrong += environment_violations(run.env)
+    wrong += _argument_violations(run.args)
+    if wrong:
+        raise InvalidArgument(wrong)
+
+
+def _argument_violations(args: Sequence[str]) -> Iterator[FieldViolation]:
+    if len(args) > ARG_COUNT:
+        yield FieldViolation("args", f"has {len(args)} arguments; at most {ARG_COUNT}")
+    for index, arg in enumerate(args):
+        if "\0" in arg or not _encodable(arg) or len(arg.encode()) > ARG_BYTES:
+            yield FieldViolation(f"args[{index}]", f"must be UTF-8 without NUL of at most {ARG_BYTES} bytes")
+
+
+def _encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,209 @@
+"""API keys and projects: who may do what.
+
+A key is ``pc_<key id>_<secret>``: 8 random bytes name it, 32 make it unguessable, and a checksum lets secret scanners
+tell a real one from a look-alike. Stored is the sha256 of the whole text: slow hashes protect weak passwords, not 256
+random bits. The bootstrap key is any text the operator chose; it is held in memory only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import re
+import secrets
+import time
+import zlib
+from dataclasses import dataclass
+
+from polycall.domain import DEFAULT_PROJECT, ApiKey, Principal, Project, Reason, Scope
+from polycall.errors import FieldViolation, InvalidArgument, PermissionDenied, Unauthenticated
+from polycall.ids import now_ms
+from polycall.store.protocol import TenancyStore
+
+__all__ = ["BOOTSTRAP_KEY_ID", "KeyRing", "new_key_text", "require"]
+
+BOOTSTRAP_KEY_ID = "bootstrap"
+_CACHE_S = 30.0  # how long another replica's revocation may go unseen (durability: keys at most 30 s old)
+_CACHE_KEYS = 10_000
+_TOUCH_S = 60.0  # last_used_at is exact to the minute: one write a minute and key, not one a request
+_LONGEST_KEY = 4096  # nothing longer is hashed: a credential is not a payload
+_PROJECT = re.compile(r"[a-z][a-z0-9-]{0,62}")
+_DEFAULT_SCOPES = frozenset({Scope.RUN, Scope.READ})
+
+
+def require(who: Principal, scope: Scope) -> None:
+    """Raise PermissionDenied unless the principal has the scope."""
+    if scope not in who.scopes:
+        raise PermissionDenied(
+            f"This API key lacks the scope `{scope}`; ask an admin of the project for a key that has it.",
+            metadata={"scope": scope.value},
+        )
+
+
+def new_key_text(key_id: str) -> str:
+    """Make the text of a key."""
+    body = f"pc_{key_id}_{secrets.token_urlsafe(32).replace('_', '~')}"
+    return f"{body}{zlib.crc32(body.encode()):08x}"
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode()).digest()
+
+
+def _user_id(key_id: str) -> str:
+    # Contracts with numeric users (Domo) get a stable number for each key.
+    return str(int.from_bytes(hashlib.sha256(key_id.encode()).digest()[:4], "big"))
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    principal: Principal
+    until: float  # time.monotonic
+    ends_at: int | None  # expiry, ms
+
+
+class KeyRing:
+    """Authenticates keys and manages them. One for the whole server."""
+
+    def __init__(self, store: TenancyStore, bootstrap_key: str = "") -> None:
+        self._store = store
+        self._bootstrap = _digest(bootstrap_key) if bootstrap_key else None
+        self._known: dict[bytes, _Known] = {}
+        self._used: dict[str, int] = {}
+        self._touched_at = time.monotonic()
+        self._touch: asyncio.Task[None] | None = None
+        self._operator = Principal(
+            project_id=DEFAULT_PROJECT,
+            key_id=BOOTSTRAP_KEY_ID,
+            scopes=frozenset(Scope),
+            user_id=_user_id(BOOTSTRAP_KEY_ID),
+        )
+
+    async def authenticate(self, token: str | None) -> Principal:
+        """Return who a key belongs to.
+
+        Raises Unauthenticated with reason API_KEY_MISSING (no key) or API_KEY_INVALID (unknown, expired, revoked).
+        """
+        if not token:
+            raise Unauthenticated(
+                "No API key came with the request; send `authorization: Bearer KEY`.", reason=Reason.API_KEY_MISSING
+            )
+        if len(token) > _LONGEST_KEY:
+            raise Unauthenticated("This API key is not valid.")
+        digest = hashlib.sha256(token.encode(errors="surrogatepass")).digest()
+        if self._bootstrap is not None and hmac.compare_digest(digest, self._bootstrap):
+            return self._operator
+        known = self._known.get(digest)
+        now = time.monotonic()
+        if known is None or known.until < now:
+            known = await self._look_up(digest)
+        if known.ends_at is not None and known.ends_at <= now_ms():
+            raise Unauthenticated("This API key has expired; ask an admin of the project for a new one.")
+        self._note_use(known.principal.key_id)
+        return known.principal
+
+    async def create(
+        self,
+        who: Principal,
+        *,
+        project_id: str | None = None,
+        name: str = "",
+        scopes: frozenset[Scope] = frozenset(),
+        expires_at: int | None = None,
+    ) -> tuple[ApiKey, str]:
+        """Make a key and return it with its text, which is kept nowhere.
+
+        Raises PermissionDenied (scope ADMIN; OPERATOR for another project; a scope the caller does not have), NotFound,
+        InvalidArgument.
+        """
+        project_id = self._managed(who, project_id)
+        scopes = scopes or _DEFAULT_SCOPES
+        for scope in sorted(scopes):
+            require(who, scope)
+        if len(name) > 256:
+            raise InvalidArgument.of("display_name", "must have at most 256 characters")
+        if expires_at is not None and expires_at <= now_ms():
+            raise InvalidArgument.of("expire_time", "must lie in the future")
+        await self._store.get_project(project_id)
+        key_id = secrets.token_hex(8)
+        text = new_key_text(key_id)
+        key = ApiKey(
+            id=key_id,
+            project_id=project_id,
+            name=name,
+            scopes=scopes,
+            created_at=now_ms(),
+            expires_at=expires_at,
+        )
+        return await self._store.create_key(key, _digest(text)), text
+
+    async def list(self, who: Principal, project_id: str | None = None) -> tuple[ApiKey, ...]:
+        """Return the keys of a project. Raises PermissionDenied, NotFound."""
+        project_id = self._managed(who, project_id)
+        await self._store.get_project(project_id)
+        return await self._store.list_keys(project_id)
+
+    async def revoke(self, who: Principal, key_id: str, project_id: str | None = None) -> ApiKey:
+        """End a key at once. Raises PermissionDenied, NotFound."""
+        project_id = self._managed(who, project_id)
+        key = await self._store.revoke_key(project_id, key_id, now_ms())
+        self._known = {d: k for d, k in self._known.items() if k.principal.key_id != key_id}
+        return key
+
+    async def create_project(self, who: Principal, project_id: str, display_name: str = "") -> Project:
+        """Make a project. Raises PermissionDenied (scope OPERATOR), InvalidArgument, AlreadyExists."""
+        require(who, Scope.OPERATOR)
+        wrong = []
+        if not _PROJECT.fullmatch(project_id):
+            rule = "must be 1 to 63 of lower-case letters, digits and `-`, beginning with a letter"
+            wrong.append(FieldViolation("project_id", rule))
+        if len(display_name) > 256:
+            wrong.append(FieldViolation("project.display_name", "must have at most 256 characters"))
+        if wrong:
+            raise InvalidArgument(wrong)
+        return await self._store.create_project(Project(id=project_id, created_at=now_ms(), display_name=display_name))
+
+    async def list_projects(self, who: Principal) -> tuple[Project, ...]:
+        """Return all projects. Raises PermissionDenied (scope OPERATOR)."""
+        require(who, Scope.OPERATOR)
+        return await self._store.list_projects()
+
+    async def close(self) -> None:
+        """Write what is known of the keys' last use."""
+        if self._touch is not None:
+            await asyncio.wait([self._touch])
+        used, self._used = self._used, {}
+        if used:
+            await self._store.touch_keys(used)
+
+    @staticmethod
+    def _managed(who: Principal, project_id: str | None) -> str:
+        # another project's existence is not told to who may not see it: permission comes first
+        if project_id is None or project_id == who.project_id:
+            if Scope.OPERATOR not in who.scopes:
+                require(who, Scope.ADMIN)
+            return who.project_id
+        require(who, Scope.OPERATOR)
+        return project_id
+
+    async def _look_up(self, digest: bytes) -> _Known:
+        self._known.pop(digest, None)
+        key = await self._store.find_key(digest)
+        if key is None or key.revoked_at is not None:
+            raise Unauthenticated("This API key is not valid.")
+        principal = Principal(project_id=key.project_id, key_id=key.id, scopes=key.scopes, user_id=_user_id(key.id))
+        known = _Known(principal, time.monotonic() + _CACHE_S, key.expires_at)
+        if len(self._known) >= _CACHE_KEYS:
+            self._known.pop(next(iter(self._known)))
+        self._known[digest] = known
+        return known
+
+    def _note_use(self, key_id: str) -> None:
+        self._used[key_id] = now_ms()
+        now = time.monotonic()
+        if now - self._touched_at < _TOUCH_S or (self._touch is not None and not self._touch.done()):
+            return
+        self._touched_at = now
+        used, self._used = self._used, {}
+        self._touch = asyncio.get_running_loop().create_task(self._store.touch_keys(used))

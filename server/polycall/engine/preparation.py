@@ -1,0 +1,151 @@
+"""From a request to a job: everything that can be refused is refused here, before a slot is taken."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import msgspec
+from polycall.sandbox.files import check_files
+
+from polycall.domain import Convention, Execution, Function, Language, LimitOverrides, Limits, Version
+from polycall.engine.checks import check_ad_hoc, check_json
+from polycall.engine.limits import LimitPolicy
+from polycall.engine.registry import Registry
+from polycall.engine.requests import AdHocRun, FunctionRun
+from polycall.errors import InvalidArgument, RuntimeMissing
+from polycall.sandbox.job import Bundle, Job, WorkerKey
+
+__all__ = ["CallSpec", "Preparation", "Prepared"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A job, and what the execution's record says of it. ``job`` still lacks what depends on the execution's id."""
+
+    job: Job
+    limits: Limits
+    language: Language
+    package_id: str | None = None
+    version_id: str | None = None
+    function: str | None = None
+    input: bytes | None = None
+    spec: bytes | None = None
+
+
+class CallSpec(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """What a Call keeps, beside its input and function, to be run later; JSON in ``Execution.spec``."""
+
+    limits: dict[str, int] = msgspec.field(default_factory=dict)
+    fresh: bool = False
+    convention: str | None = None
+    adapter: str | None = None
+    adapter_options: str = "{}"
+
+
+@dataclass(frozen=True, slots=True)
+class Preparation:
+    """Builds jobs. ``adapters`` maps a face's name to the source of its in-sandbox module."""
+
+    registry: Registry
+    limits: LimitPolicy
+    adapters: Mapping[str, str] = field(default_factory=dict)
+
+    def ad_hoc(self, run: AdHocRun) -> Prepared:
+        """Prepare code that came with its request. Raises InvalidArgument, LimitOutOfRange, RuntimeMissing."""
+        if run.language is not Language.PYTHON:
+            raise RuntimeMissing(
+                f"{run.language} is not installed on this server; it runs python.",
+                subject=run.language,
+                metadata={"language": run.language.value},
+            )
+        if run.convention is Convention.PARAMETERS:
+            raise InvalidArgument.of("convention", "PARAMETERS needs declared parameters; deploy a version instead")
+        check_ad_hoc(run)
+        check_json(run.input, "input_json")
+        check_files(run.files)
+        limits = self.limits.resolve(run.limits)
+        source = run.code.encode()
+        module = run.file.removesuffix(".py")
+        script = run.convention is Convention.SCRIPT
+        job = Job(
+            bundle=Bundle(digest=hashlib.sha256(source).hexdigest(), files={run.file: source}),
+            entrypoint=run.file if script else f"{module}:{run.entrypoint}",
+            convention=run.convention,
+            limits=limits,
+            language=run.language,
+            payload=run.input,
+            env=run.env,
+            files=run.files,
+            args=run.args,
+            stdin=run.stdin,
+        )
+        return Prepared(job=job, limits=limits, language=run.language)
+
+    async def function(self, project_id: str, run: FunctionRun) -> Prepared:
+        """Prepare a function of a version. Raises InvalidArgument, LimitOutOfRange, NotFound, NotReady."""
+        version, function = await self.registry.resolve(project_id, run.package_id, run.version_id, run.function)
+        check_json(run.input, "input_json")
+        limits = self.limits.resolve(version.limits, run.limits)
+        spec = CallSpec(
+            limits={
+                name: asked for name in LimitOverrides.__slots__ if (asked := getattr(run.limits, name)) is not None
+            },
+            fresh=run.fresh,
+            convention=run.convention,
+            adapter=run.adapter,
+            adapter_options=run.adapter_options.decode(),
+        )
+        return Prepared(
+            job=await self._job(version, function, run, limits),
+            limits=limits,
+            language=version.language,
+            package_id=version.package_id,
+            version_id=version.id,
+            function=function.name,
+            input=run.input,
+            spec=msgspec.json.encode(spec),
+        )
+
+    async def again(self, execution: Execution) -> Prepared:
+        """Prepare a Call that was accepted earlier. Raises as ``function``: the package may be gone by now."""
+        spec = msgspec.json.decode(execution.spec or b"{}", type=CallSpec)
+        run = FunctionRun(
+            package_id=execution.package_id or "",
+            version_id=execution.version_id,
+            function=execution.function or "",
+            input=execution.input or b"null",
+            limits=LimitOverrides(**spec.limits),
+            fresh=spec.fresh,
+            convention=Convention(spec.convention) if spec.convention else None,
+            adapter=spec.adapter,
+            adapter_options=spec.adapter_options.encode(),
+        )
+        return await self.function(execution.project_id, run)
+
+    async def _job(self, version: Version, function: Function, run: FunctionRun, limits: Limits) -> Job:
+        adapter = self.adapters[run.adapter] if run.adapter else None
+        key = None
+        if version.reuse and not run.fresh and not run.secrets:
+            key = WorkerKey(version.project_id, version.package_id, version.id, _fixed_at_load(version, limits, run))
+        return Job(
+            bundle=await self.registry.bundle(version),
+            entrypoint=function.entrypoint,
+            convention=run.convention or function.convention,
+            limits=limits,
+            language=version.language,
+            payload=run.input,
+            parameters=tuple(parameter.name for parameter in function.parameters),
+            adapter=adapter,
+            adapter_options=run.adapter_options,
+            env=version.env,
+            key=key,
+        )
+
+
+def _fixed_at_load(version: Version, limits: Limits, run: FunctionRun) -> str:
+    """Digest what a worker is given once; time and sizes of answers are the server's to watch, run by run."""
+    kept = (limits.memory_bytes, limits.processes, limits.open_files, limits.disk_bytes)
+    text = repr((version.created_at, version.bundle, sorted(version.env.items()), kept, run.adapter))
+    return hashlib.sha256(text.encode()).hexdigest()
