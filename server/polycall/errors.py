@@ -98,7 +98,9 @@ class PolycallError(Exception):
 
     reason: Reason = Reason.INTERNAL
 
-    def __init__(self, message: str, *, reason: Reason | None = None, metadata: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, message: str, *, reason: Reason | None = None, metadata: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.reason = reason or type(self).reason

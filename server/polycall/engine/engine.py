@@ -131,7 +131,7 @@ class Engine:
         return await self._synchronous(who, prepared, options)
 
     async def call(self, who: Principal, run: FunctionRun, options: RunOptions = RunOptions()) -> Execution:
-        """Accept a run of a function and return it QUEUED; it is durable by then. Raises as ``run``, never QueueFull."""
+        """Accept a run of a function and return it QUEUED, durable by then. Raises as ``run``, never QueueFull."""
         require(who, Scope.RUN)
         prepared = await self._preparation.function(who.project_id, run)
         self._check_open()

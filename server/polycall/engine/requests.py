@@ -58,8 +58,8 @@ class RunOptions:
     """What is the same for every verb.
 
     ``expires_at`` is the caller's deadline on the ``time.monotonic`` clock (its RPC), ``deadline`` one in epoch
-    milliseconds that is stored with a Call. ``face``, ``alias`` and ``face_data`` are kept on the execution for the face
-    that shows it. ``max_attempts`` counts starts; only ``call`` may have more than one.
+    milliseconds that is stored with a Call. ``face``, ``alias`` and ``face_data`` are kept on the execution for the
+    face that shows it. ``max_attempts`` counts starts; only ``call`` may have more than one.
     """
 
     request_id: str | None = None
