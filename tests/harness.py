@@ -1,0 +1,285 @@
+"""A real polycall for tests: `polycall serve` in a process of its own, with the real Envoy and the real sandbox."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+from grpc import Channel, RpcError, insecure_channel
+
+from polycall.v1 import (
+    execution_pb2,
+    execution_service_pb2_grpc,
+    package_pb2,
+    package_service_pb2,
+    package_service_pb2_grpc,
+    tenancy_service_pb2,
+    tenancy_service_pb2_grpc,
+)
+
+__all__ = ["Response", "Server", "free_port", "running_server", "until"]
+
+START_S = 30.0  # a bound for a loaded machine, not a promise; bench/ measures the start
+STOP_S = 30.0
+KEY = "test-key-with-all-rights"
+
+
+@dataclass(frozen=True)
+class Response:
+    """An HTTP answer, as it came."""
+
+    status: int
+    reason: str
+    headers: Mapping[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        """Return the body as Python values."""
+        return json.loads(self.body)
+
+
+def free_port() -> int:
+    """Return a port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def until(condition: Any, *, seconds: float = 10.0, what: str = "the condition") -> Any:
+    """Return the first true value of ``condition()``; fail after ``seconds``."""
+    end = time.monotonic() + seconds
+    while not (value := condition()):
+        if time.monotonic() > end:
+            raise AssertionError(f"{what} did not come true within {seconds:g} s")
+        time.sleep(0.01)
+    return value
+
+
+@dataclass
+class Server:
+    """One running server with its gateway."""
+
+    data_dir: Path
+    key: str = KEY
+    environment: Mapping[str, str] = field(default_factory=dict)
+    rest_port: int = field(default_factory=free_port)
+    grpc_port: int = field(default_factory=free_port)
+    process: subprocess.Popen[str] | None = None
+    ready: dict[str, Any] = field(default_factory=dict)
+    _channel: Channel | None = None
+
+    @property
+    def rest(self) -> str:
+        """Base URL of all faces and of native REST."""
+        return f"http://127.0.0.1:{self.rest_port}"
+
+    @property
+    def grpc(self) -> str:
+        """Address of native gRPC."""
+        return f"127.0.0.1:{self.grpc_port}"
+
+    @property
+    def metadata(self) -> list[tuple[str, str]]:
+        """What authenticates a gRPC call with the bootstrap key."""
+        return [("authorization", f"Bearer {self.key}")]
+
+    @property
+    def channel(self) -> Channel:
+        """A channel to native gRPC."""
+        if self._channel is None:
+            limit = 128 * 1024 * 1024
+            options = [("grpc.max_receive_message_length", limit), ("grpc.max_send_message_length", limit)]
+            self._channel = insecure_channel(self.grpc, options)
+        return self._channel
+
+    @property
+    def executions(self) -> execution_service_pb2_grpc.ExecutionServiceStub:
+        """The ExecutionService."""
+        return execution_service_pb2_grpc.ExecutionServiceStub(self.channel)
+
+    @property
+    def packages(self) -> package_service_pb2_grpc.PackageServiceStub:
+        """The PackageService."""
+        return package_service_pb2_grpc.PackageServiceStub(self.channel)
+
+    @property
+    def tenancy(self) -> tenancy_service_pb2_grpc.TenancyServiceStub:
+        """The TenancyService."""
+        return tenancy_service_pb2_grpc.TenancyServiceStub(self.channel)
+
+    def start(self) -> Server:
+        """Start `polycall serve` and wait until it says that it serves."""
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("POLYCALL_")}
+        environment |= {
+            "POLYCALL_REST_ADDRESS": f"127.0.0.1:{self.rest_port}",
+            "POLYCALL_GRPC_ADDRESS": self.grpc,
+            "POLYCALL_DATA_DIR": str(self.data_dir),
+            "POLYCALL_BOOTSTRAP_KEY": self.key,
+            **self.environment,
+        }
+        self.data_dir.mkdir(parents=True, exist_ok=True)
+        self.log.touch()
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [Path(sys.executable).with_name("polycall"), "serve", "--json"],
+                env=environment,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            )
+        assert self.process.stdout is not None
+        watchdog = contextlib.ExitStack()
+        line = watchdog.enter_context(_bounded_line(self.process))
+        if not line:
+            raise AssertionError(f"polycall did not start:\n{self.log.read_text()[-4000:]}")
+        self.ready = json.loads(line)
+        return self
+
+    @property
+    def log(self) -> Path:
+        """What the server wrote to standard error."""
+        return self.data_dir / "test-server.log"
+
+    def descendants(self) -> list[psutil.Process]:
+        """Return every process below the server."""
+        assert self.process is not None
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+    def terminate(self) -> int:
+        """Send SIGTERM, wait for the end, return the exit code."""
+        assert self.process is not None
+        self.close_channel()
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        return self._reap()
+
+    def kill(self) -> None:
+        """Send SIGKILL and wait for the end of the server and of everything below it."""
+        assert self.process is not None
+        below = self.descendants()
+        self.close_channel()
+        self.process.kill()
+        self._reap()
+        _, alive = psutil.wait_procs(below, timeout=STOP_S)
+        assert alive == []
+
+    def _reap(self) -> int:
+        assert self.process is not None
+        try:
+            code = self.process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise AssertionError(f"polycall did not stop:\n{self.log.read_text()[-4000:]}") from None
+        finally:
+            if self.process.stdout is not None:
+                self.process.stdout.close()
+        return code
+
+    def close_channel(self) -> None:
+        """Close the gRPC channel; the next use opens another."""
+        if self._channel is not None:
+            self._channel.close()
+            self._channel = None
+
+    def http(
+        self, method: str, path: str, *, body: bytes | None = None, headers: Mapping[str, str] | None = None
+    ) -> Response:
+        """Send exactly this request to the REST address."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.rest_port, timeout=120)
+        try:
+            connection.request(method, path, body=body, headers=dict(headers or {}))
+            answer = connection.getresponse()
+            fields = {name.lower(): value for name, value in answer.getheaders()}
+            return Response(answer.status, answer.reason, fields, answer.read())
+        finally:
+            connection.close()
+
+    def deploy(
+        self,
+        package: str,
+        files: Mapping[str, str | bytes],
+        *,
+        version: str = "",
+        functions: Sequence[package_pb2.Function] = (),
+        release: bool = False,
+        limits: execution_pb2.Limits | None = None,
+        env: Mapping[str, str] | None = None,
+        fresh_process: bool = False,
+        key: str | None = None,
+    ) -> package_pb2.Version:
+        """Create a version (and its package) and return it."""
+        source = package_pb2.SourceFiles(
+            files=[
+                package_pb2.SourceFile(path=path, contents=text.encode() if isinstance(text, str) else text)
+                for path, text in files.items()
+            ]
+        )
+        body = package_pb2.Version(functions=functions, limits=limits, env=env or {}, fresh_process=fresh_process)
+        request = package_service_pb2.CreateVersionRequest(
+            parent=f"packages/{package}",
+            version_id=version,
+            version=body,
+            files=source,
+            create_package=True,
+            release=release,
+        )
+        metadata = [("authorization", f"Bearer {key or self.key}")]
+        answer: package_pb2.Version = self.packages.CreateVersion(request, metadata=metadata)
+        return answer
+
+    def new_key(self, *, project: str | None = None, scopes: Sequence[tenancy_service_pb2.ApiKey.Scope] = ()) -> str:
+        """Create an API key (and its project) and return its text."""
+        if project is not None:
+            with contextlib.suppress(RpcError):
+                self.tenancy.CreateProject(
+                    tenancy_service_pb2.CreateProjectRequest(project_id=project), metadata=self.metadata
+                )
+        request = tenancy_service_pb2.CreateApiKeyRequest(
+            project=f"projects/{project}" if project else "",
+            scopes=scopes or [tenancy_service_pb2.ApiKey.SCOPE_RUN, tenancy_service_pb2.ApiKey.SCOPE_READ],
+        )
+        answer = self.tenancy.CreateApiKey(request, metadata=self.metadata)
+        return str(answer.key)
+
+
+@contextlib.contextmanager
+def _bounded_line(process: subprocess.Popen[str]) -> Iterator[str]:
+    """Yield the first line of the process's output; kill it if none comes in time."""
+    import threading
+
+    assert process.stdout is not None
+    timer = threading.Timer(START_S, process.kill)
+    timer.start()
+    try:
+        yield process.stdout.readline()
+    finally:
+        timer.cancel()
+
+
+@contextlib.contextmanager
+def running_server(data_dir: Path, **environment: str) -> Iterator[Server]:
+    """Run a server for the length of a block; it must stop cleanly and leave no process behind."""
+    server = Server(data_dir, environment=environment).start()
+    try:
+        yield server
+        below = server.descendants()
+        assert server.terminate() == 0, server.log.read_text()[-4000:]
+        _, alive = psutil.wait_procs(below, timeout=STOP_S)
+        assert alive == []
+    finally:
+        if server.process is not None and server.process.poll() is None:
+            server.kill()
