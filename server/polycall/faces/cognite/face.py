@@ -1,0 +1,257 @@
+"""The Cognite face: authenticate, read, ask the engine, show."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+from polycall.domain import (
+    Convention,
+    Execution,
+    ExecutionFilter,
+    Principal,
+    Reason,
+    Scope,
+    Session,
+    Version,
+)
+from polycall.engine.engine import Engine
+from polycall.engine.keys import require
+from polycall.engine.requests import FunctionRun, RunOptions
+from polycall.errors import FailedPrecondition, NotFound, NotReady, PermissionDenied, PolycallError
+from polycall.faces.adapter import bearer
+from polycall.faces.cognite.calls import CallBody, ResponseBody
+from polycall.faces.cognite.failures import Missing, failed
+from polycall.faces.cognite.functions import EXTERNAL_ID, Deployed, FunctionBody, call_limits, handle_of, status_of
+from polycall.faces.cognite.logs import log_entries
+from polycall.faces.cognite.requests import (
+    BODY_LIMIT,
+    Reference,
+    is_id,
+    parse_id,
+    read_asked_calls,
+    read_asked_functions,
+    read_call,
+    read_session,
+)
+from polycall.faces.cognite.sessions import Sessions, SessionStore
+from polycall.faces.reply import Handler, Inbound, Reply
+from polycall.faces.wire import dump
+
+__all__ = ["CogniteFace"]
+
+_FACE = "cognite"
+_CALL_COUNTER = "cognite"
+# External ids are labels, and labels have no index: so many packages are looked through, then the caller is told.
+_PAGE, _PAGES = 1000, 20
+
+
+class CogniteFace:
+    """Cognite Functions over the engine.
+
+    ``sessions`` is where sessions are kept; ``lenient_nonces`` takes any non-empty nonce (operator's choice).
+    """
+
+    name = _FACE
+    body_limit = BODY_LIMIT
+
+    def __init__(self, engine: Engine, sessions: SessionStore, *, lenient_nonces: bool = False) -> None:
+        self._engine = engine
+        self._store = sessions
+        self._sessions = Sessions(sessions, lenient=lenient_nonces)
+        self.handlers: Mapping[str, Handler] = {
+            "CreateSessions": self.create_sessions,
+            "RetrieveFunctions": self.retrieve_functions,
+            "GetFunction": self.get_function,
+            "CallFunction": self.call_function,
+            "RetrieveCalls": self.retrieve_calls,
+            "GetCall": self.get_call,
+            "GetCallResponse": self.get_call_response,
+            "GetCallLogs": self.get_call_logs,
+        }
+
+    def failure(self, error: PolycallError, inbound: Inbound) -> Reply:
+        """Word an error the vendor's way."""
+        return failed(error)
+
+    # sessions
+
+    async def create_sessions(self, inbound: Inbound) -> Reply:
+        """POST sessions: open one, answer its nonce.
+
+        Client credentials are not checked: a session gives no right that its caller's key does not have.
+        """
+        who = await self._caller(inbound)
+        require(who, Scope.RUN)
+        session, nonce = await self._sessions.open(who.project_id, read_session(inbound.body), inbound.received_at)
+        return Reply(body=dump({"items": [_session_body(session, nonce)]}))
+
+    # functions
+
+    async def retrieve_functions(self, inbound: Inbound) -> Reply:
+        """POST functions/byids."""
+        who = await self._caller(inbound)
+        ask = read_asked_functions(inbound.body)
+        ids = await self._resolved(who, ask.references)
+        found, missing = [], []
+        for reference in ask.references:
+            try:
+                found.append(await self._function_body(who, ids[reference]))
+            except (KeyError, NotFound):
+                missing.append(reference)
+        if missing and not ask.ignore_unknown:
+            raise Missing("Function", missing)
+        return Reply(body=dump({"items": found}))
+
+    async def get_function(self, inbound: Inbound) -> Reply:
+        """GET functions/{id}."""
+        who = await self._caller(inbound)
+        function_id = parse_id(inbound.variable("function_id"), "functionId")
+        try:
+            return Reply(body=dump(await self._function_body(who, str(function_id))))
+        except NotFound:
+            raise Missing("Function", [Reference(function_id)]) from None
+
+    # calls
+
+    async def call_function(self, inbound: Inbound) -> Reply:
+        """POST functions/{id}/call: 201 once the call is durable.
+
+        The nonce is spent last, after everything that can be refused was refused; then the call is made. If that fails
+        all the same (the store is gone), the nonce is spent: running code twice would be worse than a new session.
+        """
+        who = await self._caller(inbound)
+        function_id = parse_id(inbound.variable("function_id"), "functionId")
+        form = read_call(inbound.body)
+        require(who, Scope.RUN)
+        run = await self._run(who, function_id, form.data)
+        await self._engine.call(who, run, RunOptions(face=_FACE, max_attempts=1, validate_only=True))
+        call_id = await self._store.next_number(_CALL_COUNTER)
+        await self._sessions.bind(who.project_id, form.nonce, inbound.received_at)
+        execution = await self._engine.call(who, run, RunOptions(face=_FACE, alias=str(call_id), max_attempts=1))
+        return Reply(body=dump(CallBody.of(execution)), status=201)
+
+    async def retrieve_calls(self, inbound: Inbound) -> Reply:
+        """POST functions/{id}/calls/byids."""
+        who = await self._caller(inbound)
+        function_id = parse_id(inbound.variable("function_id"), "functionId")
+        ask = read_asked_calls(inbound.body)
+        found, missing = [], []
+        for reference in ask.references:
+            try:
+                found.append(CallBody.of(await self._execution(who, function_id, str(reference.id))))
+            except NotFound:
+                missing.append(reference)
+        if missing:
+            await self._check_function(who, function_id)
+            if not ask.ignore_unknown:
+                raise Missing("Function call", missing)
+        return Reply(body=dump({"items": found}))
+
+    async def get_call(self, inbound: Inbound) -> Reply:
+        """GET functions/{id}/calls/{callId}."""
+        _, execution = await self._asked_call(inbound)
+        return Reply(body=dump(CallBody.of(execution)))
+
+    async def get_call_response(self, inbound: Inbound) -> Reply:
+        """GET functions/{id}/calls/{callId}/response."""
+        _, execution = await self._asked_call(inbound)
+        return Reply(body=dump(ResponseBody.of(execution)))
+
+    async def get_call_logs(self, inbound: Inbound) -> Reply:
+        """GET functions/{id}/calls/{callId}/logs, also while the call runs."""
+        who, execution = await self._asked_call(inbound)
+        chunks = await self._engine.output(who, execution.id)
+        # megabytes of lines take tenths of a second: not on the loop
+        body = await asyncio.to_thread(lambda: dump({"items": log_entries(chunks, execution)}))
+        return Reply(body=body)
+
+    # within
+
+    async def _caller(self, inbound: Inbound) -> Principal:
+        who = await self._engine.keys.authenticate(bearer(inbound.headers))
+        if inbound.variable("project") != who.project_id:
+            raise PermissionDenied("The token has no access to this project.")
+        return who
+
+    async def _run(self, who: Principal, function_id: int, data: bytes) -> FunctionRun:
+        try:
+            version = await self._engine.registry.version(who.project_id, str(function_id))
+        except NotFound as error:
+            if error.reason is not Reason.VERSION_NOT_FOUND:
+                raise Missing("Function", [Reference(function_id)]) from None
+            raise _not_ready(function_id, None) from None
+        handle = handle_of(version) if version.state.runnable else None
+        if handle is None:
+            raise _not_ready(function_id, version)
+        return FunctionRun(
+            package_id=version.package_id,
+            version_id=version.id,
+            function=handle.name,
+            convention=Convention.HANDLE,
+            input=data,
+            limits=call_limits(version, self._engine.limits.maximums),
+            fresh=True,
+        )
+
+    async def _asked_call(self, inbound: Inbound) -> tuple[Principal, Execution]:
+        who = await self._caller(inbound)
+        function_id = parse_id(inbound.variable("function_id"), "functionId")
+        call_id = parse_id(inbound.variable("call_id"), "callId")
+        try:
+            return who, await self._execution(who, function_id, str(call_id))
+        except NotFound:
+            await self._check_function(who, function_id)
+            raise Missing("Function call", [Reference(call_id)]) from None
+
+    async def _execution(self, who: Principal, function_id: int, call_id: str) -> Execution:
+        execution = await self._engine.find(who, _FACE, call_id)
+        if execution.package_id != str(function_id):  # calls belong to their function
+            raise Missing("Function call", [Reference(int(call_id))])
+        return execution
+
+    async def _check_function(self, who: Principal, function_id: int) -> None:
+        try:
+            await self._engine.registry.get_package(who, str(function_id))
+        except NotFound:
+            raise Missing("Function", [Reference(function_id)]) from None
+
+    async def _resolved(self, who: Principal, references: Sequence[Reference]) -> dict[Reference, str]:
+        """Return the package ids of what is referred to; external ids that are unknown are left out."""
+        ids = {reference: str(reference.id) for reference in references if reference.id is not None}
+        wanted = {reference.external_id: reference for reference in references if reference.id is None}
+        token = ""
+        for _ in range(_PAGES if wanted else 0):
+            page = await self._engine.registry.list_packages(who, _PAGE, token)
+            for package in page.items:
+                external_id = package.labels.get(EXTERNAL_ID)
+                if external_id in wanted and is_id(package.id):
+                    ids.setdefault(wanted[external_id], package.id)
+            token = page.next_token
+            if not token or ids.keys() >= set(wanted.values()):
+                return ids
+        if wanted:
+            raise FailedPrecondition("The project has too many packages to look up an external id; use the id.")
+        return ids
+
+    async def _function_body(self, who: Principal, package_id: str) -> FunctionBody:
+        package = await self._engine.registry.get_package(who, package_id)
+        version: Version | None = None
+        try:
+            version = await self._engine.registry.version(who.project_id, package_id)
+        except NotFound as error:
+            if error.reason is not Reason.VERSION_NOT_FOUND:
+                raise
+        newest = await self._engine.list(who, ExecutionFilter(package_id=package_id, face=_FACE), 1)
+        last_called = newest.items[0].queued_at if newest.items else None
+        return FunctionBody.of(Deployed(package, version), last_called)
+
+
+def _not_ready(function_id: int, version: Version | None) -> NotReady:
+    status = status_of(version)
+    return NotReady(f"Function {function_id} is not ready (status: {status})", metadata={"state": status})
+
+
+def _session_body(session: Session, nonce: str) -> Mapping[str, object]:
+    body = {"id": session.id, "type": session.type, "status": session.status, "nonce": nonce}
+    return body if session.client_id is None else {**body, "clientId": session.client_id}

@@ -1,0 +1,95 @@
+"""Errors in the vendor's words: ``{"error": {"code": <http>, "message": …, "missing"?: […]}}``."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import msgspec
+
+from polycall.domain import Reason
+from polycall.errors import (
+    Code,
+    NotFound,
+    PayloadTooLarge,
+    PolycallError,
+    ResourceExhausted,
+    Unauthenticated,
+    Unavailable,
+    code_of,
+)
+from polycall.faces.cognite.requests import Reference, UnknownRoute
+from polycall.faces.reply import HTTP_OF, Reply
+from polycall.faces.wire import UnsupportedEncoding, dump
+
+__all__ = ["Missing", "failed"]
+
+_DETAILS_CHARS = 256  # the gRPC status message is a header; the body has the whole text
+
+
+class Missing(NotFound):
+    """Raised for what is unknown, or another project's; names everything that is, as the SDK expects to read it."""
+
+    def __init__(self, noun: str, references: Sequence[Reference]) -> None:
+        names = " | ".join(str(reference) for reference in references)
+        super().__init__(
+            Reason.FUNCTION_NOT_FOUND if noun == "Function" else Reason.EXECUTION_NOT_FOUND,
+            f"cognite.{noun}",
+            names,
+            f"{noun} ids not found: ({names})",
+        )
+        self.references = tuple(references)
+
+
+class _Error(msgspec.Struct):
+    code: int
+    message: str
+    missing: list[dict[str, int | str]] | msgspec.UnsetType = msgspec.UNSET
+
+
+class _Body(msgspec.Struct):
+    error: _Error
+
+
+def failed(error: PolycallError) -> Reply:
+    """Return the answer that an error gets."""
+    code, status = _codes(error)
+    message = "Unauthorized" if isinstance(error, Unauthenticated) else error.message
+    body = _Error(status, message)
+    if isinstance(error, Missing):
+        body.missing = [_entry(reference) for reference in error.references]
+    return Reply(
+        body=dump(_Body(body)),
+        status=status,
+        code=code,
+        message=message[:_DETAILS_CHARS],
+        headers=_headers(error),
+    )
+
+
+def _codes(error: PolycallError) -> tuple[Code, int]:
+    match error:
+        case UnknownRoute():
+            return Code.UNIMPLEMENTED, 404
+        case NotFound():
+            return Code.NOT_FOUND, 400  # the SDK takes a 400 with `missing` for "not found", and raises on a 404
+        case UnsupportedEncoding():
+            return Code.INVALID_ARGUMENT, 415
+        case PayloadTooLarge():
+            return Code.RESOURCE_EXHAUSTED, 413
+        case _:
+            code = code_of(error)
+            return code, HTTP_OF[code]
+
+
+def _entry(reference: Reference) -> dict[str, int | str]:
+    if reference.id is not None:
+        return {"id": reference.id}
+    # callers of the SDK read external_id, its API documents externalId
+    return {"external_id": reference.external_id, "externalId": reference.external_id}
+
+
+def _headers(error: PolycallError) -> tuple[tuple[str, str], ...]:
+    if isinstance(error, ResourceExhausted | Unavailable) and error.retry_after_s is not None:
+        return (("retry-after", str(math.ceil(error.retry_after_s))),)
+    return ()

@@ -1,0 +1,182 @@
+"""What the face is sent: path ids and bodies, read strictly. Unknown members are ignored, ``null`` is absent."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Annotated
+
+import msgspec
+
+from polycall.domain import Reason
+from polycall.engine.limits import MIB
+from polycall.errors import FieldViolation, InvalidArgument, PayloadTooLarge, PolycallError
+from polycall.faces.wire import Malformed, decode, present
+
+__all__ = [
+    "BODY_LIMIT",
+    "Ask",
+    "CallForm",
+    "Reference",
+    "SessionForm",
+    "UnknownRoute",
+    "is_id",
+    "parse_id",
+    "read_asked_calls",
+    "read_asked_functions",
+    "read_call",
+    "read_session",
+]
+
+# The vendor states 36 kB, 240 kB and 9 MB in different places; the largest refuses nobody. MB is read as MiB here.
+_DATA_BYTES = 9 * MIB
+BODY_LIMIT = _DATA_BYTES + MIB // 16  # `data` may have its full size beside the nonce
+
+_LARGEST_ID = 2**53 - 1  # the largest integer that every JSON reader keeps
+_ID = re.compile(r"[1-9][0-9]{0,15}", re.ASCII)
+_RESERVED = frozenset({"byids", "delete", "limits", "list", "schedules", "status"})  # routes, wherever an id may stand
+_MOST_FUNCTIONS, _MOST_CALLS = 10, 1000  # the vendor's bounds; for calls, which have none, the usual one of its API
+
+_Id = Annotated[int, msgspec.Meta(ge=1, le=_LARGEST_ID)]
+_ExternalId = Annotated[str, msgspec.Meta(max_length=255)]
+
+
+class UnknownRoute(PolycallError):
+    """Raised for a word of the contract that stands where an id is expected: that route is not served."""
+
+    reason = Reason.UNKNOWN_METHOD
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """What a caller names something by: an id, or an external id (then ``id`` is None)."""
+
+    id: int | None
+    external_id: str = ""
+
+    def __str__(self) -> str:
+        return f"id: {self.id}" if self.id is not None else f"externalId: {self.external_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A read of several things at once."""
+
+    references: tuple[Reference, ...]
+    ignore_unknown: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CallForm:
+    """A call as it was asked for: ``data`` is the JSON text of an object, untouched."""
+
+    data: bytes
+    nonce: str
+
+
+@dataclass(frozen=True, slots=True)
+class SessionForm:
+    """A session as it was asked for; the client secret is not kept."""
+
+    type: str
+    client_id: str | None
+
+
+class _CallBody(msgspec.Struct):
+    nonce: str
+    data: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
+class _FunctionItem(msgspec.Struct, rename="camel"):
+    id: _Id | None = None
+    external_id: _ExternalId | None = None
+
+
+class _CallItem(msgspec.Struct):
+    id: _Id
+
+
+class _FunctionsBody(msgspec.Struct, rename="camel"):
+    items: Annotated[list[_FunctionItem], msgspec.Meta(min_length=1, max_length=_MOST_FUNCTIONS)]
+    ignore_unknown_ids: bool | None = None
+
+
+class _CallsBody(msgspec.Struct, rename="camel"):
+    items: Annotated[list[_CallItem], msgspec.Meta(min_length=1, max_length=_MOST_CALLS)]
+    ignore_unknown_ids: bool | None = None
+
+
+class _SessionItem(msgspec.Struct, rename="camel"):
+    token_exchange: bool | None = None
+    oneshot_token_exchange: bool | None = None
+    client_id: str | None = None
+    client_secret: str | None = None
+
+
+class _SessionsBody(msgspec.Struct):
+    items: Annotated[list[_SessionItem], msgspec.Meta(min_length=1, max_length=1)]
+
+
+def is_id(text: str) -> bool:
+    """Return whether a text is an id, spelled the one way it is."""
+    return _ID.fullmatch(text) is not None and int(text) <= _LARGEST_ID
+
+
+def parse_id(text: str, field: str) -> int:
+    """Read an id of a path. Raises InvalidArgument, and UnknownRoute for ``list``, ``byids`` and the like."""
+    if text in _RESERVED:
+        raise UnknownRoute(f"This server does not serve the route with `{text}` in place of {field}.")
+    if not is_id(text):
+        raise InvalidArgument.of(field, f"must be an integer from 1 to {_LARGEST_ID}")
+    return int(text)
+
+
+def read_call(body: bytes) -> CallForm:
+    """Read the body of a call. Raises Malformed, PayloadTooLarge."""
+    form = decode(body, _CallBody)
+    data = present(form.data) or b"{}"
+    if not data.startswith(b"{"):
+        raise Malformed.of("data", "must be an object")
+    if len(data) > _DATA_BYTES:
+        raise PayloadTooLarge(f"data is larger than {_DATA_BYTES // MIB} MB.")
+    return CallForm(data, form.nonce)
+
+
+def read_asked_functions(body: bytes) -> Ask:
+    """Read which functions are wanted: each by id or by external id. Raises Malformed."""
+    form = decode(body, _FunctionsBody)
+    wrong = [
+        FieldViolation(f"items[{index}]", "must have exactly one of id and externalId")
+        for index, item in enumerate(form.items)
+        if (item.id is None) == (item.external_id is None)
+    ]
+    if wrong:
+        raise Malformed(wrong)
+    references = tuple(Reference(item.id, item.external_id or "") for item in form.items)
+    return Ask(references, bool(form.ignore_unknown_ids))
+
+
+def read_asked_calls(body: bytes) -> Ask:
+    """Read which calls are wanted, by id. Raises Malformed."""
+    form = decode(body, _CallsBody)
+    return Ask(tuple(Reference(item.id) for item in form.items), bool(form.ignore_unknown_ids))
+
+
+def read_session(body: bytes) -> SessionForm:
+    """Read the one session that is wanted, in one of its three forms. Raises Malformed."""
+    item = decode(body, _SessionsBody).items[0]
+    credentials = item.client_id is not None or item.client_secret is not None
+    chosen = [
+        name
+        for name, wanted in (
+            ("TOKEN_EXCHANGE", item.token_exchange),
+            ("ONESHOT_TOKEN_EXCHANGE", item.oneshot_token_exchange),
+            ("CLIENT_CREDENTIALS", credentials),
+        )
+        if wanted
+    ]
+    if len(chosen) != 1:
+        raise Malformed.of("items[0]", "must be one of tokenExchange, oneshotTokenExchange, clientId with clientSecret")
+    if credentials and not (item.client_id and item.client_secret):
+        raise Malformed.of("items[0]", "must have both clientId and clientSecret")
+    return SessionForm(chosen[0], item.client_id)
