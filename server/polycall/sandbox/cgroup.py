@@ -1,0 +1,354 @@
+"""Memory and process limits of whole process trees: cgroups, version 1 or 2.
+
+The server makes one group of its own below the one it runs in, and in it a group for each process tree. A child joins
+its slot when it is forked, long before its run: joining after a quiet time waits for an RCU grace period (8 to 15 ms);
+the limits are written for each run. A group is held by a lock on its directory, so that the next server can tell the
+groups of the dead from those of the living.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import secrets
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from polycall.domain import Limits
+
+__all__ = ["CgroupError", "Cgroups", "Group", "Memory", "open_cgroups"]
+
+_PREFIX = "polycall-"
+# Pages that a child shares with its zygote are charged to the zygote; what it needs beside the run's own memory (page
+# tables, pipes, the interpreter's own growth) fits in this.
+_HEADROOM = 16 << 20
+_NEEDED = ("memory", "pids")
+
+
+class CgroupError(Exception):
+    """Raised when no cgroup can be had; says what is missing and how to get it."""
+
+    def __init__(self, what: str, remedy: str) -> None:
+        super().__init__(what)
+        self.remedy = remedy
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What a slot's group counted: times the kernel killed for want of memory, and the peak in bytes."""
+
+    kills: int
+    peak: int | None
+
+
+def _read(directory: int, name: str) -> str:
+    fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=directory)
+    try:
+        return os.read(fd, 1 << 16).decode()
+    finally:
+        os.close(fd)
+
+
+def _write(directory: int, name: str, value: int | str) -> None:
+    fd = os.open(name, os.O_WRONLY | os.O_CLOEXEC, dir_fd=directory)
+    try:
+        os.write(fd, str(value).encode())
+    finally:
+        os.close(fd)
+
+
+def _has(directory: int, name: str) -> bool:
+    return os.access(name, os.F_OK, dir_fd=directory)
+
+
+def _keyed(text: str, key: str) -> int:
+    for line in text.splitlines():
+        name, _, value = line.partition(" ")
+        if name == key:
+            return int(value)
+    return 0
+
+
+class _Version(Protocol):
+    """What differs between the two versions; ``dirs`` are descriptors of a slot's directories by controller."""
+
+    @property
+    def controllers(self) -> tuple[str, ...]:
+        """Whose hierarchies a group spans; version 2 has one for all."""
+
+    def limit(self, dirs: Mapping[str, int], before: Limits | None, limits: Limits) -> None:
+        """Write the limits of a run."""
+
+    def memory(self, dirs: Mapping[str, int]) -> Memory:
+        """Read the counters."""
+
+    def reset_peak(self, dirs: Mapping[str, int]) -> None:
+        """Count the peak from now on, where that can be done."""
+
+
+class _One:
+    controllers = _NEEDED
+
+    def limit(self, dirs: Mapping[str, int], before: Limits | None, limits: Limits) -> None:
+        memory, value = dirs["memory"], limits.memory_bytes + _HEADROOM
+        if before is None or before.memory_bytes != limits.memory_bytes:
+            # memory+swap must never be below memory: lower memory first, raise it last
+            names = ["memory.limit_in_bytes"]
+            if _has(memory, "memory.memsw.limit_in_bytes"):
+                names.append("memory.memsw.limit_in_bytes")
+            if before is not None and before.memory_bytes < limits.memory_bytes:
+                names.reverse()
+            for name in names:
+                _write(memory, name, value)
+        if before is None or before.processes != limits.processes:
+            _write(dirs["pids"], "pids.max", limits.processes)
+
+    def memory(self, dirs: Mapping[str, int]) -> Memory:
+        kills = _keyed(_read(dirs["memory"], "memory.oom_control"), "oom_kill")
+        return Memory(kills, int(_read(dirs["memory"], "memory.max_usage_in_bytes")))
+
+    def reset_peak(self, dirs: Mapping[str, int]) -> None:
+        _write(dirs["memory"], "memory.max_usage_in_bytes", 0)
+
+
+class _Two:
+    controllers = ("",)
+
+    def limit(self, dirs: Mapping[str, int], before: Limits | None, limits: Limits) -> None:
+        group = dirs[""]
+        if before is None:
+            _write(group, "memory.oom.group", 1)
+            if _has(group, "memory.swap.max"):
+                _write(group, "memory.swap.max", 0)
+        if before is None or before.memory_bytes != limits.memory_bytes:
+            _write(group, "memory.max", limits.memory_bytes + _HEADROOM)
+        if before is None or before.processes != limits.processes:
+            _write(group, "pids.max", limits.processes)
+
+    def memory(self, dirs: Mapping[str, int]) -> Memory:
+        group = dirs[""]
+        kills = _keyed(_read(group, "memory.events"), "oom_kill")
+        # Linux 5.19; can be reset since 6.12, and what cannot be reset is not one run's
+        if not _has(group, "memory.peak") or not os.access("memory.peak", os.W_OK, dir_fd=group):
+            return Memory(kills, None)
+        return Memory(kills, int(_read(group, "memory.peak")))
+
+    def reset_peak(self, dirs: Mapping[str, int]) -> None:
+        # a write resets the peak for the descriptor that was written through, and for it alone
+        pass
+
+
+class Group:
+    """The group of one process tree at a time."""
+
+    def __init__(self, version: _Version, dirs: Mapping[str, int]) -> None:
+        self._version = version
+        self._dirs = dirs
+        self._limits: Limits | None = None
+
+    def open_procs(self) -> list[int]:
+        """Open the files through which a process joins. The credentials of who opens count, so the server does."""
+        return [os.open("cgroup.procs", os.O_WRONLY | os.O_CLOEXEC, dir_fd=fd) for fd in self._dirs.values()]
+
+    def limit(self, limits: Limits) -> None:
+        """Set the limits of the next run. Raises OSError."""
+        self._version.limit(self._dirs, self._limits, limits)
+        self._limits = limits
+        self._version.reset_peak(self._dirs)
+
+    def memory(self) -> Memory:
+        """Return the counters. Raises OSError."""
+        return self._version.memory(self._dirs)
+
+    @property
+    def empty(self) -> bool:
+        """Whether nobody is in it."""
+        return not any(_read(fd, "cgroup.procs").strip() for fd in self._dirs.values())
+
+    def members(self) -> set[int]:
+        """Return the pids in it, as the server sees them."""
+        return set.intersection(
+            *({int(word) for word in _read(fd, "cgroup.procs").split()} for fd in self._dirs.values())
+        )
+
+    def close(self) -> None:
+        """Close the directories."""
+        for fd in self._dirs.values():
+            os.close(fd)
+
+
+class Cgroups:
+    """The server's own group."""
+
+    def __init__(self, version: _Version, parents: Mapping[str, str], title: str) -> None:
+        self._version = version
+        self.title = title  # for people: "cgroup v1"
+        self._parents = parents
+        self._name = _PREFIX + secrets.token_hex(8)
+        self._locks: list[int] = []
+        self._groups: list[Group] = []
+        try:
+            for parent in parents.values():
+                path = os.path.join(parent, self._name)
+                os.mkdir(path)
+                self._locks.append(_lock(path))
+                if version.controllers == ("",):
+                    _write(self._locks[-1], "cgroup.subtree_control", " ".join(f"+{name}" for name in _NEEDED))
+            self.make_group()
+        except OSError as error:
+            self.close()
+            raise CgroupError(
+                f"cgroups can be seen but not be made ({error.strerror})",
+                "run as root, or under a delegated cgroup: systemd-run --user --scope -p Delegate=yes polycall serve",
+            ) from None
+
+    def make_group(self) -> Group:
+        """Make one more group. Raises OSError."""
+        dirs = {}
+        for controller, parent in self._parents.items():
+            path = os.path.join(parent, self._name, f"slot-{len(self._groups)}")
+            os.mkdir(path)
+            dirs[controller] = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        group = Group(self._version, dirs)
+        self._groups.append(group)
+        return group
+
+    def close(self) -> None:
+        """Remove everything. All processes must be gone, or be going."""
+        for group in self._groups:
+            group.close()
+        for parent in self._parents.values():
+            _remove(os.path.join(parent, self._name))
+        for fd in self._locks:
+            os.close(fd)
+        self._groups.clear()
+        self._locks.clear()
+
+
+def _lock(path: str) -> int:
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(fd)
+        raise
+    return fd
+
+
+# How long a group may stay busy after the last process in it was killed; some milliseconds are usual.
+_EMPTYING_S = 1.0
+
+
+def _remove(path: str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        slots = [entry.path for entry in os.scandir(path) if entry.is_dir(follow_symlinks=False)]
+        deadline = time.monotonic() + _EMPTYING_S
+        for directory in [*slots, path]:
+            while True:
+                try:
+                    os.rmdir(directory)
+                except FileNotFoundError:
+                    pass
+                except OSError as error:
+                    if error.errno == errno.EBUSY and time.monotonic() < deadline:
+                        time.sleep(0.005)
+                        continue
+                break
+
+
+def _remove_stale(parents: Mapping[str, str]) -> None:
+    for parent in parents.values():
+        with contextlib.suppress(OSError):
+            for entry in list(os.scandir(parent)):
+                if not entry.name.startswith(_PREFIX) or not entry.is_dir(follow_symlinks=False):
+                    continue
+                try:
+                    lock = _lock(entry.path)
+                except OSError:
+                    continue  # a living server's, or gone
+                _remove(entry.path)
+                os.close(lock)
+
+
+def open_cgroups() -> Cgroups:
+    """Make the server's group below the one it runs in, and remove those of servers that died. Raises CgroupError."""
+    found = _find()
+    if found is None:
+        raise CgroupError(
+            "no cgroup file system with the memory and pids controllers is mounted",
+            "mount cgroup2 on /sys/fs/cgroup, or start the container with --cgroupns=private and a writable cgroup",
+        )
+    version, parents = found
+    if isinstance(version, _Two):
+        _prepare_v2(parents[""])
+    _remove_stale(parents)
+    return Cgroups(version, parents, "cgroup v1" if isinstance(version, _One) else "cgroup v2")
+
+
+def _find() -> tuple[_Version, Mapping[str, str]] | None:
+    """Return where this process's own groups are, by controller; "" is version 2."""
+    own: dict[str, str] = {}
+    mounts: dict[str, str] = {}
+    try:
+        with open("/proc/self/cgroup", encoding="utf-8") as stream:
+            for line in stream:
+                _, controllers, path = line.rstrip("\n").split(":", 2)
+                own.update((name, path) for name in controllers.split(","))
+        with open("/proc/self/mountinfo", encoding="utf-8") as stream:
+            for line in stream:
+                fields, _, rest = line.partition(" - ")
+                root, point = fields.split()[3:5]
+                kind, _, options = rest.split()[:3]
+                names = [""] if kind == "cgroup2" else options.split(",") if kind == "cgroup" else []
+                for name in names:
+                    if name in own and name not in mounts:
+                        relative = os.path.relpath(own[name], root)
+                        if not relative.startswith(".."):
+                            mounts[name] = os.path.normpath(os.path.join(point, relative))
+    except OSError:
+        return None
+    if all(name in mounts for name in _NEEDED):
+        return _One(), {name: mounts[name] for name in _NEEDED}
+    if "" in mounts:
+        return _Two(), {"": mounts[""]}
+    return None
+
+
+def _prepare_v2(group: str) -> None:
+    """Let the group of this process have children with limits.
+
+    A group with processes of its own cannot (the "no internal processes" rule of Documentation/admin-guide/
+    cgroup-v2.rst), so the server moves to a leaf first.
+    """
+    try:
+        directory = os.open(group, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise CgroupError(
+            f"the server's cgroup cannot be opened ({error.strerror})", "mount cgroup2 writable"
+        ) from None
+    try:
+        available = _read(directory, "cgroup.controllers").split()
+        missing = [name for name in _NEEDED if name not in available]
+        if missing:
+            raise CgroupError(
+                f"the server's cgroup lacks the controllers {', '.join(missing)}",
+                "run under systemd-run --user --scope -p Delegate=yes, or enable them in cgroup.subtree_control above",
+            )
+        if all(name in _read(directory, "cgroup.subtree_control").split() for name in _NEEDED):
+            return
+        with contextlib.suppress(FileExistsError):
+            os.mkdir("server", dir_fd=directory)
+        _write(directory, "server/cgroup.procs", os.getpid())
+        _write(directory, "cgroup.subtree_control", " ".join(f"+{name}" for name in _NEEDED))
+    except OSError as error:
+        why = "other processes are in the server's cgroup" if error.errno == errno.EBUSY else error.strerror
+        raise CgroupError(
+            f"the server's cgroup cannot be divided ({why})",
+            "give the server a cgroup of its own: systemd-run --user --scope -p Delegate=yes polycall serve",
+        ) from None
+    finally:
+        os.close(directory)

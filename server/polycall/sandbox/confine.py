@@ -1,0 +1,165 @@
+"""How a forked child locks itself in, before it is given anything. Standard library only: zygotes load it.
+
+The order is what makes the steps work; each says why it stands where it stands.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from polycall.sandbox import kernel, landlock, policy, userns
+from polycall.sandbox.layout import NAMESPACED, Layout
+from polycall.sandbox.rootfs import DEVICES, system_paths
+
+__all__ = ["NOBODY", "Box", "Confinement", "confine"]
+
+# The uid inside the sandbox where there is only one to give.
+NOBODY = 1000
+
+_PAGE = 4096
+# One inode for 16 KiB: ext4's usual ratio; at least some hundreds, so that small disks can hold a package.
+_BYTES_PER_INODE = 16384
+_LEAST_INODES = 1024
+
+# Never needed by a function, and each a way to hold on to something of the host (getrlimit(2)).
+_NEVER = (
+    resource.RLIMIT_CORE,
+    resource.RLIMIT_MEMLOCK,
+    resource.RLIMIT_MSGQUEUE,
+    resource.RLIMIT_NICE,
+    resource.RLIMIT_RTPRIO,
+)
+_PENDING_SIGNALS = 256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Confinement:
+    """What the machine allows and the server wants; the same for every child of a zygote."""
+
+    namespaces: bool
+    landlock: int  # ABI; 0: none
+    seccomp: bool
+    cgroup: bool  # memory and processes of the whole tree are bounded
+    single_uid: bool  # every child has the server's own uid on the host
+    work_root: str = ""  # without namespaces: a directory for the children's own
+
+
+@dataclass(slots=True, kw_only=True)
+class Box:
+    """Where a child is once it is locked in."""
+
+    layout: Layout
+    laps: dict[str, int] = field(default_factory=dict)  # µs a step took: the first thing to look at when latency moves
+
+
+class _Laps:
+    def __init__(self, into: dict[str, int]) -> None:
+        self._into = into
+        self._last = time.perf_counter_ns()
+
+    def __call__(self, name: str) -> None:
+        now = time.perf_counter_ns()
+        self._into[name] = (now - self._last) // 1000
+        self._last = now
+
+
+def confine(wanted: Confinement, *, name: str, uid: int | None, disk: int, proc: int | None, has_proc: bool) -> Box:
+    """Lock this process in. ``uid`` is its own (None: keep), ``disk`` bytes; ``proc`` a descriptor of the outer /proc.
+
+    Raises OSError if any step is refused: the caller must end the process then.
+    """
+    box = Box(layout=NAMESPACED if wanted.namespaces else Layout.below(os.path.join(wanted.work_root, name)))
+    lap = _Laps(box.laps)
+    if wanted.namespaces:
+        kernel.unshare(kernel.CLONE_NEWNS | kernel.CLONE_NEWIPC | kernel.CLONE_NEWNET)
+        lap("unshare")
+        _mount_disk(disk, uid or 0)
+        if has_proc:
+            # subset=pid: processes and nothing of the host. A nested user namespace could not write its maps otherwise.
+            flags = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC
+            kernel.mount(
+                "proc", "/proc", "proc", flags if wanted.single_uid else flags | kernel.MS_RDONLY, "subset=pid"
+            )
+        lap("mounts")
+        if wanted.single_uid:
+            # gives RLIMIT_NPROC a counter of its own (Linux 5.14); through the outer /proc, as there may be no other
+            userns.enter_single(NOBODY, kernel.CLONE_NEWUSER, proc)
+            os.setresgid(NOBODY, NOBODY, NOBODY)
+            os.setresuid(NOBODY, NOBODY, NOBODY)
+            lap("user namespace")
+    else:
+        root = os.path.join(wanted.work_root, name)
+        os.mkdir(root, 0o700)
+        if uid is not None:
+            os.chown(root, uid, uid)
+    if proc is not None:
+        os.close(proc)
+    _limit(disk)
+    if wanted.namespaces or os.geteuid() == 0:
+        kernel.drop_bounding_set()
+    if uid is not None:
+        os.setgroups([])
+        os.setresgid(uid, uid, uid)
+        os.setresuid(uid, uid, uid)
+    if wanted.namespaces or os.geteuid() == 0:
+        kernel.drop_capabilities()
+    lap("ids")
+    # the change of ids cleared the first and gave /proc/self to root
+    kernel.die_with_parent()
+    kernel.set_dumpable()
+    kernel.forbid_new_privileges()
+    os.umask(0o022)
+    box.layout.create()
+    os.chdir(box.layout.work)
+    if wanted.landlock:
+        _landlock(wanted, box.layout)
+        lap("landlock")
+    if wanted.seccomp:
+        # last: the filter forbids most of the above
+        kernel.set_seccomp_filter(policy.build(_grants(wanted)))
+        lap("seccomp")
+    return box
+
+
+def _mount_disk(disk: int, uid: int) -> None:
+    inodes = max(_LEAST_INODES, disk // _BYTES_PER_INODE)
+    size = -(-disk // _PAGE) * _PAGE
+    options = f"size={size},nr_inodes={inodes},mode=755,uid={uid},gid={uid}"
+    kernel.mount("tmpfs", "/mnt", "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, options)
+
+
+def _limit(disk: int) -> None:
+    for kind in _NEVER:
+        resource.setrlimit(kind, (0, 0))
+    resource.setrlimit(resource.RLIMIT_SIGPENDING, (_PENDING_SIGNALS, _PENDING_SIGNALS))
+    # bounds anonymous files too, which are on no file system
+    resource.setrlimit(resource.RLIMIT_FSIZE, (disk, disk))
+
+
+def _landlock(wanted: Confinement, layout: Layout) -> None:
+    devices = [f"/dev/{name}" for name in DEVICES]
+    if wanted.namespaces:
+        restrict_to: tuple[list[str], list[str]] = (["/"], ["/mnt", *devices])
+    else:
+        readable = [*system_paths(), "/etc/ld.so.cache", "/etc/localtime", "/etc/ssl", *devices]
+        restrict_to = (readable, [layout.code, layout.work, layout.temporary, "/dev/null"])
+    landlock.restrict(wanted.landlock, *restrict_to)
+
+
+def _grants(wanted: Confinement) -> policy.Grants:
+    return policy.Grants(
+        fork=wanted.cgroup and wanted.namespaces,
+        execute=wanted.namespaces,
+        sockets=wanted.namespaces,
+        memfd=wanted.cgroup,
+        only_pid=None if wanted.namespaces else os.getpid(),
+    )
+
+
+def as_message(wanted: Confinement) -> Mapping[str, object]:
+    """Return the confinement as JSON values."""
+    return {name: getattr(wanted, name) for name in Confinement.__slots__}

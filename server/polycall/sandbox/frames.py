@@ -1,0 +1,134 @@
+"""The server's end of the frames: ``u32 header | u32 payload | header (JSON) | payload``, little endian.
+
+What comes from a child is hostile: lengths are checked before anything is kept, headers parsed into one strict shape,
+payloads checked to be JSON but never built into objects.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import msgspec
+
+__all__ = ["Failure", "FrameError", "FrameParser", "Reply", "TooLarge", "encode_frame", "parse_failure", "parse_json"]
+
+_PREFIX = struct.Struct("<II")
+# Ours are below 200 bytes.
+_MOST_HEADER = 4096
+# 64 KiB of message and 256 KiB of traceback, every character of them escaped as \uXXXX.
+_MOST_OTHER = 2 << 20
+
+Kind = Literal["ready", "result", "raised", "missing", "unserializable", "too_large"]
+
+
+class FrameError(Exception):
+    """Raised for bytes that are no frame of ours; the child that sent them is killed."""
+
+
+class TooLarge(FrameError):
+    """Raised for a payload over its limit, before it is read."""
+
+
+class _Header(msgspec.Struct, forbid_unknown_fields=True):
+    kind: Kind
+    nonce: str = ""
+    odd: bool = False
+    laps: dict[str, int] = {}
+
+
+class Failure(msgspec.Struct, forbid_unknown_fields=True):
+    """What a child says of an exception."""
+
+    type: str
+    module: str
+    message: str
+    traceback: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A frame from a child. ``odd``: its process is not what it was, do not use it again."""
+
+    kind: Kind
+    nonce: str
+    odd: bool
+    laps: Mapping[str, int]
+    payload: bytes
+
+
+_decode_header = msgspec.json.Decoder(_Header).decode
+_decode_failure = msgspec.json.Decoder(Failure).decode
+_check_json = msgspec.json.Decoder(msgspec.Raw).decode
+
+
+def encode_frame(header: Mapping[str, object], parts: Iterable[bytes] = ()) -> list[bytes]:
+    """Return a frame to a child as buffers to be written one after the other."""
+    parts = list(parts)
+    text = json.dumps(header).encode()
+    return [_PREFIX.pack(len(text), sum(map(len, parts))) + text, *parts]
+
+
+class FrameParser:
+    """Takes bytes as they come, gives frames. ``most_result`` bounds the payload of a result, bytes."""
+
+    def __init__(self, most_result: int = 0) -> None:
+        self.most_result = most_result
+        self._buffer = bytearray()
+        self._lengths: tuple[int, int] | None = None
+
+    @property
+    def pending(self) -> bool:
+        """Whether there are bytes of a frame that is not complete."""
+        return bool(self._buffer) or self._lengths is not None
+
+    def feed(self, data: bytes) -> Reply | None:
+        """Take bytes; return the first complete frame. Bytes behind it stay. Raises FrameError, TooLarge."""
+        self._buffer += data
+        if self._lengths is None:
+            if len(self._buffer) < _PREFIX.size:
+                return None
+            header, payload = _PREFIX.unpack_from(self._buffer)
+            if header > _MOST_HEADER:
+                raise FrameError("the header is too long")
+            if payload > max(self.most_result, _MOST_OTHER):
+                raise TooLarge(f"{payload} bytes")
+            del self._buffer[: _PREFIX.size]
+            self._lengths = header, payload
+        header, payload = self._lengths
+        if len(self._buffer) < header + payload:
+            return None
+        self._lengths = None
+        try:
+            parsed = _decode_header(self._buffer[:header])
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            raise FrameError("the header is not one of ours") from None
+        if payload > (self.most_result if parsed.kind == "result" else _MOST_OTHER):
+            raise TooLarge(f"{payload} bytes")
+        body = bytes(self._buffer[header : header + payload])
+        del self._buffer[: header + payload]
+        return Reply(parsed.kind, parsed.nonce, parsed.odd, parsed.laps, body)
+
+
+def parse_json(payload: bytes) -> bytes:
+    """Check that ``payload`` is JSON text in UTF-8 and return it as it is. Raises FrameError.
+
+    Refuses NaN, numbers that are none, lone surrogates, trailing bytes and what is nested too deeply to be read.
+    """
+    try:
+        payload.decode()
+        _check_json(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise FrameError(str(error)) from None
+    return payload
+
+
+def parse_failure(payload: bytes) -> Failure:
+    """Read what a child says of an exception. Raises FrameError."""
+    try:
+        return _decode_failure(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise FrameError("the report of the exception is not one of ours") from None

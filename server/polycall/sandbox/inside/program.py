@@ -1,0 +1,161 @@
+"""The submitted program in its sandbox: files on disk, modules imported, entry points found."""
+
+from __future__ import annotations
+import __future__
+
+import importlib
+import importlib.util
+import os
+import sys
+import types
+from collections.abc import Callable
+from typing import Any
+
+from polycall.sandbox.inside import UserFailure
+from polycall.sandbox.layout import Layout
+
+__all__ = ["EntrypointNotFound", "Program", "place"]
+
+_POSTPONED = __future__.annotations.compiler_flag
+
+
+class EntrypointNotFound(Exception):
+    """Raised when the module or the callable does not exist; ``type`` names the exception Python would raise."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+def place(root: str, path: str, data: bytes | memoryview, mode: int) -> None:
+    """Write a file below ``root``, folders included. The path was checked by the server."""
+    target = os.path.join(root, path)
+    os.makedirs(os.path.dirname(target), exist_ok=True)
+    fd = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(fd, view) :]
+        os.fchmod(fd, mode)
+    finally:
+        os.close(fd)
+
+
+class Program:
+    """A bundle on disk and the adapter that goes with it."""
+
+    def __init__(self, layout: Layout, files: dict[str, memoryview], adapter: str | None) -> None:
+        self.layout = layout
+        for path, data in files.items():
+            place(layout.code, path, data, 0o444)
+        sys.path.insert(0, layout.code)
+        _forget_shadowed({path.partition("/")[0].removesuffix(".py") for path in files})
+        self.adapter: Any = None
+        if adapter is not None:
+            self.adapter = types.ModuleType("polycall_adapter")
+            self.adapter.UserFailure = UserFailure
+            exec(compile(adapter, "polycall-adapter", "exec", dont_inherit=True), self.adapter.__dict__)
+
+    def function(self, entrypoint: str, options: dict[str, Any], *, postponed: bool) -> Callable[..., Any]:
+        """Return the callable of ``module:callable``; ``postponed``: never evaluate the module's annotations.
+
+        Raises EntrypointNotFound, and whatever the module raises.
+        """
+        module_name, _, name = entrypoint.partition(":")
+        module = sys.modules.get(module_name)
+        if module is None or not getattr(module.__spec__, "_polycall", False):
+            module = self._import(module_name, options, postponed)
+        missing = EntrypointNotFound("NameError", f"{name} is not defined")
+        if hasattr(self.adapter, "resolve"):
+            try:
+                found = self.adapter.resolve(module.__dict__, name, options)
+            except KeyError:
+                raise missing from None
+        else:
+            found = module
+            for part in name.split("."):
+                try:
+                    found = getattr(found, part)
+                except AttributeError:
+                    raise missing from None
+        if not callable(found):
+            raise EntrypointNotFound("TypeError", f"{name} is not a function, it is a {type(found).__name__}")
+        function: Callable[..., Any] = found
+        return function
+
+    def _import(self, name: str, options: dict[str, Any], postponed: bool) -> types.ModuleType:
+        try:
+            spec = importlib.util.find_spec(name)
+        except ModuleNotFoundError as error:
+            if error.name is not None and (name == error.name or name.startswith(error.name + ".")):
+                spec = None
+            else:
+                raise
+        if spec is None or spec.loader is None:
+            raise EntrypointNotFound("ModuleNotFoundError", f"No module named '{name}'")
+        if spec.origin is None or not spec.origin.endswith(".py"):
+            return importlib.import_module(name)
+        module = importlib.util.module_from_spec(spec)
+        with open(spec.origin, "rb") as stream:
+            source = stream.read()
+        sys.modules[name] = module
+        try:
+            code = compile(source, spec.origin, "exec", flags=_POSTPONED if postponed else 0, dont_inherit=True)
+            if hasattr(self.adapter, "prepare"):
+                self.adapter.prepare(module.__dict__, options)
+            exec(code, module.__dict__)
+        except BaseException:
+            sys.modules.pop(name, None)
+            raise
+        spec._polycall = True  # type: ignore[attr-defined]
+        parent, _, child = name.rpartition(".")
+        if parent:
+            setattr(sys.modules[parent], child, module)
+        return module
+
+    def run_script(self, path: str, arguments: list[str]) -> None:
+        """Run a file of the bundle as ``__main__``. Raises whatever it raises, SystemExit included."""
+        target = os.path.join(self.layout.code, path)
+        try:
+            with open(target, "rb") as stream:
+                source = stream.read()
+        except (FileNotFoundError, IsADirectoryError):
+            raise EntrypointNotFound("FileNotFoundError", f"No file named '{path}'") from None
+        sys.argv = [target, *arguments]
+        module = types.ModuleType("__main__")
+        module.__dict__.update(__file__=target, __cached__=None)
+        sys.modules["__main__"] = module
+        exec(compile(source, target, "exec", dont_inherit=True), module.__dict__)
+
+
+def _forget_shadowed(names: set[str]) -> None:
+    """Unload what has the name of a module of the bundle, and this package: the program's own come first.
+
+    What plain ``python`` itself has loaded cannot be shadowed there either.
+    """
+    core = sys.builtin_module_names
+    for loaded in list(sys.modules):
+        top = loaded.partition(".")[0]
+        if top == "polycall" or (top in names and top not in core and top not in _ALWAYS_LOADED):
+            del sys.modules[loaded]
+
+
+# The modules of an interpreter that has just started (python -I -c "import sys; print(sys.modules)").
+_ALWAYS_LOADED = frozenset(
+    (
+        "__main__",
+        "_collections_abc",
+        "_sitebuiltins",
+        "abc",
+        "codecs",
+        "encodings",
+        "genericpath",
+        "io",
+        "os",
+        "os.path",
+        "posixpath",
+        "site",
+        "stat",
+        "zipimport",
+    )
+)

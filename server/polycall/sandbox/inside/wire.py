@@ -1,0 +1,48 @@
+"""The child's end of the job socket: ``u32 header | u32 payload | header (JSON) | payload``, little endian."""
+
+from __future__ import annotations
+
+import json
+import socket
+import struct
+from typing import Any
+
+__all__ = ["Connection"]
+
+_PREFIX = struct.Struct("<II")
+
+
+class Connection:
+    """Frames over a blocking socket."""
+
+    def __init__(self, fd: int) -> None:
+        self._socket = socket.socket(fileno=fd)
+
+    def receive(self) -> tuple[dict[str, Any], memoryview] | None:
+        """Wait for a frame; None when the server has hung up."""
+        prefix = self._read(_PREFIX.size)
+        if prefix is None:
+            return None
+        header_length, payload_length = _PREFIX.unpack(prefix)
+        body = self._read(header_length + payload_length)
+        if body is None:
+            return None
+        header: dict[str, Any] = json.loads(body[:header_length].tobytes())
+        return header, body[header_length:]
+
+    def send(self, header: dict[str, Any], payload: bytes = b"") -> None:
+        """Send a frame whole."""
+        text = json.dumps(header).encode()
+        self._socket.sendall(_PREFIX.pack(len(text), len(payload)) + text)
+        if payload:
+            self._socket.sendall(payload)
+
+    def _read(self, length: int) -> memoryview | None:
+        buffer = memoryview(bytearray(length))
+        got = 0
+        while got < length:
+            count = self._socket.recv_into(buffer[got:])
+            if count == 0:
+                return None
+            got += count
+        return buffer

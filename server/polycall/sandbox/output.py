@@ -1,0 +1,140 @@
+"""What a run prints: read as it comes, kept up to a limit, thrown away beyond it, never waited for."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import struct
+import termios
+from collections.abc import Callable
+
+from polycall.domain import Limits, OutputChunk, Stream
+from polycall.ids import now_ms
+from polycall.sandbox.job import OutputSink
+
+__all__ = ["Output"]
+
+# The default capacity of a pipe: one read empties it.
+_CHUNK = 1 << 16
+
+
+class _Pipe:
+    def __init__(self, fd: int, stream: Stream, limit: int) -> None:
+        self.fd = fd
+        self.stream = stream
+        self.limit = limit
+        self.kept = bytearray()
+        self.truncated = False
+        self.open = True
+
+
+class Output:
+    """Reads both streams of one run. ``flooded`` is called once when they exceed ``most`` bytes together."""
+
+    def __init__(
+        self,
+        stdout: int,
+        stderr: int,
+        limits: Limits,
+        sink: OutputSink | None,
+        most: int,
+        flooded: Callable[[], None],
+    ) -> None:
+        self._pipes = (
+            _Pipe(stdout, Stream.STDOUT, limits.stdout_bytes),
+            _Pipe(stderr, Stream.STDERR, limits.stderr_bytes),
+        )
+        self._sink = sink
+        self._left = most
+        self._flooded = flooded
+        self._loop = asyncio.get_running_loop()
+        self._null = -1
+        self._discard_stale()
+        for pipe in self._pipes:
+            self._loop.add_reader(pipe.fd, self._readable, pipe)
+
+    def _discard_stale(self) -> None:
+        """Throw away what a warm worker printed between two calls: it is nobody's."""
+        for pipe in self._pipes:
+            self._read(pipe, _waiting(pipe.fd), keep=False)
+
+    def _readable(self, pipe: _Pipe) -> None:
+        self._read(pipe, _CHUNK)
+
+    def _read(self, pipe: _Pipe, most: int, *, keep: bool = True) -> int:
+        """Read once, at most ``most`` bytes; return how many, 0 at the end or when there is nothing."""
+        if most <= 0:
+            return 0
+        room = pipe.limit - len(pipe.kept) if keep else 0
+        try:
+            if room > 0:
+                data = os.read(pipe.fd, min(most, _CHUNK))
+                count = len(data)
+            else:
+                # the program's exit code stays its own: keep draining, without a copy
+                count, data = os.splice(pipe.fd, self._sinkhole(), most), b""
+        except BlockingIOError:
+            return 0
+        except OSError:
+            count, data = 0, b""
+        if count == 0:
+            self._stop(pipe)
+            return 0
+        if keep:
+            self._keep(pipe, data, count, room)
+        return count
+
+    def _keep(self, pipe: _Pipe, data: bytes, count: int, room: int) -> None:
+        pipe.truncated = pipe.truncated or count > room
+        data = data[:room] if room > 0 else b""
+        if data:
+            pipe.kept += data
+            if self._sink is not None:
+                self._sink(OutputChunk(pipe.stream, now_ms(), data))
+        flooded = self._left >= 0
+        self._left -= count
+        if flooded and self._left < 0:
+            self._flooded()
+
+    def _sinkhole(self) -> int:
+        if self._null < 0:
+            self._null = os.open("/dev/null", os.O_WRONLY | os.O_CLOEXEC)
+        return self._null
+
+    def _stop(self, pipe: _Pipe) -> None:
+        if pipe.open:
+            pipe.open = False
+            self._loop.remove_reader(pipe.fd)
+
+    @property
+    def ended(self) -> bool:
+        """Whether both streams have ended: nobody holds their other ends any more."""
+        return not any(pipe.open for pipe in self._pipes)
+
+    def drain(self) -> None:
+        """Read what is in the pipes at this moment, without waiting and without reading on what still comes."""
+        for pipe in self._pipes:
+            left = _waiting(pipe.fd) if pipe.open else 0
+            while left > 0 and (count := self._read(pipe, left)):
+                left -= count
+
+    def close(self) -> None:
+        """Stop reading; the descriptors stay open."""
+        for pipe in self._pipes:
+            self._stop(pipe)
+        if self._null >= 0:
+            os.close(self._null)
+            self._null = -1
+
+    def text(self, stream: Stream) -> tuple[bytes, bool]:
+        """Return what was kept of a stream and whether there was more."""
+        pipe = self._pipes[0] if stream is Stream.STDOUT else self._pipes[1]
+        return bytes(pipe.kept), pipe.truncated
+
+
+def _waiting(fd: int) -> int:
+    with contextlib.suppress(OSError):
+        return int(struct.unpack("i", fcntl.ioctl(fd, termios.FIONREAD, b"\0\0\0\0"))[0])
+    return 0

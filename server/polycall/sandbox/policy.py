@@ -1,0 +1,143 @@
+"""Which system calls a sandboxed process may make, as data. Standard library only: zygotes load it.
+
+An allow-list: what is not named here fails with ENOSYS, as on a kernel that does not know it, so libraries fall back.
+What a program could expect to exist but must not have fails with EPERM. The list started from the default seccomp
+profile of Docker (moby, ``profiles/seccomp/default_linux.go``) without what only privileged containers get.
+"""
+
+from __future__ import annotations
+
+import errno
+from dataclasses import dataclass
+
+from polycall.sandbox.bpf import ALLOW, Case, Compare, Rule, compile_filter, errno_action
+from polycall.sandbox.kernel import MACHINE, syscall_numbers
+
+__all__ = ["ALLOWED", "REFUSED", "Grants", "build"]
+
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+ALLOWED = _names(
+    """
+    accept accept4 access alarm arch_prctl bind brk cachestat capget chdir chmod chown clock_getres clock_gettime
+    clock_nanosleep close close_range connect copy_file_range creat dup dup2 dup3 epoll_create epoll_create1
+    epoll_ctl epoll_ctl_old epoll_pwait epoll_pwait2 epoll_wait epoll_wait_old eventfd eventfd2 execve execveat exit
+    exit_group faccessat faccessat2 fadvise64 fallocate fchdir fchmod fchmodat fchmodat2 fchown fchownat fcntl
+    fdatasync fgetxattr flistxattr flock fork fremovexattr fsetxattr fstat fstatfs fsync ftruncate futex
+    futex_requeue futex_wait futex_waitv futex_wake futimesat get_robust_list get_thread_area getcpu getcwd getdents
+    getdents64 getegid geteuid getgid getgroups getitimer getpeername getpgid getpgrp getpid getppid getpriority
+    getrandom getresgid getresuid getrlimit getrusage getsid getsockname getsockopt gettid gettimeofday getuid
+    getxattr inotify_add_watch inotify_init inotify_init1 inotify_rm_watch io_cancel io_destroy io_getevents
+    io_pgetevents io_setup io_submit ioprio_get kill lchown lgetxattr link linkat listen listxattr llistxattr
+    lremovexattr lseek lsetxattr lstat madvise map_shadow_stack membarrier memfd_create mincore mkdir mkdirat mlock
+    mlock2 mmap mprotect mremap mseal msync munlock munmap nanosleep newfstatat open openat openat2 pause pidfd_open
+    pidfd_send_signal pipe pipe2 pkey_alloc pkey_free pkey_mprotect poll ppoll prctl pread64 preadv preadv2
+    prlimit64 pselect6 pwrite64 pwritev pwritev2 read readahead readlink readlinkat readv recvfrom recvmmsg recvmsg
+    removexattr rename renameat renameat2 restart_syscall rmdir rseq rt_sigaction rt_sigpending rt_sigprocmask
+    rt_sigqueueinfo rt_sigreturn rt_sigsuspend rt_sigtimedwait rt_tgsigqueueinfo sched_get_priority_max
+    sched_get_priority_min sched_getaffinity sched_getattr sched_getparam sched_getscheduler sched_rr_get_interval
+    sched_setaffinity sched_yield select sendfile sendmmsg sendmsg sendto set_robust_list set_thread_area
+    set_tid_address setitimer setpgid setpriority setrlimit setsid setsockopt setxattr shutdown sigaltstack signalfd
+    signalfd4 splice stat statfs statx symlink symlinkat sync_file_range sysinfo tee tgkill time timer_create
+    timer_delete timer_getoverrun timer_gettime timer_settime timerfd_create timerfd_gettime timerfd_settime times
+    tkill truncate umask uname unlink unlinkat utime utimensat utimes vfork wait4 waitid write writev
+    """
+)
+
+REFUSED = _names(
+    """
+    _sysctl acct add_key adjtimex bpf capset chroot clock_adjtime clock_settime create_module delete_module
+    fanotify_init fanotify_mark finit_module fsconfig fsmount fsopen fspick get_kernel_syms get_mempolicy
+    init_module io_uring_enter io_uring_register io_uring_setup ioperm iopl ioprio_set kcmp kexec_file_load
+    kexec_load keyctl landlock_add_rule landlock_create_ruleset landlock_restrict_self listmount lookup_dcookie
+    lsm_set_self_attr mbind memfd_secret migrate_pages mknod mknodat mlockall modify_ldt mount mount_setattr
+    move_mount move_pages mq_open mq_unlink msgctl msgget msgrcv msgsnd munlockall name_to_handle_at nfsservctl
+    open_by_handle_at open_tree open_tree_attr perf_event_open pidfd_getfd pivot_root process_madvise
+    process_mrelease process_vm_readv process_vm_writev ptrace query_module quotactl quotactl_fd reboot request_key
+    sched_setattr sched_setparam sched_setscheduler seccomp semctl semget semop semtimedop set_mempolicy
+    set_mempolicy_home_node setdomainname setfsgid setfsuid setgid setgroups sethostname setns setregid setresgid
+    setresuid setreuid settimeofday setuid shmat shmctl shmdt shmget statmount swapoff swapon sync syncfs sysfs
+    syslog umount2 unshare uselib userfaultfd ustat vhangup vmsplice
+    """
+)
+
+_EPERM = errno_action(errno.EPERM)
+_ENOSYS = errno_action(errno.ENOSYS)
+_NO_FAMILY = errno_action(errno.EAFNOSUPPORT)
+
+_CLONE_THREAD = 0x0001_0000
+# CLONE_NEWTIME, NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET
+_CLONE_NEW = 0x80 | 0x2_0000 | 0x200_0000 | 0x400_0000 | 0x800_0000 | 0x1000_0000 | 0x2000_0000 | 0x4000_0000
+_PR_SET_PDEATHSIG, _PR_SET_SECCOMP = 1, 22
+_TIOCSTI, _TIOCLINUX = 0x5412, 0x541C
+_AF_UNIX = 1
+# personality(2): Linux, Linux without address randomisation off, and the query
+_PERSONALITIES = (0x0, 0x0004_0000, 0xFFFF_FFFF)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grants:
+    """What differs between isolation levels.
+
+    ``fork``: new processes (only where a cgroup bounds the tree's memory); ``execute``: execve; ``sockets``: AF_UNIX
+    sockets (only where a mount namespace hides the host's); ``memfd``: anonymous files, which count against no limit
+    of the process; ``only_pid``: signals and the like to this process only (where no pid namespace hides others).
+    """
+
+    fork: bool
+    execute: bool
+    sockets: bool
+    memfd: bool
+    only_pid: int | None = None
+
+
+def _unless(tests: tuple[Compare, ...], action: int) -> Rule:
+    return Rule((Case(tests, action),), ALLOW)
+
+
+def _conditional(grants: Grants) -> dict[str, Rule | int]:
+    rules: dict[str, Rule | int] = {
+        # the flags of clone3 stand in memory, where a filter cannot see them; libraries fall back to clone
+        "clone3": _ENOSYS,
+        "clone": _unless((Compare(0, "any", _CLONE_NEW),), _EPERM),
+        "socket": Rule((Case((Compare(0, "eq", _AF_UNIX),), ALLOW),), _NO_FAMILY) if grants.sockets else _NO_FAMILY,
+        "socketpair": Rule((Case((Compare(0, "eq", _AF_UNIX),), ALLOW),), _NO_FAMILY),
+        "ioctl": Rule(tuple(Case((Compare(1, "eq", request),), _EPERM) for request in (_TIOCSTI, _TIOCLINUX)), ALLOW),
+        "personality": Rule(tuple(Case((Compare(0, "eq", value),), ALLOW) for value in _PERSONALITIES), _EPERM),
+        "prctl": _unless((Compare(0, "eq", _PR_SET_SECCOMP),), _EPERM),
+    }
+    if not grants.fork:
+        rules["clone"] = Rule(
+            (Case((Compare(0, "any", _CLONE_NEW),), _EPERM), Case((Compare(0, "any", _CLONE_THREAD),), ALLOW)), _EPERM
+        )
+        rules["fork"] = rules["vfork"] = _EPERM
+    if not grants.execute:
+        rules["execve"] = rules["execveat"] = _EPERM
+    if not grants.memfd:
+        rules["memfd_create"] = _EPERM
+    if grants.only_pid is not None:
+        self = grants.only_pid
+        for name in ("kill", "tgkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo"):
+            rules[name] = _unless((Compare(0, "ne", self),), _EPERM)
+        for name in ("prlimit64", "sched_setaffinity"):
+            rules[name] = _unless((Compare(0, "ne", 0), Compare(0, "ne", self)), _EPERM)
+        for name in ("tkill", "pidfd_open", "pidfd_send_signal", "setpriority"):
+            rules[name] = _EPERM
+        # outside a pid namespace the signal at the parent's death is what ends a run when the server is killed
+        rules["prctl"] = Rule(
+            tuple(Case((Compare(0, "eq", option),), _EPERM) for option in (_PR_SET_SECCOMP, _PR_SET_PDEATHSIG)), ALLOW
+        )
+    return rules
+
+
+def build(grants: Grants) -> bytes:
+    """Return the filter program for this machine."""
+    numbers = syscall_numbers()
+    rules: dict[int, Rule | int] = {}
+    for names, action in ((ALLOWED, ALLOW), (REFUSED, _EPERM)):
+        rules.update((numbers[name], action) for name in names if name in numbers)
+    rules.update((numbers[name], rule) for name, rule in _conditional(grants).items() if name in numbers)
+    return compile_filter(MACHINE, rules, _ENOSYS)

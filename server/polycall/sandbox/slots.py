@@ -1,0 +1,52 @@
+"""What each process tree has for itself on the host: a uid and a cgroup. Reused once its last occupant is gone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from polycall.sandbox.cgroup import Cgroups, Group
+
+__all__ = ["FIRST_UID", "Slot", "Slots"]
+
+# Below are the system's own users, as everywhere (login.defs).
+FIRST_UID = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """``uid`` is the one to take, None to keep the server's own."""
+
+    index: int
+    uid: int | None
+    group: Group | None
+
+
+class Slots:
+    """Makes slots as they are needed, at most ``most``."""
+
+    def __init__(self, most: int, uids: range | None, cgroups: Cgroups | None) -> None:
+        self._most = most
+        self._uids = uids
+        self._cgroups = cgroups
+        self._free: list[Slot] = []
+        self._made = 0
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether there is none to give."""
+        return not self._free and self._made >= self._most
+
+    def take(self) -> Slot:
+        """Return a slot nobody is in. Raises IndexError when exhausted, OSError if its cgroup cannot be made."""
+        if self._free:
+            return self._free.pop()
+        if self.exhausted:
+            raise IndexError("all slots are taken")
+        group = self._cgroups.make_group() if self._cgroups is not None else None
+        slot = Slot(self._made, self._uids[self._made] if self._uids is not None else None, group)
+        self._made += 1
+        return slot
+
+    def give_back(self, slot: Slot) -> None:
+        """Take a slot back."""
+        self._free.append(slot)

@@ -1,0 +1,255 @@
+"""The server's handle on one zygote process: starts it, asks it for children, hears how they ended."""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import contextlib
+import itertools
+import json
+import logging
+import os
+import socket
+import struct
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from polycall.sandbox.child import Child, Exit
+from polycall.sandbox.slots import Slot
+
+__all__ = ["Spawner", "SpawnerError", "interpreter"]
+
+_log = logging.getLogger(__name__)
+
+_PACKET = 1 << 16
+_ANCILLARY = socket.CMSG_SPACE(struct.calcsize("3i"))
+# Exec, preload and the first namespaces take some 0.2 s; a machine under full load several times that.
+_START_S = 15.0
+# From the control socket's end to the last process's: the kernel empties a pid namespace within some 0.1 s.
+_END_S = 5.0
+_POLL_S = 0.02
+
+
+class SpawnerError(Exception):
+    """Raised when a zygote does not start, or is gone."""
+
+
+def interpreter() -> str:
+    """Return the real binary behind ``sys.executable``: not a virtual environment's link, not a version manager's."""
+    base: str = getattr(sys, "_base_executable", None) or sys.executable
+    return os.path.realpath(base)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ZygoteConfig:
+    """What a zygote is told at its start."""
+
+    confinement: Mapping[str, object]
+    uids: range | None
+    slots: range
+    preload: Sequence[str]
+
+    def packet(self) -> bytes:
+        """Return the first message to a zygote."""
+        return json.dumps(
+            {
+                "confinement": self.confinement,
+                "uids": self.uids and [self.uids.start, self.uids.stop],
+                "slots": [self.slots.start, self.slots.stop],
+                "preload": list(self.preload),
+            }
+        ).encode()
+
+
+class Spawner:
+    """One zygote. ``died`` is called once if it ends unasked."""
+
+    _numbers = itertools.count(1)
+
+    def __init__(self, executable: str, config: ZygoteConfig, died: Callable[[Spawner], None]) -> None:
+        self._executable = executable
+        self._config = config
+        self._died = died
+        self._children: dict[int, Child] = {}
+        self._outbox: collections.deque[tuple[bytes, list[int]]] = collections.deque()
+        self._closing = False
+        self.forks = 0
+        self.born = 0.0
+
+    @property
+    def children(self) -> int:
+        """How many of its children have not been reaped."""
+        return len(self._children)
+
+    @property
+    def alive(self) -> bool:
+        """Whether it can fork."""
+        return not self._closing and self._started.done() and self._started.exception() is None
+
+    async def start(self) -> None:
+        """Start the process and wait until it can fork. Raises SpawnerError.
+
+        Call on the event loop's own thread: the zygote dies with the thread that started it (PR_SET_PDEATHSIG).
+        """
+        self._loop = asyncio.get_running_loop()
+        self._started: asyncio.Future[None] = self._loop.create_future()
+        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._control.setblocking(False)
+        self._control.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        with theirs:
+            self._process = self._execute(theirs.fileno())
+        self._loop.add_reader(self._control, self._hear)
+        self._send(self._config.packet(), [])
+        try:
+            await asyncio.wait_for(asyncio.shield(self._started), _START_S)
+        except BaseException as error:
+            await asyncio.shield(self.stop())
+            if isinstance(error, TimeoutError):
+                raise SpawnerError(f"the zygote did not start within {_START_S:g} s") from None
+            raise
+        self.born = self._loop.time()
+
+    def _execute(self, control: int) -> subprocess.Popen[bytes]:
+        script = str(Path(__file__).with_name("zygote.py"))
+        return subprocess.Popen(
+            [self._executable, "-I", "-S", "-X", "utf8", script, str(control)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            cwd="/",
+            # one arena: each further one would count 64 MiB of address space against a run
+            env={"MALLOC_ARENA_MAX": "1"},
+            pass_fds=[control],
+            start_new_session=True,  # Ctrl-C in a terminal is for the server, which drains first
+        )
+
+    async def spawn(self, slot: Slot, disk: int) -> Child:
+        """Ask for a child and connect to it; it is not ready yet. Raises SpawnerError, OSError."""
+        if not self.alive:
+            raise SpawnerError("the zygote is gone")
+        with contextlib.ExitStack() as theirs:
+            ours, job = socket.socketpair()
+            theirs.callback(job.close)
+            ours.setblocking(False)
+            pipes = []
+            for _ in range(2):
+                read, write = os.pipe2(os.O_CLOEXEC)
+                os.set_blocking(read, False)
+                theirs.callback(os.close, write)
+                pipes.append((read, write))
+            joins = slot.group.open_procs() if slot.group is not None else []
+            for fd in joins:
+                theirs.callback(os.close, fd)
+            child = Child(next(self._numbers), self, slot, disk, pipes[0][0], pipes[1][0])
+            self._children[child.number] = child
+            self.forks += 1
+            message = {"op": "spawn", "id": child.number, "uid": slot.uid, "disk": disk}
+            # dup: they must stay open until the message has gone out
+            fds = [os.dup(fd) for fd in (job.fileno(), pipes[0][1], pipes[1][1], *joins)]
+            self._send(json.dumps(message).encode(), fds)
+        await self._loop.create_unix_connection(lambda: child, sock=ours)
+        return child
+
+    def kill(self, child: Child) -> None:
+        """Have a child killed."""
+        if child.number in self._children:
+            self._send(json.dumps({"op": "kill", "id": child.number}).encode(), [])
+
+    def _send(self, packet: bytes, fds: list[int]) -> None:
+        if self._control.fileno() < 0:
+            for fd in fds:
+                os.close(fd)
+            return
+        self._outbox.append((packet, fds))
+        if len(self._outbox) == 1:
+            self._flush()
+
+    def _flush(self) -> None:
+        while self._outbox:
+            packet, fds = self._outbox[0]
+            try:
+                socket.send_fds(self._control, [packet], fds)
+            except BlockingIOError:
+                self._loop.add_writer(self._control, self._flush)
+                return
+            except OSError:
+                pass  # gone: the end of the control socket tells
+            self._outbox.popleft()
+            for fd in fds:
+                os.close(fd)
+        self._loop.remove_writer(self._control)
+
+    def _hear(self) -> None:
+        while True:
+            try:
+                packet, ancillary, _, _ = self._control.recvmsg(_PACKET, _ANCILLARY)
+            except BlockingIOError:
+                return
+            except OSError:
+                packet = b""
+            if not packet:
+                self._ended()
+                return
+            self._obey(json.loads(packet), ancillary)
+
+    def _obey(self, message: dict[str, Any], ancillary: list[tuple[int, int, bytes]]) -> None:
+        operation = message["op"]
+        if operation == "ready":
+            self._started.set_result(None)
+        elif operation == "failed":
+            self._started.set_exception(SpawnerError(message["error"]))
+        elif operation == "spawned":
+            child = self._children.get(message["id"])
+            for level, kind, data in ancillary:
+                if child is not None and (level, kind) == (socket.SOL_SOCKET, socket.SCM_CREDENTIALS):
+                    child.pid = struct.unpack_from("3i", data)[0] or None
+        elif operation == "exited":
+            child = self._children.pop(message["id"], None)
+            if child is not None:
+                child.on_exit(Exit(message["status"], message["cpu_us"], message["peak_kib"] * 1024))
+
+    def _ended(self) -> None:
+        """Take the end of the control socket: the zygote has ended, or is about to."""
+        self._loop.remove_reader(self._control)
+        self._loop.remove_writer(self._control)
+        if not self._started.done():
+            self._started.set_exception(SpawnerError(self._last_words()))
+        if self._closing:
+            return
+        self._closing = True
+        _log.warning("zygote %d died: %s", self._process.pid, self._last_words())
+        self._died(self)
+
+    def _last_words(self) -> str:
+        assert self._process.stderr is not None  # noqa: S101
+        os.set_blocking(self._process.stderr.fileno(), False)
+        text = (self._process.stderr.read() or b"").decode(errors="replace").strip()
+        return text.rpartition("\n")[2] or "it left no message"
+
+    async def stop(self) -> None:
+        """End the zygote and everything in its namespaces; return when they are gone. May be called again."""
+        self._closing = True
+        self._loop.remove_reader(self._control)
+        self._loop.remove_writer(self._control)
+        self._control.close()
+        deadline = self._loop.time() + _END_S
+        while self._process.poll() is None:
+            if self._loop.time() > deadline:
+                _log.warning("a zygote (pid %d) did not end by itself and was killed", self._process.pid)
+                self._process.kill()
+                deadline += _END_S
+            await asyncio.sleep(_POLL_S)
+        if self._process.stderr is not None:
+            self._process.stderr.close()
+        for packet, fds in self._outbox:
+            del packet
+            for fd in fds:
+                os.close(fd)
+        self._outbox.clear()
+        children, self._children = self._children, {}
+        for child in children.values():
+            child.on_exit(None)
