@@ -1,0 +1,117 @@
+"""The two nested envelopes of an answer: the gateway's, and in its ``content`` the function level's.
+
+Keys are in alphabetical order at both levels, as in the vendor's document, and none that has to be there is dropped.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+import string
+import uuid
+from collections.abc import Mapping
+from urllib.parse import quote
+
+import msgspec
+
+from polycall.errors import Code
+from polycall.faces.guance.errors import Failure, GatewayError
+from polycall.faces.guance.request import Ask
+from polycall.faces.reply import Inbound, Reply
+from polycall.faces.times import iso_millis
+from polycall.faces.wire import dump
+from polycall.ids import now_ms
+
+__all__ = ["Exchange", "new_task_id"]
+
+_ALPHABET = string.digits + string.ascii_letters
+_TASK_ID_CHARS = 12
+_OK = 200
+_LONGEST_DUMP, _DUMP_CHARS = 1000, 997  # a longer dump is cut to so many characters
+_WIDEST_ESCAPE = len(r"\ud83d\ude00")  # one character may have been sent as so many
+_ESCAPE = re.compile(r"(?:\\u[0-9a-fA-F]{4})+|\\.")
+
+
+def new_task_id() -> str:
+    """Mint the id of a task: ``task-`` and 12 of ``[0-9A-Za-z]``."""
+    return "task-" + "".join(secrets.choice(_ALPHABET) for _ in range(_TASK_ID_CHARS))
+
+
+class Exchange:
+    """One request, and what its answer repeats of it: trace id and times."""
+
+    def __init__(self, inbound: Inbound) -> None:
+        self.trace_id = inbound.headers.get("x-trace-id", "").strip() or f"TRACE-{str(uuid.uuid4()).upper()}"
+        self._received_at = inbound.received_at
+
+    def value(self, content: msgspec.Raw | Mapping[str, object]) -> Reply:
+        """Answer HTTP 200 with any ``content``."""
+        return Reply(body=self._gateway(200, content, "", ""))
+
+    def success(self, data: object) -> Reply:
+        """Answer that the function returned; ``data`` is ``{"result": …}``, or what an asynchronous call gives."""
+        return self.value({"data": data, "error": _OK, "message": "", "ok": True, **self._times()})
+
+    def failure(self, failure: Failure, ask: Ask) -> Reply:
+        """Answer an error of the function level, which is HTTP 200."""
+        times = self._times()
+        return self.value(
+            {
+                "detail": dict(sorted(failure.detail.items())),
+                "error": failure.error,
+                "message": failure.message,
+                "ok": False,
+                "reason": failure.reason,
+                "reqCost": times.pop("reqCost"),
+                "reqDump": _dump_of(ask),
+                **times,
+            }
+        )
+
+    def gateway_error(self, error: GatewayError, code: Code) -> Reply:
+        """Answer an HTTP error of the gateway."""
+        body = self._gateway(error.status, {}, error.error_code, error.message)
+        return Reply(body=body, status=error.status, code=code, message=error.error_code)
+
+    def _gateway(self, status: int, content: object, error_code: str, message: str) -> bytes:
+        return dump(
+            {
+                "code": status,
+                "content": content,
+                "errorCode": error_code,
+                "message": message,
+                "success": status == 200,
+                "traceId": self.trace_id,
+            }
+        )
+
+    def _times(self) -> dict[str, object]:
+        now = max(now_ms(), self._received_at)
+        return {
+            "reqCost": now - self._received_at,
+            "reqTime": iso_millis(self._received_at),
+            "respTime": iso_millis(now),
+            "traceId": self.trace_id,
+        }
+
+
+def _dump_of(ask: Ask) -> dict[str, str]:
+    dumped = {"method": "POST", "url": f"/api/v1/func/{quote(ask.func_id)}"}
+    return dumped if ask.func_body is None else {"bodyDump": _body_dump(ask.func_body), **dumped}
+
+
+def _body_dump(body: bytes) -> str:
+    """Return JSON text indented, numbers as they were sent, at most about a thousand characters of it."""
+    text = msgspec.json.format(body, indent=2).decode()
+    length = len(text)
+    if length <= _LONGEST_DUMP * _WIDEST_ESCAPE:
+        text = _ESCAPE.sub(_unescape, text)
+        length = len(text)
+    if length <= _LONGEST_DUMP:
+        return text
+    return f"{text[:_DUMP_CHARS]}...\n <Length: {length}>"
+
+
+def _unescape(escape: re.Match[str]) -> str:
+    return json.dumps(json.loads(f'"{escape[0]}"'), ensure_ascii=False)[1:-1]
