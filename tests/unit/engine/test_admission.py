@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from polycall.engine.admission import Admission
+from polycall.errors import DeadlineExceeded, QueueFull
+
+
+async def test_slots_are_given_in_the_order_of_asking() -> None:
+    admission = Admission(1, 10)
+    order: list[int] = []
+
+    async def work(number: int) -> None:
+        async with admission.slot():
+            order.append(number)
+            await asyncio.sleep(0)
+
+    async with asyncio.TaskGroup() as group:
+        for number in range(5):
+            group.create_task(work(number))
+    assert order == [0, 1, 2, 3, 4]
+    assert (admission.busy, admission.waiting) == (0, 0)
+
+
+async def test_a_full_queue_refuses_at_once_and_says_when_to_come_back() -> None:
+    admission = Admission(1, 1)
+    async with admission.slot():
+        waiting = asyncio.create_task(_hold(admission))
+        await asyncio.sleep(0)
+        with pytest.raises(QueueFull) as caught:
+            await admission.slot().__aenter__()
+        assert caught.value.retry_after_s is not None
+        assert caught.value.retry_after_s > 0
+        assert caught.value.metadata == {"waiting": "1", "slots": "1"}
+    await waiting
+
+
+async def test_a_call_that_was_accepted_waits_whatever_the_queue() -> None:
+    admission = Admission(1, 0)
+    async with admission.slot():
+        waiting = asyncio.create_task(_hold(admission, bounded=False))
+        await asyncio.sleep(0)
+        assert admission.waiting == 1
+    await waiting
+
+
+async def test_a_deadline_ends_the_wait_and_says_that_it_was_the_queue() -> None:
+    admission = Admission(1, 1)
+    async with admission.slot():
+        with pytest.raises(DeadlineExceeded) as caught:
+            await admission.slot(time.monotonic() + 0.01).__aenter__()
+        assert caught.value.metadata == {"phase": "queue"}
+        assert admission.waiting == 0
+    assert admission.busy == 0
+
+
+async def test_cancelled_waiters_leave_no_slot_behind() -> None:
+    admission = Admission(2, 100)
+    tasks = [asyncio.create_task(_hold(admission)) for _ in range(50)]
+    await asyncio.sleep(0)
+    for task in tasks[::3]:
+        task.cancel()
+    await asyncio.wait(tasks)
+    assert (admission.busy, admission.waiting) == (0, 0)
+
+
+async def _hold(admission: Admission, *, bounded: bool = True) -> None:
+    async with admission.slot(bounded=bounded):
+        await asyncio.sleep(0)

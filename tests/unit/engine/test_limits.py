@@ -1,0 +1,24 @@
+from __future__ import annotations
+
+import pytest
+
+from polycall.domain import LimitOverrides
+from polycall.engine.limits import DEFAULTS, MIB, LimitPolicy
+from polycall.errors import FieldViolation, LimitOutOfRange
+
+
+def test_the_last_override_that_sets_a_field_wins() -> None:
+    version = LimitOverrides(timeout_ms=5000, memory_bytes=64 * MIB)
+    request = LimitOverrides(timeout_ms=1000)
+    limits = LimitPolicy().resolve(version, request)
+    assert (limits.timeout_ms, limits.memory_bytes, limits.processes) == (1000, 64 * MIB, DEFAULTS.processes)
+
+
+def test_every_limit_out_of_range_is_named_with_its_range_in_the_callers_units() -> None:
+    with pytest.raises(LimitOutOfRange) as caught:
+        LimitPolicy().resolve(LimitOverrides(timeout_ms=-1000, memory_bytes=8 * MIB, stdout_bytes=1 << 40))
+    assert caught.value.violations == (
+        FieldViolation("limits.timeout", "must be 0.001 to 1200 s, got -1"),
+        FieldViolation("limits.memory_mib", "must be 16 to 5120 MiB, got 8"),
+        FieldViolation("limits.stdout_kib", "must be 0 to 65536 KiB, got 1.07374e+09"),
+    )
