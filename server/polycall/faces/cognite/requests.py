@@ -125,7 +125,7 @@ def is_id(text: str) -> bool:
 def parse_id(text: str, field: str) -> int:
     """Read an id of a path. Raises InvalidArgument, and UnknownRoute for ``list``, ``byids`` and the like."""
     if text in _RESERVED:
-        raise UnknownRoute(f"This server does not serve the route with `{text}` in place of {field}.")
+        raise UnknownRoute("There is nothing at this path.")
     if not is_id(text):
         raise InvalidArgument.of(field, f"must be an integer from 1 to {_LARGEST_ID}")
     return int(text)

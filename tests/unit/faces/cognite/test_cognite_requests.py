@@ -93,7 +93,7 @@ def test_data_is_an_object(data: str) -> None:
         b'{"nonce":"n","data":{"x":01}}',
         b'{"nonce":"\xff"}',
         b'{"nonce":"n","data":{"x":"\xc3\x28"}}',
-        b'{"nonce":"n","data":' + b'{"a":' * 100_000 + b"1" + b"}" * 100_001,
+        pytest.param(b'{"nonce":"n","data":' + b'{"a":' * 100_000 + b"1" + b"}" * 100_001, id="deep"),
     ],
 )
 def test_a_body_that_is_no_call_is_refused(body: bytes) -> None:
