@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from importlib import resources
 
 import msgspec
 
@@ -22,7 +23,9 @@ from polycall.faces.guance.scripts import FuncName, TimeLimits
 from polycall.faces.reply import Handler, Inbound, Reply
 from polycall.faces.wire import Malformed, dump
 
-__all__ = ["GuanceFace"]
+__all__ = ["ADAPTER", "GuanceFace"]
+
+ADAPTER = resources.files(__package__ or "").joinpath("inside.py").read_text("utf-8")  # registered under "guance"
 
 _FACE = "guance"
 _BODY_LIMIT = 64 * MIB

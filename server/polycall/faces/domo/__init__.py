@@ -1,0 +1,1 @@
+"""The Domo face: Code Engine packages, whose released versions have typed functions."""

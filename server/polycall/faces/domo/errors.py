@@ -1,0 +1,89 @@
+"""Errors in the vendor's words: ``{"status", "statusReason", "message"}``."""
+
+from __future__ import annotations
+
+import math
+
+from polycall.domain import Reason
+from polycall.errors import (
+    Cancelled,
+    DeadlineExceeded,
+    FailedPrecondition,
+    InvalidArgument,
+    IsolationUnavailable,
+    NotFound,
+    PayloadTooLarge,
+    PermissionDenied,
+    PolycallError,
+    ResourceExhausted,
+    Unauthenticated,
+    Unavailable,
+    code_of,
+)
+from polycall.faces.reply import Reply
+from polycall.faces.wire import UnsupportedEncoding, dump
+
+__all__ = ["CONTENT_TYPE", "failed"]
+
+CONTENT_TYPE = "application/json;charset=UTF-8"
+_NO_TOKEN = "No token came with the request; send X-DOMO-Developer-Token."
+
+_REASONS = {
+    400: "Bad Request",
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "Not Found",
+    413: "Payload Too Large",
+    415: "Unsupported Media Type",
+    429: "Too Many Requests",
+    499: "Client Closed Request",
+    500: "Internal Server Error",
+    503: "Service Unavailable",
+    504: "Gateway Timeout",
+}
+
+
+def failed(error: PolycallError) -> Reply:
+    """Word an error. The message is the error's own, which is written for the caller; but for the name of the header."""
+    status = _status(error)
+    message = _NO_TOKEN if error.reason is Reason.API_KEY_MISSING else error.message
+    body = {"status": status, "statusReason": _REASONS[status], "message": message}
+    after = getattr(error, "retry_after_s", None)
+    return Reply(
+        body=dump(body),
+        status=status,
+        code=code_of(error),
+        message=message,
+        content_type=CONTENT_TYPE,
+        headers=() if after is None else (("retry-after", str(max(1, math.ceil(after)))),),
+    )
+
+
+def _status(error: PolycallError) -> int:
+    match error:
+        case UnsupportedEncoding():
+            return 415
+        case InvalidArgument():
+            return 400
+        case Unauthenticated():
+            return 401
+        case PermissionDenied():
+            return 403
+        case NotFound():
+            return 404
+        case PayloadTooLarge():
+            return 413
+        case ResourceExhausted():
+            return 429
+        case Cancelled():
+            return 499
+        case IsolationUnavailable():
+            return 500  # the request is right; nothing that the caller can change
+        case FailedPrecondition():
+            return 400
+        case Unavailable():
+            return 503
+        case DeadlineExceeded():
+            return 504
+        case _:
+            return 500

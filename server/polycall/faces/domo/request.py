@@ -1,0 +1,84 @@
+"""What a caller may send: ``{inputVariables, settings: {getLogs}}``, and the inputs that a function declares."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import msgspec
+
+from polycall.domain import Convention, Function, Parameter
+from polycall.errors import FieldViolation, InvalidArgument
+from polycall.faces.domo.types import Mismatch, describe, fit
+from polycall.faces.wire import NULL, Malformed, decode, dump, present, raw_members
+
+__all__ = ["Ask", "bind", "read_ask"]
+
+_INPUTS, _SETTINGS, _GET_LOGS = "inputVariables", "settings", "getLogs"
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A request to run a function; inputs are JSON text, untouched."""
+
+    inputs: Mapping[str, msgspec.Raw]
+    get_logs: bool = False
+
+
+def read_ask(body: bytes) -> Ask:
+    """Read a body; none at all is ``{}``, unknown members are ignored. Raises Malformed."""
+    members = raw_members(body) if body.strip() else {}
+    settings = _object(members, _SETTINGS)
+    get_logs = present(settings.get(_GET_LOGS)) or b"false"
+    if get_logs not in (b"true", b"false"):
+        raise Malformed.of(f"{_SETTINGS}.{_GET_LOGS}", f"expected boolean but got {describe(get_logs)}")
+    return Ask(_object(members, _INPUTS), get_logs == b"true")
+
+
+def bind(function: Function, inputs: Mapping[str, msgspec.Raw]) -> tuple[Convention, bytes]:
+    """Return the convention of a run and its input: every declared parameter with its value, in declared order.
+
+    A function that declares none takes what it gets, by keyword, as far as its signature has a name for it. Raises
+    InvalidArgument naming every input that is missing or does not fit.
+    """
+    if not function.parameters:
+        names = _signature(function)
+        return Convention.KEYWORDS, dump({n: raw for n, raw in inputs.items() if names is None or n in names})
+    values: dict[str, msgspec.Raw] = {}
+    wrong: list[FieldViolation] = []
+    for parameter in function.parameters:
+        path = f"{_INPUTS}.{parameter.name}"
+        try:
+            values[parameter.name] = _value(parameter, inputs, path)
+        except Mismatch as mismatch:
+            wrong.append(FieldViolation(mismatch.path, str(mismatch)))
+    if wrong:
+        raise InvalidArgument(wrong)
+    return Convention.PARAMETERS, dump(values)
+
+
+def _value(parameter: Parameter, inputs: Mapping[str, msgspec.Raw], path: str) -> msgspec.Raw:
+    declared = parameter.declared
+    raw = inputs.get(parameter.name)
+    if raw is not None:
+        return msgspec.Raw(fit(bytes(raw), declared, path))
+    if parameter.default is not None:
+        return msgspec.Raw(parameter.default)
+    if declared.nullable:
+        return NULL
+    raise Mismatch(path, declared, None)
+
+
+def _signature(function: Function) -> frozenset[str] | None:
+    """Return the names that the code's own signature takes; None if it takes any, or nobody knows."""
+    if function.accepts_any or function.input_schema is None or function.convention is not Convention.KEYWORDS:
+        return None
+    schema = decode(function.input_schema, dict[str, msgspec.Raw])
+    return frozenset(raw_members(schema["properties"])) if "properties" in schema else frozenset()
+
+
+def _object(members: Mapping[str, msgspec.Raw], name: str) -> Mapping[str, msgspec.Raw]:
+    raw = present(members.get(name)) or b"{}"
+    if not raw.startswith(b"{"):
+        raise Malformed.of(name, f"expected object but got {describe(raw)}")
+    return raw_members(raw)

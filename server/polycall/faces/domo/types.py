@@ -1,0 +1,161 @@
+"""The declared types of a manifest, and which JSON values fit them.
+
+Values are looked at as JSON text and stay as they are, but for an integral ``number`` such as ``3.0``, which becomes
+``3``. Dates, times, durations and ids are strings; their form is not checked, as the vendor has no word for a text
+that is none. A type that the vendor does not know, ``""`` among them, takes any value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from polycall.domain import DeclaredType
+from polycall.faces.wire import dump, raw_members
+
+__all__ = ["Described", "Mismatch", "describe", "fit"]
+
+_STRINGS = ("text", "date", "datetime", "time", "duration", "person", "dataset", "group", "account")
+_REFERENCES = ("file", "directory")  # a string or an object, not checked further
+_LITERALS = {b'"': "text", b"t": "boolean", b"f": "boolean", b"n": "null", b"{": "object", b"[": "list"}
+_LONGEST_WHOLE_DIGITS = 308  # as many as a double can mean; 1e999999999 is not to be written out
+# Long lists of these are checked in C; only where that finds a fault, and for lists of 3.0, items are taken one by one.
+_QUICK: Mapping[str, Any] = {
+    "number": list[int],
+    "decimal": list[float],
+    "boolean": list[bool],
+    **dict.fromkeys(_STRINGS, list[str]),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """What a value is, in the vendor's words: for a list, the type of its first element ("" if it is empty)."""
+
+    type: str
+    is_list: bool = False
+
+    def __str__(self) -> str:
+        return f"list of {self.type or 'any'}" if self.is_list else self.type or "any"
+
+
+class Mismatch(Exception):
+    """Raised for a value that does not fit, or (``value`` None) is missing; ``path`` leads to it."""
+
+    def __init__(self, path: str, declared: DeclaredType, value: bytes | None) -> None:
+        self.path = path
+        self.expected = Described(declared.type, declared.is_list)
+        self.actual = None if value is None else describe(value)
+        super().__init__(f"expected {self.expected} but {f'got {self.actual}' if self.actual else 'it is missing'}")
+
+
+def describe(value: bytes) -> Described:
+    """Say what a JSON value is: text, number (an integer), decimal, boolean, object, null, or a list."""
+    kind = _kind(value)
+    if kind != "list":
+        return Described(kind)
+    items = msgspec.json.decode(value, type=list[msgspec.Raw])
+    first = _kind(bytes(items[0])) if items else ""
+    return Described("object" if first == "list" else first, is_list=True)
+
+
+def fit(value: bytes, declared: DeclaredType, path: str = "") -> bytes:
+    """Return the value as the code is to get it, or as it is shown. Raises Mismatch."""
+    any_value = _name(declared) not in _CHECKS
+    if value == b"null":
+        if declared.nullable or (any_value and not declared.is_list):
+            return value
+        raise Mismatch(path, declared, value)
+    if declared.is_list:
+        return _fit_list(value, declared, path)
+    return value if any_value else _CHECKS[_name(declared)](value, declared, path)
+
+
+def _fit_list(value: bytes, declared: DeclaredType, path: str) -> bytes:
+    if not value.startswith(b"["):
+        raise Mismatch(path, declared, value)
+    if (shape := _QUICK.get(_name(declared))) is not None:
+        try:
+            msgspec.json.decode(value, type=shape)
+            return value
+        except msgspec.DecodeError:
+            pass
+    item = replace(declared, is_list=False)
+    given = [bytes(raw) for raw in msgspec.json.decode(value, type=list[msgspec.Raw])]
+    fitted = [fit(raw, item, f"{path}[{index}]") for index, raw in enumerate(given)]
+    return value if fitted == given else b"[" + b",".join(fitted) + b"]"
+
+
+def _fit_kind(*kinds: str) -> Callable[[bytes, DeclaredType, str], bytes]:
+    def check(value: bytes, declared: DeclaredType, path: str) -> bytes:
+        if _kind(value) not in kinds:
+            raise Mismatch(path, declared, value)
+        return value
+
+    return check
+
+
+def _fit_number(value: bytes, declared: DeclaredType, path: str) -> bytes:
+    whole = _whole(value) if _kind(value) in ("number", "decimal") else None
+    if whole is None:
+        raise Mismatch(path, declared, value)
+    return whole
+
+
+def _fit_object(value: bytes, declared: DeclaredType, path: str) -> bytes:
+    if not value.startswith(b"{"):
+        raise Mismatch(path, declared, value)
+    if not declared.children:
+        return value
+    members = raw_members(value)
+    changed = False
+    for child in declared.children:
+        below = f"{path}.{child.name}" if path else child.name
+        raw = members.get(child.name)
+        if raw is None:
+            if not child.declared.nullable:
+                raise Mismatch(below, child.declared, None)
+            continue
+        fitted = fit(bytes(raw), child.declared, below)
+        if fitted != bytes(raw):
+            members[child.name] = msgspec.Raw(fitted)
+            changed = True
+    return dump(members) if changed else value
+
+
+_CHECKS: Mapping[str, Callable[[bytes, DeclaredType, str], bytes]] = {
+    "number": _fit_number,
+    "decimal": _fit_kind("number", "decimal"),
+    "boolean": _fit_kind("boolean"),
+    "object": _fit_object,
+    **dict.fromkeys(_STRINGS, _fit_kind("text")),
+    **dict.fromkeys(_REFERENCES, _fit_kind("text", "object")),
+}
+
+
+def _name(declared: DeclaredType) -> str:
+    return declared.type.lower()
+
+
+def _kind(value: bytes) -> str:
+    kind = _LITERALS.get(value[:1])
+    if kind is not None:
+        return kind
+    return "decimal" if any(mark in value for mark in b".eE") else "number"
+
+
+def _whole(number: bytes) -> bytes | None:
+    """Return a JSON number without fraction and exponent; None if it is no integer."""
+    if _kind(number) == "number":
+        return number
+    try:
+        exact = Decimal(number.decode())
+        if exact.adjusted() > _LONGEST_WHOLE_DIGITS or exact != exact.to_integral_value():
+            return None
+    except ArithmeticError:  # an exponent beyond all bounds
+        return None
+    return b"%d" % int(exact)
