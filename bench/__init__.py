@@ -1,0 +1,1 @@
+"""Comparisons: every contestant in turn, same job, same load tool, same minute; ratios within one run."""
