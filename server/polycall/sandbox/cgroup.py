@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import secrets
 import time
@@ -19,6 +18,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from polycall.domain import Limits
+from polycall.sandbox.lock import hold
 
 __all__ = ["CgroupError", "Cgroups", "Group", "Memory", "open_cgroups"]
 
@@ -77,8 +77,8 @@ class _Version(Protocol):
     """What differs between the two versions; ``dirs`` are descriptors of a slot's directories by controller."""
 
     @property
-    def controllers(self) -> tuple[str, ...]:
-        """Whose hierarchies a group spans; version 2 has one for all."""
+    def unified(self) -> bool:
+        """Whether one hierarchy has all controllers."""
 
     def limit(self, dirs: Mapping[str, int], before: Limits | None, limits: Limits) -> None:
         """Write the limits of a run."""
@@ -91,7 +91,7 @@ class _Version(Protocol):
 
 
 class _One:
-    controllers = _NEEDED
+    unified = False
 
     def limit(self, dirs: Mapping[str, int], before: Limits | None, limits: Limits) -> None:
         memory, value = dirs["memory"], limits.memory_bytes + _HEADROOM
@@ -116,7 +116,7 @@ class _One:
 
 
 class _Two:
-    controllers = ("",)
+    unified = True
 
     def limit(self, dirs: Mapping[str, int], before: Limits | None, limits: Limits) -> None:
         group = dirs[""]
@@ -193,10 +193,8 @@ class Cgroups:
         self._groups: list[Group] = []
         try:
             for parent in parents.values():
-                path = os.path.join(parent, self._name)
-                os.mkdir(path)
-                self._locks.append(_lock(path))
-                if version.controllers == ("",):
+                self._locks.append(_make_held(os.path.join(parent, self._name)))
+                if version.unified:
                     _write(self._locks[-1], "cgroup.subtree_control", " ".join(f"+{name}" for name in _NEEDED))
             self.make_group()
         except OSError as error:
@@ -229,18 +227,25 @@ class Cgroups:
         self._locks.clear()
 
 
-def _lock(path: str) -> int:
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(fd)
-        raise
-    return fd
+# Another server that starts may take a group for a dead one's between its making and its locking.
+_ATTEMPTS = 5
+
+
+def _make_held(path: str) -> int:
+    for attempt in range(_ATTEMPTS):
+        try:
+            os.mkdir(path)
+            return hold(path)
+        except (FileExistsError, FileNotFoundError, BlockingIOError):
+            if attempt == _ATTEMPTS - 1:
+                raise
+            time.sleep(_EMPTYING_STEP_S)
+    raise AssertionError
 
 
 # How long a group may stay busy after the last process in it was killed; some milliseconds are usual.
 _EMPTYING_S = 1.0
+_EMPTYING_STEP_S = 0.005
 
 
 def _remove(path: str) -> None:
@@ -255,7 +260,7 @@ def _remove(path: str) -> None:
                     pass
                 except OSError as error:
                     if error.errno == errno.EBUSY and time.monotonic() < deadline:
-                        time.sleep(0.005)
+                        time.sleep(_EMPTYING_STEP_S)
                         continue
                 break
 
@@ -267,7 +272,7 @@ def _remove_stale(parents: Mapping[str, str]) -> None:
                 if not entry.name.startswith(_PREFIX) or not entry.is_dir(follow_symlinks=False):
                     continue
                 try:
-                    lock = _lock(entry.path)
+                    lock = hold(entry.path)
                 except OSError:
                     continue  # a living server's, or gone
                 _remove(entry.path)

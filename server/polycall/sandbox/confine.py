@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import resource
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from polycall.sandbox import kernel, landlock, policy, userns
@@ -158,8 +157,3 @@ def _grants(wanted: Confinement) -> policy.Grants:
         memfd=wanted.cgroup,
         only_pid=None if wanted.namespaces else os.getpid(),
     )
-
-
-def as_message(wanted: Confinement) -> Mapping[str, object]:
-    """Return the confinement as JSON values."""
-    return {name: getattr(wanted, name) for name in Confinement.__slots__}

@@ -50,10 +50,10 @@ class Job:
     """One run.
 
     ``entrypoint`` is ``module:callable``, where ``callable`` may be dotted; for SCRIPT, the path of a file of the
-    bundle. ``payload`` is JSON text (checked by the caller, parsed only inside). ``context`` is a JSON object: for HANDLE
-    ``{"secrets": {...}, "function_call_info": {...}}``. ``adapter`` is the source of an in-sandbox module of a face
-    (see ``polycall.sandbox.inside``), ``adapter_options`` a JSON object for it. ``key`` asks for a warm worker; None
-    for a fresh process that serves this one run.
+    bundle. ``payload`` is JSON text (checked by the caller, parsed only inside). ``context`` is a JSON object: for
+    HANDLE ``{"secrets": {...}, "function_call_info": {...}}``. ``adapter`` is the source of an in-sandbox module of a
+    face (see ``polycall.sandbox.inside``), ``adapter_options`` a JSON object for it. ``key`` asks for a warm worker;
+    None for a fresh process that serves this one run.
     """
 
     bundle: Bundle

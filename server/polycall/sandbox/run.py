@@ -83,7 +83,6 @@ def _call_frame(job: Job, nonce: str) -> list[bytes]:
         "result_bytes": job.limits.result_bytes,
         "files": [(file.path, len(file.data)) for file in job.files],
         "parts": [(name, len(data)) for name, data in parts.items()],
-        "last": job.key is None,
     }
     return encode_frame(header, [*parts.values(), *(file.data for file in job.files)])
 

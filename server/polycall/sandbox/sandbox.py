@@ -3,31 +3,48 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from dataclasses import dataclass
 
 from polycall.domain import ExecutionError, IsolationLevel, Language, Reason
-from polycall.errors import RuntimeMissing
-from polycall.sandbox.cgroup import Cgroups, open_cgroups
-from polycall.sandbox.confine import Confinement, as_message
+from polycall.errors import Internal, IsolationUnavailable, RuntimeMissing, Unavailable
+from polycall.sandbox import canary
+from polycall.sandbox.cgroup import CgroupError, Cgroups, open_cgroups
+from polycall.sandbox.confine import NOBODY, Confinement
+from polycall.sandbox.isolation import Finding, Machine, ProbeError, at_most, findings_of, level_of, probe
 from polycall.sandbox.job import Ending, Job, Outcome, OutputSink
 from polycall.sandbox.pool import Pool, PoolConfig, PoolError
 from polycall.sandbox.run import RunOptions, run_call
 from polycall.sandbox.slots import FIRST_UID, Slots
-from polycall.sandbox.spawner import Spawner, ZygoteConfig, interpreter
+from polycall.sandbox.spawner import Spawner, SpawnerError, ZygoteConfig, interpreter
+from polycall.sandbox.workroot import WorkRoot
 
 __all__ = ["Sandbox", "SandboxConfig"]
 
 _MIB = 1 << 20
+# What every second program imports and what takes long to import.
 _PRELOAD = ("asyncio", "traceback", "inspect", "typing", "dataclasses", "re", "datetime", "random", "decimal")
+_UIDS = 65536
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SandboxConfig:
-    """Every knob of the sandbox."""
+    """Every knob of the sandbox.
 
-    waiting: int = 4  # fresh children kept waiting
-    warm: int = 32  # warm workers kept at most
-    processes: int = 128  # process trees at once, all together
+    ``waiting``: fresh children kept waiting. ``warm``: warm workers that idle, at most. ``processes``: process trees
+    at once, waiting, running and warm ones together. ``warm_idle_s`` and ``warm_calls``: a warm worker ends after so
+    long without a call, and after so many calls. ``zygote_forks`` and ``zygote_age_s``: a zygote is replaced after so
+    many forks or so long, because its children share hash seed and address layout. ``hard_output_bytes``: output of
+    one run, both streams, beyond which it is killed (``Limits.stdout_bytes`` only cuts). ``disk_bytes``: the disk
+    limit that waiting children have; runs that ask for another get a process started for them. ``max_level``: isolate
+    no better than this, for tests. ``uid_base``: first of 65536 host uids for sandboxes, when started by root.
+    ``preload``: modules that children find imported. ``interpreter``: the Python that runs the code, by default the
+    server's own.
+    """
+
+    waiting: int = 4
+    warm: int = 32
+    processes: int = 128
     warm_idle_s: float = 300.0
     warm_calls: int = 10_000
     zygote_forks: int = 1000
@@ -35,39 +52,80 @@ class SandboxConfig:
     hard_output_bytes: int = 256 * _MIB
     disk_bytes: int = 64 * _MIB
     max_level: IsolationLevel = IsolationLevel.CONTAINED
-    uid_base: int = 200_000
+    # Far above what distributions hand out for users and containers (useradd, systemd: up to 0x6FFFFFFF).
+    uid_base: int = 0x7000_0000
     preload: tuple[str, ...] = _PRELOAD
     interpreter: str | None = None
 
 
 class Sandbox:
-    """Runs jobs in sandboxed processes; implements ``polycall.sandbox.job.Runner``."""
+    """Runs jobs in sandboxed processes; implements ``polycall.sandbox.job.Runner``.
+
+    Belongs to the event loop and the thread that ``start`` is called on: the processes die with that thread.
+    """
 
     def __init__(self, config: SandboxConfig | None = None) -> None:
         self._config = config or SandboxConfig()
         self._cgroups: Cgroups | None = None
+        self._work_root: WorkRoot | None = None
         self._pool: Pool | None = None
-        self._level = IsolationLevel.CONTAINED
+        self._options: RunOptions | None = None
+        self._findings: tuple[Finding, ...] = ()
 
     @property
     def isolation(self) -> IsolationLevel:
         """The level that was probed and self-tested at start."""
-        return self._level
+        return self._options.isolation if self._options is not None else IsolationLevel.PROCESS
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What the probe found, feature by feature, with the remedy for what is missing."""
+        return self._findings
 
     async def start(self) -> None:
-        """Probe the machine, start the processes, test them."""
+        """Probe the machine, start the processes, attack them.
+
+        Raises IsolationUnavailable if an attack succeeds, Internal if no process can be started. Nothing is left
+        behind then.
+        """
+        try:
+            await self._start()
+        except (ProbeError, SpawnerError, OSError) as error:
+            await self.stop()
+            raise Internal(f"The sandbox cannot start: {error}.") from error
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def _start(self) -> None:
         config = self._config
-        self._cgroups = open_cgroups()
-        confinement = Confinement(namespaces=True, landlock=6, seccomp=True, cgroup=True, single_uid=False)
-        uids = range(config.uid_base, config.uid_base + 65536)
-        inside = range(FIRST_UID, FIRST_UID + config.processes)
-        zygote = ZygoteConfig(confinement=as_message(confinement), uids=uids, slots=inside, preload=config.preload)
         executable = config.interpreter or interpreter()
+        host_uids = range(config.uid_base, config.uid_base + _UIDS)
+        machine = at_most(await probe(executable, host_uids), config.max_level)
+        cgroup = await asyncio.to_thread(self._open_cgroups)
+        self._findings = findings_of(machine, cgroup.title if isinstance(cgroup, Cgroups) else cgroup)
+        if not machine.namespaces:
+            self._work_root = WorkRoot()
+        confinement = Confinement(
+            namespaces=machine.namespaces,
+            landlock=machine.landlock,
+            seccomp=machine.seccomp,
+            cgroup=self._cgroups is not None,
+            single_uid=machine.namespaces and machine.single_uid,
+            work_root=self._work_root.path if self._work_root is not None else "",
+        )
+        uids = _run_uids(machine, host_uids, config.processes)
         self._options = RunOptions(
-            isolation=self._level,
+            isolation=level_of(machine, cgroup=confinement.cgroup),
             hard_output_bytes=config.hard_output_bytes,
-            bound_address_space=False,
-            own_uid=True,
+            bound_address_space=not confinement.cgroup,
+            own_uid=uids is not None or confinement.single_uid,
+        )
+        zygote = ZygoteConfig(
+            confinement=dataclasses.asdict(confinement),
+            uids=host_uids if machine.namespaces and not machine.single_uid else None,
+            slots=uids or range(NOBODY, NOBODY + 1),
+            preload=config.preload,
         )
         self._pool = Pool(
             PoolConfig(
@@ -80,44 +138,77 @@ class Sandbox:
                 zygote_age_s=config.zygote_age_s,
                 disk_bytes=config.disk_bytes,
             ),
-            Slots(config.processes, inside, self._cgroups),
+            Slots(config.processes, uids, self._cgroups),
             lambda died: Spawner(executable, zygote, died),
         )
         await self._pool.start()
+        if self.isolation > IsolationLevel.PROCESS:
+            await self._test_itself()
+
+    def _open_cgroups(self) -> Cgroups | CgroupError:
+        if self._config.max_level < IsolationLevel.CONTAINED:
+            return CgroupError("not asked for", "")
+        try:
+            self._cgroups = open_cgroups()
+        except CgroupError as error:
+            return error
+        return self._cgroups
+
+    async def _test_itself(self) -> None:
+        with canary.bait(self._config.disk_bytes) as job:
+            breach = canary.breaches(await self.run(job))
+        if breach is not None:
+            raise IsolationUnavailable(f"The sandbox does not hold: {breach}. The server does not start like this.")
 
     async def stop(self) -> None:
-        """End everything; nothing is left behind."""
+        """End every process and remove every cgroup and directory. Runs that are not done end as LOST."""
         if self._pool is not None:
             await self._pool.stop()
+            self._pool = None
         if self._cgroups is not None:
             await asyncio.to_thread(self._cgroups.close)
+            self._cgroups = None
+        if self._work_root is not None:
+            await asyncio.to_thread(self._work_root.close)
+            self._work_root = None
 
     async def run(self, job: Job, output: OutputSink | None = None) -> Outcome:
         """Run a job to its end. Cancelling the awaiting task kills the whole process tree first.
 
-        Raises RuntimeMissing for a language that is not installed.
+        ``limits.timeout_ms`` counts from the hand-off; the caller bounds the wait for a process by cancelling. Raises
+        RuntimeMissing for a language that is not installed, Unavailable before ``start`` and after ``stop``.
         """
         if job.language is not Language.PYTHON:
-            raise RuntimeMissing(f"{job.language.value} is not installed on this server.")
-        assert self._pool is not None  # noqa: S101
+            raise RuntimeMissing(f"{job.language.value} is not installed on this server; it runs python.")
+        if self._pool is None or self._options is None:
+            raise Unavailable("The sandbox is not running.")
+        pool, options = self._pool, self._options
         loop = asyncio.get_running_loop()
         asked = loop.time()
         try:
-            lease = await self._pool.acquire(job)
+            lease = await pool.acquire(job)
         except PoolError as error:
+            message = f"Nothing ran, because {error}; try again."
             return Outcome(
                 ending=Ending.LOST,
-                error=ExecutionError(reason=Reason.WORKER_LOST, message=f"{error}. Nothing ran; try again."),
+                error=ExecutionError(reason=Reason.WORKER_LOST, message=message),
                 exit_code=1,
-                isolation=self._level,
+                isolation=options.isolation,
             )
         try:
             start_us = round((loop.time() - asked) * 1e6)
-            return await run_call(lease.child, job, self._options, output, lease.start_kind, start_us)
+            return await run_call(lease.child, job, options, output, lease.start_kind, start_us)
         finally:
-            self._pool.release(lease, job)
+            pool.release(lease, job)
 
     async def retire(self, project_id: str, package_id: str, version_id: str | None = None) -> None:
         """End the idle warm workers of a version (of all versions of a package), busy ones after their run."""
         if self._pool is not None:
             self._pool.retire(project_id, package_id, version_id)
+
+
+def _run_uids(machine: Machine, host_uids: range, count: int) -> range | None:
+    """Return the uids that children take, as they see them; None: they keep the one they have."""
+    if machine.namespaces:
+        return None if machine.single_uid else range(FIRST_UID, FIRST_UID + count)
+    return host_uids[FIRST_UID : FIRST_UID + count] if machine.other_uid else None

@@ -97,10 +97,12 @@ class Zygote:
         threading.stack_size(_THREAD_STACK)
         serve.prepare()
         self._baseline = _memory_in_use(self._proc)
+        if not self._confinement.namespaces:
+            kernel.adopt_orphans()
         gc.collect()
         gc.freeze()
 
-    def run(self) -> None:
+    def run(self) -> NoReturn:
         """Serve until the server closes the control socket."""
         wake_read, wake_write = os.pipe()
         os.set_blocking(wake_write, False)
@@ -118,7 +120,20 @@ class Zygote:
                         os.read(wake_read, 4096)
                     self._reap()
                 elif not self._obey():
-                    return
+                    self._end()
+
+    def _end(self) -> NoReturn:
+        """End with all children: as PID 1 of a namespace by exiting, otherwise one by one."""
+        if not self._confinement.namespaces:
+            signal.set_wakeup_fd(-1)
+            for pid in self._children:
+                os.kill(pid, signal.SIGKILL)
+            self._children.clear()
+            with contextlib.suppress(ChildProcessError):
+                while True:
+                    self._kill_orphans()
+                    os.wait()
+        os._exit(0)
 
     def _send(self, message: dict[str, object], pid: int | None = None) -> None:
         ancillary = []
@@ -164,12 +179,21 @@ class Zygote:
             if pid == 0:
                 return
             number = self._children.pop(pid, None)
+            if not self._confinement.namespaces:
+                self._kill_orphans()
             if number is None:
                 continue
             if not self._confinement.namespaces:
                 shutil.rmtree(os.path.join(self._confinement.work_root, str(number)), ignore_errors=True)
             cpu_us = round((used.ru_utime + used.ru_stime) * 1e6)
             self._send({"op": "exited", "id": number, "status": status, "cpu_us": cpu_us, "peak_kib": used.ru_maxrss})
+
+    def _kill_orphans(self) -> None:
+        """Kill what a run left behind. Only where there is no pid namespace whose end does it."""
+        with contextlib.suppress(OSError), open("/proc/thread-self/children", encoding="ascii") as stream:
+            for pid in stream.read().split():
+                if int(pid) not in self._children:
+                    os.kill(int(pid), signal.SIGKILL)
 
     def _child(self, message: dict[str, Any], fds: list[int]) -> NoReturn:
         try:
@@ -243,7 +267,6 @@ def main(control_fd: int) -> None:
         control.send(json.dumps({"op": "failed", "error": f"{type(error).__name__}: {error}"}).encode())
         return
     zygote.run()
-    os._exit(0)
 
 
 if __name__ == "__main__":

@@ -93,8 +93,6 @@ class Server:
             _write_all(2, json.loads(body)["traceback"].encode())
         odd = [_identity(fd) for fd in (1, 2)] != self._streams
         self._connection.send({"kind": kind, "nonce": header["nonce"], "odd": odd}, body)
-        if header["last"]:
-            os._exit(_FAILED if kind in ("raised", "missing") else 0)
 
     def _answer(self, header: dict[str, Any], parts: dict[str, memoryview]) -> tuple[str, bytes]:
         program = self._program

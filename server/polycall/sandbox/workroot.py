@@ -1,0 +1,38 @@
+"""Where children have their directories when no mount namespace gives them any."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+
+from polycall.sandbox.lock import hold
+
+__all__ = ["WorkRoot"]
+
+_PREFIX = "polycall-work-"
+
+
+class WorkRoot:
+    """A directory of this server, removed with it; what dead servers left is removed first."""
+
+    def __init__(self) -> None:
+        _remove_stale()
+        self.path = tempfile.mkdtemp(prefix=_PREFIX)
+        self._lock = hold(self.path)
+        os.chmod(self.path, 0o711)  # noqa: S103  (children reach their own directories, and list nothing)
+
+    def close(self) -> None:
+        """Remove it with all that is in it."""
+        shutil.rmtree(self.path, ignore_errors=True)
+        os.close(self._lock)
+
+
+def _remove_stale() -> None:
+    for entry in os.scandir(tempfile.gettempdir()):
+        with contextlib.suppress(OSError):
+            if entry.name.startswith(_PREFIX) and entry.stat(follow_symlinks=False).st_uid == os.geteuid():
+                lock = hold(entry.path)
+                shutil.rmtree(entry.path, ignore_errors=True)
+                os.close(lock)
