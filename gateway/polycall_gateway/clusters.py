@@ -1,0 +1,82 @@
+"""The cluster of servers: Unix sockets, HTTP/2, health checks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from polycall_gateway.config import GatewayConfig
+from polycall_gateway.envoytypes import extension
+
+__all__ = ["HEALTH_INTERVAL_S", "SERVERS", "UNHEALTHY_THRESHOLD", "servers_cluster"]
+
+SERVERS = "servers"
+
+# A server that says NOT_SERVING gets no more requests after threshold x interval; so long it has to wait on its way
+# down. One check costs it well under a millisecond.
+HEALTH_INTERVAL_S = 0.5
+UNHEALTHY_THRESHOLD = 2
+
+# Long enough for an event loop that is busy; a server that is gone is noticed at once, by the refused connection.
+_HEALTH_TIMEOUT = "3s"
+# How soon a server that comes back is found.
+_UNHEALTHY_INTERVAL = "0.1s"
+
+
+def servers_cluster(config: GatewayConfig) -> dict[str, Any]:
+    """Return the cluster with one endpoint for each socket of ``config.upstreams``."""
+    endpoints = [{"endpoint": {"address": {"pipe": {"path": str(path)}}}} for path in config.upstreams]
+    protocol = "extensions.upstreams.http.v3.HttpProtocolOptions"
+    return {
+        "name": SERVERS,
+        "type": "STATIC",
+        "connect_timeout": "1s",
+        "per_connection_buffer_limit_bytes": 1 << 20,
+        "lb_policy": "LEAST_REQUEST",
+        "load_assignment": {"cluster_name": SERVERS, "endpoints": [{"lb_endpoints": endpoints}]},
+        "typed_extension_protocol_options": {
+            f"envoy.{protocol}": extension(
+                protocol,
+                explicit_http_config={
+                    "http2_protocol_options": {
+                        "max_concurrent_streams": 256,
+                        "connection_keepalive": {"interval": "30s", "timeout": "10s"},
+                    }
+                },
+            )
+        },
+        "health_checks": [
+            {
+                "timeout": _HEALTH_TIMEOUT,
+                "interval": f"{HEALTH_INTERVAL_S}s",
+                "no_traffic_interval": _UNHEALTHY_INTERVAL,
+                "no_traffic_healthy_interval": f"{HEALTH_INTERVAL_S}s",
+                "unhealthy_interval": _UNHEALTHY_INTERVAL,
+                "unhealthy_threshold": UNHEALTHY_THRESHOLD,
+                "healthy_threshold": 1,
+                "grpc_health_check": {},
+            }
+        ],
+        # By errors of the connection alone: an honest 504 is a user's timeout, not a server's illness.
+        "outlier_detection": {
+            "split_external_local_origin_errors": True,
+            "consecutive_local_origin_failure": 3,
+            "enforcing_consecutive_gateway_failure": 0,
+            "enforcing_consecutive_5xx": 0,
+            "enforcing_success_rate": 0,
+            "interval": "1s",
+            "base_ejection_time": "1s",
+            "max_ejection_percent": 50,
+        },
+        "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
+        # Wide open: the server has a queue with a length, and words its refusal as each vendor does.
+        "circuit_breakers": {
+            "thresholds": [
+                {
+                    "max_connections": 1024,
+                    "max_pending_requests": config.max_connections,
+                    "max_requests": config.max_connections,
+                    "max_retries": 16,
+                }
+            ]
+        },
+    }

@@ -1,0 +1,152 @@
+"""The configuration as documents: bootstrap, listeners, clusters for a running Envoy; one static text for readers."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from polycall_gateway.clusters import servers_cluster
+from polycall_gateway.config import GatewayConfig
+from polycall_gateway.descriptors import DESCRIPTORS, Contract
+from polycall_gateway.envoytypes import extension, typed
+from polycall_gateway.listeners import listeners
+
+__all__ = ["Rendered", "render", "render_static"]
+
+Document = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """Three documents; Envoy reads the first at start and watches the others."""
+
+    bootstrap: Document
+    lds: Document
+    cds: Document
+
+    @property
+    def versions(self) -> tuple[str, str]:
+        """Return what Envoy reports of its listeners and clusters once it runs these."""
+        return str(self.lds["version_info"]), str(self.cds["version_info"])
+
+    def write(self, directory: Path) -> Path:
+        """Write the documents and return the path of the bootstrap.
+
+        A file is replaced by rename: that is what Envoy watches for, and it never reads half a file.
+        """
+        watched = directory / "xds"
+        watched.mkdir(mode=0o700, exist_ok=True)
+        # Clusters first: a listener must not name one that Envoy does not have.
+        _replace(watched / "cds.yaml", self.cds)
+        _replace(watched / "lds.yaml", self.lds)
+        return _replace(directory / "bootstrap.yaml", self.bootstrap)
+
+
+def render(config: GatewayConfig, contract: Contract | None = None) -> Rendered:
+    """Render what Envoy runs on. The descriptor set is in it: the listeners' file is the whole truth.
+
+    Raises:
+        InvalidConfig: a setting or a binding that cannot be.
+    """
+    contract = contract or Contract.load()
+    source = {"proto_descriptor_bin": base64.b64encode(contract.descriptors).decode("ascii")}
+    watched = config.directory / "xds"
+    return Rendered(
+        bootstrap=_bootstrap(config)
+        | {
+            "dynamic_resources": {
+                "lds_config": _watch(watched, "lds.yaml"),
+                "cds_config": _watch(watched, "cds.yaml"),
+            }
+        },
+        lds=_resources("config.listener.v3.Listener", listeners(contract, config, source)),
+        cds=_resources("config.cluster.v3.Cluster", [servers_cluster(config)]),
+    )
+
+
+def render_static(config: GatewayConfig, contract: Contract | None = None, descriptors: Path = DESCRIPTORS) -> str:
+    """Render one document with everything in it but the descriptor set, which it names by path."""
+    contract = contract or Contract.load()
+    resources = {
+        "listeners": listeners(contract, config, {"proto_descriptor": str(descriptors)}),
+        "clusters": [servers_cluster(config)],
+    }
+    return dump(_bootstrap(config) | {"static_resources": resources})
+
+
+def _bootstrap(config: GatewayConfig) -> Document:
+    heap = typed(
+        "envoy.resource_monitors.fixed_heap",
+        "extensions.resource_monitors.fixed_heap.v3.FixedHeapConfig",
+        max_heap_size_bytes=config.max_heap_bytes,
+    )
+    connections = typed(
+        "envoy.resource_monitors.global_downstream_max_connections",
+        "extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
+        max_active_downstream_connections=config.max_connections,
+    )
+    return {
+        # Without a node an on-demand fetch aborts the process, although validation passes.
+        "node": {"id": "gateway", "cluster": "polycall"},
+        "admin": {
+            "address": {"pipe": {"path": str(config.admin_socket), "mode": 0o600}},
+            "ignore_global_conn_limit": True,
+        },
+        "overload_manager": {
+            "refresh_interval": "0.25s",
+            "resource_monitors": [heap, connections],
+            "actions": [
+                _at_heap("envoy.overload_actions.shrink_heap", 0.90),
+                _at_heap("envoy.overload_actions.stop_accepting_requests", 0.95),
+            ],
+        },
+    }
+
+
+def _at_heap(action: str, share: float) -> Document:
+    trigger = {"name": "envoy.resource_monitors.fixed_heap", "threshold": {"value": share}}
+    return {"name": action, "triggers": [trigger]}
+
+
+def _watch(directory: Path, name: str) -> Document:
+    source = {"path": str(directory / name), "watched_directory": {"path": str(directory)}}
+    return {"path_config_source": source, "resource_api_version": "V3"}
+
+
+def _resources(message: str, resources: list[Document]) -> Document:
+    typed_resources = [extension(message, **resource) for resource in resources]
+    digest = hashlib.sha256(json.dumps(typed_resources).encode()).hexdigest()
+    return {"version_info": digest[:16], "resources": typed_resources}
+
+
+class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
+    """Writes every value where it stands; without libyaml it is slower, not different."""
+
+    def ignore_aliases(self, data: object) -> bool:
+        return True
+
+
+def _text(dumper: yaml.SafeDumper, value: str) -> yaml.Node:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style="|" if "\n" in value else None)
+
+
+_Dumper.add_representer(str, _text)
+
+
+def dump(document: object) -> str:
+    """Write a document as YAML, short things on one line."""
+    return yaml.dump(document, Dumper=_Dumper, sort_keys=False, default_flow_style=None, width=120, allow_unicode=True)
+
+
+def _replace(path: Path, document: Document) -> Path:
+    fresh = path.with_suffix(".new")
+    fresh.write_text(dump(document), "utf-8")
+    os.replace(fresh, path)
+    return path

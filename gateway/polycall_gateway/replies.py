@@ -1,0 +1,80 @@
+"""Local replies: the body of everything that Envoy answers by itself, as each vendor would word it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from polycall_gateway.situations import SERVING, SITUATIONS, Situation
+from polycall_gateway.vendors import ANYONE, HEALTH, VENDORS, Vendor
+
+__all__ = ["body_text", "face_replies", "mesh_replies"]
+
+
+def face_replies(faces: Iterable[str], fallback: str = ANYONE) -> dict[str, Any]:
+    """Return the ``local_reply_config`` of a REST listener.
+
+    A face is known by the header x-polycall-face. ``fallback`` words what happens before there is one: where nobody
+    lives, and errors of the protocol.
+    """
+    mappers = [_mapper(face, situation) for face in faces for situation in SITUATIONS]
+    # The health check answers 200 and 503 without any flag.
+    mappers += [_mapper(HEALTH, situation) for situation in (SERVING, Situation(503, 14, ""))]
+    mappers += [_mapper(fallback, situation, known=False) for situation in SITUATIONS]
+    internal = next(situation for situation in SITUATIONS if situation.status == 500)
+    return {"mappers": mappers, "body_format": _format(VENDORS[fallback], internal)}
+
+
+def body_text(vendor: Vendor, situation: Situation) -> str:
+    """Return the body in which ``vendor`` tells of ``situation``, TRACE standing for the trace id."""
+    return json.dumps(vendor.body(situation), separators=(",", ":"))
+
+
+def mesh_replies() -> dict[str, Any]:
+    """Return the ``local_reply_config`` of the gRPC listener: constant messages, and honest codes.
+
+    Envoy derives the gRPC code from the HTTP status: 503 is UNAVAILABLE, which clients may repeat; 500 is UNKNOWN.
+    """
+    mappers = [_filtered(_conditions("", situation), situation) for situation in SITUATIONS]
+    for mapper, situation in zip(mappers, SITUATIONS, strict=True):
+        mapper["body_format_override"] = {"text_format_source": {"inline_string": situation.text}}
+    return {"mappers": mappers}
+
+
+def _mapper(face: str, situation: Situation, *, known: bool = True) -> dict[str, Any]:
+    vendor = VENDORS[face]
+    mapper = _filtered(_conditions(face if known else "", situation), situation)
+    status = (vendor.statuses or {}).get(situation.answer)
+    if status:
+        mapper["status_code"] = status
+    return mapper | {"body_format_override": _format(vendor, situation)}
+
+
+def _filtered(conditions: list[dict[str, Any]], situation: Situation) -> dict[str, Any]:
+    only = conditions[0] if len(conditions) == 1 else {"and_filter": {"filters": conditions}}
+    mapper: dict[str, Any] = {"filter": only}
+    if situation.becomes:
+        mapper["status_code"] = situation.becomes
+    if situation.headers:
+        mapper["headers_to_add"] = [
+            {"header": {"key": key, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
+            for key, value in situation.headers
+        ]
+    return mapper
+
+
+def _conditions(face: str, situation: Situation) -> list[dict[str, Any]]:
+    status = {"default_value": situation.status, "runtime_key": f"polycall.reply.{situation.status}"}
+    conditions: list[dict[str, Any]] = []
+    if face:
+        conditions.append({"header_filter": {"header": {"name": "x-polycall-face", "string_match": {"exact": face}}}})
+    conditions.append({"status_code_filter": {"comparison": {"op": "EQ", "value": status}}})
+    if situation.flags:
+        conditions.append({"response_flag_filter": {"flags": list(situation.flags)}})
+    return conditions
+
+
+def _format(vendor: Vendor, situation: Situation) -> dict[str, Any]:
+    # Text, not json_format: that one sorts the keys and ends with a newline.
+    return {"text_format_source": {"inline_string": body_text(vendor, situation)}, "content_type": vendor.content_type}

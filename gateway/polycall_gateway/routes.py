@@ -1,0 +1,113 @@
+"""Routes of the REST listeners, all from the bindings: a path that is in no annotation has no route."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import groupby
+from typing import Any
+
+from polycall_gateway.clusters import SERVERS
+from polycall_gateway.config import GatewayConfig
+from polycall_gateway.descriptors import Binding
+from polycall_gateway.envoytypes import typed
+from polycall_gateway.vendors import VENDORS
+
+__all__ = ["RETRY", "rest_routes", "seconds", "territory"]
+
+# Only where no server can have seen the request: after anything else the code may have run.
+RETRY: Mapping[str, Any] = {
+    "retry_on": "connect-failure,refused-stream,reset-before-request",
+    "num_retries": 2,
+    "retry_back_off": {"base_interval": "0.025s", "max_interval": "0.25s"},
+    "host_selection_retry_max_attempts": 3,
+    "retry_host_predicate": [
+        typed("previous_hosts", "extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"),
+    ],
+}
+
+_UNCOMPRESSED = typed("compressor", "extensions.filters.http.compressor.v3.CompressorPerRoute", disabled=True)
+
+
+def rest_routes(bindings: Iterable[Binding], config: GatewayConfig) -> list[dict[str, Any]]:
+    """Return the routes for ``bindings``: each path's methods, then 405 for its others; at the end 404 for all else.
+
+    The most special template owns a path: a literal wins over a variable, as it does in the transcoder.
+    """
+    ranked = sorted(bindings, key=lambda binding: (binding.template.rank, binding.verb))
+    with_verb = [binding for binding in ranked if binding.template.verb]
+    without = [binding for binding in ranked if not binding.template.verb]
+    return [*_paths(with_verb, config), *_strangers(with_verb), *_paths(without, config), _NOWHERE]
+
+
+_NOWHERE: dict[str, Any] = {"match": {"prefix": "/"}, "direct_response": {"status": 404}}
+
+
+def _paths(bindings: list[Binding], config: GatewayConfig) -> Iterator[dict[str, Any]]:
+    for _, group in groupby(bindings, key=lambda binding: binding.template.regex):
+        methods = list(group)
+        for binding in methods:
+            yield _method(binding, config)
+        allow = {"key": "allow", "value": ", ".join(binding.verb for binding in methods)}
+        yield {
+            "match": _match(methods[0]),
+            "direct_response": {"status": 405},
+            "response_headers_to_add": [{"header": allow}],
+        }
+
+
+def _match(binding: Binding) -> dict[str, Any]:
+    template = binding.template
+    if VENDORS[binding.face].slashed:
+        # Lua takes the slash away before the transcoder sees it.
+        return {"safe_regex": {"regex": f"{template.regex[:-1]}/?$"}}
+    return {"path": template.prefix} if template.literal else {"safe_regex": {"regex": template.regex}}
+
+
+def _strangers(bindings: list[Binding]) -> Iterator[dict[str, Any]]:
+    # The transcoder takes a verb that it knows off any path, then finds no RPC, and passes the request on as it is.
+    verbs = sorted({binding.template.verb for binding in bindings if binding.template.verb})
+    for root in sorted({f"/{binding.template.segments[0]}/" for binding in bindings}):
+        regex = f"^{re.escape(root)}.*:({'|'.join(verbs)})$"
+        yield {"match": {"safe_regex": {"regex": regex}}, "direct_response": {"status": 404}}
+
+
+def _method(binding: Binding, config: GatewayConfig) -> dict[str, Any]:
+    longest = config.max_stream_s if binding.streams else config.unary_s
+    route: dict[str, Any] = {
+        "name": binding.name,
+        "match": _match(binding) | {"headers": [{"name": ":method", "string_match": {"exact": binding.verb}}]},
+        "route": {
+            "cluster": SERVERS,
+            "timeout": "0s" if binding.streams else seconds(config.unary_s),
+            # A run may be silent for as long as it lasts.
+            "idle_timeout": seconds(config.unary_s),
+            "max_stream_duration": {"max_stream_duration": seconds(longest + config.max_upload_s)},
+        },
+    }
+    if binding.streams and config.compress:
+        # The compressor keeps back what it has until there is enough of it: nothing would be live.
+        route["typed_per_filter_config"] = {_UNCOMPRESSED["name"]: _UNCOMPRESSED["typed_config"]}
+    return route
+
+
+def seconds(value: float) -> str:
+    """Write a duration as protobuf JSON does."""
+    return f"{value:.3f}".rstrip("0").rstrip(".") + "s"
+
+
+def territory(bindings: Iterable[Binding], claims: Mapping[str, Iterable[str]]) -> list[tuple[str, str]]:
+    """Return pairs of path prefix and face, the longest first: whose errors an unknown path gets.
+
+    ``claims``: prefixes by face; the literal beginnings of the bindings join them where they say something else.
+    """
+    owners = {prefix: face for face, prefixes in claims.items() for prefix in prefixes}
+
+    def owner(path: str) -> str | None:
+        inside = [prefix for prefix in owners if path == prefix or path.startswith(f"{prefix}/")]
+        return owners[max(inside, key=len)] if inside else None
+
+    for binding in bindings:
+        if owner(binding.template.prefix) != binding.face:
+            owners[binding.template.prefix] = binding.face
+    return sorted(owners.items(), key=lambda item: (-len(item[0]), item[0]))
