@@ -1,0 +1,94 @@
+"""The Riza face: authenticate, read, run, show."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import replace
+
+from polycall.domain import Execution, Principal, Reason, Scope
+from polycall.engine.engine import Engine
+from polycall.engine.keys import require
+from polycall.engine.limits import MIB
+from polycall.engine.requests import RunOptions
+from polycall.errors import DeadlineExceeded, FailedPrecondition, NotFound, PolycallError
+from polycall.faces.adapter import bearer
+from polycall.faces.reply import Handler, Inbound, Reply
+from polycall.faces.riza.failures import failed
+from polycall.faces.riza.requests import BODY_LIMIT, Bounds, FunctionCall, read_function_call
+from polycall.faces.riza.results import FunctionResult
+from polycall.faces.wire import dump
+
+__all__ = ["RizaFace"]
+
+_FACE = "riza"
+# The contract promises an answer within the execution timeout and this, the wait for a slot included.
+_ANSWER_SLACK_S = 1.0
+
+
+class RizaFace:
+    """Riza's Code Interpreter API over the engine.
+
+    ``max_timeout_s`` and ``max_memory_mib`` are the most that a request may ask for, as far as the engine allows it.
+    """
+
+    name = _FACE
+    body_limit = BODY_LIMIT
+
+    def __init__(self, engine: Engine, *, max_timeout_s: int = 300, max_memory_mib: int = 2048) -> None:
+        self._engine = engine
+        most, least = engine.limits.maximums, engine.limits.minimums
+        self._bounds = Bounds(
+            max_timeout_s=min(max_timeout_s, most.timeout_ms // 1000),
+            min_memory_mib=least.memory_bytes // MIB,
+            max_memory_mib=min(max_memory_mib, most.memory_bytes // MIB),
+        )
+        self.handlers: Mapping[str, Handler] = {"ExecuteFunction": self.execute_function}
+
+    def failure(self, error: PolycallError, inbound: Inbound) -> Reply:
+        """Word an error the vendor's way."""
+        return failed(error, inbound.headers)
+
+    async def execute_function(self, inbound: Inbound) -> Reply:
+        """POST /v1/execute-function: run the code that came along; 200 also if it fails."""
+        who = await self._engine.keys.authenticate(bearer(inbound.headers))
+        require(who, Scope.RUN)
+        call = read_function_call(inbound.body, self._bounds)
+        _refuse_what_is_not_here(call)
+        return Reply(body=dump(FunctionResult.of(await self._run(who, call, inbound))))
+
+    async def _run(self, who: Principal, call: FunctionCall, inbound: Inbound) -> Execution:
+        due = time.monotonic() + call.timeout_s + _ANSWER_SLACK_S
+        expires_at = due if inbound.expires_at is None else min(due, inbound.expires_at)
+        try:
+            return await self._engine.execute(
+                who, call.run, RunOptions(face=_FACE, expires_at=expires_at, face_data=call.record)
+            )
+        except DeadlineExceeded as error:
+            _, _, execution_id = error.metadata.get("execution", "").partition("/")
+            if not execution_id:
+                raise  # it waited for a slot all the time: nothing ran
+            # The run spent in the queue what it lacked in the end. For its caller that is a timeout like any other,
+            # with what was printed until then; a key that may run code may see what became of this run of it.
+            reader = replace(who, scopes=who.scopes | {Scope.READ})
+            return await self._engine.get(reader, uuid.UUID(execution_id))
+
+
+def _refuse_what_is_not_here(call: FunctionCall) -> None:
+    revision = call.runtime_revision_id
+    if revision is not None:
+        shown = revision[:64]
+        raise NotFound(
+            Reason.VERSION_NOT_FOUND,
+            "riza.RuntimeRevision",
+            shown,
+            f"runtime_revision_id: there is no revision {shown!r}; leave it out for the default runtime.",
+        )
+    if call.wants_network:
+        raise FailedPrecondition(
+            "http.allow: this server gives code no way out to the network, so no host can be allowed; "
+            "leave http.allow out, or send an empty list.",
+            subject="http.allow",
+            reason=Reason.RUNTIME_MISSING,
+        )

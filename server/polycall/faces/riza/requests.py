@@ -1,0 +1,219 @@
+"""What the face is sent, read strictly. Unknown members are ignored, ``null`` is absent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import msgspec
+
+from polycall.domain import InputFile, Language, LimitOverrides
+from polycall.engine.limits import KIB, MIB
+from polycall.engine.requests import AdHocRun
+from polycall.errors import FieldViolation, InvalidArgument
+from polycall.faces.wire import decode, present
+
+__all__ = ["BODY_LIMIT", "Bounds", "FunctionCall", "read_function_call"]
+
+BODY_LIMIT = 64 * MIB  # contract, section 6.6
+
+# Contract, sections 4 and 6.6.
+_TIMEOUT_S, _MEMORY_MIB = 30, 128
+_STDOUT_BYTES, _STDERR_BYTES = 20 * MIB, 10 * MIB
+# The contract has no limit of its own. With what output and its escapes may take (`results`), an answer stays below the
+# 64 MiB that pass the gateway.
+_OUTPUT_BYTES = 15 * MIB
+
+_LANGUAGES = tuple(language.value for language in Language)
+
+# The request is kept with its execution, to be shown beside it; a larger one is not worth its place in the store.
+_RECORD_BYTES = 256 * KIB
+_MASK = "***"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """What may be asked for: seconds and MiB, both ends included."""
+
+    min_timeout_s: int = 1
+    max_timeout_s: int
+    min_memory_mib: int
+    max_memory_mib: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FunctionCall:
+    """A call as it was asked for. ``record`` is JSON: the request in its canonical form, credentials masked."""
+
+    run: AdHocRun
+    timeout_s: int
+    runtime_revision_id: str | None
+    wants_network: bool
+    record: bytes
+
+
+class _Basic(msgspec.Struct, omit_defaults=True):
+    user_id: str | None = None
+    password: str | None = None
+
+    def masked(self) -> _Basic:
+        return _Basic(self.user_id, _hidden(self.password))
+
+
+class _Bearer(msgspec.Struct, omit_defaults=True):
+    token: str | None = None
+
+    def masked(self) -> _Bearer:
+        return _Bearer(_hidden(self.token))
+
+
+class _Header(msgspec.Struct, omit_defaults=True):
+    name: str | None = None
+    value: str | None = None
+    token: str | None = None  # another spelling of value
+
+    def masked(self) -> _Header:
+        return _Header(self.name, _hidden(self.value or self.token))
+
+
+class _Query(msgspec.Struct, omit_defaults=True):
+    key: str | None = None
+    value: str | None = None
+    token: str | None = None  # another spelling of value
+
+    def masked(self) -> _Query:
+        return _Query(self.key, _hidden(self.value or self.token))
+
+
+class _Auth(msgspec.Struct, omit_defaults=True):
+    basic: _Basic | None = None
+    bearer: _Bearer | None = None
+    header: _Header | None = None
+    query: _Query | None = None
+
+    def masked(self) -> _Auth:
+        return _Auth(
+            self.basic and self.basic.masked(),
+            self.bearer and self.bearer.masked(),
+            self.header and self.header.masked(),
+            self.query and self.query.masked(),
+        )
+
+
+class _Allow(msgspec.Struct, omit_defaults=True):
+    host: str | None = None
+    auth: _Auth | None = None
+
+    def masked(self) -> _Allow:
+        return _Allow(self.host, self.auth and self.auth.masked())
+
+
+class _Http(msgspec.Struct, omit_defaults=True):
+    allow: list[_Allow] | None = None
+
+    def masked(self) -> _Http:
+        return _Http(None if self.allow is None else [entry.masked() for entry in self.allow])
+
+
+class _File(msgspec.Struct, omit_defaults=True):
+    path: str | None = None
+    contents: str | None = None
+
+
+class _Limits(msgspec.Struct, omit_defaults=True):
+    execution_timeout: int | None = None
+    memory_size: int | None = None
+
+
+class _Body(msgspec.Struct, omit_defaults=True):
+    code: str | None = None
+    language: str | None = None
+    input: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    env: dict[str, str] | None = None
+    files: list[_File] | None = None
+    http: _Http | None = None
+    limits: _Limits | None = None
+    runtime_revision_id: str | None = None
+
+
+class _Record(msgspec.Struct, omit_defaults=True):
+    request: _Body | None = None
+    omitted: str = ""
+
+
+def read_function_call(body: bytes, bounds: Bounds) -> FunctionCall:
+    """Read the body of execute-function.
+
+    Raises Malformed for what is not JSON of the right shape, InvalidArgument naming every value that breaks a rule.
+    """
+    form = decode(body, _Body)
+    limits = form.limits or _Limits()
+    wrong = [*_code_violations(form), *_file_violations(form.files or []), *_limit_violations(limits, bounds)]
+    if wrong:
+        raise InvalidArgument(wrong)
+    timeout_s = limits.execution_timeout or _TIMEOUT_S
+    form.language = (form.language or "").lower()
+    run = AdHocRun(
+        code=form.code or "",
+        language=Language(form.language),
+        input=present(form.input) or b"null",
+        env=form.env or {},
+        files=tuple(_files(form.files or [])),
+        limits=LimitOverrides(
+            timeout_ms=timeout_s * 1000,
+            memory_bytes=(limits.memory_size or _MEMORY_MIB) * MIB,
+            result_bytes=_OUTPUT_BYTES,
+            stdout_bytes=_STDOUT_BYTES,
+            stderr_bytes=_STDERR_BYTES,
+        ),
+    )
+    return FunctionCall(
+        run=run,
+        timeout_s=timeout_s,
+        runtime_revision_id=form.runtime_revision_id or None,
+        wants_network=bool(form.http and form.http.allow),
+        record=_record(form, len(body)),
+    )
+
+
+def _code_violations(form: _Body) -> Iterator[FieldViolation]:
+    if form.code is None:
+        yield FieldViolation("code", "is required")
+    if form.language is None:
+        yield FieldViolation("language", "is required")
+    elif form.language.lower() not in _LANGUAGES:
+        yield FieldViolation("language", f"must be one of {', '.join(_LANGUAGES)}")
+
+
+def _file_violations(files: list[_File]) -> Iterator[FieldViolation]:
+    for index, file in enumerate(files):
+        if file.contents and not file.path:
+            yield FieldViolation(f"files[{index}].path", "is required where there are contents")
+
+
+def _files(files: list[_File]) -> Iterator[InputFile]:
+    """Yield the files to write; an entry with neither path nor contents asks for nothing."""
+    for file in files:
+        if file.path:
+            path = "/".join(part for part in file.path.split("/") if part != ".")
+            yield InputFile(path, (file.contents or "").encode())
+
+
+def _limit_violations(limits: _Limits, bounds: Bounds) -> Iterator[FieldViolation]:
+    asked, low, high = limits.execution_timeout, bounds.min_timeout_s, bounds.max_timeout_s
+    if asked and not low <= asked <= high:
+        yield FieldViolation("limits.execution_timeout", f"must be {low} to {high} seconds, or 0 for {_TIMEOUT_S}")
+    asked, low, high = limits.memory_size, bounds.min_memory_mib, bounds.max_memory_mib
+    if asked and not low <= asked <= high:
+        yield FieldViolation("limits.memory_size", f"must be {low} to {high} MiB, or 0 for {_MEMORY_MIB}")
+
+
+def _record(form: _Body, size: int) -> bytes:
+    if size > _RECORD_BYTES:
+        return msgspec.json.encode(_Record(omitted=f"The request was larger than {_RECORD_BYTES // KIB} KiB."))
+    kept = msgspec.structs.replace(form, http=form.http and form.http.masked())
+    return msgspec.json.encode(_Record(request=kept))
+
+
+def _hidden(credential: str | None) -> str | None:
+    return None if credential is None else _MASK

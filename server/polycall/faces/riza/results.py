@@ -1,0 +1,144 @@
+"""An execution as the vendor's FunctionResult: exit codes, last lines of stderr, JSON."""
+
+from __future__ import annotations
+
+import signal as signals
+from collections.abc import Iterator
+
+import msgspec
+
+from polycall.domain import Execution, ExecutionState, Limits, Reason
+from polycall.engine.limits import MIB
+from polycall.errors import Internal
+from polycall.faces.wire import NULL
+from polycall.ids import to_ulid
+
+__all__ = ["FunctionResult"]
+
+# What `timeout` and a shell answer for these ends; contract, section 6.2.
+_TIMED_OUT = 124
+_KILLED = 128
+# An answer must stay below the 64 MiB that pass the gateway. 20 MiB of bytes that are no text, or of line ends, are up
+# to six times that as JSON.
+_STDOUT_WIRE_BYTES, _STDERR_WIRE_BYTES = 32 * MIB, 16 * MIB
+_LATE_US = 100_000  # a wait that explains why a run was stopped before its limit
+
+
+class ExecutionResult(msgspec.Struct):
+    """How a run went; all members always present. ``duration`` in milliseconds."""
+
+    id: str
+    exit_code: int
+    stdout: str
+    stderr: str
+    duration: int
+
+
+class FunctionResult(msgspec.Struct):
+    """The vendor's answer, in the order of its document; ``output`` is what the function returned, untouched."""
+
+    output: msgspec.Raw
+    output_status: str
+    execution: ExecutionResult
+
+    @classmethod
+    def of(cls, execution: Execution) -> FunctionResult:
+        """Show an execution that has ended. Raises Internal if it ended by our fault."""
+        reason = execution.error.reason if execution.error else None
+        if reason is Reason.WORKER_LOST:
+            raise Internal(f"The sandbox of execution {to_ulid(execution.id)} was lost; the code may have run.")
+        stdout, stdout_cut = _text(execution.stdout, _STDOUT_WIRE_BYTES)
+        stderr, stderr_cut = _text(execution.stderr, _STDERR_WIRE_BYTES)
+        cut = {"stdout": stdout_cut or execution.stdout_truncated, "stderr": stderr_cut or execution.stderr_truncated}
+        notices = [*_truncation([name for name, was in cut.items() if was]), *_last_words(execution, reason)]
+        completed = execution.state is ExecutionState.COMPLETED and execution.result is not None
+        return cls(
+            output=msgspec.Raw(execution.result or b"null") if completed else NULL,
+            output_status=_status(execution, reason),
+            execution=ExecutionResult(
+                id=to_ulid(execution.id),
+                exit_code=_exit_code(execution, reason),
+                stdout=stdout,
+                stderr=_with_lines(stderr, notices),
+                duration=_duration_ms(execution),
+            ),
+        )
+
+
+def _status(execution: Execution, reason: Reason | None) -> str:
+    if execution.state is ExecutionState.COMPLETED:
+        return "valid"
+    # a value that is too large was returned by code that did its work, and could not be handed on either
+    if reason in (Reason.OUTPUT_NOT_SERIALIZABLE, Reason.RESULT_TOO_LARGE):
+        return "json_serialization_error"
+    return "error"
+
+
+def _exit_code(execution: Execution, reason: Reason | None) -> int:
+    if execution.state is ExecutionState.TIMEOUT:
+        return _TIMED_OUT
+    if reason in (Reason.OUT_OF_MEMORY, Reason.OUTPUT_TOO_LARGE) or execution.state is ExecutionState.CANCELLED:
+        return _KILLED + signals.SIGKILL
+    if execution.signal is not None:
+        return _KILLED + execution.signal
+    return execution.exit_code or 0
+
+
+def _truncation(cut: list[str]) -> Iterator[str]:
+    if cut:
+        yield f"output truncated: {' and '.join(cut)} had more than is kept"
+
+
+def _last_words(execution: Execution, reason: Reason | None) -> Iterator[str]:
+    """Yield what ends stderr where the code could not say why it ended."""
+    limits = execution.limits
+    match reason:
+        case Reason.EXECUTION_TIMEOUT if limits is not None:
+            yield from _waited(execution, limits)
+            yield f"execution timed out after {limits.timeout_ms / 1000:g} s (limits.execution_timeout)"
+        case Reason.OUT_OF_MEMORY if limits is not None:
+            yield f"killed: out of memory (limits.memory_size = {limits.memory_bytes // MIB} MiB)"
+        case Reason.OUTPUT_NOT_SERIALIZABLE if execution.error is not None:
+            yield f"output is not JSON serializable: {' '.join(execution.error.message.split())}"
+        case Reason.RESULT_TOO_LARGE if limits is not None:
+            yield f"output is larger than {limits.result_bytes // MIB} MiB"
+        case Reason.OUTPUT_TOO_LARGE:
+            yield "killed: wrote far more to stdout and stderr than is kept"
+        case _ if execution.state is ExecutionState.CANCELLED:
+            yield "killed: the execution was cancelled"
+        case _ if execution.signal is not None:
+            yield f"killed by signal {execution.signal} ({_signal_name(execution.signal)})"
+
+
+def _waited(execution: Execution, limits: Limits) -> Iterator[str]:
+    """Yield why the run was stopped before its limit, if it was: the wait for a slot counts too."""
+    queue_us = execution.usage.queue_us
+    if queue_us > _LATE_US and _duration_ms(execution) < limits.timeout_ms:
+        yield f"it had waited {queue_us / 1e6:.1f} s for a slot of this busy server"
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signals.Signals(number).name
+    except ValueError:
+        return "real-time"
+
+
+def _duration_ms(execution: Execution) -> int:
+    if execution.usage.run_us:
+        return execution.usage.run_us // 1000
+    return (execution.ended_at or 0) - (execution.started_at or 0)
+
+
+def _text(data: bytes, most: int) -> tuple[str, bool]:
+    """Return output as text that takes at most ``most`` bytes as JSON, and whether it had to be cut for that."""
+    text = whole = data.decode(errors="replace")
+    while (size := len(msgspec.json.encode(text))) > most:
+        text = text[: len(text) * most // size]
+    return text, text is not whole
+
+
+def _with_lines(text: str, lines: list[str]) -> str:
+    if lines and text and not text.endswith("\n"):
+        text += "\n"
+    return text + "".join(f"{line}\n" for line in lines)

@@ -1,0 +1,93 @@
+"""The xpander face: authenticate, find, check, run, show."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Mapping
+
+from polycall.domain import Convention, Function, LimitOverrides, Principal, Reason, Scope, Version
+from polycall.engine.engine import Engine
+from polycall.engine.keys import require
+from polycall.engine.limits import MIB
+from polycall.engine.requests import FunctionRun, RunOptions
+from polycall.errors import NotFound, NotReady, PolycallError
+from polycall.faces.adapter import bearer
+from polycall.faces.reply import Handler, Inbound, Reply
+from polycall.faces.xpander.failures import failed
+from polycall.faces.xpander.parameters import read_parameters
+from polycall.faces.xpander.results import answer
+
+__all__ = ["XpanderFace"]
+
+_FACE = "xpander"
+_BODY_LIMIT = 16 * MIB  # contract, section 8
+_ID = re.compile(r"[^_/\s]+")  # contract, section 9: clients split tool ids at `_`
+_ENTRY = "xpander_run_action"  # the entry function, unless there is only one
+_TIMEOUT_MS, _MEMORY_BYTES = 15_000, 256 * MIB  # contract, section 7
+_RESULT_BYTES = 16 * MIB  # the contract has no limit; as much as may come in
+_INLINE_BYTES = 64 * 1024  # a larger body is checked in a thread: other requests need not wait for it
+
+
+class XpanderFace:
+    """xpander.ai's custom functions over the engine."""
+
+    name = _FACE
+    body_limit = _BODY_LIMIT
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.handlers: Mapping[str, Handler] = {"ExecuteCustomFunction": self.execute_custom_function}
+
+    def failure(self, error: PolycallError, inbound: Inbound) -> Reply:
+        """Word an error the vendor's way."""
+        return failed(error)
+
+    async def execute_custom_function(self, inbound: Inbound) -> Reply:
+        """POST /v1/custom_functions/{function_id}/execute: the body is the parameters, the answer is the result."""
+        key = inbound.headers.get("x-api-key", "").strip() or bearer(inbound.headers)
+        who = await self._engine.keys.authenticate(key)
+        require(who, Scope.RUN)
+        version, function = await self._find(who, inbound.variable("function_id"))
+        if len(inbound.body) <= _INLINE_BYTES:
+            parameters = read_parameters(function, inbound.body)
+        else:
+            parameters = await asyncio.to_thread(read_parameters, function, inbound.body)
+        run = FunctionRun(
+            package_id=version.package_id,
+            version_id=version.id,
+            function=function.name,
+            input=parameters,
+            limits=_limits(version.limits),
+            convention=Convention.KEYWORDS,
+            fresh=True,
+        )
+        return answer(await self._engine.run(who, run, RunOptions(face=_FACE, expires_at=inbound.expires_at)))
+
+    async def _find(self, who: Principal, function_id: str) -> tuple[Version, Function]:
+        """Return the function that an id stands for. Raises NotFound, NotReady."""
+        if not _ID.fullmatch(function_id):
+            raise _not_found(function_id)
+        version = await self._engine.registry.version(who.project_id, function_id)
+        if not version.state.runnable:
+            state = version.state.value
+            raise NotReady(f"{function_id} cannot be run (state {state})", metadata={"state": state})
+        public = [function for function in version.functions if not function.private]
+        named = [function for function in public if function.name == _ENTRY]
+        chosen = named or public
+        if len(chosen) != 1:
+            raise _not_found(function_id)
+        return version, chosen[0]
+
+
+def _not_found(function_id: str) -> NotFound:
+    return NotFound(Reason.FUNCTION_NOT_FOUND, "xpander.CustomFunction", function_id)
+
+
+def _limits(own: LimitOverrides) -> LimitOverrides:
+    """Return the contract's defaults where the version has no limits of its own."""
+    return LimitOverrides(
+        timeout_ms=_TIMEOUT_MS if own.timeout_ms is None else None,
+        memory_bytes=_MEMORY_BYTES if own.memory_bytes is None else None,
+        result_bytes=_RESULT_BYTES if own.result_bytes is None else None,
+    )
