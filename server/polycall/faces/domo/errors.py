@@ -26,7 +26,7 @@ from polycall.faces.wire import UnsupportedEncoding, dump
 __all__ = ["CONTENT_TYPE", "failed"]
 
 CONTENT_TYPE = "application/json;charset=UTF-8"
-_NO_TOKEN = "No token came with the request; send X-DOMO-Developer-Token."
+_ANONYMOUS = "No token came with the request; send X-DOMO-Developer-Token."
 
 _REASONS = {
     400: "Bad Request",
@@ -44,9 +44,9 @@ _REASONS = {
 
 
 def failed(error: PolycallError) -> Reply:
-    """Word an error. The message is the error's own, which is written for the caller; but for the name of the header."""
+    """Word an error. Its own message is written for the caller; only the name of the header is the vendor's."""
     status = _status(error)
-    message = _NO_TOKEN if error.reason is Reason.API_KEY_MISSING else error.message
+    message = _ANONYMOUS if error.reason is Reason.API_KEY_MISSING else error.message
     body = {"status": status, "statusReason": _REASONS[status], "message": message}
     after = getattr(error, "retry_after_s", None)
     return Reply(
