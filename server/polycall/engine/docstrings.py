@@ -1,4 +1,4 @@
-"""What a docstring says: its first paragraph; its parameters in Google, NumPy or Sphinx style. Standard library only."""
+"""What a docstring says: its first paragraph; its parameters (Google, NumPy, Sphinx style). Standard library only."""
 
 from __future__ import annotations
 
