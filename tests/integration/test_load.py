@@ -1,0 +1,216 @@
+"""Many callers at once, and what dies under them: every answer its own, nothing lost, nothing left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+from pathlib import Path
+
+import grpc.aio
+import psutil
+
+from polycall.v1 import execution_pb2, execution_service_pb2, execution_service_pb2_grpc
+from tests.harness import Server, running_server, until
+from tests.integration.load import execute, run_function, spread
+
+DOUBLE = "def f(n):\n    return {'twice': n * 2}\n"
+SLOW = "import time\ndef f(n):\n    time.sleep(0.05)\n    return {'twice': n * 2}\n"
+FINAL = (
+    execution_pb2.Execution.STATE_COMPLETED,
+    execution_pb2.Execution.STATE_FAILED,
+    execution_pb2.Execution.STATE_TIMEOUT,
+    execution_pb2.Execution.STATE_CANCELLED,
+)
+
+
+def _stub(channel: grpc.aio.Channel) -> execution_service_pb2_grpc.ExecutionServiceStub:
+    return execution_service_pb2_grpc.ExecutionServiceStub(channel)
+
+
+def _mounts() -> int:
+    return len(Path("/proc/self/mountinfo").read_text().splitlines())
+
+
+def _cgroups() -> set[str]:
+    found = set()
+    for directory, names, _ in os.walk("/sys/fs/cgroup"):
+        found |= {os.path.join(directory, name) for name in names if "polycall" in name}
+    return found
+
+
+async def test_eleven_thousand_runs_get_their_own_answers_and_leave_nothing(tmp_path: Path) -> None:
+    mounts, cgroups = _mounts(), _cgroups()
+    with running_server(tmp_path) as server:
+        server.deploy("double", {"main.py": DOUBLE})
+        assert server.process is not None
+        async with grpc.aio.insecure_channel(server.grpc) as channel:
+            warm = run_function(_stub(channel), server, "packages/double/functions/f")
+            fresh = execute(_stub(channel), server)
+            assert await spread(warm, 100) == {"own": 100}
+            assert await spread(fresh, 50) == {"own": 50}
+            files = psutil.Process(server.process.pid).num_fds()
+            assert await spread(warm, 10_000) == {"own": 10_000}
+            assert await spread(fresh, 1_000) == {"own": 1_000}
+
+            def settled() -> bool:
+                assert server.process is not None
+                return psutil.Process(server.process.pid).num_fds() <= files
+
+            until(settled, what="the number of open files to come back to where it was")
+    # `running_server` has checked by now that SIGTERM ended the server and every process below it
+    assert _mounts() == mounts
+    assert _cgroups() <= cgroups
+    assert not list(tmp_path.glob("run/*.sock"))
+
+
+async def test_a_killed_worker_fails_its_own_run_only(tmp_path: Path) -> None:
+    with running_server(tmp_path) as server:
+        server.deploy("slow", {"main.py": SLOW})
+        async with grpc.aio.insecure_channel(server.grpc) as channel:
+            call = run_function(_stub(channel), server, "packages/slow/functions/f")
+            load = asyncio.create_task(spread(call, 200))
+            await asyncio.sleep(0.5)
+            victims = _sandboxed(server)
+            assert victims
+            with contextlib.suppress(psutil.NoSuchProcess):
+                victims[-1].kill()
+            tally = await load
+            assert tally.pop("own") >= 199
+            assert tally in ({}, {"STATE_FAILED": 1})
+            assert await spread(call, 50) == {"own": 50}
+
+
+async def test_a_killed_zygote_is_replaced_and_the_server_goes_on(tmp_path: Path) -> None:
+    with running_server(tmp_path) as server:
+        async with grpc.aio.insecure_channel(server.grpc) as channel:
+            call = execute(_stub(channel), server)
+            load = asyncio.create_task(spread(call, 300))
+            await asyncio.sleep(0.3)
+            for process in _zygotes(server):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
+            tally = await load
+            assert tally.get("wrong", 0) == 0
+            assert sum(tally.values()) == 300
+            assert set(tally) <= {"own", "STATE_FAILED"}
+            # at most what ran and what waited in the dead zygote's children is lost
+            assert tally.get("STATE_FAILED", 0) <= 16
+            assert await spread(call, 50) == {"own": 50}
+
+
+async def test_no_accepted_call_is_lost_when_the_server_is_killed(tmp_path: Path) -> None:
+    server = Server(tmp_path).start()
+    try:
+        server.deploy("slow", {"main.py": SLOW})
+        accepted: dict[str, int] = {}
+        for round_number in range(3):
+            await _call_until_killed(server, accepted, first=round_number * 10_000)
+            server = Server(tmp_path, rest_port=server.rest_port, grpc_port=server.grpc_port).start()
+        assert len(accepted) > 50
+        for name, number in accepted.items():
+            execution = until(lambda name=name: _ended(server, name), seconds=60, what=f"the end of {name}")
+            assert execution.state == execution_pb2.Execution.STATE_COMPLETED, execution
+            assert json.loads(execution.output_json) == {"twice": number * 2}
+            assert execution.attempt <= 3
+        assert len(_listed(server)) >= len(accepted)
+        assert len(_listed(server)) == len(set(_listed(server)))
+        assert server.terminate() == 0
+    finally:
+        if server.process is not None and server.process.poll() is None:
+            server.kill()
+
+
+async def _call_until_killed(server: Server, accepted: dict[str, int], *, first: int) -> None:
+    """Make Calls until 30 are answered, kill the server in the middle, note which were answered."""
+    numbers = iter(range(first, first + 10_000))
+    answered = 0
+
+    async with grpc.aio.insecure_channel(server.grpc) as channel:
+        stub = _stub(channel)
+
+        async def client() -> None:
+            nonlocal answered
+            for number in numbers:
+                request = execution_service_pb2.CallRequest(
+                    function="packages/slow/functions/f", input_json=json.dumps({"n": number}), max_attempts=10
+                )
+                try:
+                    execution = await stub.Call(request, metadata=server.metadata)
+                except grpc.aio.AioRpcError:
+                    return
+                accepted[execution.name] = number
+                answered += 1
+
+        clients = [asyncio.create_task(client()) for _ in range(8)]
+        while answered < 30:
+            await asyncio.sleep(0.005)
+        await asyncio.to_thread(server.kill)
+        await asyncio.wait(clients)
+
+
+def _ended(server: Server, name: str) -> execution_pb2.Execution | None:
+    request = execution_service_pb2.GetExecutionRequest(name=name)
+    execution: execution_pb2.Execution = server.executions.GetExecution(request, metadata=server.metadata)
+    return execution if execution.state in FINAL else None
+
+
+def _listed(server: Server) -> list[str]:
+    names: list[str] = []
+    token = ""
+    while True:
+        request = execution_service_pb2.ListExecutionsRequest(page_size=1000, page_token=token)
+        page = server.executions.ListExecutions(request, metadata=server.metadata)
+        names += [execution.name for execution in page.executions]
+        token = page.next_page_token
+        if not token:
+            return names
+
+
+def _below(server: Server) -> list[psutil.Process]:
+    return [p for p in server.descendants() if "envoy" not in p.name()]
+
+
+def _depth(process: psutil.Process, root: int) -> int:
+    depth = 0
+    for parent in process.parents():
+        depth += 1
+        if parent.pid == root:
+            return depth
+    return depth
+
+
+def _sandboxed(server: Server) -> list[psutil.Process]:
+    """The sandboxed processes: the deepest below the server."""
+    assert server.process is not None
+    root = server.process.pid
+    processes = _below(server)
+    deepest = max(_depth(p, root) for p in processes)
+    return [p for p in processes if _depth(p, root) == deepest]
+
+
+def _zygotes(server: Server) -> list[psutil.Process]:
+    """The zygotes: whatever is below the server, is not Envoy, and has children of its own."""
+    return [p for p in _below(server) if p.children()]
+
+
+def test_sigterm_while_runs_go_on_lets_them_end(tmp_path: Path) -> None:
+    server = Server(tmp_path).start()
+    server.deploy("slow", {"main.py": "import time\ndef f(n):\n    time.sleep(2)\n    return n\n"})
+    request = execution_service_pb2.RunFunctionRequest(function="packages/slow/functions/f", input_json='{"n": 7}')
+    future = server.executions.RunFunction.future(request, metadata=server.metadata)
+    until(lambda: _running(server), what="the run to begin")
+    assert server.process is not None
+    below = server.descendants()
+    server.process.send_signal(signal.SIGTERM)
+    assert future.result().output_json == "7"
+    assert server.terminate() == 0
+    _, alive = psutil.wait_procs(below, timeout=10)
+    assert alive == []
+
+
+def _running(server: Server) -> bool:
+    request = execution_service_pb2.ListExecutionsRequest(states=[execution_pb2.Execution.STATE_RUNNING])
+    return bool(server.executions.ListExecutions(request, metadata=server.metadata).executions)
