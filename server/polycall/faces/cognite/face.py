@@ -49,16 +49,16 @@ _PAGE, _PAGES = 1000, 20
 class CogniteFace:
     """Cognite Functions over the engine.
 
-    ``sessions`` is where sessions are kept; ``lenient_nonces`` takes any non-empty nonce (operator's choice).
+    ``sessions`` is where sessions are kept; ``lenient`` takes any non-empty nonce (operator's choice).
     """
 
     name = _FACE
     body_limit = BODY_LIMIT
 
-    def __init__(self, engine: Engine, sessions: SessionStore, *, lenient_nonces: bool = False) -> None:
+    def __init__(self, engine: Engine, sessions: SessionStore, *, lenient: bool = False) -> None:
         self._engine = engine
         self._store = sessions
-        self._sessions = Sessions(sessions, lenient=lenient_nonces)
+        self._sessions = Sessions(sessions, lenient=lenient)
         self.handlers: Mapping[str, Handler] = {
             "CreateSessions": self.create_sessions,
             "RetrieveFunctions": self.retrieve_functions,

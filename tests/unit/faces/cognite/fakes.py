@@ -215,7 +215,7 @@ class World:
             FakeRegistry(list(packages), {(v.project_id, v.package_id): v for v in versions}),
         )
         self.sessions = FakeSessions()
-        self.face = CogniteFace(cast("Engine", self.engine), self.sessions, lenient_nonces=lenient)
+        self.face = CogniteFace(cast("Engine", self.engine), self.sessions, lenient=lenient)
 
     async def ask(
         self,
