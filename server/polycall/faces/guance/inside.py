@@ -12,7 +12,6 @@ import fnmatch
 import json
 import math
 import os
-import pprint
 import sys
 import time
 from collections.abc import Callable, Hashable
@@ -63,12 +62,18 @@ def encode(value: object, options: dict[str, Any]) -> str:
     return_type = options.get("returnType", "raw")
     if return_type == "raw" or (value is None and return_type != "ALL"):
         return raw
-    shown: dict[str, Callable[[object], str]] = {"repr": pprint.saferepr, "jsonDumps": _dumps}
+    shown: dict[str, Callable[[object], str]] = {"repr": _repr, "jsonDumps": _dumps}
     if return_type in shown:
         return json.dumps(_text(shown[return_type](value)), ensure_ascii=False)
     texts = {kind: None if value is None else _text(show(value)) for kind, show in shown.items()}
     rest = json.dumps({**texts, "_responseControl": _RESPONSE_CONTROL}, ensure_ascii=False, separators=(",", ":"))
     return f'{{"raw":{raw},{rest[1:]}'
+
+
+def _repr(value: object) -> str:
+    import pprint  # most results need none, and it takes half a millisecond
+
+    return pprint.saferepr(value)
 
 
 def _dumps(value: object) -> str:
@@ -92,7 +97,7 @@ def _plain(value: Any, *, whole: bool, above: frozenset[int] = frozenset()) -> A
     if isinstance(value, bytes | bytearray):
         return bytes(value).decode("utf-8", "replace")
     if not isinstance(value, dict | list | tuple):
-        return _text(pprint.saferepr(value))
+        return _text(_repr(value))
     if id(value) in above:
         raise ValueError("Circular reference detected")
     above |= {id(value)}
