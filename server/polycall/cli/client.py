@@ -1,0 +1,169 @@
+"""The command line as a client: where the server is, which key to send, how calls are made."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from polycall.cli.exits import Exit
+from polycall.cli.failures import Failure, rpc_failure
+
+if TYPE_CHECKING:
+    from polycall.config import Settings
+    from polycall.v1.execution_service_pb2_grpc import ExecutionServiceStub
+    from polycall.v1.package_service_pb2_grpc import PackageServiceStub
+    from polycall.v1.server_service_pb2_grpc import ServerServiceStub
+    from polycall.v1.tenancy_service_pb2_grpc import TenancyServiceStub
+
+__all__ = ["Client", "connect", "with_client"]
+
+_ANSWER_S = 60.0  # every call but those that wait for user code; far beyond what any of them needs
+# What the server takes and sends at most is its own setting; 64 MiB of payload and room for the rest of the message.
+_LARGEST_MESSAGE = 128 * 1024 * 1024
+
+_Answer = TypeVar("_Answer")
+
+
+class Client:
+    """A channel to one server, with one key. Use it as a context manager: leaving ends every call in progress."""
+
+    def __init__(self, address: str, key: str) -> None:
+        import grpc
+
+        self.address = address
+        self._rpc_error: type[Exception] = grpc.RpcError
+        self._metadata = (("authorization", f"Bearer {key}"),)
+        options: list[tuple[str, int]] = [
+            ("grpc.max_send_message_length", _LARGEST_MESSAGE),
+            ("grpc.max_receive_message_length", _LARGEST_MESSAGE),
+        ]
+        if _is_local(address):
+            options.append(("grpc.enable_http_proxy", 0))  # http_proxy without no_proxy would take even loopback
+        self._channel = grpc.insecure_channel(address, options)
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._channel.close()
+
+    @property
+    def executions(self) -> ExecutionServiceStub:
+        """The ExecutionService."""
+        from polycall.v1.execution_service_pb2_grpc import ExecutionServiceStub
+
+        return ExecutionServiceStub(self._channel)
+
+    @property
+    def packages(self) -> PackageServiceStub:
+        """The PackageService."""
+        from polycall.v1.package_service_pb2_grpc import PackageServiceStub
+
+        return PackageServiceStub(self._channel)
+
+    @property
+    def tenancy(self) -> TenancyServiceStub:
+        """The TenancyService."""
+        from polycall.v1.tenancy_service_pb2_grpc import TenancyServiceStub
+
+        return TenancyServiceStub(self._channel)
+
+    @property
+    def server(self) -> ServerServiceStub:
+        """The ServerService."""
+        from polycall.v1.server_service_pb2_grpc import ServerServiceStub
+
+        return ServerServiceStub(self._channel)
+
+    def call(self, method: Callable[..., Any], request: Any, *, timeout_s: float | None = _ANSWER_S) -> Any:
+        """Return the answer of a unary method of one of the stubs. Raises Failure."""
+        try:
+            return method(request, metadata=self._metadata, timeout=timeout_s)
+        except self._rpc_error as error:
+            raise rpc_failure(error, self.address) from None
+
+    def stream(self, method: Callable[..., Any], request: Any) -> Iterator[Any]:
+        """Yield the messages of a server stream; leaving the loop, by Ctrl-C too, cancels the call. Raises Failure.
+
+        It has no deadline of its own: a deadline would bound the user's run, which the server does already.
+        """
+        messages = method(request, metadata=self._metadata)
+        try:
+            yield from messages
+        except self._rpc_error as error:
+            raise rpc_failure(error, self.address) from None
+        finally:
+            messages.cancel()
+
+
+def with_client(command: Callable[..., _Answer]) -> Callable[..., _Answer]:
+    """Give a command the options ``--server`` and ``--key``, and the client they make as its first argument."""
+
+    @click.option(
+        "--server",
+        envvar="POLYCALL_SERVER",
+        metavar="ADDRESS",
+        help="Server's gRPC address; default: POLYCALL_SERVER, else 127.0.0.1:50051.",
+    )
+    @click.option(
+        "--key",
+        envvar="POLYCALL_API_KEY",
+        metavar="KEY",
+        help="API key; default: POLYCALL_API_KEY, else the data directory's bootstrap.key.",
+    )
+    @functools.wraps(command)
+    def wrapped(*args: Any, server: str | None, key: str | None, **options: Any) -> _Answer:
+        with connect(server, key) as client:
+            return command(client, *args, **options)
+
+    return wrapped
+
+
+def connect(server: str | None, key: str | None) -> Client:
+    """Return a client; without an address or a key, what the settings of this machine's server say. Raises Failure."""
+    if server and key:
+        return Client(server, key)
+    settings = _settings()
+    address = server or settings.grpc_address
+    return Client(address, key or _key_of(settings, address))
+
+
+def _settings() -> Settings:
+    from polycall.config import ConfigError, load
+
+    try:
+        return load()
+    except ConfigError as error:
+        raise Failure(str(error)) from None
+
+
+def _key_of(settings: Settings, address: str) -> str:
+    """Return the local server's bootstrap key. It is sent to no other machine: it may do everything here."""
+    if settings.bootstrap_key and _is_local(address):
+        return settings.bootstrap_key
+    file = settings.data_dir / "bootstrap.key"
+    if not _is_local(address):
+        raise Failure(f"no API key for {address}: give one with --key or POLYCALL_API_KEY.", Exit.DENIED)
+    return _read_key(file)
+
+
+def _read_key(file: Path) -> str:
+    try:
+        return file.read_text("utf-8").strip()
+    except FileNotFoundError:
+        why = f"{file} does not exist"
+    except OSError as error:
+        why = f"{file}: {error.strerror}"
+    raise Failure(
+        f"no API key ({why}). Give one with --key or POLYCALL_API_KEY; `polycall serve` makes one at its first start.",
+        Exit.DENIED,
+    )
+
+
+def _is_local(address: str) -> bool:
+    host = address.rpartition(":")[0].strip("[]")
+    return address.startswith("unix:") or host in ("localhost", "::1", "0.0.0.0", "::") or host.startswith("127.")  # noqa: S104

@@ -1,0 +1,122 @@
+"""From a source and a manifest to a version on the server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from polycall.cli.failures import Failure
+from polycall.cli.manifest import FunctionEntry, LimitsEntry, Manifest, OutputEntry, ParameterEntry, default_json
+from polycall.cli.options import limits_of
+
+if TYPE_CHECKING:
+    from polycall.cli.client import Client
+    from polycall.cli.source import Source
+    from polycall.v1.execution_pb2 import Limits
+    from polycall.v1.package_pb2 import DeclaredType, Function, Parameter, Version
+    from polycall.v1.package_service_pb2 import CreateVersionRequest
+
+__all__ = ["deploy", "version_request"]
+
+
+def deploy(client: Client, source: Source, manifest: Manifest, *, validate_only: bool = False) -> Version:
+    """Create the version, and its package if there is none; name and describe the package. Raises Failure."""
+    version: Version = client.call(client.packages.CreateVersion, version_request(source, manifest, validate_only))
+    if not validate_only:
+        _describe(client, manifest)
+    return version
+
+
+def version_request(source: Source, manifest: Manifest, validate_only: bool = False) -> CreateVersionRequest:
+    """Return what to ask of PackageService.CreateVersion. Raises Failure."""
+    from polycall.v1 import package_pb2, package_service_pb2
+
+    if not manifest.package:
+        raise Failure("the package has no id: give --package, or `package` in polycall.toml.")
+    request = package_service_pb2.CreateVersionRequest(
+        parent=f"packages/{manifest.package}",
+        version_id=manifest.version,
+        version=package_pb2.Version(
+            language=f"LANGUAGE_{manifest.language.name}",
+            runtime=manifest.runtime,
+            functions=[_function(name, entry) for name, entry in manifest.functions.items()],
+            limits=_limits(manifest.limits),
+            env=manifest.env,
+            fresh_process=manifest.fresh,
+        ),
+        create_package=True,
+        release=manifest.release,
+        validate_only=validate_only,
+    )
+    if source.archive is not None:
+        request.zip = source.archive
+    else:
+        files = [package_pb2.SourceFile(path=path, contents=data) for path, data in source.files.items()]
+        request.files.CopyFrom(package_pb2.SourceFiles(files=files))
+    return request
+
+
+def _limits(entry: LimitsEntry) -> Limits:
+    limits = limits_of(entry.timeout_s(), entry.memory_mib)
+    for name in entry.__struct_fields__:
+        value = getattr(entry, name)
+        if name != "timeout" and value is not None:
+            setattr(limits, name, value)
+    return limits
+
+
+def _function(name: str, entry: FunctionEntry) -> Function:
+    import json
+
+    from polycall.v1 import package_pb2
+
+    convention = entry.convention.name if entry.convention else "UNSPECIFIED"  # the server's default
+    return package_pb2.Function(
+        name=name,
+        entrypoint=entry.entrypoint,
+        convention=f"CONVENTION_{convention}",
+        input_schema_json=json.dumps(entry.input_schema) if entry.input_schema is not None else "",
+        parameters=_parameters(entry.parameters),
+        output=_declared(entry.output) if entry.output is not None else None,
+        display_name=entry.display_name,
+        description=entry.description,
+        private=entry.private,
+    )
+
+
+def _parameters(entries: Iterable[ParameterEntry]) -> list[Parameter]:
+    from polycall.v1 import package_pb2
+
+    return [
+        package_pb2.Parameter(
+            name=entry.name,
+            declared_type=_declared(entry),
+            default_json=default_json(entry),
+            display_name=entry.display_name,
+        )
+        for entry in entries
+    ]
+
+
+def _declared(entry: OutputEntry | ParameterEntry) -> DeclaredType:
+    from polycall.v1 import package_pb2
+
+    return package_pb2.DeclaredType(
+        type=entry.type, is_list=entry.list, nullable=entry.nullable, children=_parameters(entry.children)
+    )
+
+
+def _describe(client: Client, manifest: Manifest) -> None:
+    from google.protobuf.field_mask_pb2 import FieldMask
+
+    from polycall.v1 import package_pb2, package_service_pb2
+
+    given = {
+        name: value
+        for name in ("display_name", "description", "labels")
+        if (value := getattr(manifest, name)) is not None
+    }
+    if given:
+        package = package_pb2.Package(name=f"packages/{manifest.package}", **given)
+        request = package_service_pb2.UpdatePackageRequest(package=package, update_mask=FieldMask(paths=list(given)))
+        client.call(client.packages.UpdatePackage, request)

