@@ -113,7 +113,7 @@ def _path_problem(path: str) -> str | None:
 
 def _clashes(paths: Iterable[str]) -> Iterator[str]:
     """Say which files are folders of others."""
-    # in this order a folder stands right before what is in it; sets of all folders of hostile paths would take gigabytes
+    # In this order a folder stands right before what is in it. A set of all folders of hostile paths takes gigabytes.
     ordered = sorted(paths, key=lambda path: path.replace("/", "\0"))
     for path, following in pairwise(ordered):
         if following.startswith(f"{path}/"):
