@@ -24,6 +24,8 @@ _Members = Mapping[str, msgspec.Raw]
 _MOST_NAME_CHARS = 256  # of a member that no schema names, in `loc`
 _DIGITS = b"-0123456789"
 _FLOAT_SIGNS = (b".", b"e", b"E")
+# Lists that the decoder can check at once, some 50 times as fast: what it takes fits as it is.
+_PLAIN_LISTS = {"string": list[str], "integer": list[int], "number": list[float], "boolean": list[bool]}
 
 
 def check_members(schema: Schema, members: _Members, whole: bytes, loc: Location, problems: Problems) -> _Members:
@@ -64,9 +66,12 @@ def _check(schema: Schema | bool, raw: bytes, loc: Location, problems: Problems)
 
 
 def _union(branches: Sequence[Schema | bool], raw: bytes, loc: Location, problems: Problems) -> bytes:
-    """Take the branch that a value fits as it is, else the first that it fits; list what all have against it."""
+    """Take the branch that a value fits as it is, else the first that it fits.
+
+    Else list what all have against it; not being null is worth a word only if nothing else would do.
+    """
     rewritten: bytes | None = None
-    refused = Problems()
+    refused, not_null = Problems(), Problems()
     for branch in branches:
         against = Problems()
         after = _check(branch, raw, loc, against)
@@ -74,11 +79,12 @@ def _union(branches: Sequence[Schema | bool], raw: bytes, loc: Location, problem
             if after is raw:
                 return raw
             rewritten = rewritten or after
-        elif not (isinstance(branch, Schema) and branch.type == "null"):
-            refused.extend(against)
+        else:
+            optional = isinstance(branch, Schema) and branch.type == "null"
+            (not_null if optional else refused).extend(against)
     if rewritten is not None:
         return rewritten
-    problems.extend(refused)
+    problems.extend(refused if refused.found else not_null)
     return raw
 
 
@@ -143,7 +149,7 @@ def _array(schema: Schema, raw: bytes, loc: Location, problems: Problems) -> byt
     if not raw.startswith(b"["):
         problems.add("list_type", loc, "Input should be a valid list", raw)
         return raw
-    if isinstance(schema.items, bool):
+    if isinstance(schema.items, bool) or _is_plain(schema.items, raw):
         return raw
     items = msgspec.json.decode(raw, type=list[msgspec.Raw])
     checked = []
@@ -152,6 +158,17 @@ def _array(schema: Schema, raw: bytes, loc: Location, problems: Problems) -> byt
             return raw
         checked.append(_member(schema.items, item, (*loc, index), problems))
     return raw if all(map(_same, checked, items)) else dump(checked)
+
+
+def _is_plain(items: Schema, raw: bytes) -> bool:
+    """Return whether this is a list of scalars of one type that needs no closer look."""
+    if items.literals is not None or items.branches or items.type not in _PLAIN_LISTS:
+        return False
+    try:
+        msgspec.json.decode(raw, type=_PLAIN_LISTS[items.type])
+    except msgspec.DecodeError:
+        return False
+    return True
 
 
 def _object(schema: Schema, raw: bytes, loc: Location, problems: Problems) -> bytes:

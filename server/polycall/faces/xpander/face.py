@@ -59,7 +59,6 @@ class XpanderFace:
             function=function.name,
             input=parameters,
             limits=_limits(version.limits),
-            convention=Convention.KEYWORDS,
             fresh=True,
         )
         return answer(await self._engine.run(who, run, RunOptions(face=_FACE, expires_at=inbound.expires_at)))
@@ -72,9 +71,12 @@ class XpanderFace:
         if not version.state.runnable:
             state = version.state.value
             raise NotReady(f"{function_id} cannot be run (state {state})", metadata={"state": state})
-        public = [function for function in version.functions if not function.private]
-        named = [function for function in public if function.name == _ENTRY]
-        chosen = named or public
+        fitting = [
+            function
+            for function in version.functions
+            if function.convention is Convention.KEYWORDS and not function.private
+        ]
+        chosen = [function for function in fitting if function.name == _ENTRY] or fitting
         if len(chosen) != 1:
             raise _not_found(function_id)
         return version, chosen[0]

@@ -1,0 +1,385 @@
+from __future__ import annotations
+
+import contextlib
+import json
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from polycall.domain import Convention, Function
+from polycall.errors import FailedPrecondition
+from polycall.faces.xpander.parameters import read_parameters
+from polycall.faces.xpander.problems import Unprocessable
+
+Json = dict[str, Any]
+
+
+def _function(schema: object, *, accepts_any: bool = False) -> Function:
+    return Function(
+        name="f",
+        entrypoint="main:f",
+        convention=Convention.KEYWORDS,
+        input_schema=json.dumps(schema).encode() if schema is not None else None,
+        accepts_any=accepts_any,
+    )
+
+
+def _object(required: list[str] | None = None, **properties: object) -> Json:
+    return {"type": "object", "properties": properties, "required": required or []}
+
+
+def _passed(schema: object, body: bytes, *, accepts_any: bool = False) -> bytes:
+    return read_parameters(_function(schema, accepts_any=accepts_any), body)
+
+
+def _problems(schema: object, body: bytes) -> list[Json]:
+    with pytest.raises(Unprocessable) as caught:
+        _passed(schema, body)
+    shown: list[Json] = json.loads(msgspec.json.encode(caught.value.problems))
+    return shown
+
+
+# the contract's examples
+
+
+def test_a_missing_member_is_listed_as_in_the_contract() -> None:
+    schema = _object(["city"], city={"type": "string"})
+    assert _problems(schema, b'{"town":"SF"}') == [
+        {"type": "missing", "loc": ["body", "city"], "msg": "Field required", "input": {"town": "SF"}}
+    ]
+
+
+def test_a_wrong_type_is_listed_as_in_the_contract() -> None:
+    schema = _object(max_items={"type": "integer", "default": 100})
+    assert _problems(schema, b'{"max_items":"x"}') == [
+        {"type": "int_type", "loc": ["body", "max_items"], "msg": "Input should be a valid integer", "input": "x"}
+    ]
+
+
+# one type after the other
+
+
+@pytest.mark.parametrize(
+    ("schema", "fitting", "unfitting", "kind", "message"),
+    [
+        ("string", ['"x"', '""'], ["5", "null", "true", "[]", "{}"], "string_type", "Input should be a valid string"),
+        (
+            "integer",
+            ["5", "-1", "0", "9007199254740993", "1" * 400],
+            ['"5"', "5.5", "true", "null", "[5]", "1e-1", "1e999", "1e999999999999"],
+            "int_type",
+            "Input should be a valid integer",
+        ),
+        (
+            "number",
+            ["5", "5.0", "-1.5e10", "1e999", "9007199254740993"],
+            ['"5"', "true", "null", "[]"],
+            "float_type",
+            "Input should be a valid number",
+        ),
+        ("boolean", ["true", "false"], ["0", "1", '"true"', "null"], "bool_type", "Input should be a valid boolean"),
+        ("array", ["[]", '[1,"x"]'], ["{}", '"[]"', "null", "0"], "list_type", "Input should be a valid list"),
+        ("object", ["{}", '{"a": 1.0}'], ["[]", '"{}"', "null"], "dict_type", "Input should be a valid dictionary"),
+        ("null", ["null"], ["0", '""', "false", "{}"], "none_required", "Input should be None"),
+    ],
+)
+def test_each_type_takes_its_own_json_type_and_no_other(
+    schema: str, fitting: list[str], unfitting: list[str], kind: str, message: str
+) -> None:
+    shape = _object(x={"type": schema})
+    for text in fitting:
+        assert _passed(shape, b'{"x":%s}' % text.encode()) == b'{"x":%s}' % text.encode()
+    for text in unfitting:
+        (problem,) = _problems(shape, b'{"x":%s}' % text.encode())
+        assert (problem["type"], problem["loc"], problem["msg"]) == (kind, ["body", "x"], message)
+        assert problem["input"] == json.loads(text)
+
+
+@pytest.mark.parametrize("schema", [{}, True, {"description": "anything"}, {"type": "mystery"}])
+def test_a_member_without_a_type_takes_anything(schema: object) -> None:
+    for text in (b"1", b"null", b'"x"', b'[{"a": 1.0}]'):
+        assert _passed(_object(x=schema), b'{"x":%s}' % text) == b'{"x":%s}' % text
+
+
+@pytest.mark.parametrize(
+    ("sent", "arrives"),
+    [
+        ("5.0", "5"),
+        ("-3.00", "-3"),
+        ("1e3", "1000"),
+        ("1.5E1", "15"),
+        ("-0.0", "0"),
+        ("9007199254740993.0", "9007199254740993"),
+        ("1e22", "10000000000000000000000"),
+    ],
+)
+def test_an_integral_float_arrives_as_an_integer(sent: str, arrives: str) -> None:
+    assert _passed(_object(n={"type": "integer"}), b'{"n": %s}' % sent.encode()) == b'{"n":%s}' % arrives.encode()
+
+
+def test_what_fits_is_passed_on_untouched_inside_too() -> None:
+    schema = _object(rows={"type": "array", "items": _object(["id"], id={"type": "integer"})}, x={"type": "number"})
+    body = b'{"rows":[{"z": 1.0,  "id": 9007199254740993}, {"id":1}],"x":1.0}'
+    assert _passed(schema, body) == body
+
+
+def test_only_what_must_change_changes() -> None:
+    schema = _object(rows={"type": "array", "items": _object(["id"], id={"type": "integer"})})
+    body = b'{"rows": [{"z": 1.0,  "id": 7}, {"id": 5.0, "y": [ 1 ]}]}'
+    assert _passed(schema, body) == b'{"rows":[{"z": 1.0,  "id": 7},{"id":5,"y":[ 1 ]}]}'
+
+
+# objects
+
+
+def test_unknown_members_are_dropped_unless_the_function_takes_any() -> None:
+    schema = _object(a={"type": "integer"})
+    body = b'{"z": 2.50, "a": 1, "y": {"q": 1.0}}'
+    assert _passed(schema, body) == b'{"a":1}'
+    assert _passed(schema, body, accepts_any=True) == b'{"z":2.50,"a":1,"y":{"q": 1.0}}'
+    assert _passed({**schema, "additionalProperties": True}, body) == b'{"z":2.50,"a":1,"y":{"q": 1.0}}'
+    assert _passed({**schema, "additionalProperties": False}, body) == b'{"a":1}'
+    assert _passed({"type": "object"}, body) == b"{}"
+
+
+def test_members_that_are_not_named_can_have_a_schema() -> None:
+    schema = {**_object(a={"type": "string"}), "additionalProperties": {"type": "integer"}}
+    assert _passed(schema, b'{"a":"x","b":2.0}') == b'{"a":"x","b":2}'
+    assert [problem["loc"] for problem in _problems(schema, b'{"a":"x","b":"y"}')] == [["body", "b"]]
+
+
+def test_without_a_schema_everything_is_passed_on() -> None:
+    assert _passed(None, b'{"b": 1.0, "a": []}') == b'{"b":1.0,"a":[]}'
+
+
+def test_no_body_is_no_parameters() -> None:
+    assert _passed(_object(a={"type": "integer", "default": 1}), b"") == b"{}"
+    (problem,) = _problems(_object(["a"], a={}), b"")
+    assert problem == {"type": "missing", "loc": ["body", "a"], "msg": "Field required", "input": {}}
+
+
+def test_null_is_a_value() -> None:
+    (problem,) = _problems(_object(n={"type": "integer", "default": 1}), b'{"n":null}')
+    assert problem["type"] == "int_type"
+
+
+def test_all_problems_are_listed_at_once_down_to_their_places() -> None:
+    schema = _object(
+        ["city", "rows", "who"],
+        city={"type": "string"},
+        rows={"type": "array", "items": _object(["id"], id={"type": "integer"}, tags={"type": "array"})},
+        deep=_object(["x"], x=_object(["y"], y={"type": "boolean"})),
+        who={},
+    )
+    body = b'{"rows":[{"id":1},{},{"id":"x","tags":1}],"city":1,"deep":{"x":{"y":1}}}'
+    assert [(problem["type"], problem["loc"]) for problem in _problems(schema, body)] == [
+        ("string_type", ["body", "city"]),
+        ("missing", ["body", "rows", 1, "id"]),
+        ("int_type", ["body", "rows", 2, "id"]),
+        ("list_type", ["body", "rows", 2, "tags"]),
+        ("bool_type", ["body", "deep", "x", "y"]),
+        ("missing", ["body", "who"]),
+    ]
+
+
+def test_a_required_name_without_a_schema_is_required() -> None:
+    schema = {"type": "object", "properties": {}, "required": ["a"], "additionalProperties": True}
+    assert [problem["loc"] for problem in _problems(schema, b"{}")] == [["body", "a"]]
+
+
+# lists, unions, literals
+
+
+@pytest.mark.parametrize(
+    ("items", "fitting", "unfitting"),
+    [
+        ("integer", b"[1,2,9007199254740993]", b'[1,true,"x",2.5]'),
+        ("number", b"[1,2.0,1e999]", b'[1,true,"x",null]'),
+        ("string", b'["a",""]', b'["a",1,null,[]]'),
+        ("boolean", b"[true,false]", b'[true,0,"x",null]'),
+    ],
+)
+def test_every_item_of_a_list_is_checked(items: str, fitting: bytes, unfitting: bytes) -> None:
+    schema = _object(x={"type": "array", "items": {"type": items}})
+    assert _passed(schema, b'{"x":%s}' % fitting) == b'{"x":%s}' % fitting
+    assert [problem["loc"] for problem in _problems(schema, b'{"x":%s}' % unfitting)] == [
+        ["body", "x", 1],
+        ["body", "x", 2],
+        ["body", "x", 3],
+    ]
+
+
+def test_an_integral_float_in_a_list_of_integers_arrives_as_an_integer() -> None:
+    schema = _object(x={"type": "array", "items": {"type": "integer"}})
+    assert _passed(schema, b'{"x":[1, 2.0,3e1]}') == b'{"x":[1,2,30]}'
+
+
+@pytest.mark.parametrize("word", ["anyOf", "oneOf"])
+def test_an_optional_takes_its_type_or_null(word: str) -> None:
+    schema = _object(x={word: [{"type": "integer"}, {"type": "null"}]})
+    assert _passed(schema, b'{"x":null}') == b'{"x":null}'
+    assert _passed(schema, b'{"x":5.0}') == b'{"x":5}'
+    assert [(problem["type"], problem["loc"]) for problem in _problems(schema, b'{"x":"5"}')] == [
+        ("int_type", ["body", "x"])
+    ]
+
+
+def test_a_union_prefers_what_fits_as_it_is_and_else_lists_what_all_have_against_it() -> None:
+    schema = _object(x={"anyOf": [{"type": "integer"}, {"type": "number"}, {"type": "string"}]})
+    assert _passed(schema, b'{"x":5.0}') == b'{"x":5.0}'
+    assert [problem["type"] for problem in _problems(schema, b'{"x":[]}')] == ["int_type", "float_type", "string_type"]
+
+
+def test_a_union_of_nothing_but_null_takes_null() -> None:
+    assert [problem["type"] for problem in _problems(_object(x={"anyOf": [{"type": "null"}]}), b'{"x":[]}')] == [
+        "none_required"
+    ]
+
+
+def test_a_list_of_types_is_a_union() -> None:
+    schema = _object(x={"type": ["string", "null"]})
+    assert _passed(schema, b'{"x":null}') == b'{"x":null}'
+    assert [problem["type"] for problem in _problems(schema, b'{"x":1}')] == ["string_type"]
+
+
+def test_a_union_with_anything_takes_anything() -> None:
+    assert _passed(_object(x={"anyOf": [{"type": "integer"}, True]}), b'{"x":"y"}') == b'{"x":"y"}'
+    assert _passed(_object(x={"anyOf": [{"type": "integer"}, {}]}), b'{"x":5.0}') == b'{"x":5.0}'
+
+
+def test_a_literal_is_one_of_its_values() -> None:
+    schema = _object(x={"enum": ["a", 1, True, None, "é"]})
+    for text in ('"a"', "1", "true", "null", '"é"', '"\\u00e9"'):
+        assert json.loads(_passed(schema, b'{"x":%s}' % text.encode()))["x"] == json.loads(text)
+    assert _passed(schema, b'{"x":1.0}') == b'{"x":1}'
+    for text in ('"b"', "2", "false", '"1"', "[]", '{"a":1}', "1e999"):
+        (problem,) = _problems(schema, b'{"x":%s}' % text.encode())
+        assert problem == {
+            "type": "literal_error",
+            "loc": ["body", "x"],
+            "msg": "Input should be 'a', 1, True, None or 'é'",
+            "input": json.loads(text),
+            "ctx": {"expected": "'a', 1, True, None or 'é'"},
+        }
+
+
+def test_true_is_not_one() -> None:
+    assert [problem["type"] for problem in _problems(_object(x={"enum": [1]}), b'{"x":true}')] == ["literal_error"]
+    assert [problem["type"] for problem in _problems(_object(x={"const": True}), b'{"x":1}')] == ["literal_error"]
+    assert _passed(_object(x={"const": "only"}), b'{"x":"only"}') == b'{"x":"only"}'
+    (problem,) = _problems(_object(x={"type": "string", "const": None}), b'{"x":"y"}')
+    assert problem["msg"] == "Input should be None"
+
+
+# bounds
+
+
+def test_a_list_of_problems_is_bounded() -> None:
+    schema = _object(x={"type": "array", "items": {"type": "integer"}}, y={"type": "string"})
+    assert len(_problems(schema, b'{"x":[' + b'"a",' * 5000 + b'"a"],"y":1}')) == 1000
+
+
+def test_a_large_value_is_not_shown_again() -> None:
+    schema = _object(["a", "b"], x={"type": "integer"})
+    found = _problems(schema, b'{"x":"%s"}' % (b"y" * 5000))
+    assert [sorted(problem) for problem in found] == [["loc", "msg", "type"]] * 3
+
+
+def test_the_name_of_an_unknown_member_is_shown_in_part() -> None:
+    schema = {"type": "object", "additionalProperties": {"type": "integer"}}
+    assert _problems(schema, b'{"%s":"x"}' % (b"n" * 5000))[0]["loc"] == ["body", "n" * 256]
+
+
+@pytest.mark.parametrize("schema", [5, [], True, {"type": 1}, {"properties": []}, {"properties": {"a": 3}}])
+def test_a_schema_that_is_none_is_told(schema: object) -> None:
+    with pytest.raises(FailedPrecondition):
+        _passed(schema, b"{}")
+
+
+# an independent reading of the same rules
+
+_TYPES = st.sampled_from(["string", "integer", "number", "boolean", "null"]).map(lambda kind: {"type": kind})
+_SCHEMAS = st.recursive(
+    _TYPES
+    | st.just({})
+    | st.lists(st.sampled_from(["a", "b", 1, 2.5, True, None]), min_size=1).map(lambda v: {"enum": v}),
+    lambda inner: st.one_of(
+        inner.map(lambda items: {"type": "array", "items": items}),
+        st.lists(inner, min_size=1, max_size=3).map(lambda branches: {"anyOf": branches}),
+        st.dictionaries(st.sampled_from("pqr"), inner, max_size=3).flatmap(
+            lambda properties: st.lists(st.sampled_from("pqrs"), unique=True).map(
+                lambda required: {"type": "object", "properties": properties, "required": required}
+            )
+        ),
+    ),
+    max_leaves=6,
+)
+_VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-3, 3)
+    | st.integers()
+    | st.sampled_from([1.0, 2.5, -0.0, 1e22])
+    | st.sampled_from(["a", "b", "", "1"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("pqrs"), inner, max_size=4),
+    max_leaves=8,
+)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _fits(schema: Json, value: Any) -> bool:
+    if "enum" in schema:
+        alike = [allowed for allowed in schema["enum"] if _is_number(allowed) == _is_number(value)]
+        same_kind = [a for a in alike if isinstance(a, bool) == isinstance(value, bool)]
+        return not isinstance(value, list | dict) and value in same_kind
+    if "anyOf" in schema:
+        return any(_fits(branch, value) for branch in schema["anyOf"])
+    match schema.get("type"):
+        case "string":
+            return isinstance(value, str)
+        case "integer":
+            return _is_number(value) and value == int(value)
+        case "number":
+            return _is_number(value)
+        case "boolean":
+            return isinstance(value, bool)
+        case "null":
+            return value is None
+        case "array":
+            return isinstance(value, list) and all(_fits(schema["items"], item) for item in value)
+        case "object":
+            return (
+                isinstance(value, dict)
+                and all(name in value for name in schema["required"])
+                and all(_fits(schema["properties"].get(name, {}), member) for name, member in value.items())
+            )
+    return True
+
+
+@given(_SCHEMAS, _VALUES)
+def test_the_checks_agree_with_an_independent_reading_of_the_rules(schema: Json, value: object) -> None:
+    body = json.dumps({"x": value}).encode()
+    shape = _object(["x"], x=schema)
+    if not _fits(schema, value):
+        assert _problems(shape, body) != []
+        return
+    passed = json.loads(_passed(shape, body))
+    assert passed == {"x": value}
+
+
+@given(_VALUES)
+def test_what_is_not_looked_at_is_passed_on_byte_for_byte(value: object) -> None:
+    text = json.dumps(value).encode()
+    assert _passed(_object(x={}), b'{"x":%s}' % text) == b'{"x":%s}' % text
+
+
+@given(st.binary(max_size=40))
+def test_any_bytes_are_taken_or_refused_and_nothing_else(body: bytes) -> None:
+    with contextlib.suppress(Unprocessable):
+        assert isinstance(json.loads(_passed(_object(x={"type": "integer"}), body)), dict)
