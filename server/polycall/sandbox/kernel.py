@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import ctypes
-import json
+import errno
 import os
-from collections.abc import Mapping
-from functools import cache
-from pathlib import Path
+
+from polycall.sandbox import syscalls
 
 __all__ = [
     "CLONE_NEWCGROUP",
@@ -17,7 +16,10 @@ __all__ = [
     "CLONE_NEWPID",
     "CLONE_NEWUSER",
     "CLONE_NEWUTS",
-    "MACHINE",
+    "MS_NODEV",
+    "MS_NOEXEC",
+    "MS_NOSUID",
+    "adopt_orphans",
     "bind",
     "die_with_parent",
     "drop_bounding_set",
@@ -30,7 +32,6 @@ __all__ = [
     "set_seccomp_filter",
     "setns",
     "syscall",
-    "syscall_numbers",
     "unmount",
     "unshare",
 ]
@@ -69,24 +70,11 @@ _SIGKILL = 9
 _LINUX_CAPABILITY_VERSION_3 = 0x2008_0522
 _SECCOMP_SET_MODE_FILTER = 1
 
-MACHINE = os.uname().machine
-
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
 _libc.prctl.argtypes = [ctypes.c_int, *[ctypes.c_ulong] * 4]
 _libc.mount.argtypes = [ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p]
 _libc.umount2.argtypes = [ctypes.c_char_p, ctypes.c_int]
-
-
-@cache
-def syscall_numbers() -> Mapping[str, int]:
-    """Return name -> number for this machine; empty if its table is not known.
-
-    ``syscalls.json`` is taken from the kernel's unistd headers (x86_64 and the generic table that aarch64 uses) up to
-    file_setattr, Linux 6.17. Numbers from 424 up are the same on every architecture.
-    """
-    tables: dict[str, dict[str, int]] = json.loads(Path(__file__).with_name("syscalls.json").read_bytes())
-    return tables.get(MACHINE, {})
 
 
 def _checked(result: int, what: str) -> int:
@@ -98,9 +86,9 @@ def _checked(result: int, what: str) -> int:
 
 def syscall(name: str, *arguments: object) -> int:
     """Make a system call by name; integers are passed as longs. Raises OSError."""
-    number = syscall_numbers().get(name)
+    number = syscalls.numbers().get(name)
     if number is None:
-        raise OSError(38, f"{name}: not known on {MACHINE}")  # ENOSYS
+        raise OSError(errno.ENOSYS, f"{name}: not known on this machine")
     words = [ctypes.c_long(value) if isinstance(value, int) else value for value in arguments]
     return _checked(_libc.syscall(ctypes.c_long(number), *words), name)
 
@@ -180,7 +168,7 @@ def drop_bounding_set() -> None:
         try:
             _prctl(_PR_CAPBSET_DROP, capability, "PR_CAPBSET_DROP")
         except OSError as error:
-            if error.errno == 22:  # EINVAL: past the last capability of this kernel
+            if error.errno == errno.EINVAL:  # past the last capability of this kernel
                 return
             raise
 

@@ -11,7 +11,7 @@ import errno
 from dataclasses import dataclass
 
 from polycall.sandbox.bpf import ALLOW, Case, Compare, Rule, compile_filter, errno_action
-from polycall.sandbox.kernel import MACHINE, syscall_numbers
+from polycall.sandbox.syscalls import MACHINE, numbers
 
 __all__ = ["ALLOWED", "REFUSED", "Grants", "build"]
 
@@ -135,9 +135,9 @@ def _conditional(grants: Grants) -> dict[str, Rule | int]:
 
 def build(grants: Grants) -> bytes:
     """Return the filter program for this machine."""
-    numbers = syscall_numbers()
+    known = numbers()
     rules: dict[int, Rule | int] = {}
     for names, action in ((ALLOWED, ALLOW), (REFUSED, _EPERM)):
-        rules.update((numbers[name], action) for name in names if name in numbers)
-    rules.update((numbers[name], rule) for name, rule in _conditional(grants).items() if name in numbers)
+        rules.update((known[name], action) for name in names if name in known)
+    rules.update((known[name], rule) for name, rule in _conditional(grants).items() if name in known)
     return compile_filter(MACHINE, rules, _ENOSYS)

@@ -22,8 +22,14 @@ from polycall.sandbox.workroot import WorkRoot
 __all__ = ["Sandbox", "SandboxConfig"]
 
 _MIB = 1 << 20
-# What every second program imports and what takes long to import.
-_PRELOAD = ("asyncio", "traceback", "inspect", "typing", "dataclasses", "re", "datetime", "random", "decimal")
+# What programs import most; together they take 0.1 s to import, asyncio a third of it. All of it costs a child no page
+# that it does not touch.
+_PRELOAD = (
+    "asyncio", "base64", "calendar", "collections", "concurrent.futures", "copy", "csv", "dataclasses", "datetime",
+    "decimal", "enum", "functools", "hashlib", "inspect", "io", "itertools", "json", "logging", "math", "operator",
+    "pathlib", "random", "re", "secrets", "statistics", "string", "subprocess", "tempfile", "textwrap", "time",
+    "traceback", "typing", "urllib.parse", "uuid", "zoneinfo",
+)  # fmt: skip
 _UIDS = 65536
 
 
@@ -123,7 +129,8 @@ class Sandbox:
         )
         zygote = ZygoteConfig(
             confinement=dataclasses.asdict(confinement),
-            uids=host_uids if machine.namespaces and not machine.single_uid else None,
+            entry="none" if not machine.namespaces else "own" if machine.single_uid else "range",
+            uids=host_uids,
             slots=uids or range(NOBODY, NOBODY + 1),
             preload=config.preload,
         )

@@ -32,6 +32,7 @@ _START_S = 15.0
 # From the control socket's end to the last process's: the kernel empties a pid namespace within some 0.1 s.
 _END_S = 5.0
 _POLL_S = 0.02
+_PIPE_MODE = 0o622
 
 
 class SpawnerError(Exception):
@@ -49,7 +50,8 @@ class ZygoteConfig:
     """What a zygote is told at its start."""
 
     confinement: Mapping[str, object]
-    uids: range | None
+    entry: str  # "none", "own" or "range"; see ``zygote``
+    uids: range
     slots: range
     preload: Sequence[str]
 
@@ -58,7 +60,6 @@ class ZygoteConfig:
         return json.dumps(
             {
                 "confinement": self.confinement,
-                "uids": self.uids and [self.uids.start, self.uids.stop],
                 "slots": [self.slots.start, self.slots.stop],
                 "preload": list(self.preload),
             }
@@ -115,8 +116,9 @@ class Spawner:
 
     def _execute(self, control: int) -> subprocess.Popen[bytes]:
         script = str(Path(__file__).with_name("zygote.py"))
+        entry, uids = self._config.entry, self._config.uids
         return subprocess.Popen(
-            [self._executable, "-I", "-S", "-X", "utf8", script, str(control)],
+            [self._executable, "-I", "-S", "-X", "utf8", script, str(control), entry, str(uids.start), str(len(uids))],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -138,6 +140,8 @@ class Spawner:
             pipes = []
             for _ in range(2):
                 read, write = os.pipe2(os.O_CLOEXEC)
+                # a pipe belongs to who made it; this lets the child open /dev/stdout
+                os.fchmod(write, _PIPE_MODE)
                 os.set_blocking(read, False)
                 theirs.callback(os.close, write)
                 pipes.append((read, write))
@@ -200,8 +204,6 @@ class Spawner:
         operation = message["op"]
         if operation == "ready":
             self._started.set_result(None)
-        elif operation == "failed":
-            self._started.set_exception(SpawnerError(message["error"]))
         elif operation == "spawned":
             child = self._children.get(message["id"])
             for level, kind, data in ancillary:

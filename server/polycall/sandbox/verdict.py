@@ -85,7 +85,7 @@ def _from_reply(reply: Reply | FrameError, facts: Facts) -> Verdict:
             raise reply
         if reply.kind == "result" and not facts.script:
             return Verdict(ending=Ending.RETURNED, value=parse_json(reply.payload))
-        if reply.kind in ("raised", "missing"):
+        if reply.kind == "raised" or (reply.kind == "missing" and not facts.script):
             return _raised(parse_failure(reply.payload), missing=reply.kind == "missing", facts=facts)
         if reply.kind == "unserializable":
             return _unserializable(" ".join(reply.payload.decode(errors="replace").split()))

@@ -1,273 +1,49 @@
-"""The fork server: started by exec, stays tiny, keeps forking children that lock themselves in.
+"""The fork server's process: started by exec, enters its namespaces, stays tiny.
 
-Run as ``python -I -S zygote.py <control fd>``; standard library only. It never sees the data of a run: that goes from
-the server to the child over a socket of their own.
-
-The control socket (SOCK_SEQPACKET, one JSON object a packet):
-
-server -> zygote
-    the configuration, first and once
-    ``{"op": "spawn", "id", "uid", "disk"}`` with descriptors: job socket, stdout, stderr, ``cgroup.procs`` files
-    ``{"op": "kill", "id"}``
-zygote -> server
-    ``{"op": "ready"}`` or ``{"op": "failed", "error"}``, once
-    ``{"op": "spawned", "id"}`` with the child's pid as credentials: the kernel translates it to the server's namespace
-    ``{"op": "exited", "id", "status", "cpu_us", "peak_kib"}``
+Run as ``python -I -S zygote.py <control fd> <none | own | range> <first uid> <uids>``: without namespaces, with the
+server's own uid in them, or with a range of the host's. Standard library only. This first process only waits for the
+one that serves, which is PID 1 of the new pid namespace: so it loads next to nothing.
 """
 
 from __future__ import annotations
 
-import contextlib
-import gc
-import importlib
-import json
 import os
-import resource
-import select
-import shutil
-import signal
-import socket
-import struct
 import sys
-import threading
-from typing import Any, NoReturn
+from typing import NoReturn
 
 if __name__ == "__main__":
     # -I -S leaves no way to find this package but the place of this very file
     sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
 from polycall.sandbox import kernel, userns
-from polycall.sandbox.confine import Confinement, confine
-from polycall.sandbox.inside import serve
-from polycall.sandbox.rootfs import Sources, build_root
 
-# Enough for a spawn message; configurations are the longest.
-_PACKET = 1 << 16
-_DESCRIPTORS = 8
-# Above what a run may open (4096, limits.open_files), so that a program that closes all its files keeps its connection.
-_JOB_FD = 4200
-# Python threads get 2 MiB of stack, not glibc's 8: their stacks count against the memory limit of a run.
-_THREAD_STACK = 2 << 20
-_BROKEN = 111
-_HOSTNAME = "sandbox"
+__all__ = ["main"]
 
 
-class Zygote:
-    """One fork server."""
-
-    def __init__(self, control: socket.socket, config: dict[str, Any]) -> None:
-        self._control = control
-        self._confinement = Confinement(**config["confinement"])
-        self._uids = range(*config["uids"]) if config["uids"] else None
-        self._slots = range(*config["slots"])
-        self._preload: list[str] = config["preload"]
-        self._proc: int | None = None
-        self._has_proc = False
-        self._pid_namespace = -1
-        self._children: dict[int, int] = {}  # pid -> id
-        self._job_fd = _raise_open_files()
-        self._baseline = serve.Baseline(0, 0)
-
-    def enter(self) -> None:
-        """Leave the host behind. Returns in the process that is to serve; its parent only waits."""
-        uids = self._uids
-        if uids is None:
-            userns.enter_single(0, userns.ALL_NAMESPACES)
-        else:
-            userns.enter_range(uids, userns.ALL_NAMESPACES)
-        sources = Sources()
-        if uids is not None:
-            userns.become_root()
-        kernel.die_with_parent()
+def main(control_fd: int, kind: str, uids: range) -> NoReturn:
+    """Be a zygote on a control socket."""
+    kernel.die_with_parent()
+    if kind == "range":
+        userns.enter_range(uids, userns.ALL_NAMESPACES)
+    elif kind == "own":
+        userns.enter_single(0, userns.ALL_NAMESPACES)
+    if kind != "none":
         process = os.fork()
         if process:
-            _wait_for(process, self._control)
-        kernel.die_with_parent()
-        self._has_proc = build_root(sources, self._slots)
-        sources.close()
-        self._proc = sources.proc
-        socket.sethostname(_HOSTNAME)
-        self._pid_namespace = os.open("self/ns/pid", os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._proc)
-
-    def prepare(self) -> None:
-        """Do once what every child would do."""
-        for name in self._preload:
-            with contextlib.suppress(ImportError):
-                importlib.import_module(name)
-        threading.stack_size(_THREAD_STACK)
-        serve.prepare()
-        self._baseline = _memory_in_use(self._proc)
-        if not self._confinement.namespaces:
-            kernel.adopt_orphans()
-        gc.collect()
-        gc.freeze()
-
-    def run(self) -> NoReturn:
-        """Serve until the server closes the control socket."""
-        wake_read, wake_write = os.pipe()
-        os.set_blocking(wake_write, False)
-        os.set_blocking(wake_read, False)
-        signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
-        signal.signal(signal.SIGCHLD, lambda *_: None)
-        poll = select.poll()
-        poll.register(self._control, select.POLLIN)
-        poll.register(wake_read, select.POLLIN)
-        self._send({"op": "ready"})
-        while True:
-            for fd, _ in poll.poll():
-                if fd == wake_read:
-                    with contextlib.suppress(BlockingIOError):
-                        os.read(wake_read, 4096)
-                    self._reap()
-                elif not self._obey():
-                    self._end()
-
-    def _end(self) -> NoReturn:
-        """End with all children: as PID 1 of a namespace by exiting, otherwise one by one."""
-        if not self._confinement.namespaces:
-            signal.set_wakeup_fd(-1)
-            for pid in self._children:
-                os.kill(pid, signal.SIGKILL)
-            self._children.clear()
-            with contextlib.suppress(ChildProcessError):
-                while True:
-                    self._kill_orphans()
-                    os.wait()
-        os._exit(0)
-
-    def _send(self, message: dict[str, object], pid: int | None = None) -> None:
-        ancillary = []
-        if pid is not None:
-            credentials = struct.pack("3i", pid, os.getuid(), os.getgid())
-            ancillary = [(socket.SOL_SOCKET, socket.SCM_CREDENTIALS, credentials)]
-        self._control.sendmsg([json.dumps(message).encode()], ancillary)
-
-    def _obey(self) -> bool:
-        packet, fds, _, _ = socket.recv_fds(self._control, _PACKET, _DESCRIPTORS)
-        if not packet:
-            return False
-        message = json.loads(packet)
-        if message["op"] == "spawn":
-            self._spawn(message, fds)
-        elif message["op"] == "kill":
-            # not reaped yet, or not in the table: the pid cannot be another's
-            for pid, number in self._children.items():
-                if number == message["id"]:
-                    os.kill(pid, signal.SIGKILL)
-        return True
-
-    def _spawn(self, message: dict[str, Any], fds: list[int]) -> None:
-        if self._confinement.namespaces:
-            # unshare(CLONE_NEWPID) works once in a process; entering one's own namespace again resets that
-            kernel.setns(self._pid_namespace, kernel.CLONE_NEWPID)
-            kernel.unshare(kernel.CLONE_NEWPID)
-        # os.fork, not a bare clone: hooks run that reseed random and the like
-        pid = os.fork()
-        if pid == 0:
-            self._child(message, fds)
-        self._children[pid] = message["id"]
-        for fd in fds:
-            os.close(fd)
-        self._send({"op": "spawned", "id": message["id"]}, pid)
-
-    def _reap(self) -> None:
-        while True:
-            try:
-                pid, status, used = os.wait4(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if pid == 0:
-                return
-            number = self._children.pop(pid, None)
-            if not self._confinement.namespaces:
-                self._kill_orphans()
-            if number is None:
-                continue
-            if not self._confinement.namespaces:
-                shutil.rmtree(os.path.join(self._confinement.work_root, str(number)), ignore_errors=True)
-            cpu_us = round((used.ru_utime + used.ru_stime) * 1e6)
-            self._send({"op": "exited", "id": number, "status": status, "cpu_us": cpu_us, "peak_kib": used.ru_maxrss})
-
-    def _kill_orphans(self) -> None:
-        """Kill what a run left behind. Only where there is no pid namespace whose end does it."""
-        with contextlib.suppress(OSError), open("/proc/thread-self/children", encoding="ascii") as stream:
-            for pid in stream.read().split():
-                if int(pid) not in self._children:
-                    os.kill(int(pid), signal.SIGKILL)
-
-    def _child(self, message: dict[str, Any], fds: list[int]) -> NoReturn:
-        try:
-            signal.set_wakeup_fd(-1)
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            job, stdout, stderr, *cgroups = fds
-            for fd in cgroups:
-                os.write(fd, b"0")  # "me"; who opened the file counts, so it works from inside the user namespace
-            null = os.open("/dev/null", os.O_RDONLY)
-            for source, target in ((null, 0), (stdout, 1), (stderr, 2)):
-                os.dup2(source, target)
-            os.dup2(job, self._job_fd, inheritable=False)
-            if self._proc is not None:
-                os.dup2(self._proc, 3, inheritable=False)
-                self._proc = 3
-            os.closerange(4 if self._proc is not None else 3, self._job_fd)
-            box = confine(
-                self._confinement,
-                name=str(message["id"]),
-                uid=message["uid"],
-                disk=message["disk"],
-                proc=self._proc,
-                has_proc=self._has_proc,
-            )
-            serve.main(self._job_fd, box.layout, self._baseline, box.laps)
-        except BaseException as error:
-            with contextlib.suppress(OSError):
-                os.write(2, f"{type(error).__name__}: {error}\n".encode())
-        os._exit(_BROKEN)
-
-
-def _raise_open_files() -> int:
-    """Open as many files as may be, and return the number that a child's job socket is to have."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    number = _JOB_FD if most == resource.RLIM_INFINITY else min(_JOB_FD, most - 1)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (number + 1, most))
-    return number
-
-
-def _memory_in_use(proc: int | None) -> serve.Baseline:
-    fd = os.open("/proc/self/statm" if proc is None else "self/statm", os.O_RDONLY, dir_fd=proc)
-    try:
-        # proc(5): size resident shared text lib data dt, in pages
-        pages = [int(word) for word in os.read(fd, 256).split()]
-    finally:
-        os.close(fd)
-    return serve.Baseline(data=pages[5] * resource.getpagesize(), address_space=pages[0] * resource.getpagesize())
-
-
-def _wait_for(process: int, control: socket.socket) -> NoReturn:
-    control.close()
-    while True:
-        with contextlib.suppress(InterruptedError):
+            os.close(control_fd)
             os.waitpid(process, 0)
             os._exit(0)
+        kernel.die_with_parent()
 
+    from polycall.sandbox.nursery import Nursery
 
-def main(control_fd: int) -> None:
-    """Run a zygote on a control socket."""
-    kernel.die_with_parent()
-    control = socket.socket(fileno=control_fd)
-    packet = control.recv(_PACKET)
-    if not packet:
-        return
-    try:
-        zygote = Zygote(control, json.loads(packet))
-        if json.loads(packet)["confinement"]["namespaces"]:
-            zygote.enter()
-        zygote.prepare()
-    except Exception as error:
-        control.send(json.dumps({"op": "failed", "error": f"{type(error).__name__}: {error}"}).encode())
-        return
-    zygote.run()
+    nursery = Nursery(control_fd)
+    if kind != "none":
+        nursery.move_in(kind == "range")
+    nursery.prepare()
+    nursery.run()
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    first, count = int(sys.argv[3]), int(sys.argv[4])
+    main(int(sys.argv[1]), sys.argv[2], range(first, first + count))

@@ -5,11 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from polycall.sandbox.inside import UserFailure
-
 __all__ = ["NotSerializable", "encode"]
-
-_PASSED_ON = (UserFailure, MemoryError)
 
 
 class NotSerializable(Exception):

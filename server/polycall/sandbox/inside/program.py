@@ -30,8 +30,12 @@ class EntrypointNotFound(Exception):
 def place(root: str, path: str, data: bytes | memoryview, mode: int) -> None:
     """Write a file below ``root``, folders included. The path was checked by the server."""
     target = os.path.join(root, path)
-    os.makedirs(os.path.dirname(target), exist_ok=True)
-    fd = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        fd = os.open(target, flags, 0o600)
+    except FileNotFoundError:
+        os.makedirs(os.path.dirname(target))
+        fd = os.open(target, flags, 0o600)
     try:
         view = memoryview(data)
         while view:
@@ -49,7 +53,7 @@ class Program:
         for path, data in files.items():
             place(layout.code, path, data, 0o444)
         sys.path.insert(0, layout.code)
-        _forget_shadowed({path.partition("/")[0].removesuffix(".py") for path in files})
+        _forget({path.partition("/")[0].removesuffix(".py") for path in files})
         self.adapter: Any = None
         if adapter is not None:
             self.adapter = types.ModuleType("polycall_adapter")
@@ -128,16 +132,17 @@ class Program:
         exec(compile(source, target, "exec", dont_inherit=True), module.__dict__)
 
 
-def _forget_shadowed(names: set[str]) -> None:
-    """Unload what has the name of a module of the bundle, and this package: the program's own come first.
+def _forget(names: set[str]) -> None:
+    """Unload the standard library's modules that the bundle has modules of the same name for: the program's come first.
 
     What plain ``python`` itself has loaded cannot be shadowed there either.
     """
-    core = sys.builtin_module_names
-    for loaded in list(sys.modules):
-        top = loaded.partition(".")[0]
-        if top == "polycall" or (top in names and top not in core and top not in _ALWAYS_LOADED):
-            del sys.modules[loaded]
+    names -= _ALWAYS_LOADED
+    names -= set(sys.builtin_module_names)
+    if not names.isdisjoint(sys.modules):
+        for loaded in list(sys.modules):
+            if loaded.partition(".")[0] in names:
+                del sys.modules[loaded]
 
 
 # The modules of an interpreter that has just started (python -I -c "import sys; print(sys.modules)").
