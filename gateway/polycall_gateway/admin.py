@@ -11,13 +11,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from polycall_gateway.errors import EnvoyFailed
+
 __all__ = ["Admin", "AdminUnreachable"]
 
 # One answer of the admin thread; it has nothing else to do.
 _TIMEOUT_S = 5.0
 
 
-class AdminUnreachable(Exception):
+class AdminUnreachable(EnvoyFailed):
     """Raised when nobody answers on the admin socket."""
 
 

@@ -36,12 +36,8 @@ def servers_cluster(config: GatewayConfig) -> dict[str, Any]:
         "typed_extension_protocol_options": {
             f"envoy.{protocol}": extension(
                 protocol,
-                explicit_http_config={
-                    "http2_protocol_options": {
-                        "max_concurrent_streams": 256,
-                        "connection_keepalive": {"interval": "30s", "timeout": "10s"},
-                    }
-                },
+                # No keep-alive pings: a gRPC server hangs up on who pings an idle connection; health checks do it.
+                explicit_http_config={"http2_protocol_options": {"max_concurrent_streams": 256}},
             )
         },
         "health_checks": [

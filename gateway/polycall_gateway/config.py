@@ -116,7 +116,11 @@ class GatewayConfig:
         for name in _NOT_NEGATIVE:
             if getattr(self, name) < 0:
                 raise InvalidConfig(f"{name}: must not be below 0, is {getattr(self, name)}")
-        list(self.addresses())
+        taken: dict[str, str] = {}
+        for _, address in self.addresses():
+            other = taken.setdefault(str(address), address.setting)
+            if other != address.setting and address.port:
+                raise InvalidConfig(f"{other} and {address.setting} are both {address}: choose another port for one")
 
     @property
     def unary_s(self) -> float:

@@ -7,7 +7,8 @@
     ├── EnvoyMissing      there is no Envoy binary
     ├── AddressUnusable   an address is taken, not ours to take, or not of this machine
     ├── ConfigRejected    Envoy refuses the configuration; what it was running before goes on
-    └── EnvoyFailed       Envoy ended or did not become ready
+    └── EnvoyFailed       Envoy ended, or does not do what it was told
+        └── AdminUnreachable  nobody answers on Envoy's admin socket
 
 Every message names the setting concerned and the next step.
 """
@@ -38,4 +39,4 @@ class ConfigRejected(GatewayError):
 
 
 class EnvoyFailed(GatewayError):
-    """Raised when Envoy ends during the start or is not ready in time, with the end of its log."""
+    """Raised when Envoy has ended or is not ready in time, with the end of its log."""

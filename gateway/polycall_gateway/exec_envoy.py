@@ -25,7 +25,8 @@ def main(parent: int, files: int, command: list[str]) -> None:
     wanted = files if hard == resource.RLIM_INFINITY else min(files, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-    os.execv(command[0], command)  # noqa: S606
+    # No environment: not ours, and not what Python adds to one that is empty.
+    os.execve(command[0], command, {})  # noqa: S606
 
 
 if __name__ == "__main__":

@@ -34,6 +34,8 @@ _DRAIN_POLL_S = 0.05
 # Two descriptors a connection (both sides), and those of Envoy itself.
 _OWN_FILES = 512
 _LOG_TAIL = 40
+# Envoy quotes a whole file that it cannot read.
+_LONGEST_LINE = 1000
 
 _LISTENERS = "listener_manager.lds"
 _CLUSTERS = "cluster_manager.cds"
@@ -119,7 +121,7 @@ class Launcher:
         self._child = Child(command, files=files, cwd=directory, on_line=self._log)
         try:
             await self._until_ready(self._child)
-            await asyncio.wait_for(self._until_taken(self._rendered, rejections=0), _START_TIMEOUT_S)
+            await self._until_taken(self._rendered, rejections=0, seconds=_START_TIMEOUT_S)
         except BaseException:
             self._child.kill()
             await self._child.wait()
@@ -132,8 +134,7 @@ class Launcher:
             InvalidConfig: a setting has changed that needs a restart.
             AddressUnusable: an address that is new cannot be listened on.
             ConfigRejected: Envoy refuses it and goes on with what it has.
-            EnvoyFailed: Envoy is not there.
-            TimeoutError: Envoy does not take it up in 10 s.
+            EnvoyFailed: Envoy is not there, or does not take it up in 10 s.
         """
         self._running()
         rendered = render(config, self._contract)
@@ -148,8 +149,8 @@ class Launcher:
         self._tail.clear()
         rendered.write(config.directory)
         try:
-            await asyncio.wait_for(self._until_taken(rendered, rejections), _RELOAD_TIMEOUT_S)
-        except (ConfigRejected, TimeoutError):
+            await self._until_taken(rendered, rejections, _RELOAD_TIMEOUT_S)
+        except (ConfigRejected, EnvoyFailed):
             # Envoy would stumble over these files at its next start.
             self._rendered.write(self._config.directory)
             raise
@@ -163,15 +164,12 @@ class Launcher:
         self._running()
         loop = asyncio.get_running_loop()
         until = loop.time() + grace_s
-        try:
-            await self._admin.fail_health()
-            await self._admin.drain()
-            while True:
-                if not await self._open_requests() or loop.time() > until:
-                    return
-                await asyncio.sleep(_DRAIN_POLL_S)
-        except AdminUnreachable as error:
-            raise EnvoyFailed(f"{error}; {self._said()}") from None
+        await self._admin.fail_health()
+        await self._admin.drain()
+        while True:
+            if not await self._open_requests() or loop.time() > until:
+                return
+            await asyncio.sleep(_DRAIN_POLL_S)
 
     async def stop(self) -> None:
         """End Envoy; requests that are open are cut. Nothing if it has ended, or never ran."""
@@ -194,6 +192,7 @@ class Launcher:
         return self._child
 
     def _log(self, line: str) -> None:
+        line = line[:_LONGEST_LINE]
         self._tail.append(line)
         self._on_log(line)
 
@@ -215,7 +214,9 @@ class Launcher:
                 pass
             await asyncio.sleep(_POLL_S)
 
-    async def _until_taken(self, rendered: Rendered, rejections: int) -> None:
+    async def _until_taken(self, rendered: Rendered, rejections: int, seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        until = loop.time() + seconds
         while True:
             taken = await self._taken()
             if taken.versions == rendered.versions:
@@ -223,6 +224,8 @@ class Launcher:
                 return
             if taken.rejections > rejections:
                 raise ConfigRejected(f"Envoy refuses the configuration; {self._said()}")
+            if loop.time() > until:
+                raise EnvoyFailed(f"Envoy did not take up its configuration in {seconds:.0f} s; {self._said()}")
             await asyncio.sleep(_POLL_S)
 
     async def _taken(self) -> _Taken:

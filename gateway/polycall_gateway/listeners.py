@@ -9,6 +9,7 @@ from polycall_gateway.clusters import SERVERS
 from polycall_gateway.config import Address, GatewayConfig
 from polycall_gateway.descriptors import NATIVE, Contract
 from polycall_gateway.envoytypes import typed
+from polycall_gateway.errors import InvalidConfig
 from polycall_gateway.lua import face_lua
 from polycall_gateway.replies import face_replies, mesh_replies
 from polycall_gateway.routes import RETRY, rest_routes, seconds, territory
@@ -46,7 +47,17 @@ _GRPC_OWN = (
 
 
 def listeners(contract: Contract, config: GatewayConfig, source: DescriptorSource) -> list[dict[str, Any]]:
-    """Return the listeners that ``config`` has addresses for."""
+    """Return the listeners that ``config`` has addresses for.
+
+    Raises:
+        InvalidConfig: a face that is in the contract or in the settings is not known here or there.
+    """
+    for face in contract.faces:
+        if face not in VENDORS:
+            raise InvalidConfig(f"the face {face} has no words yet for what Envoy answers: add it to vendors.py")
+    for face in config.face_addresses:
+        if face not in contract.faces:
+            raise InvalidConfig(f"{face}_address: there is no face {face}; there are {', '.join(contract.faces)}")
     made = []
     for name, address in config.addresses():
         if name == "rest":
@@ -107,7 +118,8 @@ def _mesh(contract: Contract, config: GatewayConfig, address: Address) -> dict[s
         "max_stream_duration": {"grpc_timeout_header_max": "0s"},
     }
     open_to_all = (*(f"/{service}/" for service in contract.services[NATIVE]), *_GRPC_OWN)
-    routes = [{"match": {"prefix": prefix, "grpc": {}}, "route": route} for prefix in open_to_all]
+    # Not `grpc: {}`: gRPC-Web is not yet gRPC when the route is chosen.
+    routes = [{"match": {"prefix": prefix}, "route": route} for prefix in open_to_all]
     filters = [
         typed("grpc_web", "extensions.filters.http.grpc_web.v3.GrpcWeb"),
         typed("grpc_stats", "extensions.filters.http.grpc_stats.v3.FilterConfig", stats_for_all_methods=False),

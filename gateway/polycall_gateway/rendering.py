@@ -1,4 +1,8 @@
-"""The configuration as documents: bootstrap, listeners, clusters for a running Envoy; one static text for readers."""
+"""The configuration as documents: bootstrap, listeners and clusters for Envoy, and one text for readers.
+
+Envoy gets JSON: it takes half the time to start of YAML, and no reader of YAML takes a string such as ``y`` or ``1e5``
+for something else. Readers get YAML.
+"""
 
 from __future__ import annotations
 
@@ -44,9 +48,9 @@ class Rendered:
         watched = directory / "xds"
         watched.mkdir(mode=0o700, exist_ok=True)
         # Clusters first: a listener must not name one that Envoy does not have.
-        _replace(watched / "cds.yaml", self.cds)
-        _replace(watched / "lds.yaml", self.lds)
-        return _replace(directory / "bootstrap.yaml", self.bootstrap)
+        _replace(watched / "cds.json", self.cds)
+        _replace(watched / "lds.json", self.lds)
+        return _replace(directory / "bootstrap.json", self.bootstrap)
 
 
 def render(config: GatewayConfig, contract: Contract | None = None) -> Rendered:
@@ -62,8 +66,8 @@ def render(config: GatewayConfig, contract: Contract | None = None) -> Rendered:
         bootstrap=_bootstrap(config)
         | {
             "dynamic_resources": {
-                "lds_config": _watch(watched, "lds.yaml"),
-                "cds_config": _watch(watched, "cds.yaml"),
+                "lds_config": _watch(watched, "lds.json"),
+                "cds_config": _watch(watched, "cds.json"),
             }
         },
         lds=_resources("config.listener.v3.Listener", listeners(contract, config, source)),
@@ -126,8 +130,8 @@ def _resources(message: str, resources: list[Document]) -> Document:
     return {"version_info": digest[:16], "resources": typed_resources}
 
 
-class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
-    """Writes every value where it stands; without libyaml it is slower, not different."""
+class _Dumper(yaml.SafeDumper):
+    """Writes every value where it stands. Not libyaml's: that one folds lines elsewhere, and may not be there."""
 
     def ignore_aliases(self, data: object) -> bool:
         return True
@@ -142,11 +146,12 @@ _Dumper.add_representer(str, _text)
 
 def dump(document: object) -> str:
     """Write a document as YAML, short things on one line."""
-    return yaml.dump(document, Dumper=_Dumper, sort_keys=False, default_flow_style=None, width=120, allow_unicode=True)
+    text: str = yaml.dump(document, Dumper=_Dumper, sort_keys=False, default_flow_style=None, width=120)
+    return text
 
 
 def _replace(path: Path, document: Document) -> Path:
     fresh = path.with_suffix(".new")
-    fresh.write_text(dump(document), "utf-8")
+    fresh.write_text(json.dumps(document), "utf-8")
     os.replace(fresh, path)
     return path

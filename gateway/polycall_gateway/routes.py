@@ -61,7 +61,7 @@ def _match(binding: Binding) -> dict[str, Any]:
     if VENDORS[binding.face].slashed:
         # Lua takes the slash away before the transcoder sees it.
         return {"safe_regex": {"regex": f"{template.regex[:-1]}/?$"}}
-    return {"path": template.prefix} if template.literal else {"safe_regex": {"regex": template.regex}}
+    return {"path": template.path} if template.path else {"safe_regex": {"regex": template.regex}}
 
 
 def _strangers(bindings: list[Binding]) -> Iterator[dict[str, Any]]:

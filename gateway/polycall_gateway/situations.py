@@ -11,6 +11,9 @@ __all__ = ["LOST", "SERVING", "SITUATIONS", "UNKNOWN", "Situation"]
 # no server is healthy, retries that are only made before a request is sent are used up, the cluster is not there yet.
 _NOTHING_REACHED = ("UF", "UO", "UH", "URX", "NC")
 
+# Python's own phrase for it depends on the version.
+_PHRASES = {413: "Payload Too Large"}
+
 _AGAIN = (("retry-after", "1"),)
 # Riza's clients repeat a 5xx unless they are told not to.
 _NOT_AGAIN = (("x-should-retry", "false"),)
@@ -42,8 +45,8 @@ class Situation:
 
     @property
     def phrase(self) -> str:
-        """Return the reason phrase of the status that is sent."""
-        return HTTPStatus(self.answer).phrase
+        """Return the reason phrase of the status that is sent, as Envoy writes it."""
+        return _PHRASES.get(self.answer) or HTTPStatus(self.answer).phrase
 
 
 SERVING = Situation(200, 0, "")

@@ -50,9 +50,11 @@ class Template:
         return f"^/{path}:{self.verb}$" if self.verb else f"^/{path}$"
 
     @property
-    def literal(self) -> bool:
-        """Tell whether only one path matches: ``prefix``."""
-        return self.verb is None and not _WILDCARDS.keys() & set(self.segments)
+    def path(self) -> str | None:
+        """Return the only path that matches; None if there are more."""
+        if _WILDCARDS.keys() & set(self.segments):
+            return None
+        return f"{self.prefix}:{self.verb}" if self.verb else self.prefix
 
     @property
     def prefix(self) -> str:
