@@ -107,7 +107,7 @@ def start_and_memory(server: Server) -> str:
                 rss += full.rss / 1048576
                 pss += full.pss / 1048576
     return (
-        f"isolation level {server.ready['isolation']}; ready after {server.ready['seconds']:.2f} s; "
+        f"isolation level {server.ready['isolation_level']}; ready after {server.ready['seconds']:.2f} s; "
         f"server and idle pool {pss:.0f} MiB PSS, {rss:.0f} MiB summed RSS (Envoy apart)"
     )
 
