@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import ipaddress
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -165,5 +166,11 @@ def _read_key(file: Path) -> str:
 
 
 def _is_local(address: str) -> bool:
+    """Return True for an address that can only be this machine's own: loopback, any, or a Unix socket."""
     host = address.rpartition(":")[0].strip("[]")
-    return address.startswith("unix:") or host in ("localhost", "::1", "0.0.0.0", "::") or host.startswith("127.")  # noqa: S104
+    if address.startswith("unix:") or host == "localhost":
+        return True
+    try:
+        return (ip := ipaddress.ip_address(host)).is_loopback or ip.is_unspecified
+    except ValueError:
+        return False

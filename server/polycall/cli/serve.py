@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from polycall.cli.exits import Exit
 from polycall.cli.failures import Failure
 from polycall.cli.options import json_option
 from polycall.cli.settings import with_setting_flags
@@ -42,7 +43,10 @@ def serve_command(settings: Settings, examples: bool, as_json: bool) -> None:
     try:
         uvloop.run(serve(settings, ready=_Announcement(examples=examples, as_json=as_json)))
     except ServeError as error:
-        raise Failure(str(error)) from None
+        raise Failure(str(error), Exit.UNREACHABLE) from None
+    except Exception as error:
+        logging.getLogger("polycall").critical("the server failed", exc_info=True)
+        raise Failure(f"the server failed ({error}); the log says where.", Exit.UNREACHABLE) from None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
