@@ -26,7 +26,7 @@ from polycall.errors import (
     code_of,
 )
 
-__all__ = ["DETAILS_KEY", "DOMAIN", "short", "status_of", "unexpected"]
+__all__ = ["DETAILS_KEY", "DOMAIN", "no_such_method", "short", "status_of", "unexpected"]
 
 DOMAIN = "polycall"
 DETAILS_KEY = "grpc-status-details-bin"  # trailing metadata; the serialized google.rpc.Status
@@ -59,6 +59,19 @@ def unexpected(request_id: str) -> status_pb2.Status:
     )
     info = error_details_pb2.ErrorInfo(reason=Reason.INTERNAL.value, domain=DOMAIN, metadata={"request_id": request_id})
     status.details.extend((_packed(info), _packed(error_details_pb2.RequestInfo(request_id=request_id))))
+    return status
+
+
+def no_such_method(method: str) -> status_pb2.Status:
+    """Return the status of a call of a method that does not exist."""
+    status = status_pb2.Status(
+        code=Code.UNIMPLEMENTED.value,
+        message=short(f"There is no method {method} here; reflection lists those there are.", _TEXT_SIZE),
+    )
+    info = error_details_pb2.ErrorInfo(
+        reason=Reason.UNKNOWN_METHOD.value, domain=DOMAIN, metadata={"method": short(method, _TEXT_SIZE)}
+    )
+    status.details.append(_packed(info))
     return status
 
 

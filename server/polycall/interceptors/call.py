@@ -1,0 +1,116 @@
+"""One RPC on its way through the server, and what can be laid around it."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, NoReturn, Protocol
+
+import grpc
+import grpc.aio
+from google.protobuf.message import Message
+from google.rpc import status_pb2
+
+from polycall.domain import Execution, Principal
+from polycall.errors import Code
+from polycall.status import DETAILS_KEY
+
+__all__ = ["Call", "Layer", "Stream", "Unary"]
+
+_STATUS = {code.value[0]: code for code in grpc.StatusCode}
+_REQUEST_ID = re.compile(r"[\w.:/+=-]{1,128}", re.ASCII)
+_TRACE_ID = re.compile(r"00-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")  # W3C Trace Context, traceparent
+
+
+class Call:
+    """One RPC: what services are given instead of gRPC's context.
+
+    ``request_id`` is the caller's ``x-request-id``, else a new one. ``expires_at`` is the RPC's deadline on the
+    ``time.monotonic`` clock. ``who`` is set once the call is authenticated. Services leave the execution that they
+    answer with in ``execution``: telemetry tells of it.
+    """
+
+    __slots__ = (
+        "_trailing",
+        "_who",
+        "authorization",
+        "code",
+        "context",
+        "execution",
+        "expires_at",
+        "method",
+        "request_id",
+        "trace_id",
+    )
+
+    def __init__(self, method: str, context: grpc.aio.ServicerContext[Any, Any]) -> None:
+        self.method = method
+        self.context = context
+        self.authorization = ""
+        self.request_id = ""
+        self.trace_id = ""
+        for name, value in context.invocation_metadata() or ():
+            if name == "authorization":
+                self.authorization = str(value)
+            elif name == "x-request-id" and _REQUEST_ID.fullmatch(str(value)):
+                self.request_id = str(value)
+            elif name == "traceparent" and (trace := _TRACE_ID.fullmatch(str(value))):
+                self.trace_id = trace[1]
+        self.request_id = self.request_id or secrets.token_hex(8)
+        remaining = context.time_remaining()
+        self.expires_at = None if remaining is None else time.monotonic() + remaining
+        self.code: Code | None = None  # None: not failed
+        self.execution: Execution | None = None
+        self._trailing: list[tuple[str, str | bytes]] = [("x-request-id", self.request_id)]
+        self._who: Principal | None = None
+
+    @property
+    def who(self) -> Principal:
+        """Who is asking. Raises LookupError before authentication: nothing is done for nobody."""
+        if self._who is None:
+            raise LookupError(f"{self.method} was not authenticated")
+        return self._who
+
+    @who.setter
+    def who(self, principal: Principal) -> None:
+        self._who = principal
+
+    @property
+    def key_id(self) -> str:
+        """The id of the key that was used; "" before authentication."""
+        return self._who.key_id if self._who is not None else ""
+
+    def remaining_s(self) -> float | None:
+        """Return the seconds left to the RPC's deadline; None without one."""
+        return None if self.expires_at is None else self.expires_at - time.monotonic()
+
+    def add_trailing(self, *metadata: tuple[str, str]) -> None:
+        """Add to the metadata that leaves after the answer."""
+        self._trailing += metadata
+
+    def set_trailing(self) -> None:
+        """Hand the trailing metadata over; it leaves with the status."""
+        self.context.set_trailing_metadata(tuple(self._trailing))
+
+    async def fail(self, status: status_pb2.Status) -> NoReturn:
+        """End the RPC with that status and its details."""
+        self.code = Code(status.code)
+        trailing = (*self._trailing, (DETAILS_KEY, status.SerializeToString()))
+        await self.context.abort(_STATUS[status.code], status.message, trailing)
+        raise AssertionError("abort always raises")
+
+
+Unary = Callable[[Message, Call], Awaitable[Message]]
+Stream = Callable[[Message, Call], AsyncIterator[Message]]
+
+
+class Layer(Protocol):
+    """Something laid around a method, once, when it is first called."""
+
+    def unary(self, inner: Unary) -> Unary:
+        """Wrap a method with one answer."""
+
+    def stream(self, inner: Stream) -> Stream:
+        """Wrap a method with a stream of answers."""

@@ -1,0 +1,115 @@
+"""Lays the layers around the methods, outermost first.
+
+One gRPC interceptor for all of them: each of gRPC's own costs a coroutine a call, and none could hand the principal to
+the service. A method is wrapped when it is first called, once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing
+from typing import Any, TypeAlias
+
+import grpc
+import grpc.aio
+from google.protobuf.message import Message
+
+from polycall.engine.keys import KeyRing
+from polycall.interceptors.authentication import Authentication
+from polycall.interceptors.call import Call, Layer, Stream, Unary
+from polycall.interceptors.errors import Errors
+from polycall.interceptors.telemetry import Telemetry
+from polycall.status import no_such_method
+
+__all__ = ["Stack", "interceptors"]
+
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+Handler: TypeAlias = grpc.RpcMethodHandler
+
+_NATIVE = "/polycall.v1."
+_FACES = "/polycall.faces."  # authenticate themselves, with their vendor's header, and word their errors
+
+
+def interceptors(keys: KeyRing) -> list[grpc.aio.ServerInterceptor]:
+    """Return what a server is built with. Health and reflection are open and pass untouched."""
+    return [Stack({_NATIVE: (Telemetry(), Errors(), Authentication(keys)), _FACES: (Telemetry(),)})]
+
+
+class Stack(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no types
+    """Wraps methods by the prefix of their path; answers UNIMPLEMENTED, with its reason, where there is none."""
+
+    def __init__(self, layers: Mapping[str, Sequence[Layer]]) -> None:
+        self._layers = layers
+        self._wrapped: dict[str, Handler] = {}
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Handler:
+        """Return the handler of a method with its layers around it."""
+        method = handler_call_details.method
+        wrapped = self._wrapped.get(method)
+        if wrapped is None:
+            handler: Handler | None = await continuation(handler_call_details)
+            if handler is None:
+                return _unknown(method)
+            wrapped = self._wrapped[method] = self._wrap(method, handler)
+        return wrapped
+
+    def _wrap(self, method: str, handler: Handler) -> Handler:
+        layers = next((layers for prefix, layers in self._layers.items() if method.startswith(prefix)), None)
+        if layers is None:
+            return handler
+        native = method.startswith(_NATIVE)
+        if handler.unary_unary is not None:
+            unary = _unary_core(handler.unary_unary, native)
+            for layer in reversed(layers):
+                unary = layer.unary(unary)
+            return grpc.unary_unary_rpc_method_handler(
+                _unary_edge(method, unary), handler.request_deserializer, handler.response_serializer
+            )
+        stream = _stream_core(handler.unary_stream, native)
+        for layer in reversed(layers):
+            stream = layer.stream(stream)
+        return grpc.unary_stream_rpc_method_handler(
+            _stream_edge(method, stream), handler.request_deserializer, handler.response_serializer
+        )
+
+
+def _unary_core(behaviour: Callable[..., Awaitable[Message]], native: bool) -> Unary:
+    async def core(request: Message, call: Call) -> Message:
+        return await behaviour(request, call if native else call.context)
+
+    return core
+
+
+def _stream_core(behaviour: Callable[..., AsyncIterator[Message]], native: bool) -> Stream:
+    def core(request: Message, call: Call) -> AsyncIterator[Message]:
+        return behaviour(request, call if native else call.context)
+
+    return core
+
+
+def _unary_edge(method: str, inner: Unary) -> Callable[[Message, Context], Awaitable[Message]]:
+    async def edge(request: Message, context: Context) -> Message:
+        return await inner(request, Call(method, context))
+
+    return edge
+
+
+def _stream_edge(method: str, inner: Stream) -> Callable[[Message, Context], AsyncIterator[Message]]:
+    async def edge(request: Message, context: Context) -> AsyncIterator[Message]:
+        async with aclosing(inner(request, Call(method, context))) as answers:  # type: ignore[type-var]
+            async for answer in answers:
+                yield answer
+
+    return edge
+
+
+def _unknown(method: str) -> Handler:
+    async def refuse(_: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
+        await Call(method, context).fail(no_such_method(method))
+        yield b""
+
+    return grpc.stream_stream_rpc_method_handler(refuse)
