@@ -1,4 +1,4 @@
-"""The first minute: `polycall serve --examples` prints calls that work as they stand, today and after a second start."""
+"""The first minute: `polycall serve --examples` prints calls that work as they stand, after a second start too."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +20,7 @@ from polycall.cli.first_minute import examples_directory
 from polycall.cli.source import read_source
 from tests.harness import START_S, STOP_S, free_port, until
 
-POLYCALL = Path(__file__).parents[2] / ".venv" / "bin" / "polycall"
+ROOT = Path(__file__).parents[2]
 TITLES = ["Riza", "Cognite Functions", "Guance", "xpander.ai", "Domo Code Engine", "gRPC, by reflection"]
 VERSIONS = [
     "packages/1/versions/1",
@@ -40,7 +41,12 @@ def serving(data_dir: Path, last_line: str, *arguments: str) -> Iterator[list[st
         "POLYCALL_DATA_DIR": str(data_dir),
     }
     process = subprocess.Popen(
-        [POLYCALL, "serve", *arguments], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        [Path(sys.executable).with_name("polycall"), "serve", *arguments],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
     assert process.stdout is not None
     watchdog = threading.Timer(START_S, process.kill)

@@ -12,6 +12,7 @@ import click
 
 from polycall.cli.exits import Exit
 from polycall.cli.failures import Failure, rpc_failure
+from polycall.cli.terminal import Progress
 
 if TYPE_CHECKING:
     from polycall.config import Settings
@@ -80,10 +81,13 @@ class Client:
 
         return ServerServiceStub(self._channel)
 
-    def call(self, method: Callable[..., Any], request: Any, *, timeout_s: float | None = _ANSWER_S) -> Any:
-        """Return the answer of a unary method of one of the stubs. Raises Failure."""
+    def call(
+        self, method: Callable[..., Any], request: Any, *, timeout_s: float = _ANSWER_S, what: str = "the server"
+    ) -> Any:
+        """Return the answer of a unary method of one of the stubs; say that ``what`` is waited for. Raises Failure."""
         try:
-            return method(request, metadata=self._metadata, timeout=timeout_s)
+            with Progress(f"waiting for {what}"):
+                return method(request, metadata=self._metadata, timeout=timeout_s)
         except self._rpc_error as error:
             raise rpc_failure(error, self.address) from None
 

@@ -16,6 +16,7 @@ import click
 from polycall.cli.exits import Exit
 from polycall.cli.options import json_option
 from polycall.cli.settings import with_settings
+from polycall.cli.terminal import Progress
 from polycall.config import Settings
 from polycall.domain import IsolationLevel
 
@@ -62,7 +63,11 @@ def doctor_command(ctx: click.Context, settings: Settings, server: str | None, k
     Starts the sandbox once and attacks it, as `polycall serve` does. The exit code is 0 only if the isolation floor
     is reached.
     """
-    report = asyncio.run(_examine(settings)) if server is None else _ask(server, key)
+    if server is None:
+        with Progress("trying what this machine allows"):
+            report = asyncio.run(_examine(settings))
+    else:
+        report = _ask(server, key)
     if as_json:
         _print_json(report)
     else:

@@ -136,18 +136,16 @@ def wait_command(ctx: click.Context, /, client: Client, execution: str, timeout:
     """Wait until an execution has ended, and print its value. The exit code says how it ended; 5: not yet."""
     from polycall.cli.follow import print_end
     from polycall.cli.show import word
-    from polycall.cli.terminal import Progress
     from polycall.v1 import execution_service_pb2 as pb
 
     end = time.monotonic() + timeout if timeout is not None else None
     request = pb.WaitExecutionRequest(name=execution)
-    with Progress(f"waiting for {execution}"):
-        while True:
-            left_s = _LONGEST_WAIT_S if end is None else max(0.0, min(_LONGEST_WAIT_S, end - time.monotonic()))
-            request.timeout.FromMilliseconds(round(left_s * 1000))
-            found = client.call(client.executions.WaitExecution, request, timeout_s=left_s + _MARGIN_S)
-            if word(found, "state") not in ("QUEUED", "RUNNING") or (end is not None and time.monotonic() >= end):
-                break
+    while True:
+        left_s = _LONGEST_WAIT_S if end is None else max(0.0, min(_LONGEST_WAIT_S, end - time.monotonic()))
+        request.timeout.FromMilliseconds(round(left_s * 1000))
+        found = client.call(client.executions.WaitExecution, request, timeout_s=left_s + _MARGIN_S, what=execution)
+        if word(found, "state") not in ("QUEUED", "RUNNING") or (end is not None and time.monotonic() >= end):
+            break
     ctx.exit(print_end(found, as_json=as_json))
 
 

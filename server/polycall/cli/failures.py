@@ -74,13 +74,15 @@ def _parse(error: grpc.RpcError) -> tuple[str, float | None]:
     from google.protobuf.message import DecodeError
     from google.rpc import error_details_pb2, status_pb2
 
+    from polycall.status import DETAILS_KEY, DOMAIN
+
     reason, retry_s = "", None
     metadata = dict(error.trailing_metadata() or ())
     try:
-        status = status_pb2.Status.FromString(metadata.get("grpc-status-details-bin", b""))
+        status = status_pb2.Status.FromString(metadata.get(DETAILS_KEY, b""))
         for detail in status.details:
             info, retry = error_details_pb2.ErrorInfo(), error_details_pb2.RetryInfo()
-            if detail.Unpack(info) and info.domain == "polycall":
+            if detail.Unpack(info) and info.domain == DOMAIN:
                 reason = info.reason
             elif detail.Unpack(retry):
                 retry_s = retry.retry_delay.ToTimedelta().total_seconds()

@@ -109,9 +109,11 @@ def print_welcome(ready: Ready, deployed: Mapping[str, str] | None) -> None:
         print(f"  REST     http://{ready.rest_address}   five contracts, and the native one under /polycall/v1")
     print(f"  gRPC     {ready.grpc_address}   reflection on")
     print(f"  sandbox  {level}   (`polycall doctor` explains)")
-    if ready.key_file is not None:
-        print(f"  key      {ready.key if deployed is not None else f'in {ready.key_file}'}")
-    if deployed is not None:
+    if deployed is None:
+        if ready.key_file is not None:
+            print(f"  key      in {ready.key_file}")
+    else:
+        print(f"  key      {ready.key}")
         print(f"  code     {', '.join(name.split('/')[1] for name in deployed)}")
         for title, command in commands(ready).items():
             print(f"\n{styled(f'# {title}', 'dim', sys.stdout)}\n{command}")

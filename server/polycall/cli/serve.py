@@ -44,6 +44,8 @@ def serve_command(settings: Settings, examples: bool, as_json: bool) -> None:
         uvloop.run(serve(settings, ready=_Announcement(examples=examples, as_json=as_json)))
     except ServeError as error:
         raise Failure(str(error), Exit.UNREACHABLE) from None
+    except click.ClickException:
+        raise
     except Exception as error:
         logging.getLogger("polycall").critical("the server failed", exc_info=True)
         raise Failure(f"the server failed ({error}); the log says where.", Exit.UNREACHABLE) from None
