@@ -2,52 +2,15 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
+from polycall_gateway.address import Address, socket_path
 from polycall_gateway.errors import InvalidConfig
 
-__all__ = ["Address", "GatewayConfig"]
-
-# sizeof(sockaddr_un.sun_path) - 1, unix(7).
-_LONGEST_SOCKET_PATH = 107
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    """Where to listen: an IP address and port, or the path of a Unix socket."""
-
-    setting: str
-    host: str = ""
-    port: int = 0
-    path: Path | None = None
-
-    @classmethod
-    def parse(cls, setting: str, text: str) -> Address:
-        """Parse ``127.0.0.1:8080``, ``[::1]:8080``, ``localhost:8080`` or ``unix:/run/polycall/rest.sock``.
-
-        Raises:
-            InvalidConfig: it is none of them.
-        """
-        if text.startswith("unix:"):
-            return cls(setting, path=_socket_path(setting, Path(text.removeprefix("unix:"))))
-        host, colon, port = text.rpartition(":")
-        host = "127.0.0.1" if host == "localhost" else host.removeprefix("[").removesuffix("]")
-        try:
-            address = ipaddress.ip_address(host)
-        except ValueError:
-            address = None
-        if address is None or not colon or not port.isdecimal() or int(port) > 65535:
-            raise InvalidConfig(f"{setting}: {text!r} is not an address; write IP:PORT, such as 127.0.0.1:8080")
-        return cls(setting, host=str(address), port=int(port))
-
-    def __str__(self) -> str:
-        if self.path is not None:
-            return f"unix:{self.path}"
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+__all__ = ["GatewayConfig"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,8 +71,8 @@ class GatewayConfig:
         if not self.upstreams:
             raise InvalidConfig("upstreams: at least one socket of a server is needed")
         for path in self.upstreams:
-            _socket_path("upstreams", path)
-        _socket_path("directory", self.admin_socket)
+            socket_path("upstreams", path)
+        socket_path("directory", self.admin_socket)
         for name in _POSITIVE:
             if getattr(self, name) <= 0:
                 raise InvalidConfig(f"{name}: must be above 0, is {getattr(self, name)}")
@@ -155,11 +118,3 @@ _POSITIVE = (
     "workers",
 )
 _NOT_NEGATIVE = ("run_margin_s", "requests_per_second", "trusted_hops")
-
-
-def _socket_path(setting: str, path: Path) -> Path:
-    if len(str(path).encode()) > _LONGEST_SOCKET_PATH:
-        raise InvalidConfig(
-            f"{setting}: {path} is longer than {_LONGEST_SOCKET_PATH} bytes; sockets need a shorter path"
-        )
-    return path

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 import math
-import socket
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Self
 
+from polycall_gateway.address import check_free
 from polycall_gateway.admin import Admin, AdminUnreachable
 from polycall_gateway.binary import find_envoy
 from polycall_gateway.child import Child
-from polycall_gateway.config import Address, GatewayConfig
+from polycall_gateway.config import GatewayConfig
 from polycall_gateway.descriptors import Contract
-from polycall_gateway.errors import AddressUnusable, ConfigRejected, EnvoyFailed, InvalidConfig
+from polycall_gateway.errors import ConfigRejected, EnvoyFailed, InvalidConfig
 from polycall_gateway.rendering import Rendered, render
 
 __all__ = ["Launcher"]
@@ -94,7 +93,7 @@ class Launcher:
         """
         binary = find_envoy(self._config.envoy)
         for _, address in self._config.addresses():
-            _check_free(address)
+            check_free(address)
         directory = self._config.directory
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         directory.chmod(0o700)
@@ -106,16 +105,10 @@ class Launcher:
             "--disable-hot-restart",
             # How long requests may go on in listeners that a reload has replaced.
             *("--drain-time-s", str(math.ceil(self._config.unary_s)), "--drain-strategy", "immediate"),
-            *(
-                "--log-level",
-                "warning",
-                "--component-log-level",
-                "main:error",
-                "--log-format",
-                "[%l] [%n] %v",
-                "--file-flush-interval-msec",
-                "1000",
-            ),
+            # It would warn of the SIGTERM that it is stopped with.
+            *("--log-level", "warning", "--component-log-level", "main:error", "--log-format", "[%l] [%n] %v"),
+            # Of the access log; Envoy's own interval is 10 s.
+            *("--file-flush-interval-msec", "1000"),
         ]
         files = 2 * self._config.max_connections + _OWN_FILES
         self._child = Child(command, files=files, cwd=directory, on_line=self._log)
@@ -138,13 +131,14 @@ class Launcher:
         """
         self._running()
         rendered = render(config, self._contract)
-        if rendered.bootstrap != self._rendered.bootstrap or config.workers != self._config.workers:
+        started, wanted = ((made.workers, made.envoy) for made in (self._config, config))
+        if rendered.bootstrap != self._rendered.bootstrap or wanted != started:
             settings = "directory, envoy, max_connections, max_heap_bytes and workers"
             raise InvalidConfig(f"{settings} are read at the start of Envoy: start it anew")
         known = {str(address) for _, address in self._config.addresses()}
         for _, address in config.addresses():
             if str(address) not in known:
-                _check_free(address)
+                check_free(address)
         rejections = (await self._taken()).rejections
         self._tail.clear()
         rendered.write(config.directory)
@@ -246,31 +240,3 @@ class _Taken:
 
     versions: tuple[str, str]
     rejections: int
-
-
-def _check_free(address: Address) -> None:
-    """Refuse an address that is taken: Envoy itself would only log it and go on without the listener."""
-    if address.path is not None:
-        probe, target = socket.socket(socket.AF_UNIX), str(address.path)
-        with probe:
-            if probe.connect_ex(target) == 0:
-                raise AddressUnusable(f"{address.setting}: somebody listens on {address}; choose another path")
-        return
-    if address.port == 0:
-        return
-    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        # As Envoy does: what is left of closed connections does not count.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((address.host, address.port))
-        except OSError as error:
-            why = _WHY.get(error.errno or 0, f"cannot be listened on ({error.strerror})")
-            raise AddressUnusable(f"{address.setting}: {address} {why}") from None
-
-
-_WHY = {
-    errno.EADDRINUSE: "is taken: stop the program that listens there, or choose another port",
-    errno.EACCES: "may not be listened on: ports below 1024 need root or CAP_NET_BIND_SERVICE; choose a higher one",
-    errno.EADDRNOTAVAIL: "is not an address of this machine",
-}

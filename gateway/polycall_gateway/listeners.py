@@ -5,38 +5,35 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from polycall_gateway.access_log import access_log
+from polycall_gateway.address import Address
 from polycall_gateway.clusters import SERVERS
-from polycall_gateway.config import Address, GatewayConfig
+from polycall_gateway.config import GatewayConfig
 from polycall_gateway.descriptors import NATIVE, Contract
 from polycall_gateway.envoytypes import typed
 from polycall_gateway.errors import InvalidConfig
-from polycall_gateway.lua import face_lua
+from polycall_gateway.filters import (
+    INTERNAL,
+    INTERNAL_REST,
+    DescriptorSource,
+    Matcher,
+    compressor,
+    health,
+    lua,
+    rate_limit,
+    router,
+    strip,
+    transcoders,
+)
 from polycall_gateway.replies import face_replies, mesh_replies
 from polycall_gateway.routes import RETRY, rest_routes, seconds, territory
-from polycall_gateway.vendors import ANYONE, HEALTH, VENDORS
+from polycall_gateway.vendors import ANYONE, VENDORS
 
-__all__ = ["DescriptorSource", "listeners"]
-
-# How the transcoder gets the descriptor set: {"proto_descriptor_bin": …} or {"proto_descriptor": path}.
-DescriptorSource = dict[str, str]
-
-# A StringMatcher of a header's name.
-Matcher = dict[str, Any]
+__all__ = ["listeners"]
 
 # Streams of one connection. A browser or an SDK needs few; a mesh puts everything onto one.
 _REST_STREAMS = 100
 _MESH_STREAMS = 1024
-
-# Nobody outside may say these. grpc-timeout would be obeyed by the server, grpc-encoding believed by the transcoder,
-# x-envoy-* by the router. gRPC refuses the whole request for a name with a character that only HTTP allows, and for a
-# header that ends in -bin and is not base64.
-_INTERNAL: tuple[Matcher, ...] = ({"exact": "x-http-status"}, {"prefix": "x-polycall-"}, {"prefix": "x-envoy-"})
-_INTERNAL_REST: tuple[Matcher, ...] = (
-    *_INTERNAL,
-    {"prefix": "grpc-"},
-    {"suffix": "-bin"},
-    {"safe_regex": {"regex": ".*[^:0-9a-z_.-].*"}},
-)
 
 # Served by every gRPC server beside its contract: health, and reflection of both ages.
 _GRPC_OWN = (
@@ -78,27 +75,17 @@ def _rest(
     fallback: str,
 ) -> dict[str, Any]:
     bindings = [binding for binding in contract.bindings if binding.face in faces]
-    claims = {face: VENDORS[face].territory for face in (*faces, HEALTH)}
+    claims = {face: VENDORS[face].territory for face in faces}
     if fallback != ANYONE:
         claims[fallback] = ("",)
     name = "rest" if fallback == ANYONE else fallback
     filters = [
-        typed(
-            "lua",
-            "extensions.filters.http.lua.v3.Lua",
-            default_source_code={"inline_string": face_lua(territory(bindings, claims), faces)},
-        ),
-        typed(
-            "health",
-            "extensions.filters.http.health_check.v3.HealthCheck",
-            pass_through_mode=False,
-            cluster_min_healthy_percentages={SERVERS: {"value": 1}},
-            headers=[{"name": ":path", "string_match": {"exact": "/healthz"}}],
-        ),
-        *_rate_limit(config),
-        *_compressor(config),
-        *_transcoders(contract, config, source, faces),
-        _router(),
+        lua(territory(bindings, claims), faces),
+        health(),
+        *rate_limit(config),
+        *compressor(config),
+        *transcoders(contract, config, source, faces),
+        router(),
     ]
     manager = {
         "http_filters": filters,
@@ -106,7 +93,7 @@ def _rest(
         "route_config": _route_config(rest_routes(bindings, config)),
         "request_timeout": seconds(config.max_upload_s),
     }
-    return _listener(name, address, config, manager, _INTERNAL_REST, _REST_STREAMS)
+    return _listener(name, address, config, manager, INTERNAL_REST, _REST_STREAMS)
 
 
 def _mesh(contract: Contract, config: GatewayConfig, address: Address) -> dict[str, Any]:
@@ -121,17 +108,18 @@ def _mesh(contract: Contract, config: GatewayConfig, address: Address) -> dict[s
     # Not `grpc: {}`: gRPC-Web is not yet gRPC when the route is chosen.
     routes = [{"match": {"prefix": prefix}, "route": route} for prefix in open_to_all]
     filters = [
+        health(),
         typed("grpc_web", "extensions.filters.http.grpc_web.v3.GrpcWeb"),
         typed("grpc_stats", "extensions.filters.http.grpc_stats.v3.FilterConfig", stats_for_all_methods=False),
-        *_rate_limit(config),
-        _router(),
+        *rate_limit(config),
+        router(),
     ]
     manager = {
         "http_filters": filters,
         "local_reply_config": mesh_replies(),
         "route_config": _route_config([*routes, {"match": {"prefix": "/"}, "direct_response": {"status": 404}}]),
     }
-    return _listener("mesh", address, config, manager, _INTERNAL, _MESH_STREAMS)
+    return _listener("mesh", address, config, manager, INTERNAL, _MESH_STREAMS)
 
 
 def _listener(
@@ -139,7 +127,7 @@ def _listener(
     address: Address,
     config: GatewayConfig,
     manager: dict[str, Any],
-    strip: Iterable[Matcher],
+    internal: Iterable[Matcher],
     streams: int,
 ) -> dict[str, Any]:
     protocol = "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
@@ -178,8 +166,8 @@ def _listener(
                             "initial_stream_window_size": 1 << 16,
                             "initial_connection_window_size": 1 << 20,
                         },
-                        early_header_mutation_extensions=[_strip(strip)],
-                        access_log=_access_log(config),
+                        early_header_mutation_extensions=[strip(internal)],
+                        access_log=access_log(config),
                         **manager,
                     )
                 ]
@@ -194,119 +182,5 @@ def _address(address: Address) -> dict[str, Any]:
     return {"socket_address": {"address": address.host, "port_value": address.port}}
 
 
-def _strip(headers: Iterable[Matcher]) -> dict[str, Any]:
-    mutations = [{"remove_on_match": {"key_matcher": header}} for header in headers]
-    return typed(
-        "strip", "extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation", mutations=mutations
-    )
-
-
-def _rate_limit(config: GatewayConfig) -> list[dict[str, Any]]:
-    rate = config.requests_per_second
-    if not rate:
-        return []
-    always = {"default_value": {"numerator": 100}}
-    return [
-        typed(
-            "rate_limit",
-            "extensions.filters.http.local_ratelimit.v3.LocalRateLimit",
-            stat_prefix="edge",
-            token_bucket={"max_tokens": 2 * rate, "tokens_per_fill": rate, "fill_interval": "1s"},
-            filter_enabled=always,
-            filter_enforced=always,
-        )
-    ]
-
-
-def _compressor(config: GatewayConfig) -> list[dict[str, Any]]:
-    if not config.compress:
-        return []
-    gzip = typed("gzip", "extensions.compression.gzip.compressor.v3.Gzip", compression_level="BEST_SPEED")
-    json = {"min_content_length": 1024, "content_type_matcher": [{"prefix": "application/json"}]}
-    return [
-        typed(
-            "compressor",
-            "extensions.filters.http.compressor.v3.Compressor",
-            compressor_library=gzip,
-            response_direction_config={"common_config": json},
-        )
-    ]
-
-
-def _transcoders(
-    contract: Contract, config: GatewayConfig, source: DescriptorSource, faces: tuple[str, ...]
-) -> list[dict[str, Any]]:
-    """Return one transcoder for the faces and one for the native API.
-
-    They share nothing: a custom verb of the native API, such as ":run", would be taken off a face's ids as well.
-    """
-    message = "extensions.filters.http.grpc_json_transcoder.v3.GrpcJsonTranscoder"
-    common = {
-        **source,
-        "match_incoming_request_route": True,
-        "url_unescape_spec": "ALL_CHARACTERS",
-        "max_request_body_size": config.max_body_bytes,
-        "max_response_body_size": config.max_body_bytes,
-    }
-    made = []
-    services = [service for face in faces if face != NATIVE for service in contract.services[face]]
-    if services:
-        made.append(typed("faces", message, services=services, **common))
-    if NATIVE in faces:
-        made.append(
-            typed(
-                "native",
-                message,
-                services=list(contract.services[NATIVE]),
-                convert_grpc_status=True,
-                print_options={"stream_newline_delimited": True},
-                request_validation_options={
-                    "reject_unknown_query_parameters": True,
-                    "reject_binding_body_field_collisions": True,
-                },
-                **common,
-            )
-        )
-    return made
-
-
-def _router() -> dict[str, Any]:
-    return typed("router", "extensions.filters.http.router.v3.Router", suppress_envoy_headers=True)
-
-
 def _route_config(routes: list[dict[str, Any]]) -> dict[str, Any]:
     return {"virtual_hosts": [{"name": "all", "domains": ["*"], "retry_policy": dict(RETRY), "routes": routes}]}
-
-
-# No query: what a face's contract keeps secret in a URL stands there, and the route says what was asked for.
-_ACCESS_LOG = {
-    "time": "%START_TIME%",
-    "face": "%REQ(X-POLYCALL-FACE)%",
-    "route": "%ROUTE_NAME%",
-    "method": "%REQ(X-ENVOY-ORIGINAL-METHOD?:METHOD)%",
-    "path": "%PATH(NQ:ORIG)%",
-    "status": "%RESPONSE_CODE%",
-    "grpc": "%GRPC_STATUS(SNAKE_STRING)%",
-    "flags": "%RESPONSE_FLAGS%",
-    "why": "%RESPONSE_CODE_DETAILS%",
-    "ms": "%DURATION%",
-    "received": "%BYTES_RECEIVED%",
-    "sent": "%BYTES_SENT%",
-    "peer": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%",
-    "id": "%REQ(X-REQUEST-ID)%",
-    "attempts": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
-}
-_STREAMS = {
-    "/dev/stdout": "extensions.access_loggers.stream.v3.StdoutAccessLog",
-    "/dev/stderr": "extensions.access_loggers.stream.v3.StderrAccessLog",
-}
-
-
-def _access_log(config: GatewayConfig) -> list[dict[str, Any]]:
-    if not config.access_log:
-        return []
-    fields: dict[str, Any] = {"log_format": {"json_format": dict(_ACCESS_LOG)}}
-    stream = _STREAMS.get(config.access_log)
-    if stream is None:
-        return [typed("file", "extensions.access_loggers.file.v3.FileAccessLog", path=config.access_log, **fields)]
-    return [typed("stream", stream, **fields)]

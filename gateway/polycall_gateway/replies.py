@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from polycall_gateway.situations import SERVING, SITUATIONS, Situation
-from polycall_gateway.vendors import ANYONE, HEALTH, VENDORS, Vendor
+from polycall_gateway.situations import SITUATIONS, Situation
+from polycall_gateway.vendors import ANYONE, VENDORS, Vendor
 
 __all__ = ["body_text", "face_replies", "mesh_replies"]
 
@@ -18,9 +18,8 @@ def face_replies(faces: Iterable[str], fallback: str = ANYONE) -> dict[str, Any]
     A face is known by the header x-polycall-face. ``fallback`` words what happens before there is one: where nobody
     lives, and errors of the protocol.
     """
-    mappers = [_mapper(face, situation) for face in faces for situation in SITUATIONS]
-    # The health check answers 200 and 503 without any flag.
-    mappers += [_mapper(HEALTH, situation) for situation in (SERVING, Situation(503, 14, ""))]
+    mappers = [*_HEALTH]
+    mappers += [_mapper(face, situation) for face in faces for situation in SITUATIONS]
     mappers += [_mapper(fallback, situation, known=False) for situation in SITUATIONS]
     internal = next(situation for situation in SITUATIONS if situation.status == 500)
     return {"mappers": mappers, "body_format": _format(VENDORS[fallback], internal)}
@@ -39,7 +38,7 @@ def mesh_replies() -> dict[str, Any]:
     mappers = [_filtered(_conditions("", situation), situation) for situation in SITUATIONS]
     for mapper, situation in zip(mappers, SITUATIONS, strict=True):
         mapper["body_format_override"] = {"text_format_source": {"inline_string": situation.text}}
-    return {"mappers": mappers}
+    return {"mappers": [*_HEALTH, *mappers]}
 
 
 def _mapper(face: str, situation: Situation, *, known: bool = True) -> dict[str, Any]:
@@ -65,16 +64,35 @@ def _filtered(conditions: list[dict[str, Any]], situation: Situation) -> dict[st
 
 
 def _conditions(face: str, situation: Situation) -> list[dict[str, Any]]:
-    status = {"default_value": situation.status, "runtime_key": f"polycall.reply.{situation.status}"}
-    conditions: list[dict[str, Any]] = []
-    if face:
-        conditions.append({"header_filter": {"header": {"name": "x-polycall-face", "string_match": {"exact": face}}}})
-    conditions.append({"status_code_filter": {"comparison": {"op": "EQ", "value": status}}})
+    conditions = [_header("x-polycall-face", face)] if face else []
+    conditions.append(_status(situation.status))
     if situation.flags:
         conditions.append({"response_flag_filter": {"flags": list(situation.flags)}})
     return conditions
 
 
+def _header(name: str, value: str) -> dict[str, Any]:
+    return {"header_filter": {"header": {"name": name, "string_match": {"exact": value}}}}
+
+
+def _status(status: int) -> dict[str, Any]:
+    value = {"default_value": status, "runtime_key": f"polycall.reply.{status}"}
+    return {"status_code_filter": {"comparison": {"op": "EQ", "value": value}}}
+
+
 def _format(vendor: Vendor, situation: Situation) -> dict[str, Any]:
     # Text, not json_format: that one sorts the keys and ends with a newline.
     return {"text_format_source": {"inline_string": body_text(vendor, situation)}, "content_type": vendor.content_type}
+
+
+# The health check is a local reply as well, without a body of its own.
+_HEALTH = tuple(
+    {
+        "filter": {"and_filter": {"filters": [_header(":path", "/healthz"), _status(status)]}},
+        "body_format_override": {
+            "text_format_source": {"inline_string": f'{{"status":"{word}"}}'},
+            "content_type": "application/json",
+        },
+    }
+    for status, word in ((200, "SERVING"), (503, "NOT_SERVING"))
+)

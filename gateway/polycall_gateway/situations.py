@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from http import HTTPStatus
 
-__all__ = ["LOST", "SERVING", "SITUATIONS", "UNKNOWN", "Situation"]
+__all__ = ["LOST", "SITUATIONS", "UNKNOWN", "Situation"]
 
 # Response flags of Envoy under which no server has seen the request: connecting failed, a circuit breaker is open,
 # no server is healthy, retries that are only made before a request is sent are used up, the cluster is not there yet.
@@ -49,7 +49,6 @@ class Situation:
         return _PHRASES.get(self.answer) or HTTPStatus(self.answer).phrase
 
 
-SERVING = Situation(200, 0, "")
 UNKNOWN = Situation(404, 12, "There is nothing at this path.", "UNKNOWN_METHOD")
 LOST = Situation(
     503,

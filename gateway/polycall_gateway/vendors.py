@@ -12,10 +12,9 @@ from typing import Any
 from polycall_gateway.descriptors import NATIVE
 from polycall_gateway.situations import Situation
 
-__all__ = ["ANYONE", "HEALTH", "TRACE", "VENDORS", "Vendor"]
+__all__ = ["ANYONE", "TRACE", "VENDORS", "Vendor"]
 
-# Who answers /healthz, and who answers where nobody lives.
-HEALTH = "healthz"
+# Who answers where nobody lives.
 ANYONE = ""
 
 # Stands for the trace id in a body. Lua makes it, of characters that mean nothing in JSON.
@@ -87,10 +86,6 @@ def _native(situation: Situation) -> dict[str, Any]:
     return body
 
 
-def _health(situation: Situation) -> dict[str, Any]:
-    return {"status": "SERVING" if situation.answer == 200 else "NOT_SERVING"}
-
-
 VENDORS: dict[str, Vendor] = {
     "riza": Vendor(_riza, ("/v1",)),
     "cognite": Vendor(_cognite, ("/api/v1/projects", "/api/v1/token", "/oauth2")),
@@ -98,6 +93,5 @@ VENDORS: dict[str, Vendor] = {
     "xpander": Vendor(_xpander, ("/v1/custom_functions", "/tools", "/agents", "/health")),
     "domo": Vendor(_domo, ("/api/codeengine", "/domo"), content_type="application/json;charset=UTF-8", slashed=True),
     NATIVE: Vendor(_native, ("/polycall",)),
-    HEALTH: Vendor(_health, ("/healthz",)),
     ANYONE: Vendor(_cognite),
 }

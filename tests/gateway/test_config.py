@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from polycall_gateway import Contract, GatewayConfig, InvalidConfig, Launcher, render
-from polycall_gateway.config import Address
+from polycall_gateway.address import Address
 from polycall_gateway.situations import SITUATIONS
 from tests.gateway.upstream import message_pool
 

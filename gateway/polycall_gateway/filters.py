@@ -1,0 +1,144 @@
+"""HTTP filters, in the order in which a request meets them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from polycall_gateway.clusters import SERVERS
+from polycall_gateway.config import GatewayConfig
+from polycall_gateway.descriptors import NATIVE, Contract
+from polycall_gateway.envoytypes import typed
+from polycall_gateway.lua import face_lua
+
+__all__ = [
+    "INTERNAL",
+    "INTERNAL_REST",
+    "DescriptorSource",
+    "Matcher",
+    "compressor",
+    "health",
+    "lua",
+    "rate_limit",
+    "router",
+    "strip",
+    "transcoders",
+]
+
+# How the transcoder gets the descriptor set: {"proto_descriptor_bin": …} or {"proto_descriptor": path}.
+DescriptorSource = dict[str, str]
+
+# A StringMatcher of a header's name.
+Matcher = dict[str, Any]
+
+# Nobody outside may say these. grpc-timeout would be obeyed by the server, grpc-encoding believed by the transcoder,
+# x-envoy-* by the router. gRPC refuses the whole request for a name with a character that only HTTP allows, and for a
+# header that ends in -bin and is not base64.
+INTERNAL: tuple[Matcher, ...] = ({"exact": "x-http-status"}, {"prefix": "x-polycall-"}, {"prefix": "x-envoy-"})
+INTERNAL_REST: tuple[Matcher, ...] = (
+    *INTERNAL,
+    {"prefix": "grpc-"},
+    {"suffix": "-bin"},
+    {"safe_regex": {"regex": ".*[^:0-9a-z_.-].*"}},
+)
+
+
+def strip(headers: Iterable[Matcher]) -> dict[str, Any]:
+    """Return the extension that removes request headers before anything else sees them."""
+    mutations = [{"remove_on_match": {"key_matcher": header}} for header in headers]
+    return typed(
+        "strip", "extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation", mutations=mutations
+    )
+
+
+def lua(territory: Iterable[tuple[str, str]], faces: Iterable[str]) -> dict[str, Any]:
+    """Return the filter that knows the faces."""
+    source = {"inline_string": face_lua(territory, faces)}
+    return typed("lua", "extensions.filters.http.lua.v3.Lua", default_source_code=source)
+
+
+def health() -> dict[str, Any]:
+    """Return the filter that answers ``/healthz``: 200 if a server is healthy, else 503."""
+    return typed(
+        "health",
+        "extensions.filters.http.health_check.v3.HealthCheck",
+        pass_through_mode=False,
+        cluster_min_healthy_percentages={SERVERS: {"value": 1}},
+        headers=[{"name": ":path", "string_match": {"exact": "/healthz"}}],
+    )
+
+
+def rate_limit(config: GatewayConfig) -> list[dict[str, Any]]:
+    """Return the filter that bounds the rate of a listener; none if there is no bound."""
+    rate = config.requests_per_second
+    if not rate:
+        return []
+    always = {"default_value": {"numerator": 100}}
+    return [
+        typed(
+            "rate_limit",
+            "extensions.filters.http.local_ratelimit.v3.LocalRateLimit",
+            stat_prefix="edge",
+            token_bucket={"max_tokens": 2 * rate, "tokens_per_fill": rate, "fill_interval": "1s"},
+            filter_enabled=always,
+            filter_enforced=always,
+        )
+    ]
+
+
+def compressor(config: GatewayConfig) -> list[dict[str, Any]]:
+    """Return the filter that compresses answers; none if that is not wanted."""
+    if not config.compress:
+        return []
+    gzip = typed("gzip", "extensions.compression.gzip.compressor.v3.Gzip", compression_level="BEST_SPEED")
+    json = {"min_content_length": 1024, "content_type_matcher": [{"prefix": "application/json"}]}
+    return [
+        typed(
+            "compressor",
+            "extensions.filters.http.compressor.v3.Compressor",
+            compressor_library=gzip,
+            response_direction_config={"common_config": json},
+        )
+    ]
+
+
+def transcoders(
+    contract: Contract, config: GatewayConfig, source: DescriptorSource, faces: tuple[str, ...]
+) -> list[dict[str, Any]]:
+    """Return one transcoder for the faces and one for the native API.
+
+    They share nothing: a custom verb of the native API, such as ":run", would be taken off a face's ids as well.
+    """
+    message = "extensions.filters.http.grpc_json_transcoder.v3.GrpcJsonTranscoder"
+    common = {
+        **source,
+        "match_incoming_request_route": True,
+        "url_unescape_spec": "ALL_CHARACTERS",
+        "max_request_body_size": config.max_body_bytes,
+        "max_response_body_size": config.max_body_bytes,
+    }
+    made = []
+    services = [service for face in faces if face != NATIVE for service in contract.services[face]]
+    if services:
+        made.append(typed("faces", message, services=services, **common))
+    if NATIVE in faces:
+        made.append(
+            typed(
+                "native",
+                message,
+                services=list(contract.services[NATIVE]),
+                convert_grpc_status=True,
+                print_options={"stream_newline_delimited": True},
+                request_validation_options={
+                    "reject_unknown_query_parameters": True,
+                    "reject_binding_body_field_collisions": True,
+                },
+                **common,
+            )
+        )
+    return made
+
+
+def router() -> dict[str, Any]:
+    """Return the filter that hands requests over, the last of all."""
+    return typed("router", "extensions.filters.http.router.v3.Router", suppress_envoy_headers=True)
