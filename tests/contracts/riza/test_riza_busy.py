@@ -1,0 +1,38 @@
+"""A server with one slot: who waits, who is refused, who is told what."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.contracts.riza.driver import Result, Riza
+from tests.harness import running_server
+
+_LOOP = "def execute(input):\n    print('running', flush=True)\n    while True: pass"
+
+
+@pytest.fixture(scope="module")
+def busy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Riza]:
+    with running_server(tmp_path_factory.mktemp("busy"), POLYCALL_SLOTS="1", POLYCALL_QUEUE="1") as server:
+        yield Riza(server, server.key)
+
+
+def test_a_full_queue_is_told_before_anything_ran(busy: Riza) -> None:
+    with ThreadPoolExecutor(6) as threads:
+        asked = [threads.submit(busy.post, code=_LOOP, limits={"execution_timeout": 2}) for _ in range(6)]
+        answers = [each.result() for each in asked]
+    refused = [answer for answer in answers if answer.status != 200]
+    assert len(refused) == 4
+    for answer in refused:
+        status, code, message = busy.refused(answer)
+        assert (status, code) == (429, 8)
+        assert "nothing ran" in message
+        assert int(answer.headers["retry-after"]) >= 1
+    results = [Result.of(answer) for answer in answers if answer.status == 200]
+    assert [result.ending for result in results] == [("error", 124)] * 2
+    # the one that had to wait was stopped early, for the promise to answer within the timeout and a second
+    assert sum("it had waited" in result.stderr for result in results) == 1
+    assert all(result.last_line == "execution timed out after 2 s (limits.execution_timeout)" for result in results)
+    assert busy.run(input=1).output == 1
