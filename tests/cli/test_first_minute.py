@@ -98,6 +98,13 @@ def pasted(shell: str) -> Any:
     return json.loads(done.stdout)
 
 
+def parts(shell: str, path: str) -> tuple[str, str]:
+    """Return the URL that ends with a path in a command, and the header that goes there."""
+    found = re.search(rf"(http://\S+{path}) \\\n  (-H '[^']*')", shell)
+    assert found is not None, shell
+    return found[1], found[2]
+
+
 def test_the_first_minute_says_where_how_isolated_and_with_which_key(printed: str, data_dir: Path) -> None:
     key = (data_dir / "bootstrap.key").read_text().strip()
     assert re.search(r"^polycall [0-9.]+ is ready after [0-9.]+ s$", printed, re.MULTILINE)
@@ -124,19 +131,20 @@ def test_the_cognite_command_makes_a_call_that_completes(printed: str) -> None:
     call = pasted(shell)
     assert list(call) == ["id", "status", "startTime", "functionId"]
     assert (call["status"], call["functionId"]) == ("Running", 1)
-    found = re.search(r"(http://\S+)/functions/1/call (-H '[^']*')", shell)
-    assert found is not None
-    calls = f"curl -sS {found[1]}/functions/1/calls"
+    url, header = parts(shell, "/functions/1/call")
+
+    def of_the_call(path: str, *more: str) -> Any:
+        return pasted(" ".join(["curl -sS", f"{url}s{path}", header, *more]))
 
     def completed() -> bool:
-        state = pasted(f"""{calls}/byids {found[2]} -d '{{"items": [{{"id": {call["id"]}}}]}}'""")["items"][0]
+        state = of_the_call("/byids", f"""-d '{{"items": [{{"id": {call["id"]}}}]}}'""")["items"][0]
         assert state["status"] in ("Running", "Completed"), state
         return bool(state["status"] == "Completed")
 
     until(completed, seconds=30, what="the call")
-    response = pasted(f"{calls}/{call['id']}/response {found[2]}")
+    response = of_the_call(f"/{call['id']}/response")
     assert response == {"callId": call["id"], "functionId": 1, "response": {"greeting": "Hello, Ada"}}
-    logs = pasted(f"{calls}/{call['id']}/logs {found[2]}")
+    logs = of_the_call(f"/{call['id']}/logs")
     assert [line["message"] for line in logs["items"]] == [f"call {call['id']} of function 1"]
 
 
@@ -151,13 +159,12 @@ def test_the_guance_command_gives_the_documented_answer(printed: str) -> None:
 
 
 def test_the_request_of_guances_document_fails_as_in_the_document(printed: str) -> None:
-    found = re.search(r"(http://\S+) (-H 'DF-API-KEY: [^']*')", command(printed, "Guance"))
-    assert found is not None
+    url, header = parts(command(printed, "Guance"), "/execute")
     body = {
         "funcId": "guance__openapi.test",
         "funcBody": {"kwargs": {"workspace_token": {}, "workspace_uuid": {}, "your_name": {"default": "OpenAPI User"}}},
     }
-    content = pasted(f"curl -sS {found[1]} {found[2]} --data-raw '{json.dumps(body)}' --compressed")["content"]
+    content = pasted(f"curl -sS {url} {header} --data-raw '{json.dumps(body)}' --compressed")["content"]
     assert (content["error"], content["reason"], content["ok"]) == (599.3, "EFuncFailed", False)
     assert content["detail"]["einfoTEXT"].endswith(
         "Invalid input of type: 'dict'. Convert to a bytes, string, int or float first."

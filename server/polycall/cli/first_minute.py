@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import sys
 from collections.abc import Mapping
@@ -67,38 +68,42 @@ def deploy_examples(address: str, key: str) -> dict[str, str]:
 
 def commands(ready: Ready) -> dict[str, str]:
     """Return a shell command for each contract; every one works as it stands."""
-    rest, key = f"http://{_dialled(ready.rest_address)}", ready.key
-    bearer = f"-H 'Authorization: Bearer {key}'"
-    cognite = f"{rest}/api/v1/projects/default"
     grpc = {"gRPC, by reflection": _by_reflection(ready)}
     if not ready.rest_address:
         return grpc
+    rest, key = f"http://{_dialled(ready.rest_address)}", ready.key
+    bearer = f"Authorization: Bearer {key}"
+    cognite = f"{rest}/api/v1/projects/default"
+    session = _curl(f"{cognite}/sessions", bearer, """{"items": [{"tokenExchange": true}]}""")
     return {
-        "Riza": (
-            f"curl -sS {rest}/v1/execute-function {bearer} \\\n"
-            f"""  -d '{{"language": "python", "code": "{_CODE}", "input": {{"name": "John"}}}}'"""
+        "Riza": _curl(
+            f"{rest}/v1/execute-function",
+            bearer,
+            f"""{{"language": "python", "code": "{_CODE}", "input": {{"name": "John"}}}}""",
         ),
         "Cognite Functions": (
-            f"NONCE=$(curl -sS {cognite}/sessions {bearer} \\\n"
-            """  -d '{"items": [{"tokenExchange": true}]}' | sed 's/.*"nonce": *"\\([^"]*\\)".*/\\1/')"""
-            f" && curl -sS {cognite}/functions/1/call {bearer} \\\n"
-            """  -d '{"data": {"name": "Ada"}, "nonce": "'"$NONCE"'"}'"""
+            f"""NONCE=$({session} | sed 's/.*"nonce": *"\\([^"]*\\)".*/\\1/')\n"""
+            + _curl(f"{cognite}/functions/1/call", bearer, """{"data": {"name": "Ada"}, "nonce": "'"$NONCE"'"}""")
         ),
-        "Guance": (
-            f"curl -sS {rest}/api/v1/outer_function/execute -H 'DF-API-KEY: {key}' \\\n"
-            """  -d '{"funcId": "guance__openapi.hello_world", "funcBody": {"kwargs": {"name": "Tom"}}}'"""
+        "Guance": _curl(
+            f"{rest}/api/v1/outer_function/execute",
+            f"DF-API-KEY: {key}",
+            """{"funcId": "guance__openapi.hello_world", "funcBody": {"kwargs": {"name": "Tom"}}}""",
         ),
-        "xpander.ai": (
-            f"curl -sS {rest}/v1/custom_functions/{_XPANDER}/execute -H 'x-api-key: {key}' \\\n"
-            """  -d '{"city": "San Francisco"}'"""
+        "xpander.ai": _curl(
+            f"{rest}/v1/custom_functions/{_XPANDER}/execute", f"x-api-key: {key}", """{"city": "San Francisco"}"""
         ),
-        "Domo Code Engine": (
-            f"curl -sS {rest}/api/codeengine/v2/packages/{_DOMO}/versions/1.0.1/functions/getExecutionDetails \\\n"
-            f"  -H 'X-DOMO-Developer-Token: {key}' \\\n"
-            """  -d '{"inputVariables": {"paramName": "any"}, "settings": {"getLogs": true}}'"""
+        "Domo Code Engine": _curl(
+            f"{rest}/api/codeengine/v2/packages/{_DOMO}/versions/1.0.1/functions/getExecutionDetails",
+            f"X-DOMO-Developer-Token: {key}",
+            """{"inputVariables": {"paramName": "any"}, "settings": {"getLogs": true}}""",
         ),
         **grpc,
     }
+
+
+def _curl(url: str, header: str, body: str) -> str:
+    return f"curl -sS {url} \\\n  -H {shlex.quote(header)} \\\n  -d '{body}'"
 
 
 def print_welcome(ready: Ready, deployed: Mapping[str, str] | None) -> None:
@@ -127,14 +132,13 @@ def _by_reflection(ready: Ready) -> str:
     if buf is None:
         return (
             """echo 'def execute(input): return {"hello": input["name"]}' |"""
-            f" {_nearby('polycall') or 'polycall'} run - --server {_dialled(ready.grpc_address)} --key {ready.key}"
+            f" {_nearby('polycall') or 'polycall'} run - --server {_dialled(ready.grpc_address)} --key {shlex.quote(ready.key)}"
             """ --input '{"name": "Ada"}'"""
         )
     code = r'{"code": "def execute(input): return {\"hello\": input[\"name\"]}", "inputJson": "{\"name\": \"Ada\"}"}'
-    return (
-        f"{buf} curl --protocol grpc --http2-prior-knowledge -H 'Authorization: Bearer {ready.key}' \\\n"
-        f"  -d '{code}' \\\n"
-        f"  http://{_dialled(ready.grpc_address)}/polycall.v1.ExecutionService/Execute"
+    url = f"http://{_dialled(ready.grpc_address)}/polycall.v1.ExecutionService/Execute"
+    return _curl(url, f"Authorization: Bearer {ready.key}", code).replace(
+        "curl -sS", f"{buf} curl --protocol grpc --http2-prior-knowledge", 1
     )
 
 
