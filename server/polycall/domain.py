@@ -283,6 +283,7 @@ class Execution:
     stderr: bytes = b""
     stdout_truncated: bool = False
     stderr_truncated: bool = False
+    bodies_dropped: bool = False  # the store was away too long: input, result and output were not kept
     usage: Usage = field(default_factory=Usage)
     limits: Limits | None = None
     start_kind: StartKind | None = None

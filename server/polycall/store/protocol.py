@@ -100,7 +100,10 @@ class RegistryStore(Protocol):
         """Insert with its files (content-addressed); raise AlreadyExists, NotFound (package)."""
 
     async def put_version(self, version: Version, files: Mapping[str, bytes]) -> Version:
-        """Insert, or replace one that is not RELEASED (faces' working versions); raise AlreadyExists(VERSION_RELEASED)."""
+        """Insert, or replace one that is not RELEASED (faces' working versions).
+
+        Raise NotFound (package), AlreadyExists(VERSION_RELEASED).
+        """
 
     async def set_version_state(
         self,
@@ -160,13 +163,19 @@ class ExecutionStore(Protocol):
     async def list(
         self, project_id: str, where: ExecutionFilter, page_size: int, page_token: str = "", *, ascending: bool = False
     ) -> Page[Execution]:
-        """Return a page without inputs, results and output, newest first (or oldest first). Raise InvalidArgument (token)."""
+        """Return a page without inputs, results and output, newest first (or oldest first).
+
+        Raise InvalidArgument (token).
+        """
 
     async def claim(self, owner: str, limit: int) -> Sequence[Execution]:
         """Take up to ``limit`` due QUEUED ones: RUNNING, attempt + 1, owner; with input and spec. Crosses projects."""
 
     async def finish(self, execution: Execution, *, owner: str) -> bool:
-        """Write the end of a claimed execution. False: fenced off (another owner, attempt or a final state); drop it."""
+        """Write the end of a claimed execution.
+
+        False: fenced off (another owner, another attempt, or a final state); drop it.
+        """
 
     async def append_output(self, execution_id: uuid.UUID, attempt: int, chunks: Sequence[OutputChunk]) -> None:
         """Append output of a running Call."""

@@ -1,0 +1,58 @@
+"""Large values, content-addressed within a project: stored once, however many rows refer to them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from polycall.store.dialects import insert
+from polycall.store.tables import blobs, db_now
+
+__all__ = ["Blob", "read_blobs", "write_blobs"]
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """A large value of a project. The digest is computed here and nowhere taken from a caller."""
+
+    project_id: str
+    digest: str
+    data: bytes
+
+    @classmethod
+    def of(cls, project_id: str, data: bytes) -> Blob:
+        """Digest a value."""
+        return cls(project_id, hashlib.sha256(data).hexdigest(), data)
+
+
+def write_blobs(conn: sa.Connection, new: Iterable[Blob]) -> None:
+    """Insert what is not there yet, and touch what is, so that no sweep takes it."""
+    # in one order whoever writes: two transactions that lock the same rows the other way round would wait for ever
+    ordered = sorted({(blob.project_id, blob.digest): blob for blob in new}.items())
+    if not ordered:
+        return
+    statement = insert(conn, blobs).values(touched_at=db_now())
+    statement = statement.on_conflict_do_update(
+        index_elements=["project_id", "sha256"], set_={"touched_at": statement.excluded.touched_at}
+    )
+    conn.execute(
+        statement,
+        [
+            {"project_id": blob.project_id, "sha256": blob.digest, "size": len(blob.data), "data": blob.data}
+            for _, blob in ordered
+        ],
+    )
+
+
+def read_blobs(conn: sa.Connection, project_id: str, digests: Iterable[str]) -> dict[str, bytes]:
+    """Return the blobs of a project by digest; those that do not exist are left out."""
+    wanted = sorted(set(digests))
+    if not wanted:
+        return {}
+    rows = conn.execute(
+        sa.select(blobs.c.sha256, blobs.c.data).where(blobs.c.project_id == project_id, blobs.c.sha256.in_(wanted))
+    )
+    return {row.sha256: row.data for row in rows}

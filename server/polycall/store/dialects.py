@@ -1,0 +1,19 @@
+"""The one thing SQLAlchemy spells differently for the two databases: INSERT ... ON CONFLICT."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import sqlite
+
+__all__ = ["insert"]
+
+
+def insert(conn: sa.Connection, table: sa.Table) -> sqlite.Insert:
+    """Return an INSERT that knows ON CONFLICT for the database of a connection."""
+    if conn.dialect.name == "sqlite":
+        return sqlite.insert(table)
+    from sqlalchemy.dialects import postgresql  # an embedded server never loads it
+
+    return cast("sqlite.Insert", postgresql.insert(table))  # the methods are the same, the classes are not related

@@ -1,0 +1,291 @@
+"""Executions: records, the queue, and how they are read."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Mapping, Sequence
+
+import msgspec
+import sqlalchemy as sa
+
+from polycall.domain import (
+    Execution,
+    ExecutionError,
+    ExecutionFilter,
+    ExecutionKind,
+    ExecutionState,
+    OutputChunk,
+    Reason,
+    Stream,
+)
+from polycall.errors import NotFound
+from polycall.ids import id_at, now_ms
+from polycall.store import queue
+from polycall.store.buffer import RecordBuffer, RecordCounts
+from polycall.store.config import StoreConfig
+from polycall.store.executor import Executor
+from polycall.store.failures import Conflict
+from polycall.store.protocol import Page
+from polycall.store.records import RecordWriter
+from polycall.store.rows import BODIES, LISTED, listed_execution, read_executions
+from polycall.store.tables import executions, output_chunks
+from polycall.store.tokens import read_token, write_token
+
+__all__ = ["SqlExecutions"]
+
+# An id is minted a moment before `queued_at` is read, by clocks that may be set between: a range of times is also a
+# range of ids if both ends are given this much.
+_ID_SKEW_MS = 60_000
+_LOOK_AGAIN_FLUSHES = 2  # a record that another server holds back is written within that many intervals
+
+_e = executions.c
+_encode_chunks = msgspec.msgpack.Encoder().encode
+_decode_chunks = msgspec.msgpack.Decoder(list[tuple[Stream, int, bytes]]).decode
+
+
+class SqlExecutions:
+    """The executions of all projects; see ``polycall.store.protocol.ExecutionStore``."""
+
+    def __init__(self, executor: Executor, config: StoreConfig) -> None:
+        self._executor = executor
+        self._inline_bytes = config.inline_bytes
+        self._flush_s = config.flush_ms / 1000
+        self._buffer = RecordBuffer(rows=config.buffer_rows, size=config.buffer_bytes)
+        self._records = RecordWriter(
+            executor,
+            self._buffer,
+            flush_s=self._flush_s,
+            flush_rows=config.flush_rows,
+            inline_bytes=config.inline_bytes,
+        )
+
+    @property
+    def record_counts(self) -> RecordCounts:
+        """What became of the records taken so far."""
+        return self._buffer.counts
+
+    # records
+
+    def record(self, execution: Execution) -> None:
+        """Take a synchronous execution for the next flush. Never waits.
+
+        A later record of the same execution takes the place of one that is RUNNING; an end stands.
+        """
+        self._records.add(execution)
+
+    async def flush(self) -> None:
+        """Write what was recorded; raise Unavailable."""
+        await self._records.flush()
+
+    # reading
+
+    async def get(self, project_id: str, execution_id: uuid.UUID) -> Execution:
+        """Return an execution with all it holds; raise NotFound, Unavailable."""
+        found = await self._find(project_id, execution_id)
+        if found is None and self._may_be_on_its_way(execution_id):
+            await asyncio.sleep(self._flush_s)
+            found = await self._find(project_id, execution_id)
+        if found is None:
+            raise _not_found(execution_id)
+        return found
+
+    async def find_alias(self, project_id: str, face: str, alias: str) -> Execution:
+        """Return the execution that a face knows by another id; raise NotFound, Unavailable."""
+        found = self._buffer.find_alias(project_id, face, alias)
+        if found is None:
+            same = sa.and_(_e.project_id == project_id, _e.face == face, _e.alias == alias)
+            found = await self._executor.read(_select, same)
+        if found is None:
+            raise _not_found(alias)
+        return found
+
+    async def find_request(self, project_id: str, request_id: str) -> Execution | None:
+        """Return the execution that a request id made, None if there is none; raise Unavailable."""
+        found = self._buffer.find_request(project_id, request_id)
+        if found is None:
+            same = sa.and_(_e.project_id == project_id, _e.request_id == request_id)
+            found = await self._executor.read(_select, same)
+        return found
+
+    async def list(
+        self, project_id: str, where: ExecutionFilter, page_size: int, page_token: str = "", *, ascending: bool = False
+    ) -> Page[Execution]:
+        """Return a page without bodies, newest first; raise InvalidArgument (token), Unavailable.
+
+        Records appear after their flush.
+        """
+        scope = ("executions", project_id, where, ascending)
+        conditions = [_e.project_id == project_id, *_conditions(where)]
+        if page_token:
+            last = uuid.UUID(read_token(scope, page_token))
+            conditions.append(_e.id > last if ascending else _e.id < last)
+        order = _e.id.asc() if ascending else _e.id.desc()
+        statement = sa.select(*LISTED).where(*conditions).order_by(order).limit(page_size + 1)
+        items = await self._executor.read(_listed, statement)
+        if len(items) <= page_size:
+            return Page(tuple(items))
+        return Page(tuple(items[:page_size]), write_token(scope, str(items[page_size - 1].id)))
+
+    async def output(self, project_id: str, execution_id: uuid.UUID) -> tuple[OutputChunk, ...]:
+        """Return the output of the current attempt, in order; raise NotFound, Unavailable."""
+        chunks = await self._executor.read(_output, project_id, execution_id)
+        if chunks is None:
+            if self._buffer.find(project_id, execution_id) is None:
+                raise _not_found(execution_id)
+            return ()
+        return chunks
+
+    # the queue
+
+    async def enqueue(self, execution: Execution) -> Execution:
+        """Commit a QUEUED execution, or one RUNNING with its owner; it is on disk when this returns.
+
+        Returns it, or the earlier one of its project and request id. Raises AlreadyExists for a taken id or (face,
+        alias), ValueError for any other state, Unavailable.
+        """
+        if not _acceptable(execution):
+            raise ValueError(f"cannot enqueue a {execution.kind} execution that is {execution.state.name}")
+        if execution.request_id is not None:
+            recorded = self._buffer.find_request(execution.project_id, execution.request_id)
+            if recorded is not None:
+                return recorded
+        run = self._executor.write if self._has_blobs(execution) else self._executor.single
+        return await run(queue.enqueue, execution, self._inline_bytes)
+
+    async def claim(self, owner: str, limit: int) -> Sequence[Execution]:
+        """Take up to ``limit`` due executions for an owner, the longest due first; raise Unavailable."""
+        return await self._executor.write(queue.claim, owner, limit)
+
+    async def finish(self, execution: Execution, *, owner: str) -> bool:
+        """Write the end of what ``owner`` claimed. False: fenced off; drop it. Raises Unavailable."""
+        if not execution.state.final:
+            raise ValueError(f"{execution.state.name} is not an end")
+        run = self._executor.write if self._has_blobs(execution) else self._executor.single
+        return await run(queue.finish, execution, owner, self._inline_bytes)
+
+    async def append_output(self, execution_id: uuid.UUID, attempt: int, chunks: Sequence[OutputChunk]) -> None:
+        """Append output of an attempt; raise NotFound, Unavailable."""
+        if not chunks:
+            return
+        data = _encode_chunks([(chunk.stream.value, chunk.time_ms, chunk.data) for chunk in chunks])
+        try:
+            await self._executor.relaxed(_append, execution_id, attempt, data)
+        except Conflict:
+            raise _not_found(execution_id) from None
+
+    async def request_cancel(self, project_id: str, execution_id: uuid.UUID, now_ms: int) -> Execution:
+        """Cancel what is QUEUED, ask for it where it is RUNNING, leave what has ended; raise NotFound, Unavailable."""
+        if self._buffer.find(project_id, execution_id) is not None:
+            await self.flush()  # the statement below has to see it
+        found = await self._executor.write(queue.request_cancel, project_id, execution_id, now_ms)
+        if found is None:
+            raise _not_found(execution_id)
+        return found
+
+    async def cancelled(self, owner: str) -> Sequence[uuid.UUID]:
+        """Return which of an owner's running executions are to be stopped; raise Unavailable."""
+        return await self._executor.read(queue.cancelled, owner)
+
+    async def expire(self, now_ms: int, error: ExecutionError) -> int:
+        """End what is QUEUED past its deadline as TIMEOUT; return how many. Raises Unavailable."""
+        return await self._executor.single(queue.expire, now_ms, error)
+
+    async def recover(self, error: ExecutionError) -> Mapping[ExecutionState, int]:
+        """At boot, when nothing runs yet: queue again or end what an earlier boot left RUNNING; return counts."""
+        return await self._executor.single(queue.recover, error)
+
+    async def release(self, owner: str) -> int:
+        """Queue again what an owner has not finished, where attempts are left; return how many."""
+        return await self._executor.single(queue.release, owner)
+
+    async def backlog(self) -> int:
+        """Return how many are QUEUED and due; raise Unavailable."""
+        return await self._executor.read(queue.backlog)
+
+    # within
+
+    async def _find(self, project_id: str, execution_id: uuid.UUID) -> Execution | None:
+        found = self._buffer.find(project_id, execution_id)
+        if found is not None:
+            return found
+        return await self._executor.read(_select, sa.and_(_e.id == execution_id, _e.project_id == project_id))
+
+    def _may_be_on_its_way(self, execution_id: uuid.UUID) -> bool:
+        age_s = (now_ms() - (execution_id.int >> 80)) / 1000  # the first 48 bits of a UUIDv7 are its milliseconds
+        return execution_id.version == 7 and abs(age_s) < _LOOK_AGAIN_FLUSHES * self._flush_s
+
+    def _has_blobs(self, execution: Execution) -> bool:
+        return any(len(getattr(execution, body) or b"") > self._inline_bytes for body in BODIES)
+
+
+def _acceptable(execution: Execution) -> bool:
+    if execution.kind is ExecutionKind.SYNC:
+        return False
+    if execution.state is ExecutionState.QUEUED:
+        return execution.owner is None
+    return execution.state is ExecutionState.RUNNING and execution.owner is not None
+
+
+def _conditions(where: ExecutionFilter) -> list[sa.ColumnElement[bool]]:
+    conditions: list[sa.ColumnElement[bool]] = []
+    if where.states:
+        conditions.append(_e.state.in_([int(state) for state in where.states]))
+        # implied, and said in the words of a partial index, so that the planner may use it
+        if max(where.states) <= ExecutionState.RUNNING:
+            conditions.append(sa.literal_column("executions.state < 2", sa.Boolean))
+        elif min(where.states) > ExecutionState.COMPLETED:
+            conditions.append(sa.literal_column("executions.state > 2", sa.Boolean))
+    for column, value in (
+        (_e.package_id, where.package_id),
+        (_e.version_id, where.version_id),
+        (_e.function, where.function),
+        (_e.face, where.face),
+    ):
+        if value is not None:
+            conditions.append(column == value)
+    if where.queued_after is not None:
+        conditions.append(_e.queued_at >= where.queued_after)
+        conditions.append(_e.id >= id_at(where.queued_after - _ID_SKEW_MS))
+    if where.queued_before is not None:
+        conditions.append(_e.queued_at < where.queued_before)
+        conditions.append(_e.id < id_at(where.queued_before + _ID_SKEW_MS))
+    return conditions
+
+
+def _select(conn: sa.Connection, condition: sa.ColumnElement[bool]) -> Execution | None:
+    found = read_executions(conn, conn.execute(sa.select(executions).where(condition)).all())
+    return found[0] if found else None
+
+
+def _listed(conn: sa.Connection, statement: sa.Select[tuple[object, ...]]) -> list[Execution]:
+    return [listed_execution(row) for row in conn.execute(statement)]
+
+
+def _append(conn: sa.Connection, execution_id: uuid.UUID, attempt: int, data: bytes) -> None:
+    # one owner writes an attempt, one append after the other
+    c = output_chunks.c
+    seq = sa.select(sa.func.coalesce(sa.func.max(c.seq) + 1, 0)).where(
+        c.execution_id == execution_id, c.attempt == attempt
+    )
+    conn.execute(
+        sa.insert(output_chunks).values(
+            execution_id=execution_id, attempt=attempt, seq=seq.scalar_subquery(), data=data
+        )
+    )
+
+
+def _output(conn: sa.Connection, project_id: str, execution_id: uuid.UUID) -> tuple[OutputChunk, ...] | None:
+    own = sa.and_(_e.id == execution_id, _e.project_id == project_id)
+    attempt = conn.execute(sa.select(_e.attempt).where(own)).scalar_one_or_none()
+    if attempt is None:
+        return None
+    c = output_chunks.c
+    rows = conn.execute(
+        sa.select(c.data).where(c.execution_id == execution_id, c.attempt == attempt).order_by(c.seq)
+    ).scalars()
+    return tuple(OutputChunk(*chunk) for row in rows for chunk in _decode_chunks(row))
+
+
+def _not_found(name: object) -> NotFound:
+    return NotFound(Reason.EXECUTION_NOT_FOUND, "polycall.v1.Execution", f"executions/{name}")

@@ -1,0 +1,261 @@
+"""SQLite: one writer thread that commits in groups, and a few threads that read.
+
+Writers of one file exclude each other anyway, so there is one. What waits is run in one transaction and one fsync; no
+one waits for a group to fill. Readers have connections of their own and never wait for the writer (WAL).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import queue
+import sqlite3
+import threading
+import urllib.parse
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast
+
+import sqlalchemy as sa
+import sqlalchemy.exc
+
+from polycall.domain import Reason
+from polycall.errors import FailedPrecondition
+from polycall.store.directory import DirectoryLock, refuse_network_file_system
+from polycall.store.failures import translated, unavailable
+
+__all__ = ["SqliteExecutor"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_GROUP = 256  # functions in one transaction: bounds how long the first of them waits for the last
+_BUSY_S = 5.0  # another process (a backup, a shell) may hold the lock for a moment
+_WAL_BYTES = 64 << 20  # to which a log that grew in a burst is cut back
+_OLDEST = (3, 35)  # RETURNING
+
+
+@dataclass(slots=True, eq=False)
+class _Job:
+    """A function that waits for the writer, and what became of it."""
+
+    work: Callable[[sa.Connection], Any]
+    durable: bool
+    future: asyncio.Future[Any]
+    result: Any = None
+    error: Exception | None = None
+
+
+class SqliteExecutor:
+    """Owns one database file, alone among processes, from ``start`` to ``stop``; see ``Executor``."""
+
+    def __init__(self, path: Path, *, readers: int, waiting: int) -> None:
+        self._path = path
+        self._lock = DirectoryLock(path.with_suffix(".lock"))
+        self._room = waiting  # changed on the loop only
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._synchronous = ""
+        self._write_engine = _engine(lambda: _connect(path, "rw"), "BEGIN IMMEDIATE", 1)
+        self._read_engine = _engine(lambda: _connect(path, "ro"), "BEGIN", readers)
+        self._writer: sa.Connection | None = None
+        self._readers = ThreadPoolExecutor(readers, thread_name_prefix="polycall-store-read")
+
+    async def start(self, prepare: Callable[[sa.Connection], None]) -> None:
+        """Lock, open, prepare. Raises FailedPrecondition: the directory is in use, on a network, or not a database."""
+        self._loop = asyncio.get_running_loop()
+        await asyncio.to_thread(self._open, prepare)
+        self._thread = threading.Thread(
+            target=self._write_all, args=(self._writer, self._loop), name="polycall-store-write", daemon=True
+        )
+        self._thread.start()
+
+    async def stop(self) -> None:
+        """Commit what waits, close, let go of the lock."""
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            self._jobs.put(None)
+            await asyncio.to_thread(thread.join)
+        await asyncio.to_thread(self._close)
+
+    async def read(self, work: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run in a reader thread, on one snapshot."""
+        loop = self._admit()
+        try:
+            with translated():
+                return await loop.run_in_executor(self._readers, lambda: self._read(work, *args, **kwargs))
+        finally:
+            self._room += 1
+
+    async def write(self, work: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run in the writer thread, in a group that is fsynced."""
+        return await self._submit(lambda conn: work(conn, *args, **kwargs), durable=True)
+
+    async def single(self, work: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run as ``write``: a transaction costs nothing where there is no network."""
+        return await self._submit(lambda conn: work(conn, *args, **kwargs), durable=True)
+
+    async def relaxed(self, work: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run in the writer thread, in a group that is fsynced only for the sake of others in it."""
+        return await self._submit(lambda conn: work(conn, *args, **kwargs), durable=False)
+
+    # on the loop
+
+    def _admit(self) -> asyncio.AbstractEventLoop:
+        if self._thread is None or self._loop is None or self._room <= 0:
+            raise unavailable()
+        self._room -= 1
+        return self._loop
+
+    async def _submit(self, work: Callable[[sa.Connection], T], *, durable: bool) -> T:
+        future: asyncio.Future[T] = self._admit().create_future()
+        self._jobs.put(_Job(work, durable, future))
+        with translated():
+            return await future
+
+    def _deliver(self, group: list[_Job]) -> None:
+        for job in group:
+            self._room += 1
+            if job.future.done():  # its caller has gone away
+                continue
+            if job.error is not None:
+                job.future.set_exception(job.error)
+            else:
+                job.future.set_result(job.result)
+
+    # in other threads
+
+    def _open(self, prepare: Callable[[sa.Connection], None]) -> None:
+        if sqlite3.sqlite_version_info < _OLDEST:
+            raise FailedPrecondition(
+                f"The embedded database needs SQLite {_OLDEST[0]}.{_OLDEST[1]} or newer; Python here has "
+                f"{sqlite3.sqlite_version}. Use another Python, or set POLYCALL_DATABASE_URL.",
+                reason=Reason.STORE_UNAVAILABLE,
+            )
+        directory = self._path.parent
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        refuse_network_file_system(directory)
+        self._lock.acquire()
+        try:
+            # SQLite would make it readable for everybody; its companions (-wal, -shm) get the mode of the file
+            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            self._writer = self._write_engine.connect()
+            with self._writer.begin():
+                prepare(self._writer)
+            # not before: a migration that makes a table anew drops the old one, which would delete what refers to it
+            _raw(self._writer).execute("PRAGMA foreign_keys=ON")
+        except (sqlite3.Error, sqlalchemy.exc.DBAPIError) as error:
+            self._close()
+            cause = getattr(error, "orig", error)
+            raise FailedPrecondition(
+                f"The database {self._path} cannot be opened: {cause}. Restore it from a backup, or set "
+                "POLYCALL_DATA_DIR to another directory.",
+                subject=str(self._path),
+                reason=Reason.STORE_UNAVAILABLE,
+            ) from None
+        except BaseException:
+            self._close()
+            raise
+
+    def _close(self) -> None:
+        self._readers.shutdown()
+        self._read_engine.dispose()
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+        self._write_engine.dispose()  # the last connection: SQLite moves the log into the file
+        self._lock.release()
+
+    def _read(self, work: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        with self._read_engine.connect() as conn:
+            return work(conn, *args, **kwargs)
+
+    def _write_all(self, conn: sa.Connection, loop: asyncio.AbstractEventLoop) -> None:
+        while group := self._next_group():
+            self._commit(conn, group)
+            try:
+                loop.call_soon_threadsafe(self._deliver, group)
+            except RuntimeError:  # the loop is closed: nobody is left to tell
+                return
+
+    def _next_group(self) -> list[_Job]:
+        """Wait for a job and return it with all that wait by then; empty at the end."""
+        group: list[_Job] = []
+        job = self._jobs.get()
+        while job is not None:
+            group.append(job)
+            if len(group) == _GROUP:
+                return group
+            try:
+                job = self._jobs.get_nowait()
+            except queue.Empty:
+                return group
+        if group:
+            self._jobs.put(None)  # end after this one
+        return group
+
+    def _commit(self, conn: sa.Connection, group: list[_Job]) -> None:
+        try:
+            self._transact(conn, group)
+        except Exception as error:
+            if len(group) == 1:
+                group[0].error = error
+                return
+            for job in group:  # somebody's failure is undone by undoing all; each again, on its own
+                self._commit(conn, [job])
+
+    def _transact(self, conn: sa.Connection, group: list[_Job]) -> None:
+        raw = _raw(conn)
+        wanted = "FULL" if any(job.durable for job in group) else "NORMAL"
+        if wanted != self._synchronous:
+            raw.execute(f"PRAGMA synchronous={wanted}")
+            self._synchronous = wanted
+        with conn.begin():
+            for job in group:
+                job.error = None
+                changes = raw.total_changes
+                try:
+                    job.result = job.work(conn)
+                except Exception as error:
+                    if raw.total_changes != changes or not raw.in_transaction:
+                        raise
+                    job.error = error  # it has changed nothing, so it is nobody else's failure
+
+
+def _engine(connect: Callable[[], sqlite3.Connection], begin: str, size: int) -> sa.Engine:
+    engine = sa.create_engine(
+        "sqlite://",
+        creator=connect,
+        poolclass=sa.QueuePool,
+        pool_size=size,
+        max_overflow=0,
+        hide_parameters=True,
+    )
+
+    @sa.event.listens_for(engine, "begin")
+    def _begin(conn: sa.Connection) -> None:
+        # never a deferred BEGIN that reads and then writes: it fails with "database is locked" when it is too late
+        conn.exec_driver_sql(begin)
+
+    return engine
+
+
+def _connect(path: Path, mode: str) -> sqlite3.Connection:
+    raw = sqlite3.connect(
+        f"file:{urllib.parse.quote(str(path))}?mode={mode}",
+        uri=True,
+        timeout=_BUSY_S,
+        isolation_level=None,  # transactions are ours, see _engine
+        check_same_thread=False,  # the pools see to it that one thread uses it at a time
+    )
+    if mode == "rw":
+        raw.execute("PRAGMA journal_mode=WAL")
+        raw.execute(f"PRAGMA journal_size_limit={_WAL_BYTES}")
+    return raw
+
+
+def _raw(conn: sa.Connection) -> sqlite3.Connection:
+    return cast("sqlite3.Connection", conn.connection.driver_connection)

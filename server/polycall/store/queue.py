@@ -1,0 +1,221 @@
+"""The queue: what is done to the executions table by those who accept, claim and finish Calls.
+
+Functions of a connection; the only statements of the store that cross projects are here. An end is written only where
+owner, attempt and RUNNING still match, so a server that was cut off cannot overwrite what its successor wrote.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import sqlalchemy as sa
+
+from polycall.domain import Execution, ExecutionError, ExecutionKind, ExecutionState, Reason
+from polycall.errors import AlreadyExists
+from polycall.store.blobs import write_blobs
+from polycall.store.dialects import insert
+from polycall.store.rows import json_text, read_executions, row_of
+from polycall.store.tables import db_now, executions
+
+__all__ = ["backlog", "cancelled", "claim", "enqueue", "expire", "finish", "recover", "release", "request_cancel"]
+
+_e = executions.c
+_QUEUED, _RUNNING = int(ExecutionState.QUEUED), int(ExecutionState.RUNNING)
+_FAILED, _TIMEOUT = int(ExecutionState.FAILED), int(ExecutionState.TIMEOUT)
+_CANCELLED = int(ExecutionState.CANCELLED)
+_UNSTARTED = ExecutionError(
+    reason=Reason.EXECUTION_CANCELLED, message="The execution was cancelled before it was started."
+)
+# literals, not bound values: a partial index is matched by them
+_IS_QUEUED = sa.text("executions.state = 0")
+_IS_RUNNING = sa.text("executions.state = 1")
+# what a finish may write; the rest was fixed when the execution was accepted
+_ENDED = (
+    "state",
+    "started_at",
+    "ended_at",
+    "result",
+    "result_blob",
+    "error",
+    "exit_code",
+    "signal",
+    "stdout",
+    "stdout_blob",
+    "stderr",
+    "stderr_blob",
+    "stdout_truncated",
+    "stderr_truncated",
+    "usage",
+    "limits",
+    "start_kind",
+    "isolation",
+)
+
+
+def enqueue(conn: sa.Connection, execution: Execution, inline_bytes: int) -> Execution:
+    """Insert; return the execution, or the earlier one of its request id. Raise AlreadyExists (id, alias)."""
+    row, blobs = row_of(execution, inline_bytes)
+    write_blobs(conn, blobs)
+    statement = insert(conn, executions).values(run_at=db_now()).on_conflict_do_nothing().returning(_e.id)
+    if conn.execute(statement, row).first() is not None:
+        return execution
+    if execution.request_id is not None:
+        same = sa.and_(_e.project_id == execution.project_id, _e.request_id == execution.request_id)
+        earlier = read_executions(conn, conn.execute(sa.select(executions).where(same)).all())
+        if earlier:
+            return earlier[0]
+    name = execution.alias if execution.alias is not None else str(execution.id)
+    raise AlreadyExists("polycall.v1.Execution", f"executions/{name}")
+
+
+# A CTE: `id IN (SELECT ... LIMIT ... SKIP LOCKED)` may be evaluated more than once and then takes more than the limit.
+# SQLAlchemy leaves FOR UPDATE out on SQLite, whose only writer needs no locks.
+_due = (
+    sa.select(_e.id)
+    .where(_IS_QUEUED, _e.run_at <= db_now())
+    .order_by(_e.run_at, _e.id)
+    .limit(sa.bindparam("free"))
+    .with_for_update(skip_locked=True)
+    .cte("due")
+)
+_CLAIM = (
+    sa.update(executions)
+    .where(_e.id.in_(sa.select(_due.c.id)))
+    .values(
+        state=_RUNNING,
+        owner=sa.bindparam("node"),
+        attempt=_e.attempt + 1,
+        started_at=db_now(),
+    )
+    .returning(executions)
+)
+
+
+def claim(conn: sa.Connection, owner: str, limit: int) -> list[Execution]:
+    """Take up to ``limit`` due executions, the longest due first."""
+    rows = conn.execute(_CLAIM, {"node": owner, "free": limit}).all()
+    return read_executions(conn, sorted(rows, key=lambda row: (row.run_at, row.id)))  # RETURNING has no order
+
+
+_FINISH = (
+    sa.update(executions)
+    .where(
+        _e.id == sa.bindparam("of"),
+        _e.project_id == sa.bindparam("project"),
+        _e.owner == sa.bindparam("node"),
+        _e.attempt == sa.bindparam("started"),
+        _IS_RUNNING,
+    )
+    .values(owner=None, **{name: sa.bindparam(name) for name in _ENDED})
+)
+
+
+def finish(conn: sa.Connection, execution: Execution, owner: str, inline_bytes: int) -> bool:
+    """Write an end. False if the execution is no longer this owner's and attempt's."""
+    row, blobs = row_of(execution, inline_bytes)
+    values: dict[str, Any] = {name: row[name] for name in _ENDED}
+    values |= {"of": execution.id, "project": execution.project_id, "node": owner, "started": execution.attempt}
+    if conn.execute(_FINISH, values).rowcount != 1:
+        return False
+    write_blobs(conn, blobs)
+    return True
+
+
+_CANCEL = (
+    sa.update(executions)
+    .where(
+        _e.id == sa.bindparam("of"),
+        _e.project_id == sa.bindparam("project"),
+        _e.state.in_((_QUEUED, _RUNNING)),
+    )
+    .values(
+        cancel_requested=True,
+        state=sa.case((_e.state == _QUEUED, _CANCELLED), else_=_e.state),
+        ended_at=sa.case((_e.state == _QUEUED, sa.bindparam("now", type_=sa.BigInteger)), else_=_e.ended_at),
+        error=sa.case((_e.state == _QUEUED, sa.bindparam("error", type_=sa.Text)), else_=_e.error),
+    )
+    .returning(executions)
+)
+
+
+def request_cancel(conn: sa.Connection, project_id: str, execution_id: uuid.UUID, now_ms: int) -> Execution | None:
+    """Cancel what is queued, ask for it where it runs, leave it where it has ended. None: there is none."""
+    values = {"of": execution_id, "project": project_id, "now": now_ms, "error": json_text(_UNSTARTED)}
+    rows = conn.execute(_CANCEL, values).all()
+    if not rows:
+        own = sa.and_(_e.id == execution_id, _e.project_id == project_id)
+        rows = conn.execute(sa.select(executions).where(own)).all()
+    found = read_executions(conn, rows)
+    return found[0] if found else None
+
+
+_CANCELLED_OF = sa.select(_e.id).where(_IS_RUNNING, _e.owner == sa.bindparam("node"), _e.cancel_requested)
+
+
+def cancelled(conn: sa.Connection, owner: str) -> list[uuid.UUID]:
+    """Return what an owner is to stop."""
+    return list(conn.execute(_CANCELLED_OF, {"node": owner}).scalars())
+
+
+_EXPIRE = (
+    sa.update(executions)
+    .where(_IS_QUEUED, _e.deadline.is_not(None), _e.deadline <= sa.bindparam("now"))
+    .values(state=_TIMEOUT, ended_at=sa.bindparam("now"), error=sa.bindparam("error"))
+)
+
+
+def expire(conn: sa.Connection, now_ms: int, error: ExecutionError) -> int:
+    """End what is queued past its deadline; return how many."""
+    return conn.execute(_EXPIRE, {"now": now_ms, "error": json_text(error)}).rowcount
+
+
+# RUNNING counts as started, also where the owner was lost between the claim and the start. A synchronous execution has
+# nobody left who waits for it, so it is never started again.
+_again = sa.and_(_e.attempt < _e.max_attempts, _e.kind != ExecutionKind.SYNC.value)
+_RECOVER = (
+    sa.update(executions)
+    .where(_IS_RUNNING)
+    .values(
+        owner=None,
+        state=sa.case((_e.cancel_requested, _CANCELLED), (_again, _QUEUED), else_=_FAILED),
+        run_at=sa.case((_again, db_now()), else_=_e.run_at),
+        started_at=sa.case((_e.cancel_requested, _e.started_at), (_again, None), else_=_e.started_at),
+        ended_at=sa.case((_e.cancel_requested, db_now()), (_again, None), else_=db_now()),
+        error=sa.case(
+            (_e.cancel_requested, sa.bindparam("cancelled", type_=sa.Text)),
+            (_again, None),
+            else_=sa.bindparam("error", type_=sa.Text),
+        ),
+    )
+    .returning(_e.state)
+)
+_STOPPED = ExecutionError(reason=Reason.EXECUTION_CANCELLED, message="The execution was cancelled.")
+
+
+def recover(conn: sa.Connection, error: ExecutionError) -> Mapping[ExecutionState, int]:
+    """Bring every RUNNING execution to where it belongs when no server runs it any more; return counts by state."""
+    states = conn.execute(_RECOVER, {"error": json_text(error), "cancelled": json_text(_STOPPED)}).scalars()
+    return {ExecutionState(state): count for state, count in Counter(states).items()}
+
+
+_RELEASE = (
+    sa.update(executions)
+    .where(_IS_RUNNING, _e.owner == sa.bindparam("node"), _again)
+    .values(state=_QUEUED, owner=None, run_at=db_now(), started_at=None)
+)
+
+
+def release(conn: sa.Connection, owner: str) -> int:
+    """Queue an owner's executions again where attempts are left; return how many."""
+    return conn.execute(_RELEASE, {"node": owner}).rowcount
+
+
+_BACKLOG = sa.select(sa.func.count()).select_from(executions).where(_IS_QUEUED, _e.run_at <= db_now())
+
+
+def backlog(conn: sa.Connection) -> int:
+    """Return how many executions could be claimed."""
+    return conn.execute(_BACKLOG).scalar_one()

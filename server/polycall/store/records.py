@@ -1,0 +1,161 @@
+"""Records of synchronous executions: written behind, in batches, about a tenth of a second after their end.
+
+The answer to a caller never waits for its record. What is not written yet can be read from the buffer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+
+import sqlalchemy as sa
+
+from polycall.domain import Execution, ExecutionKind, ExecutionState
+from polycall.errors import PolycallError, Unavailable
+from polycall.store.blobs import write_blobs
+from polycall.store.buffer import RecordBuffer
+from polycall.store.dialects import insert
+from polycall.store.executor import Executor
+from polycall.store.rows import row_of
+from polycall.store.tables import executions
+
+__all__ = ["RecordWriter"]
+
+_RETRY_S = 0.5  # between attempts while the database is away
+_STOP_S = 5.0  # for the last flush: the process is about to be killed anyway (terminationGracePeriodSeconds)
+_FIXED = ("id", "project_id", "cancel_requested")  # what a later record of the same execution leaves alone
+
+log = logging.getLogger(__name__)
+
+
+class RecordWriter:
+    """Flushes a buffer ``flush_s`` seconds after its first record, or as soon as it holds a batch."""
+
+    def __init__(
+        self, executor: Executor, buffer: RecordBuffer, *, flush_s: float, flush_rows: int, inline_bytes: int
+    ) -> None:
+        self._executor = executor
+        self._buffer = buffer
+        self._flush_s = flush_s
+        self._flush_rows = flush_rows
+        self._inline_bytes = inline_bytes
+        self._some = asyncio.Event()
+        self._batch = asyncio.Event()
+        self._one_flush = asyncio.Lock()
+        self._overflows = False
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to flush."""
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def stop(self) -> None:
+        """Flush what can be flushed, and stop."""
+        if self._task is None:
+            return
+        self._task.cancel()
+        await asyncio.wait([self._task])
+        self._task = None
+        try:
+            async with asyncio.timeout(_STOP_S):
+                await self.flush()
+        except (Unavailable, TimeoutError):
+            log.error("%d execution records are lost: the database is away", len(self._buffer))
+
+    def add(self, execution: Execution) -> None:
+        """Take a record; never waits."""
+        before = self._buffer.counts
+        self._buffer.add(execution)
+        if self._buffer.counts != before and not self._overflows:
+            self._overflows = True  # said once, and summed up when the database is back
+            log.error("the record buffer is full: bodies of records, then records are lost until the database is back")
+        self._some.set()
+        if len(self._buffer) >= self._flush_rows:
+            self._batch.set()
+
+    async def flush(self) -> None:
+        """Write everything that waits; raise Unavailable."""
+        async with self._one_flush:
+            while taken := self._buffer.take(self._flush_rows):
+                try:
+                    dropped = await self._write(taken)
+                except BaseException:
+                    self._buffer.put_back()
+                    raise
+                self._buffer.written(dropped)
+            if self._overflows:
+                self._overflows = False
+                counts = self._buffer.counts
+                log.error(
+                    "records lost since the start: %d, and the bodies of %d", counts.rows_dropped, counts.bodies_dropped
+                )
+
+    async def _run(self) -> None:
+        while True:
+            await self._some.wait()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._flush_s):
+                    await self._batch.wait()
+            self._some.clear()
+            self._batch.clear()
+            try:
+                await self.flush()
+            except Unavailable:
+                self._some.set()
+                await asyncio.sleep(_RETRY_S)
+            except Exception:
+                # whatever it was: records that come later shall still be written
+                log.exception("execution records could not be flushed")
+                self._some.set()
+                await asyncio.sleep(_RETRY_S)
+
+    async def _write(self, batch: Sequence[Execution]) -> int:
+        """Write a batch; returns how many of it the database does not take, whatever is tried."""
+        try:
+            await self._executor.relaxed(_upsert, batch, self._inline_bytes)
+        except Unavailable:
+            raise
+        except (PolycallError, ValueError):
+            return sum([not await self._write_one(execution) for execution in batch])
+        return 0
+
+    async def _write_one(self, execution: Execution) -> bool:
+        """Write a record of a batch that failed, if need be without the names that another one has."""
+        for attempt in (execution, replace(execution, request_id=None, alias=None)):
+            try:
+                await self._executor.relaxed(_upsert, [attempt], self._inline_bytes)
+            except Unavailable:
+                raise
+            except (PolycallError, ValueError) as error:
+                log.error("the database does not take the record of execution %s: %s", execution.id, type(error))
+            else:
+                return True
+        return False
+
+
+def _upsert(conn: sa.Connection, batch: Sequence[Execution], inline_bytes: int) -> None:
+    """Insert records; one that stands there as RUNNING gets its end, one that has its end keeps it."""
+    rows, blobs = [], []
+    for execution in batch:
+        row, large = row_of(execution, inline_bytes)
+        rows.append(row)
+        blobs += large
+    write_blobs(conn, blobs)
+    statement = insert(conn, executions)
+    new = statement.excluded
+    changes: dict[str, sa.ColumnElement[object]] = {name: new[name] for name in rows[0] if name not in _FIXED}
+    conn.execute(
+        statement.on_conflict_do_update(
+            index_elements=["id"],
+            set_=changes,
+            where=sa.and_(
+                executions.c.project_id == new.project_id,
+                executions.c.kind == ExecutionKind.SYNC.value,
+                executions.c.state == int(ExecutionState.RUNNING),
+            ),
+        ),
+        rows,
+    )

@@ -1,0 +1,83 @@
+"""The store: one implementation for SQLite and PostgreSQL."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import sqlalchemy as sa
+import sqlalchemy.exc
+
+from polycall.domain import Reason
+from polycall.errors import FailedPrecondition
+from polycall.store.config import StoreConfig
+from polycall.store.executions import SqlExecutions
+from polycall.store.executor import Executor
+from polycall.store.executor_sqlite import SqliteExecutor
+from polycall.store.registry import SqlRegistry
+from polycall.store.schema import prepare
+from polycall.store.tenancy import SqlTenancy
+
+__all__ = ["DATABASE_FILE", "SqlStore", "StoreConfig", "open_store"]
+
+DATABASE_FILE = "polycall.db"
+
+
+class SqlStore(SqlTenancy, SqlRegistry, SqlExecutions):
+    """The three parts over one executor, and their life; see ``polycall.store.protocol.Store``."""
+
+    def __init__(self, executor: Executor, config: StoreConfig) -> None:
+        SqlTenancy.__init__(self, executor)
+        SqlRegistry.__init__(self, executor)
+        SqlExecutions.__init__(self, executor, config)
+        self._executor = executor
+
+    async def start(self) -> None:
+        """Open, migrate, begin to write records.
+
+        Raises FailedPrecondition for a database that cannot be used (in use by another process, on a network file
+        system, damaged), Unavailable for one that cannot be reached.
+        """
+        await self._executor.start(prepare)
+        self._records.start()
+
+    async def stop(self) -> None:
+        """Flush, close. Stopping twice, or before the start, is harmless."""
+        await self._records.stop()
+        await self._executor.stop()
+
+    async def ping(self) -> None:
+        """Raise Unavailable if the database is away."""
+        await self._executor.read(_ping)
+
+
+def open_store(config: StoreConfig) -> SqlStore:
+    """Return the store of a configuration, not started. Raises FailedPrecondition for a URL that cannot be used."""
+    return SqlStore(_executor(config), config)
+
+
+def _executor(config: StoreConfig) -> Executor:
+    if not config.database_url:
+        if config.data_dir is None:
+            raise _unusable("is missing; set POLYCALL_DATA_DIR or POLYCALL_DATABASE_URL")
+        return SqliteExecutor(config.data_dir / DATABASE_FILE, readers=config.readers, waiting=config.waiting)
+    try:
+        url = sa.make_url(config.database_url)
+    except sqlalchemy.exc.ArgumentError:
+        raise _unusable("is not a URL; it looks like postgresql://user:password@host/database") from None
+    match url.get_backend_name():
+        case "sqlite" if url.database and url.database != ":memory:":
+            return SqliteExecutor(Path(url.database).resolve(), readers=config.readers, waiting=config.waiting)
+        case "postgresql" | "postgres":
+            from polycall.store.executor_postgres import PostgresExecutor  # an embedded server never loads it
+
+            return PostgresExecutor(url, config)
+        case backend:
+            raise _unusable(f"names {backend}; polycall knows postgresql, and sqlite with a file")
+
+
+def _unusable(what: str) -> FailedPrecondition:
+    return FailedPrecondition(f"The database URL {what}.", subject="database_url", reason=Reason.STORE_UNAVAILABLE)
+
+
+def _ping(conn: sa.Connection) -> None:
+    conn.execute(sa.select(1))

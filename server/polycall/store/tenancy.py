@@ -1,0 +1,245 @@
+"""Projects, API keys, sessions, counters."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from polycall.domain import ApiKey, Project, Reason, Scope, Session
+from polycall.errors import AlreadyExists, NotFound
+from polycall.store.dialects import insert
+from polycall.store.executor import Executor
+from polycall.store.rows import json_text
+from polycall.store.tables import api_keys, counters, projects, sessions
+
+__all__ = ["SqlTenancy"]
+
+_BLOCK = 1000  # numbers taken from a counter at once; a restart wastes what is left of them
+_k = api_keys.c
+_s = sessions.c
+_decode_scopes = msgspec.json.Decoder(frozenset[Scope]).decode
+
+
+class SqlTenancy:
+    """Who there is; see ``polycall.store.protocol.TenancyStore``."""
+
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
+        self._numbers: dict[str, range] = {}  # what is left of the blocks
+        self._one_block = asyncio.Lock()
+
+    async def create_project(self, project: Project) -> Project:
+        """Insert; raise AlreadyExists, Unavailable."""
+        await self._executor.write(_create_project, project)
+        return project
+
+    async def get_project(self, project_id: str) -> Project:
+        """Return; raise NotFound, Unavailable."""
+        return await self._executor.read(_project, project_id)
+
+    async def list_projects(self) -> tuple[Project, ...]:
+        """Return all, by id; raise Unavailable."""
+        return await self._executor.read(_all_projects)
+
+    async def create_key(self, key: ApiKey, secret_hash: bytes) -> ApiKey:
+        """Insert with the sha256 of the key; raise AlreadyExists (id or hash), NotFound (project), Unavailable."""
+        await self._executor.write(_create_key, key, secret_hash)
+        return key
+
+    async def find_key(self, secret_hash: bytes) -> ApiKey | None:
+        """Return the key of a hash, also one that is revoked or expired; raise Unavailable."""
+        return await self._executor.read(_find_key, secret_hash)
+
+    async def list_keys(self, project_id: str) -> tuple[ApiKey, ...]:
+        """Return all keys of a project, by creation; raise Unavailable."""
+        return await self._executor.read(_keys, project_id)
+
+    async def revoke_key(self, project_id: str, key_id: str, now_ms: int) -> ApiKey:
+        """Set ``revoked_at``, unless it is set; raise NotFound, Unavailable."""
+        return await self._executor.write(_revoke_key, project_id, key_id, now_ms)
+
+    async def touch_keys(self, used: Mapping[str, int]) -> None:
+        """Set ``last_used_at`` of several keys, never backwards; raise Unavailable."""
+        if used:
+            await self._executor.relaxed(_touch_keys, dict(used))
+
+    async def create_session(self, session: Session, nonce_hash: bytes) -> None:
+        """Insert; raise AlreadyExists (id or nonce), NotFound (project), Unavailable."""
+        await self._executor.write(_create_session, session, nonce_hash)
+
+    async def bind_session(self, project_id: str, nonce_hash: bytes, now_ms: int, expires_at: int) -> Session | None:
+        """Spend a nonce: READY and in time -> ACTIVE with a new expiry; else None. Raises Unavailable."""
+        return await self._executor.single(_bind_session, project_id, nonce_hash, now_ms, expires_at)
+
+    async def get_sessions(self, project_id: str, ids: Sequence[int]) -> tuple[Session, ...]:
+        """Return those that exist, in the order asked; raise Unavailable."""
+        found = await self._executor.read(_sessions, project_id, tuple(ids))
+        return tuple(found[session_id] for session_id in ids if session_id in found)
+
+    async def next_number(self, name: str) -> int:
+        """Return the next number of a counter: from 1, rising, never twice, with gaps. Raises Unavailable."""
+        async with self._one_block:
+            left = self._numbers.get(name)
+            if not left:
+                first = await self._executor.write(_next_block, name)
+                left = range(first, first + _BLOCK)
+            self._numbers[name] = left[1:]
+            return left[0]
+
+
+def _create_project(conn: sa.Connection, project: Project) -> None:
+    values = {"id": project.id, "created_at": project.created_at, "display_name": project.display_name}
+    if conn.execute(insert(conn, projects).on_conflict_do_nothing(), values).rowcount != 1:
+        raise AlreadyExists("polycall.v1.Project", f"projects/{project.id}")
+
+
+def _project(conn: sa.Connection, project_id: str) -> Project:
+    row = conn.execute(sa.select(projects).where(projects.c.id == project_id)).first()
+    if row is None:
+        raise NotFound(
+            Reason.PROJECT_NOT_FOUND,
+            "polycall.v1.Project",
+            f"projects/{project_id}",
+            f"projects/{project_id} does not exist.",
+        )
+    return _project_of(row)
+
+
+def _all_projects(conn: sa.Connection) -> tuple[Project, ...]:
+    return tuple(_project_of(row) for row in conn.execute(sa.select(projects).order_by(projects.c.id)))
+
+
+def _project_of(row: sa.Row[Any]) -> Project:
+    return Project(id=row.id, created_at=row.created_at, display_name=row.display_name)
+
+
+def _create_key(conn: sa.Connection, key: ApiKey, secret_hash: bytes) -> None:
+    _project(conn, key.project_id)
+    values = {
+        "id": key.id,
+        "project_id": key.project_id,
+        "name": key.name,
+        "hash": secret_hash,
+        "scopes": json_text(sorted(key.scopes)),
+        "created_at": key.created_at,
+        "expires_at": key.expires_at,
+        "revoked_at": key.revoked_at,
+        "last_used_at": key.last_used_at,
+    }
+    if conn.execute(insert(conn, api_keys).on_conflict_do_nothing(), values).rowcount != 1:
+        raise AlreadyExists("polycall.v1.ApiKey", f"apiKeys/{key.id}")
+
+
+def _find_key(conn: sa.Connection, secret_hash: bytes) -> ApiKey | None:
+    row = conn.execute(sa.select(api_keys).where(_k.hash == secret_hash)).first()
+    return None if row is None else _key_of(row)
+
+
+def _keys(conn: sa.Connection, project_id: str) -> tuple[ApiKey, ...]:
+    statement = sa.select(api_keys).where(_k.project_id == project_id).order_by(_k.created_at, _k.id)
+    return tuple(_key_of(row) for row in conn.execute(statement))
+
+
+def _revoke_key(conn: sa.Connection, project_id: str, key_id: str, now_ms: int) -> ApiKey:
+    row = conn.execute(
+        sa.update(api_keys)
+        .where(_k.id == key_id, _k.project_id == project_id)
+        .values(revoked_at=sa.func.coalesce(_k.revoked_at, now_ms))
+        .returning(api_keys)
+    ).first()
+    if row is None:
+        raise NotFound(Reason.API_KEY_NOT_FOUND, "polycall.v1.ApiKey", f"apiKeys/{key_id}")
+    return _key_of(row)
+
+
+def _touch_keys(conn: sa.Connection, used: Mapping[str, int]) -> None:
+    conn.execute(
+        sa.update(api_keys)
+        .where(
+            _k.id == sa.bindparam("key"),
+            sa.func.coalesce(_k.last_used_at, -1) < sa.bindparam("used", type_=sa.BigInteger),
+        )
+        .values(last_used_at=sa.bindparam("used")),
+        # in one order whoever writes, so that two servers do not wait for each other
+        [{"key": key, "used": at} for key, at in sorted(used.items())],
+    )
+
+
+def _key_of(row: sa.Row[Any]) -> ApiKey:
+    return ApiKey(
+        id=row.id,
+        project_id=row.project_id,
+        name=row.name,
+        scopes=_decode_scopes(row.scopes),
+        created_at=row.created_at,
+        expires_at=row.expires_at,
+        revoked_at=row.revoked_at,
+        last_used_at=row.last_used_at,
+    )
+
+
+def _create_session(conn: sa.Connection, session: Session, nonce_hash: bytes) -> None:
+    _project(conn, session.project_id)
+    values = {
+        "project_id": session.project_id,
+        "id": session.id,
+        "type": session.type,
+        "status": session.status,
+        "created_at": session.created_at,
+        "expires_at": session.expires_at,
+        "nonce_expires_at": session.nonce_expires_at,
+        "client_id": session.client_id,
+        "nonce_hash": nonce_hash,
+    }
+    if conn.execute(insert(conn, sessions).on_conflict_do_nothing(), values).rowcount != 1:
+        raise AlreadyExists("polycall.v1.Session", f"sessions/{session.id}")
+
+
+def _bind_session(
+    conn: sa.Connection, project_id: str, nonce_hash: bytes, now_ms: int, expires_at: int
+) -> Session | None:
+    row = conn.execute(
+        sa.update(sessions)
+        .where(
+            _s.project_id == project_id,
+            _s.nonce_hash == nonce_hash,
+            _s.status == "READY",
+            _s.nonce_expires_at > now_ms,
+        )
+        .values(status="ACTIVE", expires_at=expires_at)
+        .returning(sessions)
+    ).first()
+    return None if row is None else _session_of(row)
+
+
+def _sessions(conn: sa.Connection, project_id: str, ids: tuple[int, ...]) -> dict[int, Session]:
+    rows = conn.execute(sa.select(sessions).where(_s.project_id == project_id, _s.id.in_(ids)))
+    return {row.id: _session_of(row) for row in rows}
+
+
+def _session_of(row: sa.Row[Any]) -> Session:
+    return Session(
+        project_id=row.project_id,
+        id=row.id,
+        type=row.type,
+        status=row.status,
+        created_at=row.created_at,
+        expires_at=row.expires_at,
+        nonce_expires_at=row.nonce_expires_at,
+        client_id=row.client_id,
+    )
+
+
+def _next_block(conn: sa.Connection, name: str) -> int:
+    """Take a block of numbers; return its first."""
+    statement = insert(conn, counters).values(name=name, next=1 + _BLOCK)
+    after: int = conn.execute(
+        statement.on_conflict_do_update(index_elements=["name"], set_={"next": counters.c.next + _BLOCK}).returning(
+            counters.c.next
+        )
+    ).scalar_one()
+    return after - _BLOCK
