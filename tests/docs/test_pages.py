@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_reasons_are_the_same_in_code_contract_and_page() -> None:
-    contract = {name.removeprefix("ERROR_REASON_") for name in ErrorReason.keys()} - {"UNSPECIFIED"}
+    contract = {name.removeprefix("ERROR_REASON_") for name, _ in ErrorReason.items()} - {"UNSPECIFIED"}
     assert {reason.value for reason in Reason} == contract
     page = set(re.findall(r"`([A-Z]+(?:_[A-Z]+)+|INTERNAL|DRAINING)`", (ROOT / "docs" / "errors.md").read_text()))
     assert contract - page == set()
