@@ -23,7 +23,7 @@ def main() -> int:
     python = ENVIRONMENT / "bin" / "python"
     if not python.exists():
         venv.create(ENVIRONMENT, with_pip=True)
-    install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     return subprocess.run([*install, "--editable", f"{ROOT}[dev]"]).returncode
 
 
