@@ -8,7 +8,7 @@ from contextlib import aclosing
 from google.protobuf.message import Message
 
 from polycall.engine.keys import KeyRing
-from polycall.interceptors.call import Call, Stream, Unary
+from polycall.interceptors.rpc import Rpc, Stream, Unary
 
 __all__ = ["Authentication"]
 
@@ -22,18 +22,18 @@ class Authentication:
     def unary(self, inner: Unary) -> Unary:
         """Authenticate, then call."""
 
-        async def authenticated(request: Message, call: Call) -> Message:
-            call.who = await self._keys.authenticate(_bearer(call.authorization))
-            return await inner(request, call)
+        async def authenticated(request: Message, rpc: Rpc) -> Message:
+            rpc.who = await self._keys.authenticate(_bearer(rpc.authorization))
+            return await inner(request, rpc)
 
         return authenticated
 
     def stream(self, inner: Stream) -> Stream:
         """Authenticate, then stream."""
 
-        async def authenticated(request: Message, call: Call) -> AsyncIterator[Message]:
-            call.who = await self._keys.authenticate(_bearer(call.authorization))
-            async with aclosing(inner(request, call)) as answers:  # type: ignore[type-var]
+        async def authenticated(request: Message, rpc: Rpc) -> AsyncIterator[Message]:
+            rpc.who = await self._keys.authenticate(_bearer(rpc.authorization))
+            async with aclosing(inner(request, rpc)) as answers:  # type: ignore[type-var]
                 async for answer in answers:
                     yield answer
 

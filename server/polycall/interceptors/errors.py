@@ -12,8 +12,8 @@ from typing import NoReturn
 import grpc.aio
 from google.protobuf.message import Message
 
-from polycall.errors import PolycallError
-from polycall.interceptors.call import Call, Stream, Unary
+from polycall.errors import PayloadTooLarge, PolycallError
+from polycall.interceptors.rpc import Rpc, Stream, Unary
 from polycall.status import status_of, unexpected
 
 __all__ = ["Errors"]
@@ -22,42 +22,62 @@ log = logging.getLogger(__name__)
 
 
 class Errors:
-    """Ends RPCs that raise. What is not a PolycallError is our fault: INTERNAL, and the log says where."""
+    """Ends RPCs that raise. What is not a PolycallError is our fault: INTERNAL, and the log says where.
+
+    An answer of more than ``largest`` bytes is one too: gRPC would cut the call without saying why.
+    """
+
+    def __init__(self, largest: int) -> None:
+        self._largest = largest
 
     def unary(self, inner: Unary) -> Unary:
         """Call; abort for an exception."""
 
-        async def guarded(request: Message, call: Call) -> Message:
+        async def guarded(request: Message, rpc: Rpc) -> Message:
             try:
-                return await inner(request, call)
+                return self._fitting(await inner(request, rpc), rpc)
             except (asyncio.CancelledError, grpc.aio.AbortError):
                 raise  # the caller is gone, or has been told
             except Exception as error:
-                await _fail(call, error)
+                await _fail(rpc, error)
 
         return guarded
 
     def stream(self, inner: Stream) -> Stream:
         """Stream; abort for an exception."""
 
-        async def guarded(request: Message, call: Call) -> AsyncIterator[Message]:
+        async def guarded(request: Message, rpc: Rpc) -> AsyncIterator[Message]:
             try:
-                async with aclosing(inner(request, call)) as answers:  # type: ignore[type-var]
+                async with aclosing(inner(request, rpc)) as answers:  # type: ignore[type-var]
                     async for answer in answers:
-                        yield answer
+                        yield self._fitting(answer, rpc)
             except (asyncio.CancelledError, grpc.aio.AbortError):
                 raise
             except Exception as error:
-                await _fail(call, error)
+                await _fail(rpc, error)
 
         return guarded
 
+    def _fitting(self, answer: Message, rpc: Rpc) -> Message:
+        size = answer.ByteSize()
+        if size > self._largest:
+            metadata = {"size": str(size), "limit": str(self._largest)}
+            if rpc.execution is not None:
+                metadata["execution"] = f"executions/{rpc.execution.id}"
+            raise PayloadTooLarge(
+                f"The answer has {size} bytes; at most {self._largest} can be sent. Ask for less: a smaller page, "
+                "or lower limits of result and output.",
+                subject="message size",
+                metadata=metadata,
+            )
+        return answer
 
-async def _fail(call: Call, error: Exception) -> NoReturn:
+
+async def _fail(rpc: Rpc, error: Exception) -> NoReturn:
     if isinstance(error, PolycallError):
-        await call.fail(status_of(error))
-    log.error("request=%s method=%s failed unexpectedly\n%s", call.request_id, call.method, _where(error))
-    await call.fail(unexpected(call.request_id))
+        await rpc.fail(status_of(error))
+    log.error("request=%s method=%s failed unexpectedly\n%s", rpc.request_id, rpc.method, _where(error))
+    await rpc.fail(unexpected(rpc.request_id))
 
 
 def _where(error: BaseException) -> str:

@@ -14,32 +14,26 @@ import grpc
 import grpc.aio
 from google.protobuf.message import Message
 
-from polycall.engine.keys import KeyRing
-from polycall.interceptors.authentication import Authentication
-from polycall.interceptors.call import Call, Layer, Stream, Unary
-from polycall.interceptors.errors import Errors
-from polycall.interceptors.telemetry import Telemetry
+from polycall.interceptors.rpc import Layer, Rpc, Stream, Unary
 from polycall.status import no_such_method
 
-__all__ = ["Stack", "interceptors"]
+__all__ = ["Stack"]
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 Handler: TypeAlias = grpc.RpcMethodHandler
 
 _NATIVE = "/polycall.v1."
-_FACES = "/polycall.faces."  # authenticate themselves, with their vendor's header, and word their errors
-
-
-def interceptors(keys: KeyRing) -> list[grpc.aio.ServerInterceptor]:
-    """Return what a server is built with. Health and reflection are open and pass untouched."""
-    return [Stack({_NATIVE: (Telemetry(), Errors(), Authentication(keys)), _FACES: (Telemetry(),)})]
+_FACES = "/polycall.faces."
 
 
 class Stack(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no types
-    """Wraps methods by the prefix of their path; answers UNIMPLEMENTED, with its reason, where there is none."""
+    """Lays ``native`` around our services, which take a ``Rpc``, and ``faces`` around the faces', which do not.
 
-    def __init__(self, layers: Mapping[str, Sequence[Layer]]) -> None:
-        self._layers = layers
+    Others (health, reflection) pass untouched. A method that does not exist is UNIMPLEMENTED, with its reason.
+    """
+
+    def __init__(self, *, native: Sequence[Layer], faces: Sequence[Layer]) -> None:
+        self._layers: Mapping[str, Sequence[Layer]] = {_NATIVE: native, _FACES: faces}
         self._wrapped: dict[str, Handler] = {}
 
     async def intercept_service(
@@ -78,29 +72,29 @@ class Stack(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no ty
 
 
 def _unary_core(behaviour: Callable[..., Awaitable[Message]], native: bool) -> Unary:
-    async def core(request: Message, call: Call) -> Message:
-        return await behaviour(request, call if native else call.context)
+    async def core(request: Message, rpc: Rpc) -> Message:
+        return await behaviour(request, rpc if native else rpc.context)
 
     return core
 
 
 def _stream_core(behaviour: Callable[..., AsyncIterator[Message]], native: bool) -> Stream:
-    def core(request: Message, call: Call) -> AsyncIterator[Message]:
-        return behaviour(request, call if native else call.context)
+    def core(request: Message, rpc: Rpc) -> AsyncIterator[Message]:
+        return behaviour(request, rpc if native else rpc.context)
 
     return core
 
 
 def _unary_edge(method: str, inner: Unary) -> Callable[[Message, Context], Awaitable[Message]]:
     async def edge(request: Message, context: Context) -> Message:
-        return await inner(request, Call(method, context))
+        return await inner(request, Rpc(method, context))
 
     return edge
 
 
 def _stream_edge(method: str, inner: Stream) -> Callable[[Message, Context], AsyncIterator[Message]]:
     async def edge(request: Message, context: Context) -> AsyncIterator[Message]:
-        async with aclosing(inner(request, Call(method, context))) as answers:  # type: ignore[type-var]
+        async with aclosing(inner(request, Rpc(method, context))) as answers:  # type: ignore[type-var]
             async for answer in answers:
                 yield answer
 
@@ -109,7 +103,7 @@ def _stream_edge(method: str, inner: Stream) -> Callable[[Message, Context], Asy
 
 def _unknown(method: str) -> Handler:
     async def refuse(_: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
-        await Call(method, context).fail(no_such_method(method))
+        await Rpc(method, context).fail(no_such_method(method))
         yield b""
 
     return grpc.stream_stream_rpc_method_handler(refuse)

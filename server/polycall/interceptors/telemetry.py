@@ -17,7 +17,7 @@ from google.protobuf.message import Message
 
 from polycall.domain import Execution
 from polycall.errors import Code
-from polycall.interceptors.call import Call, Stream, Unary
+from polycall.interceptors.rpc import Rpc, Stream, Unary
 
 __all__ = ["Telemetry"]
 
@@ -30,54 +30,54 @@ class Telemetry:
     def unary(self, inner: Unary) -> Unary:
         """Call, and log."""
 
-        async def measured(request: Message, call: Call) -> Message:
+        async def measured(request: Message, rpc: Rpc) -> Message:
             begun = time.perf_counter()
             code = Code.OK
             try:
-                answer = await inner(request, call)
-                _tell(call)
+                answer = await inner(request, rpc)
+                _tell(rpc)
                 return answer
             except BaseException as error:
-                code = _code_of(error, call)
+                code = _code_of(error, rpc)
                 raise
             finally:
-                _log(call, code, time.perf_counter() - begun)
+                _log(rpc, code, time.perf_counter() - begun)
 
         return measured
 
     def stream(self, inner: Stream) -> Stream:
         """Stream, and log at the end."""
 
-        async def measured(request: Message, call: Call) -> AsyncIterator[Message]:
+        async def measured(request: Message, rpc: Rpc) -> AsyncIterator[Message]:
             begun = time.perf_counter()
             code = Code.OK
             try:
-                async with aclosing(inner(request, call)) as answers:  # type: ignore[type-var]
+                async with aclosing(inner(request, rpc)) as answers:  # type: ignore[type-var]
                     async for answer in answers:
                         yield answer
-                _tell(call)
-                code = Code(call.context.code() or 0)  # a face sets it beside its body
+                _tell(rpc)
+                code = Code(rpc.context.code() or 0)  # a face sets it beside its body
             except BaseException as error:
-                code = _code_of(error, call)
+                code = _code_of(error, rpc)
                 raise
             finally:
-                _log(call, code, time.perf_counter() - begun)
+                _log(rpc, code, time.perf_counter() - begun)
 
         return measured
 
 
-def _code_of(error: BaseException, call: Call) -> Code:
+def _code_of(error: BaseException, rpc: Rpc) -> Code:
     if isinstance(error, asyncio.CancelledError | GeneratorExit):
         return Code.CANCELLED
-    if isinstance(error, grpc.aio.AbortError) and call.code is not None:
-        return call.code
+    if isinstance(error, grpc.aio.AbortError) and rpc.code is not None:
+        return rpc.code
     return Code.UNKNOWN
 
 
-def _tell(call: Call) -> None:
-    if call.execution is not None:
-        call.add_trailing(*((f"polycall-{name}", value) for name, value in _facts(call.execution)))
-    call.set_trailing()
+def _tell(rpc: Rpc) -> None:
+    if rpc.execution is not None:
+        rpc.add_trailing(*((f"polycall-{name}", value) for name, value in _facts(rpc.execution)))
+    rpc.set_trailing()
 
 
 def _facts(execution: Execution) -> tuple[tuple[str, str], ...]:
@@ -90,15 +90,15 @@ def _facts(execution: Execution) -> tuple[tuple[str, str], ...]:
     )
 
 
-def _log(call: Call, code: Code, seconds: float) -> None:
+def _log(rpc: Rpc, code: Code, seconds: float) -> None:
     if not log.isEnabledFor(logging.INFO):
         return
-    facts = [f"method={call.method}", f"code={code.name}", f"ms={seconds * 1000:.1f}", f"request={call.request_id}"]
-    if call.trace_id:
-        facts.append(f"trace={call.trace_id}")
-    if call.key_id:
-        facts.append(f"key={call.key_id}")
-    if call.execution is not None:
-        facts.append(f"state={call.execution.state.name}")
-        facts += [f"{name}={value}" for name, value in _facts(call.execution)]
+    facts = [f"method={rpc.method}", f"code={code.name}", f"ms={seconds * 1000:.1f}", f"request={rpc.request_id}"]
+    if rpc.trace_id:
+        facts.append(f"trace={rpc.trace_id}")
+    if rpc.key_id:
+        facts.append(f"key={rpc.key_id}")
+    if rpc.execution is not None:
+        facts.append(f"state={rpc.execution.state.name}")
+        facts += [f"{name}={value}" for name, value in _facts(rpc.execution)]
     log.info(" ".join(facts))

@@ -17,14 +17,14 @@ from polycall.domain import Execution, Principal
 from polycall.errors import Code
 from polycall.status import DETAILS_KEY
 
-__all__ = ["Call", "Layer", "Stream", "Unary"]
+__all__ = ["Layer", "Rpc", "Stream", "Unary"]
 
 _STATUS = {code.value[0]: code for code in grpc.StatusCode}
 _REQUEST_ID = re.compile(r"[\w.:/+=-]{1,128}", re.ASCII)
 _TRACE_ID = re.compile(r"00-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")  # W3C Trace Context, traceparent
 
 
-class Call:
+class Rpc:
     """One RPC: what services are given instead of gRPC's context.
 
     ``request_id`` is the caller's ``x-request-id``, else a new one. ``expires_at`` is the RPC's deadline on the
@@ -102,8 +102,8 @@ class Call:
         raise AssertionError("abort always raises")
 
 
-Unary = Callable[[Message, Call], Awaitable[Message]]
-Stream = Callable[[Message, Call], AsyncIterator[Message]]
+Unary = Callable[[Message, Rpc], Awaitable[Message]]
+Stream = Callable[[Message, Rpc], AsyncIterator[Message]]
 
 
 class Layer(Protocol):

@@ -1,0 +1,132 @@
+"""polycall.v1.ExecutionService."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+
+from polycall.domain import Execution
+from polycall.engine.engine import Engine
+from polycall.engine.live import Finished, Started, StreamEvent
+from polycall.errors import InvalidArgument
+from polycall.interceptors.rpc import Rpc
+from polycall.names import ExecutionName
+from polycall.services.execution_messages import execution_message, output_message
+from polycall.services.execution_requests import read_call, read_execute, read_list, read_run, read_wait
+from polycall.services.violations import below
+from polycall.v1 import execution_pb2, execution_service_pb2, execution_service_pb2_grpc
+
+__all__ = ["ExecutionService"]
+
+# WaitExecution answers with the execution as it is this long before the RPC's own deadline would end it.
+_ANSWER_MARGIN_S = 0.05
+
+
+class ExecutionService(execution_service_pb2_grpc.ExecutionServiceServicer):
+    """Runs code and keeps account of every run."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def Execute(self, request: execution_service_pb2.ExecuteRequest, rpc: Rpc) -> execution_pb2.Execution:
+        """Run ad-hoc code and wait for its end."""
+        run, options = read_execute(request, rpc.expires_at)
+        execution = await self._engine.execute(rpc.who, run, options)
+        return _answer(execution, rpc, named=not options.validate_only)
+
+    async def RunFunction(self, request: execution_service_pb2.RunFunctionRequest, rpc: Rpc) -> execution_pb2.Execution:
+        """Run a function and wait for its end."""
+        run, options = read_run(request, rpc.expires_at)
+        execution = await self._engine.run(rpc.who, run, options)
+        return _answer(execution, rpc, named=not options.validate_only)
+
+    async def Call(self, request: execution_service_pb2.CallRequest, rpc: Rpc) -> execution_pb2.Execution:
+        """Accept a run of a function."""
+        run, options = read_call(request)
+        execution = await self._engine.call(rpc.who, run, options)
+        return _answer(execution, rpc, named=not options.validate_only)
+
+    async def GetExecution(
+        self, request: execution_service_pb2.GetExecutionRequest, rpc: Rpc
+    ) -> execution_pb2.Execution:
+        """Return an execution."""
+        name = ExecutionName.parse(request.name)
+        return execution_message(await self._engine.get(rpc.who, name.execution))
+
+    async def WaitExecution(
+        self, request: execution_service_pb2.WaitExecutionRequest, rpc: Rpc
+    ) -> execution_pb2.Execution:
+        """Wait for the end of an execution."""
+        name, seconds = read_wait(request)
+        remaining = rpc.remaining_s()
+        if remaining is not None:
+            seconds = max(0.0, min(seconds, remaining - _ANSWER_MARGIN_S))
+        return execution_message(await self._engine.wait(rpc.who, name.execution, seconds))
+
+    async def ListExecutions(
+        self, request: execution_service_pb2.ListExecutionsRequest, rpc: Rpc
+    ) -> execution_service_pb2.ListExecutionsResponse:
+        """List executions, newest first."""
+        where, size, token = read_list(request)
+        page = await self._engine.list(rpc.who, where, size, token)
+        return execution_service_pb2.ListExecutionsResponse(
+            executions=[execution_message(execution, payloads=False) for execution in page.items],
+            next_page_token=page.next_token,
+        )
+
+    async def CancelExecution(
+        self, request: execution_service_pb2.CancelExecutionRequest, rpc: Rpc
+    ) -> execution_pb2.Execution:
+        """Cancel an execution."""
+        name = ExecutionName.parse(request.name)
+        return execution_message(await self._engine.cancel(rpc.who, name.execution))
+
+    async def StreamExecution(
+        self, request: execution_service_pb2.StreamExecutionRequest, rpc: Rpc
+    ) -> AsyncIterator[execution_service_pb2.StreamExecutionResponse]:
+        """Follow an execution, or start one and follow it."""
+        async with aclosing(self._events(request, rpc)) as events:  # type: ignore[type-var]
+            async for event in events:
+                yield _event_message(event)
+                if isinstance(event, Finished):
+                    rpc.execution = event.execution
+
+    def _events(self, request: execution_service_pb2.StreamExecutionRequest, rpc: Rpc) -> AsyncIterator[StreamEvent]:
+        target = request.WhichOneof("target")
+        if target == "name":
+            return self._engine.stream(rpc.who, ExecutionName.parse(request.name).execution)
+        if target == "execute":
+            with below(target):
+                _check_streamable(request.execute)
+                execute, options = read_execute(request.execute, rpc.expires_at)
+            return self._engine.stream_execute(rpc.who, execute, options)
+        if target == "run_function":
+            with below(target):
+                _check_streamable(request.run_function)
+                run, options = read_run(request.run_function, rpc.expires_at)
+            return self._engine.stream_run(rpc.who, run, options)
+        raise InvalidArgument.of("target", "must be set: name, execute or run_function")
+
+
+def _check_streamable(
+    request: execution_service_pb2.ExecuteRequest | execution_service_pb2.RunFunctionRequest,
+) -> None:
+    """Refuse what a stream that starts an execution cannot keep. Raises InvalidArgument."""
+    if request.validate_only:
+        raise InvalidArgument.of("validate_only", "is not for streams; send it to Execute or RunFunction")
+    if request.request_id:
+        raise InvalidArgument.of("request_id", "is not for streams; send it to Call, then follow the execution by name")
+
+
+def _answer(execution: Execution, rpc: Rpc, *, named: bool) -> execution_pb2.Execution:
+    if named:
+        rpc.execution = execution
+    return execution_message(execution, named=named)
+
+
+def _event_message(event: StreamEvent) -> execution_service_pb2.StreamExecutionResponse:
+    if isinstance(event, Started):
+        return execution_service_pb2.StreamExecutionResponse(started=execution_message(event.execution))
+    if isinstance(event, Finished):
+        return execution_service_pb2.StreamExecutionResponse(finished=execution_message(event.execution))
+    return execution_service_pb2.StreamExecutionResponse(output=output_message(event))

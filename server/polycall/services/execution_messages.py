@@ -1,0 +1,175 @@
+"""Executions, limits and output: between ``polycall.v1`` messages and the domain."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from polycall.domain import (
+    Convention,
+    Execution,
+    ExecutionError,
+    ExecutionKind,
+    ExecutionState,
+    IsolationLevel,
+    Language,
+    LimitOverrides,
+    Limits,
+    OutputChunk,
+    Reason,
+    StartKind,
+    Stream,
+    Usage,
+)
+from polycall.engine.limits import KIB, MIB
+from polycall.names import FunctionName
+from polycall.services.scalars import clean, duration, enum_values, milliseconds, timestamp
+from polycall.v1 import error_reason_pb2, execution_pb2, execution_service_pb2
+
+__all__ = [
+    "CONVENTIONS",
+    "CONVENTION_VALUES",
+    "LANGUAGES",
+    "LANGUAGE_VALUES",
+    "LEVEL_VALUES",
+    "STATES",
+    "execution_message",
+    "limits_message",
+    "output_message",
+    "overrides",
+    "overrides_message",
+]
+
+_EXECUTION = execution_pb2.Execution
+LANGUAGE_VALUES = enum_values(execution_pb2.Language, "LANGUAGE", Language)
+CONVENTION_VALUES = enum_values(execution_pb2.Convention, "CONVENTION", Convention)
+_STATES = enum_values(_EXECUTION.State, "STATE", ExecutionState)
+_KINDS = enum_values(_EXECUTION.Kind, "KIND", ExecutionKind)
+_START_KINDS = enum_values(_EXECUTION.StartKind, "START_KIND", StartKind)
+LEVEL_VALUES = enum_values(_EXECUTION.IsolationLevel, "ISOLATION_LEVEL", IsolationLevel)
+_REASONS = enum_values(error_reason_pb2.ErrorReason, "ERROR_REASON", Reason)
+_STREAMS = enum_values(execution_service_pb2.OutputPiece.Stream, "STREAM", Stream)
+
+LANGUAGES = {value: language for language, value in LANGUAGE_VALUES.items()}
+CONVENTIONS = {value: convention for convention, value in CONVENTION_VALUES.items()}
+STATES = {value: state for state, value in _STATES.items()}
+
+
+def execution_message(execution: Execution, *, named: bool = True, payloads: bool = True) -> execution_pb2.Execution:
+    """Render an execution; ``named`` False for one that was only checked, ``payloads`` False for lists."""
+    show = payloads
+    return execution_pb2.Execution(
+        name=f"executions/{execution.id}" if named else None,
+        kind=_KINDS[execution.kind],
+        state=_STATES[execution.state],
+        language=LANGUAGE_VALUES[execution.language],
+        function=_function_name(execution),
+        create_time=timestamp(execution.queued_at),
+        start_time=timestamp(execution.started_at),
+        end_time=timestamp(execution.ended_at),
+        output_json=execution.result.decode(errors="replace") if show and execution.result is not None else None,
+        error=_error_message(execution.error) if execution.error is not None else None,
+        exit_code=execution.exit_code,
+        signal=execution.signal,
+        stdout=execution.stdout.decode(errors="replace") if show else None,
+        stderr=execution.stderr.decode(errors="replace") if show else None,
+        stdout_truncated=execution.stdout_truncated,
+        stderr_truncated=execution.stderr_truncated,
+        usage=_usage_message(execution.usage),
+        limits=_limits_message(execution.limits) if execution.limits is not None else None,
+        start_kind=_START_KINDS[execution.start_kind] if execution.start_kind is not None else None,
+        isolation_level=LEVEL_VALUES[execution.isolation] if execution.isolation is not None else None,
+        attempt=execution.attempt,
+        max_attempts=execution.max_attempts,
+        cancel_requested=execution.cancel_requested,
+        request_id=execution.request_id,
+        input_json=execution.input.decode(errors="replace") if show and execution.input is not None else None,
+    )
+
+
+def output_message(chunk: OutputChunk) -> execution_service_pb2.OutputPiece:
+    """Render a piece of output."""
+    return execution_service_pb2.OutputPiece(
+        stream=_STREAMS[chunk.stream], data=chunk.data, time=timestamp(chunk.time_ms)
+    )
+
+
+def limits_message(limits: Limits) -> execution_pb2.Limits:
+    """Render limits that hold."""
+    return overrides_message(
+        LimitOverrides(
+            timeout_ms=limits.timeout_ms,
+            memory_bytes=limits.memory_bytes,
+            processes=limits.processes,
+            open_files=limits.open_files,
+            disk_bytes=limits.disk_bytes,
+            result_bytes=limits.result_bytes,
+            stdout_bytes=limits.stdout_bytes,
+            stderr_bytes=limits.stderr_bytes,
+        )
+    )
+
+
+# Most runs have the same limits, and a message that is put into another is copied.
+_limits_message = lru_cache(maxsize=64)(limits_message)
+
+
+def overrides_message(limits: LimitOverrides) -> execution_pb2.Limits:
+    """Render limits that were asked for."""
+    return execution_pb2.Limits(
+        timeout=duration(limits.timeout_ms * 1000) if limits.timeout_ms is not None else None,
+        memory_mib=_parts(limits.memory_bytes, MIB),
+        processes=limits.processes,
+        open_files=limits.open_files,
+        disk_mib=_parts(limits.disk_bytes, MIB),
+        result_kib=_parts(limits.result_bytes, KIB),
+        stdout_kib=_parts(limits.stdout_bytes, KIB),
+        stderr_kib=_parts(limits.stderr_bytes, KIB),
+    )
+
+
+def overrides(limits: execution_pb2.Limits) -> LimitOverrides:
+    """Read limits that are asked for; whether they may be is for the engine to say."""
+
+    def asked(name: str, scale: int = 1) -> int | None:
+        return getattr(limits, name) * scale if limits.HasField(name) else None
+
+    return LimitOverrides(
+        timeout_ms=milliseconds(limits.timeout) if limits.HasField("timeout") else None,
+        memory_bytes=asked("memory_mib", MIB),
+        processes=asked("processes"),
+        open_files=asked("open_files"),
+        disk_bytes=asked("disk_mib", MIB),
+        result_bytes=asked("result_kib", KIB),
+        stdout_bytes=asked("stdout_kib", KIB),
+        stderr_bytes=asked("stderr_kib", KIB),
+    )
+
+
+def _parts(size: int | None, unit: int) -> int | None:
+    return None if size is None else size // unit
+
+
+def _function_name(execution: Execution) -> str | None:
+    if execution.package_id is None:
+        return None
+    return str(FunctionName(execution.package_id, execution.version_id, execution.function or ""))
+
+
+def _error_message(error: ExecutionError) -> execution_pb2.ExecutionError:
+    return execution_pb2.ExecutionError(
+        reason=_REASONS[error.reason],
+        message=clean(error.message),
+        type=clean(error.type),
+        module=clean(error.module),
+        traceback=clean(error.traceback),
+    )
+
+
+def _usage_message(usage: Usage) -> execution_pb2.Usage:
+    return execution_pb2.Usage(
+        queue_time=duration(usage.queue_us),
+        start_duration=duration(usage.start_us),
+        run_duration=duration(usage.run_us),
+        cpu_duration=duration(usage.cpu_us),
+        peak_memory_mib=None if usage.peak_memory_bytes is None else usage.peak_memory_bytes / MIB,
+    )

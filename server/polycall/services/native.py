@@ -1,0 +1,84 @@
+"""Puts the native services on a gRPC server: ours, health, reflection."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+
+import grpc.aio
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from polycall.engine.engine import Engine
+from polycall.engine.keys import KeyRing
+from polycall.interceptors.authentication import Authentication
+from polycall.interceptors.errors import Errors
+from polycall.interceptors.stack import Stack
+from polycall.interceptors.telemetry import Telemetry
+from polycall.services.execution import ExecutionService
+from polycall.services.options import LARGEST_MESSAGE, server_options
+from polycall.services.package import PackageService
+from polycall.services.server import NativeInfo, ServerService
+from polycall.services.tenancy import TenancyService
+from polycall.v1 import (
+    execution_service_pb2,
+    execution_service_pb2_grpc,
+    package_service_pb2,
+    package_service_pb2_grpc,
+    server_service_pb2,
+    server_service_pb2_grpc,
+    tenancy_service_pb2,
+    tenancy_service_pb2_grpc,
+)
+
+__all__ = ["SERVICES", "HealthHandle", "NativeInfo", "add_native", "interceptors", "server_options"]
+
+SERVICES = (
+    execution_service_pb2.DESCRIPTOR.services_by_name["ExecutionService"].full_name,
+    package_service_pb2.DESCRIPTOR.services_by_name["PackageService"].full_name,
+    tenancy_service_pb2.DESCRIPTOR.services_by_name["TenancyService"].full_name,
+    server_service_pb2.DESCRIPTOR.services_by_name["ServerService"].full_name,
+)
+
+_TELL_S = 1.0  # how long watchers of health are waited for: one that does not read must not hold up a shutdown
+
+
+class HealthHandle:
+    """Says whether the server serves (grpc.health.v1): as a whole, under the name "", and service by service."""
+
+    def __init__(self, servicer: health.aio.HealthServicer, services: Sequence[str]) -> None:
+        self._servicer = servicer
+        self._services = ("", *services)
+
+    async def set_serving(self) -> None:
+        """Say that calls are served."""
+        await self._set(health_pb2.HealthCheckResponse.SERVING)
+
+    async def set_not_serving(self) -> None:
+        """Say that no calls are served; those under way go on."""
+        await self._set(health_pb2.HealthCheckResponse.NOT_SERVING)
+
+    async def _set(self, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_TELL_S), asyncio.TaskGroup() as group:
+                for service in self._services:
+                    group.create_task(self._servicer.set(service, status))
+
+
+def interceptors(keys: KeyRing) -> list[grpc.aio.ServerInterceptor]:
+    """Return what the server is built with; what a call passes first stands first. Faces authenticate themselves."""
+    return [Stack(native=(Telemetry(), Errors(LARGEST_MESSAGE), Authentication(keys)), faces=(Telemetry(),))]
+
+
+def add_native(server: grpc.aio.Server, engine: Engine, info: NativeInfo) -> HealthHandle:
+    """Register the native services, health and reflection. Nothing is served until ``set_serving``."""
+    execution_service_pb2_grpc.add_ExecutionServiceServicer_to_server(ExecutionService(engine), server)
+    package_service_pb2_grpc.add_PackageServiceServicer_to_server(PackageService(engine), server)
+    tenancy_service_pb2_grpc.add_TenancyServiceServicer_to_server(TenancyService(engine), server)
+    server_service_pb2_grpc.add_ServerServiceServicer_to_server(ServerService(engine, info), server)
+
+    servicer = health.aio.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
+    reflection.enable_server_reflection((*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
+    return HealthHandle(servicer, SERVICES)

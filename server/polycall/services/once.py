@@ -1,0 +1,53 @@
+"""Request ids: a repeat returns the first answer (AIP-155)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from typing import Generic, TypeVar
+
+from polycall.errors import PolycallError, Unavailable
+
+__all__ = ["Once"]
+
+T = TypeVar("T")
+
+# One server's memory of an hour of deployments, and then some; a repeat after a restart is a new request.
+_MOST_ANSWERS = 1000
+
+
+class Once(Generic[T]):
+    """Remembers the answers to requests with an id. Those that failed may be repeated."""
+
+    def __init__(self) -> None:
+        self._answers: OrderedDict[tuple[str, str], asyncio.Future[T]] = OrderedDict()
+
+    async def __call__(self, project_id: str, request_id: str | None, act: Callable[[], Awaitable[T]]) -> T:
+        """Return what ``act`` returned when the project first sent this id, waiting for it if need be."""
+        if request_id is None:
+            return await act()
+        key = (project_id, request_id)
+        first = self._answers.get(key)
+        if first is not None:
+            return await asyncio.shield(first)
+        answer = self._answers[key] = asyncio.get_running_loop().create_future()
+        try:
+            value = await act()
+        except BaseException as error:
+            del self._answers[key]
+            expected = isinstance(error, PolycallError)
+            answer.set_exception(
+                error if expected else Unavailable("The first request with this id failed; repeat it.")
+            )
+            answer.exception()  # retrieved: nobody may be waiting for it
+            raise
+        answer.set_result(value)
+        if len(self._answers) > _MOST_ANSWERS:
+            self._forget_oldest()
+        return value
+
+    def _forget_oldest(self) -> None:
+        oldest = next((key for key, answer in self._answers.items() if answer.done()), None)
+        if oldest is not None:
+            del self._answers[oldest]

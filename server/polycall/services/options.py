@@ -1,0 +1,37 @@
+"""How the gRPC server is set up: sizes, keepalive, the age of connections."""
+
+from __future__ import annotations
+
+__all__ = ["LARGEST_MESSAGE", "server_options"]
+
+MIB = 1024 * 1024
+
+# The largest result that can be asked for is 64 MiB; gRPC's own default of 4 MiB is less than a result's default.
+LARGEST_MESSAGE = 64 * MIB
+
+_DEFAULT_MAX_RUN_S = 1200.0
+
+
+def server_options(max_run_s: float = _DEFAULT_MAX_RUN_S) -> tuple[tuple[str, int], ...]:
+    """Return the channel arguments of the server. ``max_run_s``: the longest run that may be asked for."""
+    return (
+        ("grpc.max_receive_message_length", LARGEST_MESSAGE),
+        ("grpc.max_send_message_length", LARGEST_MESSAGE),
+        # Long query strings and tokens pass; more than this is refused before it is kept.
+        ("grpc.max_metadata_size", 32 * 1024),
+        ("grpc.absolute_max_metadata_size", 64 * 1024),
+        # A connection carries this many calls at once; the gateway opens more connections if it needs to.
+        ("grpc.max_concurrent_streams", 1000),
+        # A client that vanished without a FIN is noticed, and its runs are killed, within 80 s.
+        ("grpc.keepalive_time_ms", 60_000),
+        ("grpc.keepalive_timeout_ms", 20_000),
+        ("grpc.keepalive_permit_without_calls", 1),
+        # Clients behind balancers may ping every 10 s; gRPC's default of 5 min would send them away (too_many_pings).
+        ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+        ("grpc.http2.max_pings_without_data", 0),
+        # Connections are renewed so that clients find new servers; what runs on an old one may end.
+        ("grpc.max_connection_age_ms", 30 * 60_000),
+        ("grpc.max_connection_age_grace_ms", int((max_run_s + 60) * 1000)),
+        # An address that is taken is an error, not something to share.
+        ("grpc.so_reuseport", 0),
+    )

@@ -1,0 +1,54 @@
+"""polycall.v1.ServerService."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from polycall.domain import Language
+from polycall.engine.engine import Engine
+from polycall.interceptors.rpc import Rpc
+from polycall.sandbox.isolation import Finding
+from polycall.services.execution_messages import LANGUAGE_VALUES, LEVEL_VALUES, limits_message
+from polycall.v1 import server_service_pb2, server_service_pb2_grpc
+
+__all__ = ["NativeInfo", "ServerService"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NativeInfo:
+    """What the server tells of itself that the engine does not know."""
+
+    version: str
+    findings: Sequence[Finding] = ()
+
+
+class ServerService(server_service_pb2_grpc.ServerServiceServicer):
+    """Tells what this server is and can do."""
+
+    def __init__(self, engine: Engine, info: NativeInfo) -> None:
+        self._engine = engine
+        self._info = info
+
+    async def GetServerInfo(
+        self, request: server_service_pb2.GetServerInfoRequest, rpc: Rpc
+    ) -> server_service_pb2.ServerInfo:
+        """Return version, isolation, runtimes and limits."""
+        _ = rpc.who  # any key will do, but one there must be
+        engine = self._engine
+        return server_service_pb2.ServerInfo(
+            version=self._info.version,
+            isolation_level=LEVEL_VALUES[engine.isolation],
+            isolation_floor=LEVEL_VALUES[engine.isolation_floor],
+            findings=[
+                server_service_pb2.Finding(feature=f.feature, available=f.ok, detail=f.detail, remedy=f.remedy)
+                for f in self._info.findings
+            ],
+            runtimes=[
+                server_service_pb2.Runtime(language=LANGUAGE_VALUES[Language.PYTHON], version=platform.python_version())
+            ],
+            default_limits=limits_message(engine.limits.defaults),
+            maximum_limits=limits_message(engine.limits.maximums),
+            slots=engine.slots,
+        )
