@@ -10,6 +10,7 @@ import msgspec
 from polycall.domain import Execution, ExecutionState, Limits, Reason
 from polycall.engine.limits import MIB
 from polycall.errors import Internal
+from polycall.faces.riza.output import Text
 from polycall.faces.wire import NULL
 from polycall.ids import to_ulid
 
@@ -18,8 +19,7 @@ __all__ = ["FunctionResult"]
 # What `timeout` and a shell answer for these ends; contract, section 6.2.
 _TIMED_OUT = 124
 _KILLED = 128
-# An answer must stay below the 64 MiB that pass the gateway. 20 MiB of bytes that are no text, or of line ends, are up
-# to six times that as JSON.
+# An answer must stay below the 64 MiB that pass the gateway; 20 MiB of control characters would be 120 MiB of JSON.
 _STDOUT_WIRE_BYTES, _STDERR_WIRE_BYTES = 32 * MIB, 16 * MIB
 _LATE_US = 100_000  # a wait that explains why a run was stopped before its limit
 
@@ -29,8 +29,8 @@ class ExecutionResult(msgspec.Struct):
 
     id: str
     exit_code: int
-    stdout: str
-    stderr: str
+    stdout: msgspec.Raw
+    stderr: msgspec.Raw
     duration: int
 
 
@@ -47,9 +47,9 @@ class FunctionResult(msgspec.Struct):
         reason = execution.error.reason if execution.error else None
         if reason is Reason.WORKER_LOST:
             raise Internal(f"The sandbox of execution {to_ulid(execution.id)} was lost; the code may have run.")
-        stdout, stdout_cut = _text(execution.stdout, _STDOUT_WIRE_BYTES)
-        stderr, stderr_cut = _text(execution.stderr, _STDERR_WIRE_BYTES)
-        cut = {"stdout": stdout_cut or execution.stdout_truncated, "stderr": stderr_cut or execution.stderr_truncated}
+        stdout = Text.of(execution.stdout, _STDOUT_WIRE_BYTES)
+        stderr = Text.of(execution.stderr, _STDERR_WIRE_BYTES)
+        cut = {"stdout": stdout.cut or execution.stdout_truncated, "stderr": stderr.cut or execution.stderr_truncated}
         notices = [*_truncation([name for name, was in cut.items() if was]), *_last_words(execution, reason)]
         completed = execution.state is ExecutionState.COMPLETED and execution.result is not None
         return cls(
@@ -58,8 +58,8 @@ class FunctionResult(msgspec.Struct):
             execution=ExecutionResult(
                 id=to_ulid(execution.id),
                 exit_code=_exit_code(execution, reason),
-                stdout=stdout,
-                stderr=_with_lines(stderr, notices),
+                stdout=stdout.json,
+                stderr=stderr.with_lines(notices),
                 duration=_duration_ms(execution),
             ),
         )
@@ -128,17 +128,3 @@ def _duration_ms(execution: Execution) -> int:
     if execution.usage.run_us:
         return execution.usage.run_us // 1000
     return (execution.ended_at or 0) - (execution.started_at or 0)
-
-
-def _text(data: bytes, most: int) -> tuple[str, bool]:
-    """Return output as text that takes at most ``most`` bytes as JSON, and whether it had to be cut for that."""
-    text = whole = data.decode(errors="replace")
-    while (size := len(msgspec.json.encode(text))) > most:
-        text = text[: len(text) * most // size]
-    return text, text is not whole
-
-
-def _with_lines(text: str, lines: list[str]) -> str:
-    if lines and text and not text.endswith("\n"):
-        text += "\n"
-    return text + "".join(f"{line}\n" for line in lines)
