@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from polycall.domain import Reason
@@ -21,7 +23,7 @@ async def test_prepare_injects_names_before_the_module_runs(sandbox: Sandbox) ->
 
 async def test_prepare_is_called_once_for_a_warm_worker(sandbox: Sandbox) -> None:
     adapter = "def prepare(module_globals, options): module_globals.setdefault('seen', []).append(1)"
-    arguments = {"code": "def execute(input): return seen", "adapter": adapter, "key": key("prepare")}
+    arguments: dict[str, Any] = {"code": "def execute(input): return seen", "adapter": adapter, "key": key("prepare")}
     assert [value(await sandbox.run(job(**arguments))) for _ in range(2)] == [[1], [1]]
 
 

@@ -57,7 +57,9 @@ async def test_keywords_without_input_are_none(run: Run) -> None:
     assert value(await run("def execute(**rest): return rest", convention=Convention.KEYWORDS)) == {}
 
 
-@pytest.mark.parametrize(("given", "kind"), [([1], "an array"), ("x", "a string"), (1.5, "a number"), (True, "a boolean")])
+@pytest.mark.parametrize(
+    ("given", "kind"), [([1], "an array"), ("x", "a string"), (1.5, "a number"), (True, "a boolean")]
+)
 async def test_keywords_need_an_object(run: Run, given: Any, kind: str) -> None:
     outcome = await run("def execute(**rest): return rest", given, convention=Convention.KEYWORDS)
     assert outcome.ending is Ending.RAISED
@@ -140,7 +142,11 @@ async def test_a_client_is_made_where_the_bundle_brings_the_sdk(sandbox: Sandbox
             def __init__(self, config): self.config = config
     """
     files = {
-        "handler.py": "def handle(client): return {**client.config.settings, 'credentials': client.config.settings['credentials'].token}",
+        "handler.py": """
+            def handle(client):
+                settings = client.config.settings
+                return {**settings, 'credentials': settings['credentials'].token}
+        """,
         "cognite/client/__init__.py": sdk,
         "cognite/client/credentials.py": "class Token:\n    def __init__(self, token): self.token = token\n",
     }
@@ -157,7 +163,11 @@ async def test_a_client_is_made_where_the_bundle_brings_the_sdk(sandbox: Sandbox
 async def test_a_script_has_arguments_input_and_a_main_module(sandbox: Sandbox) -> None:
     outcome = await sandbox.run(
         script(
-            "import sys\nif __name__ == '__main__':\n    print(sys.argv[1:], sys.stdin.read(), __file__.endswith('/main.py'))\n",
+            """
+            import sys
+            if __name__ == '__main__':
+                print(sys.argv[1:], sys.stdin.read(), __file__.endswith('/main.py'))
+            """,
             args=("one", "two words"),
             stdin="grüße\n".encode(),
         )
@@ -179,12 +189,16 @@ async def test_standard_input_is_each_calls_own(sandbox: Sandbox) -> None:
 async def test_packages_import_each_other(sandbox: Sandbox) -> None:
     files = {
         "app/__init__.py": "from .core import answer\n",
-        "app/core.py": "from ..app import data\nfrom . import deep\nanswer = data.value + deep.value\n",
+        "app/core.py": "from . import data, deep\nanswer = data.value + deep.value\n",
         "app/data.py": "value = 40\n",
         "app/deep/__init__.py": "value = 2\n",
-        "app/entry.py": "import app\nclass Api:\n    @staticmethod\n    def call(input): return [app.answer, input, __name__]\n",
+        "app/entry.py": """
+            import app
+            class Api:
+                @staticmethod
+                def call(input): return [app.answer, input, __name__]
+        """,
     }
-    files["app/core.py"] = "from . import data, deep\nanswer = data.value + deep.value\n"
     assert value(await sandbox.run(job(files, 1, entrypoint="app.entry:Api.call"))) == [42, 1, "app.entry"]
 
 
@@ -200,7 +214,10 @@ async def test_the_programs_own_modules_hide_those_of_the_standard_library(sandb
 async def test_a_module_is_importable_by_its_name_and_its_data_readable(sandbox: Sandbox) -> None:
     files = {
         "main.py": "import helper, pathlib\ndef execute(input): return helper.text()",
-        "helper.py": "import pathlib, main\ndef text(): return (pathlib.Path(__file__).parent / 'data/words.txt').read_text()",
+        "helper.py": """
+            import pathlib, main
+            def text(): return (pathlib.Path(__file__).parent / 'data/words.txt').read_text()
+        """,
         "data/words.txt": "hello",
     }
     assert value(await sandbox.run(job(files))) == "hello"

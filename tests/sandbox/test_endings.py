@@ -37,7 +37,9 @@ async def test_an_outcome_says_how_it_was_isolated_and_what_it_took(sandbox: San
 
 
 async def test_an_exception_is_told_with_the_users_frames_only(run: Run) -> None:
-    outcome = await run("def helper():\n    raise ValueError('no such fruit')\n\ndef execute(input):\n    return helper()\n")
+    outcome = await run(
+        "def helper():\n    raise ValueError('no such fruit')\n\ndef execute(input):\n    return helper()\n"
+    )
     assert outcome.ending is Ending.RAISED
     assert outcome.exit_code == 1
     assert outcome.error is not None
@@ -183,7 +185,12 @@ async def test_memory_is_limited(run: Run) -> None:
 
 
 async def test_memory_below_the_limit_is_had(run: Run) -> None:
-    code = "def execute(input):\n    data = bytearray(input << 20)\n    data[::4096] = b'x' * len(data[::4096])\n    return len(data)"
+    code = """
+        def execute(input):
+            data = bytearray(input << 20)
+            data[::4096] = b'x' * len(data[::4096])
+            return len(data)
+    """
     assert value(await run(code, 40)) == 40 * MIB
 
 

@@ -9,7 +9,8 @@ server -> zygote
     ``{"op": "kill", "id"}``
 zygote -> server
     ``{"op": "ready"}``, once
-    ``{"op": "spawned", "id"}`` with the child's pid as credentials: the kernel translates it to the server's namespace
+    ``{"op": "spawned", "id"}`` with the child's pid as credentials: the kernel translates it to the server's namespace;
+    without namespaces there is nothing to translate, and ``"pid"`` is a member
     ``{"op": "exited", "id", "status", "cpu_us", "peak_kib"}``
 """
 
@@ -22,17 +23,18 @@ import json
 import os
 import resource
 import select
-import shutil
 import signal
 import socket
 import struct
 import threading
+import traceback
 from typing import Any, NoReturn
 
 from polycall.sandbox import kernel, userns
 from polycall.sandbox.confine import Confinement, confine
 from polycall.sandbox.inside import serve
 from polycall.sandbox.rootfs import Sources, build_root
+from polycall.sandbox.trees import remove_tree
 
 __all__ = ["Nursery"]
 
@@ -93,6 +95,14 @@ class Nursery:
 
     def run(self) -> NoReturn:
         """Serve until the server closes the control socket."""
+        try:
+            self._serve()
+        except BaseException:
+            traceback.print_exc()  # the server reads the last line
+        finally:
+            self._end()
+
+    def _serve(self) -> None:
         wake_read, wake_write = os.pipe()
         os.set_blocking(wake_write, False)
         os.set_blocking(wake_read, False)
@@ -109,7 +119,7 @@ class Nursery:
                         os.read(wake_read, 4096)
                     self._reap()
                 elif not self._obey():
-                    self._end()
+                    return
 
     def _end(self) -> NoReturn:
         """End with all children: as PID 1 of a namespace by exiting, otherwise one by one."""
@@ -132,7 +142,10 @@ class Nursery:
         self._control.sendmsg([json.dumps(message).encode()], ancillary)
 
     def _obey(self) -> bool:
-        packet, fds, _, _ = socket.recv_fds(self._control, _PACKET, _DESCRIPTORS)
+        try:
+            packet, fds, _, _ = socket.recv_fds(self._control, _PACKET, _DESCRIPTORS)
+        except ConnectionResetError:  # the server died with words of ours unread
+            return False
         if not packet:
             return False
         message = json.loads(packet)
@@ -157,7 +170,10 @@ class Nursery:
         self._children[pid] = message["id"]
         for fd in fds:
             os.close(fd)
-        self._send({"op": "spawned", "id": message["id"]}, pid)
+        if self._confinement.namespaces:
+            self._send({"op": "spawned", "id": message["id"]}, pid)
+        else:
+            self._send({"op": "spawned", "id": message["id"], "pid": pid})
 
     def _reap(self) -> None:
         while True:
@@ -173,7 +189,7 @@ class Nursery:
             if number is None:
                 continue
             if not self._confinement.namespaces:
-                shutil.rmtree(os.path.join(self._confinement.work_root, str(number)), ignore_errors=True)
+                remove_tree(os.path.join(self._confinement.work_root, str(number)))
             cpu_us = round((used.ru_utime + used.ru_stime) * 1e6)
             self._send({"op": "exited", "id": number, "status": status, "cpu_us": cpu_us, "peak_kib": used.ru_maxrss})
 

@@ -28,7 +28,8 @@ def system_paths() -> list[str]:
 
     Of an interpreter outside /usr only its library directories and its binary, never the home it may live in.
     """
-    paths = ["/usr", *(f"/{name}" for name in _MERGED_USR if not os.path.islink(f"/{name}"))]
+    # Debian's links from /usr/bin lead through /etc/alternatives
+    paths = ["/usr", "/etc/alternatives", *(f"/{name}" for name in _MERGED_USR if not os.path.islink(f"/{name}"))]
     binary = os.path.realpath(sys.executable)
     for prefix in {sys.base_prefix, sys.base_exec_prefix}:
         paths += [os.path.join(prefix, name) for name in ("lib", "lib64")]

@@ -206,9 +206,8 @@ class Spawner:
             self._started.set_result(None)
         elif operation == "spawned":
             child = self._children.get(message["id"])
-            for level, kind, data in ancillary:
-                if child is not None and (level, kind) == (socket.SOL_SOCKET, socket.SCM_CREDENTIALS):
-                    child.pid = struct.unpack_from("3i", data)[0] or None
+            if child is not None:
+                child.pid = message.get("pid") or _pid_in(ancillary)
         elif operation == "exited":
             child = self._children.pop(message["id"], None)
             if child is not None:
@@ -255,3 +254,11 @@ class Spawner:
         children, self._children = self._children, {}
         for child in children.values():
             child.on_exit(None)
+
+
+def _pid_in(ancillary: list[tuple[int, int, bytes]]) -> int | None:
+    for level, kind, data in ancillary:
+        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_CREDENTIALS):
+            pid: int = struct.unpack_from("3i", data)[0]
+            return pid or None
+    return None

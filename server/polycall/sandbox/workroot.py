@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import tempfile
 
 from polycall.sandbox.lock import hold
+from polycall.sandbox.trees import remove_tree
 
 __all__ = ["WorkRoot"]
 
@@ -25,7 +25,7 @@ class WorkRoot:
 
     def close(self) -> None:
         """Remove it with all that is in it."""
-        shutil.rmtree(self.path, ignore_errors=True)
+        remove_tree(self.path)
         os.close(self._lock)
 
 
@@ -34,5 +34,5 @@ def _remove_stale() -> None:
         with contextlib.suppress(OSError):
             if entry.name.startswith(_PREFIX) and entry.stat(follow_symlinks=False).st_uid == os.geteuid():
                 lock = hold(entry.path)
-                shutil.rmtree(entry.path, ignore_errors=True)
+                remove_tree(entry.path)
                 os.close(lock)

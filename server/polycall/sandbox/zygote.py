@@ -22,7 +22,9 @@ __all__ = ["main"]
 
 def main(control_fd: int, kind: str, uids: range) -> NoReturn:
     """Be a zygote on a control socket."""
-    kernel.die_with_parent()
+    if kind != "none":
+        # without namespaces there is more to end than this process: the end of the control socket tells
+        kernel.die_with_parent()
     if kind == "range":
         userns.enter_range(uids, userns.ALL_NAMESPACES)
     elif kind == "own":

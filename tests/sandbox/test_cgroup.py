@@ -1,0 +1,122 @@
+"""Groups of the living are kept, groups of the dead removed; version 2 as far as files can show it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from polycall.sandbox import cgroup
+from polycall.sandbox.cgroup import CgroupError, Cgroups, Memory, open_cgroups
+from tests.sandbox.programs import MIB, cgroups, limits
+
+
+@pytest.fixture
+def groups() -> Cgroups:
+    try:
+        return open_cgroups()
+    except CgroupError as error:
+        pytest.skip(f"this machine gives no cgroup: {error}")
+
+
+def test_a_group_counts_who_joined_and_is_removed(groups: Cgroups) -> None:
+    before = cgroups()
+    group = groups.make_group()
+    fds = group.open_procs()
+    child = subprocess.Popen(["sleep", "60"])
+    try:
+        for fd in fds:
+            os.write(fd, str(child.pid).encode())
+            os.close(fd)
+        assert group.members() == {child.pid}
+        assert not group.empty
+    finally:
+        child.kill()
+        child.wait()
+    assert group.empty
+    groups.close()
+    assert cgroups() < before
+
+
+def test_limits_can_go_up_and_down(groups: Cgroups) -> None:
+    group = groups.make_group()
+    for memory, processes in ((64, 10), (32, 20), (128, 5), (128, 5)):
+        group.limit(limits(memory_bytes=memory * MIB, processes=processes))
+    counted = group.memory()
+    assert counted.kills == 0
+    groups.close()
+
+
+def test_what_a_dead_server_left_is_removed_and_the_livings_kept(groups: Cgroups) -> None:
+    left = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "from polycall.sandbox.cgroup import *\nopen_cgroups()\nprint('made', flush=True)\ninput()",
+        ],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert left.stdout is not None
+    assert left.stdin is not None
+    before = cgroups()
+    assert left.stdout.readline() == b"made\n"
+    theirs = cgroups() - before
+    assert theirs
+    second = open_cgroups()
+    assert theirs <= cgroups()
+    second.close()
+    left.kill()
+    left.wait()
+    left.stdout.close()
+    left.stdin.close()
+    third = open_cgroups()
+    third.close()
+    assert not theirs & cgroups()
+    groups.close()
+
+
+def files(directory: Path, **contents: str) -> None:
+    directory.mkdir(exist_ok=True)
+    for name, text in contents.items():
+        (directory / name.replace("__", ".")).write_text(text)
+
+
+def test_version_two_writes_its_own_files(tmp_path: Path) -> None:
+    files(tmp_path, memory__max="", memory__swap__max="", memory__oom__group="", pids__max="", cgroup__procs="12\n")
+    (tmp_path / "memory.events").write_text("low 0\noom 2\noom_kill 3\n")
+    group = cgroup.Group(cgroup._Two(), {"": os.open(tmp_path, os.O_RDONLY)})
+    group.limit(limits(memory_bytes=64 * MIB, processes=9))
+    assert (tmp_path / "memory.max").read_text() == str(80 * MIB)
+    assert (tmp_path / "pids.max").read_text() == "9"
+    assert (tmp_path / "memory.swap.max").read_text() == "0"
+    assert (tmp_path / "memory.oom.group").read_text() == "1"
+    assert group.memory() == Memory(3, None)
+    assert group.members() == {12}
+    group.close()
+
+
+def test_version_two_needs_its_controllers(tmp_path: Path) -> None:
+    files(tmp_path, cgroup__controllers="cpu pids\n", cgroup__subtree_control="", cgroup__procs="")
+    with pytest.raises(CgroupError, match="lacks the controllers memory") as caught:
+        cgroup._prepare_v2(str(tmp_path))
+    assert "Delegate=yes" in caught.value.remedy
+
+
+def test_version_two_moves_the_server_out_of_the_way(tmp_path: Path) -> None:
+    files(tmp_path, cgroup__controllers="cpu memory pids\n", cgroup__subtree_control="", cgroup__procs="")
+    files(tmp_path / "server", cgroup__procs="")
+    cgroup._prepare_v2(str(tmp_path))
+    assert (tmp_path / "server" / "cgroup.procs").read_text() == str(os.getpid())
+    assert (tmp_path / "cgroup.subtree_control").read_text() == "+memory +pids"
+
+
+def test_closing_twice_is_no_error(groups: Cgroups) -> None:
+    began = time.monotonic()
+    groups.close()
+    groups.close()
+    assert time.monotonic() - began < 10

@@ -1,0 +1,156 @@
+"""The system call filter, run by a BPF interpreter of the test's own: every call, every case."""
+
+from __future__ import annotations
+
+import errno
+import struct
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from polycall.sandbox.bpf import ALLOW, AUDIT_ARCH, KILL, Case, Compare, Rule, compile_filter, errno_action
+from polycall.sandbox.policy import ALLOWED, REFUSED, Grants, build
+from polycall.sandbox.syscalls import MACHINE, numbers
+
+FULL = Grants(fork=True, execute=True, sockets=True, memfd=True)
+EPERM, ENOSYS, NO_FAMILY = (errno_action(number) for number in (errno.EPERM, errno.ENOSYS, errno.EAFNOSUPPORT))
+
+
+def decide(program: bytes, number: int, *arguments: int, arch: int = AUDIT_ARCH[MACHINE]) -> int:
+    """Run a classic BPF program over a struct seccomp_data (Documentation/networking/filter.rst)."""
+    data = struct.pack("<IIQ6Q", number, arch, 0, *(list(arguments) + [0] * 6)[:6])
+    instructions = list(struct.iter_unpack("<HBBI", program))
+    assert len(instructions) <= 4096
+    accumulator, position = 0, 0
+    while True:
+        code, true, false, value = instructions[position]
+        position += 1
+        if code == 0x20:
+            accumulator = int(struct.unpack_from("<I", data, value)[0])
+        elif code == 0x06:
+            return int(value)
+        elif code == 0x05:
+            position += value
+        else:
+            jumps = {0x15: accumulator == value, 0x35: accumulator >= value, 0x45: bool(accumulator & value)}[code]
+            position += true if jumps else false
+
+
+def test_the_lists_do_not_overlap_and_every_name_is_known_somewhere() -> None:
+    assert not ALLOWED & REFUSED
+    if MACHINE == "x86_64":
+        assert ALLOWED - set(numbers()) == set()
+        assert REFUSED - set(numbers()) == set()
+
+
+def test_every_call_gets_what_its_list_says() -> None:
+    program = build(FULL)
+    argued = {"clone", "clone3", "socket", "socketpair", "ioctl", "personality", "prctl"}
+    for name, number in numbers().items():
+        if name in argued:
+            continue
+        expected = ALLOW if name in ALLOWED else EPERM if name in REFUSED else ENOSYS
+        assert (name, decide(program, number)) == (name, expected)
+
+
+def test_numbers_that_nobody_knows_do_not_exist() -> None:
+    program = build(FULL)
+    known = set(numbers().values())
+    for number in (*range(600), 4095, 0x3FFFFFFF, 0xFFFFFFFF):
+        if number not in known:
+            assert decide(program, number) == ENOSYS
+
+
+def test_foreign_tables_are_closed() -> None:
+    program = build(FULL)
+    assert decide(program, numbers()["read"], arch=0x40000003) == KILL  # i386
+    assert decide(program, numbers()["read"], arch=0x40000028) == KILL  # arm
+    if MACHINE == "x86_64":
+        assert decide(program, 0x40000000 | numbers()["read"]) == ENOSYS
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "expected"),
+    [
+        ("clone", (0x00010000 | 0x100,), ALLOW),
+        ("clone", (17,), ALLOW),
+        ("clone", (0x10000000,), EPERM),
+        ("clone", (0x80 | 17,), EPERM),
+        ("clone3", (), ENOSYS),
+        ("socket", (1,), ALLOW),
+        ("socket", (2,), NO_FAMILY),
+        ("socket", (40,), NO_FAMILY),
+        ("socketpair", (1,), ALLOW),
+        ("socketpair", (2,), NO_FAMILY),
+        ("ioctl", (0, 0x5412), EPERM),
+        ("ioctl", (0, 0x541C), EPERM),
+        ("ioctl", (0, 0x541B), ALLOW),
+        ("personality", (0xFFFFFFFF,), ALLOW),
+        ("personality", (0x0008,), EPERM),
+        ("prctl", (22, 2), EPERM),
+        ("prctl", (15,), ALLOW),
+    ],
+)
+def test_arguments_decide(name: str, arguments: tuple[int, ...], expected: int) -> None:
+    assert decide(build(FULL), numbers()[name], *arguments) == expected
+
+
+def test_without_a_cgroup_nothing_is_forked_but_threads() -> None:
+    program = build(Grants(fork=False, execute=True, sockets=True, memfd=False))
+    assert decide(program, numbers()["clone"], 0x003D0F00) == ALLOW  # pthread_create of glibc
+    assert decide(program, numbers()["clone"], 17) == EPERM
+    assert decide(program, numbers()["clone"], 0x00010000 | 0x20000000) == EPERM
+    assert decide(program, numbers()["memfd_create"]) == EPERM
+    assert decide(program, numbers()["execve"]) == ALLOW
+    if "fork" in numbers():
+        assert decide(program, numbers()["fork"]) == decide(program, numbers()["vfork"]) == EPERM
+
+
+def test_without_namespaces_only_the_process_itself_is_reached() -> None:
+    program = build(Grants(fork=False, execute=False, sockets=False, memfd=False, only_pid=77))
+    for name in ("kill", "tgkill", "rt_sigqueueinfo"):
+        assert decide(program, numbers()[name], 77) == ALLOW
+        for other in (0, 1, 78, 0xFFFFFFFF):
+            assert decide(program, numbers()[name], other) == EPERM
+    assert decide(program, numbers()["prlimit64"], 0) == ALLOW
+    assert decide(program, numbers()["prlimit64"], 78) == EPERM
+    assert decide(program, numbers()["execve"]) == EPERM
+    assert decide(program, numbers()["socket"], 1) == NO_FAMILY
+    assert decide(program, numbers()["prctl"], 1) == EPERM  # PR_SET_PDEATHSIG
+
+
+actions = st.sampled_from([ALLOW, EPERM, ENOSYS])
+compares = st.builds(Compare, st.integers(0, 5), st.sampled_from(["eq", "ne", "any"]), st.integers(0, 3))
+rules = st.builds(
+    Rule,
+    st.lists(st.builds(Case, st.lists(compares, min_size=1, max_size=2).map(tuple), actions), max_size=3).map(tuple),
+    actions,
+)
+
+
+def meaning(rule: Rule | int, arguments: list[int]) -> int:
+    if isinstance(rule, int):
+        return rule
+    for case in rule.cases:
+        if all(holds(test, arguments[test.argument]) for test in case.tests):
+            return case.action
+    return rule.otherwise
+
+
+def holds(test: Compare, argument: int) -> bool:
+    if test.operator == "any":
+        return bool(argument & test.value)
+    return (argument == test.value) == (test.operator == "eq")
+
+
+@given(
+    st.dictionaries(st.integers(0, 40), actions | rules, max_size=20),
+    st.integers(0, 45),
+    st.lists(st.integers(0, 3), min_size=6, max_size=6),
+)
+def test_a_compiled_filter_means_what_its_rules_mean(
+    table: dict[int, Rule | int], number: int, arguments: list[int]
+) -> None:
+    program = compile_filter(MACHINE, table, ENOSYS)
+    assert decide(program, number, *arguments) == meaning(table.get(number, ENOSYS), arguments)

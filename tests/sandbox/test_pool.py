@@ -1,0 +1,48 @@
+"""A pool with little room: who has to go, and that nobody waits for ever."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from polycall.domain import StartKind
+from polycall.sandbox.sandbox import Sandbox
+from tests.sandbox.conftest import config
+from tests.sandbox.programs import value
+from tests.sandbox.test_warm import count
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+@pytest_asyncio.fixture(loop_scope="session", scope="module")
+async def small() -> AsyncIterator[Sandbox]:
+    sandbox = Sandbox(config(waiting=1, warm=2, processes=4, warm_calls=3, warm_idle_s=0.4))
+    await sandbox.start()
+    yield sandbox
+    await sandbox.stop()
+
+
+async def test_the_least_recently_used_goes_first(small: Sandbox) -> None:
+    for name in ("one", "two", "one", "three"):
+        await count(small, name)
+    assert (await count(small, "one")).start_kind is StartKind.WARM
+    assert (await count(small, "two")).start_kind is not StartKind.WARM
+
+
+async def test_a_worker_ends_after_its_calls(small: Sandbox) -> None:
+    assert [value(await count(small, "old"))[1] for _ in range(4)] == [1, 2, 3, 1]
+
+
+async def test_a_worker_ends_after_idling(small: Sandbox) -> None:
+    await count(small, "idle")
+    await asyncio.sleep(0.8)
+    assert (await count(small, "idle")).start_kind is not StartKind.WARM
+
+
+async def test_idle_workers_never_keep_a_run_from_its_process(small: Sandbox) -> None:
+    names = [f"many-{number}" for number in range(24)]
+    outcomes = await asyncio.wait_for(asyncio.gather(*(count(small, name) for name in names)), 60)
+    assert [value(outcome)[1] for outcome in outcomes] == [1] * 24
