@@ -17,8 +17,8 @@ def test_it_is_not_stale(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["render", "--check"]) == 0, capsys.readouterr().err
 
 
-def test_a_stale_one_is_told_with_what_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = tmp_path / "envoy.yaml"
+def test_a_stale_one_is_told_with_what_to_do(short_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = short_path / "envoy.yaml"
     assert main(["render", "--check", "--output", str(path)]) == 1
     assert main(["render", "--output", str(path)]) == 0
     assert main(["render", "--check", "--output", str(path)]) == 0

@@ -64,9 +64,9 @@ def test_a_change_changes_the_version_and_nothing_else_does() -> None:
     assert first.versions[1] != render(GatewayConfig(upstreams=(Path("/run/a"),))).versions[1]
 
 
-def test_files_are_replaced_whole(tmp_path: Path) -> None:
-    render(GatewayConfig()).write(tmp_path)
-    before = (tmp_path / "xds" / "lds.json").stat().st_ino
-    render(GatewayConfig()).write(tmp_path)
-    assert (tmp_path / "xds" / "lds.json").stat().st_ino != before
-    assert sorted(path.name for path in (tmp_path / "xds").iterdir()) == ["cds.json", "lds.json"]
+def test_files_are_replaced_whole(short_path: Path) -> None:
+    render(GatewayConfig()).write(short_path)
+    before = (short_path / "xds" / "lds.json").stat().st_ino
+    render(GatewayConfig()).write(short_path)
+    assert (short_path / "xds" / "lds.json").stat().st_ino != before
+    assert sorted(path.name for path in (short_path / "xds").iterdir()) == ["cds.json", "lds.json"]

@@ -138,7 +138,7 @@ async def test_a_stream_is_a_line_an_event(gateway: Gateway) -> None:
 async def test_an_event_arrives_when_it_is_sent_even_compressed(gateway: Gateway) -> None:
     headers = {
         "x-test-answers": json.dumps([{"started": {"name": "executions/e"}}, {}]),
-        "x-test-pause": "1",
+        "x-test-pause": "20",
         "accept-encoding": "gzip",
     }
     connection = http.client.HTTPConnection(gateway.rest, timeout=10)

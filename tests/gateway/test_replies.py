@@ -132,9 +132,20 @@ async def test_a_body_that_does_not_arrive_in_time_is_408(short_path: Path) -> N
 LOST = "The connection to the server was lost; the code may have run."
 
 
+async def in_flight(gateway: Gateway, path: str) -> asyncio.Task[Response]:
+    """Return a request that the server works on. One that came before Envoy had found the server is made again."""
+    admin = Admin(gateway.config.admin_socket)
+    async with asyncio.timeout(20):
+        while True:
+            asking = asyncio.create_task(ask(gateway.rest, "POST", path, b"{}", {"x-test-delay": "20"}))
+            while not asking.done():
+                if (await admin.stats("servers.upstream_rq_active$"))["cluster.servers.upstream_rq_active"]:
+                    return asking
+                await asyncio.sleep(0.02)
+
+
 async def test_a_server_that_is_killed_in_the_middle_is_500_once_and_must_not_be_repeated(short_path: Path) -> None:
     async with running(short_path, server=False) as gateway:
-        admin = Admin(gateway.config.admin_socket)
         for face in ALL:
             path = gateway.config.upstreams[0]
             path.unlink(missing_ok=True)
@@ -144,12 +155,7 @@ async def test_a_server_that_is_killed_in_the_middle_is_500_once_and_must_not_be
             try:
                 assert server.stdout is not None
                 assert await asyncio.wait_for(server.stdout.readline(), 20) == b"serving\n"
-                while (await ask(gateway.rest, "GET", "/healthz")).status != 200:
-                    await asyncio.sleep(0.02)
-                asking = asyncio.create_task(ask(gateway.rest, "POST", METHODS[face], b"{}", {"x-test-delay": "20"}))
-                async with asyncio.timeout(10):
-                    while not (await admin.stats("servers.upstream_rq_active$"))["cluster.servers.upstream_rq_active"]:
-                        await asyncio.sleep(0.02)
+                asking = await in_flight(gateway, METHODS[face])
             finally:
                 server.kill()
                 await server.wait()
@@ -206,7 +212,7 @@ async def test_a_rate_limit_is_429_in_the_words_of_each_vendor(short_path: Path)
             pass
         for face in ALL:
             answer = await ask(gateway.rest, "POST", METHODS[face], b"{}")
-            if answer.status == 200:  # a new second has begun
+            while answer.status == 200:  # a new second has begun
                 answer = await ask(gateway.rest, "POST", METHODS[face], b"{}")
             text = "Too many requests; try again in a second."
             if face == "guance":
