@@ -56,7 +56,8 @@ class Telemetry:
                     async for answer in answers:
                         yield answer
                 _tell(rpc)
-                code = Code(rpc.context.code() or 0)  # a face sets it beside its body
+                status = rpc.context.code()  # a face sets it beside its body
+                code = Code(status.value[0]) if isinstance(status, grpc.StatusCode) else Code(status or 0)
             except BaseException as error:
                 code = _code_of(error, rpc)
                 raise
