@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from polycall.v1 import package_pb2
+from polycall.v1 import execution_pb2, package_pb2
 from tests.harness import Response, Server
 
 __all__ = ["ERROR_KEYS", "KEYS", "PACKAGE", "VERSION", "Domo", "declare", "typed"]
@@ -41,6 +41,7 @@ def declare(
     given = defaults or {}
     return package_pb2.Function(
         name=name,
+        convention=execution_pb2.CONVENTION_PARAMETERS if inputs else execution_pb2.CONVENTION_UNSPECIFIED,
         parameters=[
             package_pb2.Parameter(name=name, declared_type=declared, default_json=given.get(name))
             for name, declared in inputs.items()

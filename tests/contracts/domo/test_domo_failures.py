@@ -92,7 +92,7 @@ def test_what_json_cannot_hold_is_of_the_wrong_type(domo: Domo, function: str, w
     ],
 )
 def test_a_function_that_ends_badly_is_http_200(
-    domo: Domo, function: str, inputs: dict[str, str], message: str
+    domo: Domo, function: str, inputs: dict[str, Any], message: str
 ) -> None:
     record = domo.run(function, **inputs)
     assert (record["status"], record["result"]) == ("FAILED", None)

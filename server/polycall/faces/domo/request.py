@@ -14,6 +14,8 @@ from polycall.faces.wire import NULL, Malformed, decode, dump, present, raw_memb
 
 __all__ = ["Ask", "bind", "read_ask"]
 
+# Conventions whose input schema is an object with a property for each parameter of the code.
+_BY_NAME = (Convention.KEYWORDS, Convention.PARAMETERS)
 _INPUTS, _SETTINGS, _GET_LOGS = "inputVariables", "settings", "getLogs"
 
 
@@ -71,7 +73,7 @@ def _value(parameter: Parameter, inputs: Mapping[str, msgspec.Raw], path: str) -
 
 def _signature(function: Function) -> frozenset[str] | None:
     """Return the names that the code's own signature takes; None if it takes any, or nobody knows."""
-    if function.accepts_any or function.input_schema is None or function.convention is not Convention.KEYWORDS:
+    if function.accepts_any or function.input_schema is None or function.convention not in _BY_NAME:
         return None
     schema = decode(function.input_schema, dict[str, msgspec.Raw])
     return frozenset(raw_members(schema["properties"])) if "properties" in schema else frozenset()
