@@ -33,12 +33,22 @@ _MASK = "***"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bounds:
-    """What may be asked for: seconds and MiB, both ends included."""
+    """What may be asked for: seconds and MiB, both ends included; and what holds if nothing is."""
 
     min_timeout_s: int = 1
     max_timeout_s: int
     min_memory_mib: int
     max_memory_mib: int
+
+    @property
+    def default_timeout_s(self) -> int:
+        """The contract's default, as far as the operator allows it."""
+        return min(_TIMEOUT_S, self.max_timeout_s)
+
+    @property
+    def default_memory_mib(self) -> int:
+        """The contract's default, as far as the operator allows it."""
+        return min(_MEMORY_MIB, self.max_memory_mib)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,7 +161,7 @@ def read_function_call(body: bytes, bounds: Bounds) -> FunctionCall:
     wrong = [*_code_violations(form), *_file_violations(form.files or []), *_limit_violations(limits, bounds)]
     if wrong:
         raise InvalidArgument(wrong)
-    timeout_s = limits.execution_timeout or _TIMEOUT_S
+    timeout_s = limits.execution_timeout or bounds.default_timeout_s
     form.language = (form.language or "").lower()
     run = AdHocRun(
         code=form.code or "",
@@ -161,7 +171,7 @@ def read_function_call(body: bytes, bounds: Bounds) -> FunctionCall:
         files=tuple(_files(form.files or [])),
         limits=LimitOverrides(
             timeout_ms=timeout_s * 1000,
-            memory_bytes=(limits.memory_size or _MEMORY_MIB) * MIB,
+            memory_bytes=(limits.memory_size or bounds.default_memory_mib) * MIB,
             result_bytes=_OUTPUT_BYTES,
             stdout_bytes=_STDOUT_BYTES,
             stderr_bytes=_STDERR_BYTES,
@@ -202,10 +212,12 @@ def _files(files: list[_File]) -> Iterator[InputFile]:
 def _limit_violations(limits: _Limits, bounds: Bounds) -> Iterator[FieldViolation]:
     asked, low, high = limits.execution_timeout, bounds.min_timeout_s, bounds.max_timeout_s
     if asked and not low <= asked <= high:
-        yield FieldViolation("limits.execution_timeout", f"must be {low} to {high} seconds, or 0 for {_TIMEOUT_S}")
+        rule = f"must be {low} to {high} seconds, or 0 for {bounds.default_timeout_s}"
+        yield FieldViolation("limits.execution_timeout", rule)
     asked, low, high = limits.memory_size, bounds.min_memory_mib, bounds.max_memory_mib
     if asked and not low <= asked <= high:
-        yield FieldViolation("limits.memory_size", f"must be {low} to {high} MiB, or 0 for {_MEMORY_MIB}")
+        rule = f"must be {low} to {high} MiB, or 0 for {bounds.default_memory_mib}"
+        yield FieldViolation("limits.memory_size", rule)
 
 
 def _record(form: _Body, size: int) -> bytes:

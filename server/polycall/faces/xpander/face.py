@@ -58,7 +58,7 @@ class XpanderFace:
             version_id=version.id,
             function=function.name,
             input=parameters,
-            limits=_limits(version.limits),
+            limits=self._limits(version.limits),
             fresh=True,
         )
         return answer(await self._engine.run(who, run, RunOptions(face=_FACE, expires_at=inbound.expires_at)))
@@ -81,15 +81,15 @@ class XpanderFace:
             raise _not_found(function_id)
         return version, chosen[0]
 
+    def _limits(self, own: LimitOverrides) -> LimitOverrides:
+        """Return the contract's defaults, as far as the operator allows them, where the version has no own limits."""
+        most = self._engine.limits.maximums
+        return LimitOverrides(
+            timeout_ms=min(_TIMEOUT_MS, most.timeout_ms) if own.timeout_ms is None else None,
+            memory_bytes=min(_MEMORY_BYTES, most.memory_bytes) if own.memory_bytes is None else None,
+            result_bytes=min(_RESULT_BYTES, most.result_bytes) if own.result_bytes is None else None,
+        )
+
 
 def _not_found(function_id: str) -> NotFound:
     return NotFound(Reason.FUNCTION_NOT_FOUND, "xpander.CustomFunction", function_id)
-
-
-def _limits(own: LimitOverrides) -> LimitOverrides:
-    """Return the contract's defaults where the version has no limits of its own."""
-    return LimitOverrides(
-        timeout_ms=_TIMEOUT_MS if own.timeout_ms is None else None,
-        memory_bytes=_MEMORY_BYTES if own.memory_bytes is None else None,
-        result_bytes=_RESULT_BYTES if own.result_bytes is None else None,
-    )

@@ -13,6 +13,7 @@ from polycall.errors import (
     DeadlineExceeded,
     FailedPrecondition,
     InvalidArgument,
+    LimitOutOfRange,
     NotFound,
     NotReady,
     PayloadTooLarge,
@@ -50,7 +51,7 @@ def failed(error: PolycallError) -> Reply:
         case NotReady():
             state = error.metadata.get("state", "error")
             return _reply(Code.FAILED_PRECONDITION, 409, f"Custom function is not ready (status: {state})")
-        case FailedPrecondition() | AlreadyExists():
+        case FailedPrecondition() | AlreadyExists() | LimitOutOfRange():  # limits are the version's, not the caller's
             return _reply(Code.FAILED_PRECONDITION, 409, error.message)
         case UnsupportedEncoding():
             return _reply(Code.INVALID_ARGUMENT, 415, "Unsupported Media Type")

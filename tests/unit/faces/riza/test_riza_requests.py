@@ -61,6 +61,12 @@ def test_limits_are_the_contracts_unless_asked_for() -> None:
     assert (asked.timeout_ms, asked.memory_bytes) == (300_000, 2048 * MIB)
 
 
+def test_the_contracts_limits_give_way_to_the_operators() -> None:
+    tight = Bounds(max_timeout_s=10, min_memory_mib=16, max_memory_mib=64)
+    call = read_function_call(b'{"language":"python","code":"c"}', tight)
+    assert (call.run.limits.timeout_ms, call.run.limits.memory_bytes) == (10_000, 64 * MIB)
+
+
 @pytest.mark.parametrize("text", [b"9007199254740993", b"1.0", b"1", b'{"b": 1,  "a": 2.50}', b"false", b'""', b"[ ]"])
 def test_input_keeps_its_bytes(text: bytes) -> None:
     body = b'{"code":"c","language":"python","input":%s}' % text

@@ -26,7 +26,7 @@ from polycall.domain import (
     VersionState,
 )
 from polycall.engine.engine import Engine
-from polycall.engine.limits import DEFAULTS, MIB
+from polycall.engine.limits import DEFAULTS, MAXIMUMS, MIB, LimitPolicy
 from polycall.engine.requests import FunctionRun, RunOptions
 from polycall.errors import NotFound, PolycallError, Unauthenticated
 from polycall.faces.reply import Inbound, Reply
@@ -74,6 +74,7 @@ def _version(*functions: Function, **changes: Any) -> Version:
 @dataclass
 class FakeEngine:
     deployed: Version = field(default_factory=_version)
+    limits: LimitPolicy = field(default_factory=LimitPolicy)
     scopes: frozenset[Scope] = frozenset({Scope.RUN})
     ends: Execution = DONE
     runs: list[tuple[FunctionRun, RunOptions]] = field(default_factory=list)
@@ -153,6 +154,13 @@ async def test_the_functions_own_limits_stand() -> None:
     engine = FakeEngine(_version(limits=own))
     await _ask(engine)
     assert engine.runs[0][0].limits == LimitOverrides()
+
+
+async def test_the_contracts_limits_give_way_to_the_operators() -> None:
+    most = replace(MAXIMUMS, timeout_ms=10_000, memory_bytes=64 * MIB, result_bytes=MIB)
+    engine = FakeEngine(limits=LimitPolicy(maximums=most))
+    await _ask(engine)
+    assert engine.runs[0][0].limits == LimitOverrides(timeout_ms=10_000, memory_bytes=64 * MIB, result_bytes=MIB)
 
 
 @pytest.mark.parametrize(

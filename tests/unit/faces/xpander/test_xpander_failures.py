@@ -49,6 +49,7 @@ AGAIN = (("retry-after", "1"),)
         (FailedPrecondition("no"), 409, Code.FAILED_PRECONDITION, "no", ()),
         (RuntimeMissing("no"), 409, Code.FAILED_PRECONDITION, "no", ()),
         (IsolationUnavailable("no"), 409, Code.FAILED_PRECONDITION, "no", ()),
+        (LimitOutOfRange.of("limits.timeout", "no"), 409, Code.FAILED_PRECONDITION, "limits.timeout: no", ()),
         (AlreadyExists("t", "n", "no"), 409, Code.FAILED_PRECONDITION, "no", ()),
         (UnsupportedEncoding.of("", "br"), 415, Code.INVALID_ARGUMENT, "Unsupported Media Type", ()),
         (PayloadTooLarge("big"), 413, Code.RESOURCE_EXHAUSTED, "Request body too large", ()),
@@ -75,9 +76,7 @@ def test_every_error_has_the_vendors_status_and_detail(
     assert tuple(reply.headers) == headers
 
 
-@pytest.mark.parametrize(
-    "error", [Malformed.of("", "not gzip"), InvalidArgument.of("", "not gzip"), LimitOutOfRange.of("", "not gzip")]
-)
+@pytest.mark.parametrize("error", [Malformed.of("", "not gzip"), InvalidArgument.of("", "not gzip")])
 def test_a_body_that_cannot_be_read_is_a_list_of_one(error: PolycallError) -> None:
     reply = failed(error)
     assert (reply.status, reply.code) == (422, Code.INVALID_ARGUMENT)
