@@ -64,7 +64,8 @@ def _unpacked(archive: zipfile.ZipFile, field: str) -> dict[str, bytes]:
     wrong: list[FieldViolation] = []
     for entry in archive.infolist():
         path = entry.orig_filename.removeprefix("./")
-        if entry.is_dir() and not (path and _path_problem(path.rstrip("/"))):
+        folder = path.rstrip("/")
+        if (folder != path and not _path_problem(folder)) or entry.orig_filename == "./":
             continue
         problem = _path_problem(path) or _entry_problem(entry) or ("is there twice" if path in entries else None)
         if problem:

@@ -1,7 +1,7 @@
 """One log line a call, and what the caller is told of it in trailing metadata.
 
-``x-request-id`` always; where an execution was answered, ``polycall-execution`` (its name), ``polycall-start-kind``,
-``polycall-queue-ms`` and ``polycall-run-ms``. The line has ids, codes and times; never inputs, outputs or keys.
+``x-request-id`` always; where an execution was answered, ``polycall-execution`` (its name) and, once it was started,
+``polycall-start-kind``, ``polycall-queue-ms`` and ``polycall-run-ms``. The line has ids, codes and times; never inputs, outputs or keys.
 """
 
 from __future__ import annotations
@@ -82,12 +82,14 @@ def _tell(rpc: Rpc) -> None:
 
 
 def _facts(execution: Execution) -> tuple[tuple[str, str], ...]:
-    usage = execution.usage
+    name = ("execution", f"executions/{execution.id}")
+    if execution.start_kind is None:
+        return (name,)
     return (
-        ("execution", f"executions/{execution.id}"),
-        ("start-kind", execution.start_kind.value if execution.start_kind else "none"),
-        ("queue-ms", f"{usage.queue_us / 1000:.3f}"),
-        ("run-ms", f"{usage.run_us / 1000:.3f}"),
+        name,
+        ("start-kind", execution.start_kind.value),
+        ("queue-ms", f"{execution.usage.queue_us / 1000:.3f}"),
+        ("run-ms", f"{execution.usage.run_us / 1000:.3f}"),
     )
 
 
