@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import sqlalchemy.exc
 
 from polycall.domain import Reason
-from polycall.errors import Internal, PolycallError, Unavailable
+from polycall.errors import Internal, InvalidArgument, PolycallError, Unavailable
 
 __all__ = ["Conflict", "translated", "unavailable"]
 
@@ -28,6 +28,8 @@ def translated() -> Iterator[None]:
     """Turn what a database raises into Unavailable (away; repeat it), Conflict, or Internal (our fault; logged)."""
     try:
         yield
+    except UnicodeEncodeError:  # within JSON
+        raise InvalidArgument.of("", "text must be valid Unicode, without lone surrogates") from None
     except sqlalchemy.exc.StatementError as error:
         raise _of_statement(error) from None
     except (sqlalchemy.exc.SQLAlchemyError, OSError) as error:

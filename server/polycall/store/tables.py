@@ -38,7 +38,7 @@ METADATA = sa.MetaData(
 
 
 class Text(sa.TypeDecorator[str]):
-    """Text that both databases hold and order alike: without NUL, which PostgreSQL lacks, by code point."""
+    """Text that both databases hold and order alike: valid Unicode without NUL, by code point."""
 
     impl = sa.Text
     cache_ok = True
@@ -49,8 +49,15 @@ class Text(sa.TypeDecorator[str]):
 
     def process_bind_param(self, value: str | None, dialect: sa.Dialect) -> str | None:
         """Return the value; raise InvalidArgument for what could not be stored everywhere."""
-        if value is not None and "\0" in value:
+        if value is None:
+            return None
+        if "\0" in value:
             raise InvalidArgument.of("", "text must not contain the character U+0000")
+        if not value.isascii():
+            try:
+                value.encode()
+            except UnicodeEncodeError:
+                raise InvalidArgument.of("", "text must be valid Unicode, without lone surrogates") from None
         return value
 
 

@@ -1,0 +1,910 @@
+"""What every store does. Each implementation inherits these tests and says only how it is made."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import uuid
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from polycall.bundle import bundle_digest
+from polycall.domain import (
+    ApiKey,
+    Execution,
+    ExecutionFilter,
+    ExecutionKind,
+    ExecutionState,
+    OutputChunk,
+    Package,
+    Project,
+    Reason,
+    Scope,
+    Session,
+    Stream,
+    VersionState,
+)
+from polycall.errors import AlreadyExists, InvalidArgument, NotFound
+from polycall.ids import id_at, new_id, now_ms
+from polycall.store.protocol import Store
+from tests.store.examples import LATE, LOST, ended, package, queued, recorded, version
+
+FILES = {"main.py": b"def function(n): ...\n", "data/\u00e9.bin": b"\x00\xff"}
+OTHER = "other"  # a second project
+
+
+class TenancyConformance:
+    """Projects, API keys, sessions, counters."""
+
+    async def test_the_default_project_is_there(self, store: Store) -> None:
+        assert [project.id for project in await store.list_projects()] == ["default"]
+        assert (await store.get_project("default")).id == "default"
+
+    async def test_projects_come_back_as_they_were_in_order_of_their_ids(self, store: Store) -> None:
+        made = [Project(id=name, created_at=7, display_name=f"<{name}>") for name in ("b", "B", "a-b", "a_b", "ab")]
+        for project in made:
+            assert await store.create_project(project) == project
+        assert await store.get_project("b") == made[0]
+        assert [p.id for p in await store.list_projects()] == sorted(["default", *(p.id for p in made)])
+
+    async def test_a_project_is_made_once(self, store: Store) -> None:
+        await store.create_project(Project(id=OTHER, created_at=1))
+        with pytest.raises(AlreadyExists) as raised:
+            await store.create_project(Project(id=OTHER, created_at=2))
+        assert raised.value.resource_name == "projects/other"
+        assert (await store.get_project(OTHER)).created_at == 1
+
+    async def test_an_unknown_project_is_not_found(self, store: Store) -> None:
+        with pytest.raises(NotFound) as raised:
+            await store.get_project("nowhere")
+        assert raised.value.reason is Reason.PROJECT_NOT_FOUND
+
+    async def test_a_key_is_found_by_its_hash_alone(self, store: Store) -> None:
+        key = _key("k1", scopes=frozenset({Scope.RUN, Scope.ADMIN}), expires_at=5, last_used_at=3)
+        assert await store.create_key(key, b"1" * 32) == key
+        assert await store.find_key(b"1" * 32) == key
+        assert await store.find_key(b"2" * 32) is None
+
+    async def test_ids_and_hashes_of_keys_are_taken_once(self, store: Store) -> None:
+        await store.create_key(_key("k1"), b"1" * 32)
+        with pytest.raises(AlreadyExists):
+            await store.create_key(_key("k1"), b"2" * 32)
+        with pytest.raises(AlreadyExists):
+            await store.create_key(_key("k2"), b"1" * 32)
+        assert await store.list_keys("default") == (_key("k1"),)
+
+    async def test_a_key_needs_its_project(self, store: Store) -> None:
+        with pytest.raises(NotFound) as raised:
+            await store.create_key(_key("k1", project_id="nowhere"), b"1" * 32)
+        assert raised.value.reason is Reason.PROJECT_NOT_FOUND
+        assert await store.find_key(b"1" * 32) is None
+
+    async def test_keys_are_listed_by_creation_and_project(self, store: Store) -> None:
+        await store.create_project(Project(id=OTHER, created_at=1))
+        for number, (name, project, at) in enumerate(
+            [("z", "default", 1), ("b", "default", 3), ("a", "default", 3), ("x", OTHER, 2)]
+        ):
+            await store.create_key(_key(name, project_id=project, created_at=at), bytes([number]) * 32)
+        await store.revoke_key("default", "a", 9)
+        assert [key.id for key in await store.list_keys("default")] == ["z", "a", "b"]
+        assert [key.id for key in await store.list_keys(OTHER)] == ["x"]
+
+    async def test_a_revoked_key_stays_revoked_at_the_first_time(self, store: Store) -> None:
+        await store.create_key(_key("k1"), b"1" * 32)
+        assert (await store.revoke_key("default", "k1", 100)).revoked_at == 100
+        assert (await store.revoke_key("default", "k1", 200)).revoked_at == 100
+        found = await store.find_key(b"1" * 32)
+        assert found is not None
+        assert found.revoked_at == 100
+
+    async def test_another_projects_key_cannot_be_revoked(self, store: Store) -> None:
+        await store.create_project(Project(id=OTHER, created_at=1))
+        await store.create_key(_key("k1"), b"1" * 32)
+        for project, name in ((OTHER, "k1"), ("default", "k2")):
+            with pytest.raises(NotFound) as raised:
+                await store.revoke_key(project, name, 100)
+            assert raised.value.reason is Reason.API_KEY_NOT_FOUND
+        assert (await store.list_keys("default"))[0].revoked_at is None
+
+    async def test_the_last_use_of_keys_never_goes_back(self, store: Store) -> None:
+        await store.create_key(_key("k1"), b"1" * 32)
+        await store.create_key(_key("k2"), b"2" * 32)
+        await store.touch_keys({})
+        await store.touch_keys({"k2": 50, "k1": 70, "unknown": 1})
+        await store.touch_keys({"k1": 60, "k2": 80})
+        assert [key.last_used_at for key in await store.list_keys("default")] == [70, 80]
+
+    async def test_a_nonce_is_spent_once(self, store: Store) -> None:
+        session = _session(1)
+        await store.create_session(session, b"n" * 32)
+        bound = await store.bind_session("default", b"n" * 32, 500, 9000)
+        assert bound == replace(session, status="ACTIVE", expires_at=9000)
+        assert await store.bind_session("default", b"n" * 32, 501, 9001) is None
+        assert await store.get_sessions("default", [1]) == (bound,)
+
+    async def test_of_many_who_spend_a_nonce_at_once_one_succeeds(self, store: Store) -> None:
+        await store.create_session(_session(1), b"n" * 32)
+        spent = await asyncio.gather(*[store.bind_session("default", b"n" * 32, 500, 9000 + i) for i in range(8)])
+        assert len([session for session in spent if session is not None]) == 1
+
+    async def test_a_nonce_is_refused_when_late_unknown_or_anothers(self, store: Store) -> None:
+        await store.create_project(Project(id=OTHER, created_at=1))
+        await store.create_session(_session(1), b"n" * 32)
+        assert await store.bind_session("default", b"n" * 32, 1000, 9000) is None  # expires_at is exclusive
+        assert await store.bind_session("default", b"m" * 32, 500, 9000) is None
+        assert await store.bind_session(OTHER, b"n" * 32, 500, 9000) is None
+        assert (await store.get_sessions("default", [1]))[0].status == "READY"
+
+    async def test_sessions_come_in_the_order_asked(self, store: Store) -> None:
+        for number in (1, 2, 2**40):
+            await store.create_session(_session(number), b"%032d" % number)
+        found = await store.get_sessions("default", [2**40, 7, 1, 2])
+        assert [session.id for session in found] == [2**40, 1, 2]
+        assert await store.get_sessions(OTHER, [1]) == ()
+        assert await store.get_sessions("default", []) == ()
+
+    async def test_a_session_is_made_once(self, store: Store) -> None:
+        await store.create_session(_session(1), b"n" * 32)
+        with pytest.raises(AlreadyExists):
+            await store.create_session(_session(1), b"m" * 32)
+        with pytest.raises(AlreadyExists):
+            await store.create_session(_session(2), b"n" * 32)
+
+    async def test_counters_count_from_one_without_repeating(self, store: Store) -> None:
+        numbers = await asyncio.gather(*[store.next_number("calls") for _ in range(1500)])
+        assert numbers == list(range(1, 1501))
+        assert await store.next_number("sessions") == 1
+
+
+class RegistryConformance:
+    """Packages, versions, bundles."""
+
+    async def test_a_package_comes_back_as_it_was(self, store: Store) -> None:
+        assert await store.create_package(package()) == package()
+        assert await store.get_package("default", "package") == package()
+
+    async def test_a_package_is_made_once_in_a_project_that_exists(self, store: Store) -> None:
+        await store.create_package(package())
+        with pytest.raises(AlreadyExists) as taken:
+            await store.create_package(package(display_name="Another"))
+        assert taken.value.resource_name == "packages/package"
+        with pytest.raises(NotFound) as missing:
+            await store.create_package(package(project_id="nowhere"))
+        assert missing.value.reason is Reason.PROJECT_NOT_FOUND
+
+    async def test_an_update_replaces_what_may_change(self, store: Store) -> None:
+        await store.create_package(package())
+        changed = package(display_name="B", description="", labels={}, updated_at=3000)
+        assert await store.update_package(replace(changed, created_at=9)) == changed
+        assert await store.get_package("default", "package") == changed
+
+    async def test_unknown_and_foreign_packages_are_not_found(self, store: Store) -> None:
+        await store.create_project(Project(id=OTHER, created_at=1))
+        await store.create_package(package())
+        await store.create_version(version(), FILES)
+        for project, name in ((OTHER, "package"), ("default", "nothing")):
+            value = package(name, project_id=project)
+            for attempt in (
+                store.get_package(project, name),
+                store.update_package(value),
+                store.delete_package(project, name),
+                store.newest_version(project, name),
+                store.list_versions(project, name, 10),
+                store.get_version(project, name, "1"),
+                store.delete_version(project, name, "1"),
+                store.set_version_state(project, name, "1", VersionState.RELEASED),
+                store.create_version(version("2", project_id=project, package_id=name), FILES),
+                store.put_version(version("2", project_id=project, package_id=name), FILES),
+            ):
+                with pytest.raises(NotFound) as raised:
+                    await attempt
+                assert raised.value.reason is Reason.PACKAGE_NOT_FOUND
+        assert (await store.get_version("default", "package", "1")).id == "1"
+
+    async def test_packages_are_paged_newest_first(self, store: Store) -> None:
+        await store.create_project(Project(id=OTHER, created_at=1))
+        await store.create_package(package("foreign", project_id=OTHER))
+        for name, at in (("a", 1), ("c", 2), ("b", 2), ("d", 2), ("e", 3)):
+            await store.create_package(package(name, created_at=at))
+        seen: list[Package] = []
+        token, pages = "", 0
+        while True:
+            page = await store.list_packages("default", 2, token)
+            seen += page.items
+            token, pages = page.next_token, pages + 1
+            if not token:
+                break
+        assert [item.id for item in seen] == ["e", "d", "c", "b", "a"]
+        assert pages == 3
+        assert seen[-1] == package("a", created_at=1)
+        assert (await store.list_packages("default", 5)).next_token == ""
+
+    async def test_deleting_a_package_takes_its_versions_and_leaves_its_executions(self, store: Store) -> None:
+        await store.create_package(package())
+        await store.create_version(version(), FILES)
+        execution = await store.enqueue(queued())
+        await store.delete_package("default", "package")
+        with pytest.raises(NotFound):
+            await store.get_version("default", "package", "1")
+        assert await store.get("default", execution.id) == execution
+        await store.create_package(package())
+        assert await store.newest_version("default", "package") is None
+
+    async def test_a_version_comes_back_as_it_was_with_the_digest_of_its_files(self, store: Store) -> None:
+        await store.create_package(package())
+        expected = version(bundle=bundle_digest(FILES), error="e", released_at=5, state=VersionState.RELEASED)
+        assert await store.create_version(replace(expected, bundle="made up"), FILES) == expected
+        assert await store.get_version("default", "package", "1") == expected
+        assert await store.get_bundle("default", expected.bundle) == FILES
+
+    async def test_what_was_put_in_and_what_came_out_share_nothing(self, store: Store) -> None:
+        await store.create_package(package())
+        env, files = {"A": "1"}, dict(FILES)
+        made = await store.create_version(version(env=env), files)
+        env["A"] = "2"
+        files["main.py"] = b"changed"
+        found = await store.get_version("default", "package", "1")
+        assert dict(found.env) == {"A": "1"}
+        assert await store.get_bundle("default", made.bundle) == FILES
+        found.env["A"] = "3"  # type: ignore[index]
+        assert dict((await store.get_version("default", "package", "1")).env) == {"A": "1"}
+
+    async def test_a_version_is_made_once(self, store: Store) -> None:
+        await store.create_package(package())
+        await store.create_version(version(), FILES)
+        with pytest.raises(AlreadyExists) as raised:
+            await store.create_version(version(runtime="other"), {})
+        assert raised.value.resource_name == "packages/package/versions/1"
+        assert raised.value.reason is Reason.ALREADY_EXISTS
+        assert (await store.get_version("default", "package", "1")).runtime == "python"
+
+    async def test_a_working_version_is_replaced_until_it_is_released(self, store: Store) -> None:
+        await store.create_package(package())
+        draft = await store.put_version(version("draft", state=VersionState.DRAFT), {"main.py": b"1"})
+        again = await store.put_version(replace(draft, env={}, created_at=9), {"main.py": b"2"})
+        assert again.bundle != draft.bundle
+        assert await store.get_version("default", "package", "draft") == again
+        await store.set_version_state("default", "package", "draft", VersionState.RELEASED, released_at=10)
+        with pytest.raises(AlreadyExists) as raised:
+            await store.put_version(draft, {})
+        assert raised.value.reason is Reason.VERSION_RELEASED
+        assert (await store.get_version("default", "package", "draft")).env == {}
+
+    async def test_a_version_moves_on_and_a_released_one_does_not(self, store: Store) -> None:
+        await store.create_package(package())
+        made = await store.create_version(version(state=VersionState.ANALYSING), FILES)
+        failed = await store.set_version_state("default", "package", "1", VersionState.ERROR, error="line 1")
+        assert failed == replace(made, state=VersionState.ERROR, error="line 1")
+        released = await store.set_version_state("default", "package", "1", VersionState.RELEASED, released_at=77)
+        assert released == replace(made, state=VersionState.RELEASED, released_at=77)
+        with pytest.raises(AlreadyExists) as raised:
+            await store.set_version_state("default", "package", "1", VersionState.ERROR, error="late")
+        assert raised.value.reason is Reason.VERSION_RELEASED
+        assert await store.get_version("default", "package", "1") == released
+
+    async def test_unknown_versions_are_not_found(self, store: Store) -> None:
+        await store.create_package(package())
+        for attempt in (
+            store.get_version("default", "package", "1"),
+            store.delete_version("default", "package", "1"),
+            store.set_version_state("default", "package", "1", VersionState.READY),
+        ):
+            with pytest.raises(NotFound) as raised:
+                await attempt
+            assert raised.value.reason is Reason.VERSION_NOT_FOUND
+            assert raised.value.resource_name == "packages/package/versions/1"
+
+    async def test_the_newest_version_is_released_else_ready_else_any(self, store: Store) -> None:
+        await store.create_package(package())
+        assert await store.newest_version("default", "package") is None
+
+        async def newest_after(name: str, state: VersionState, at: int) -> str:
+            await store.create_version(version(name, state=state, created_at=at), FILES)
+            found = await store.newest_version("default", "package")
+            assert found is not None
+            return found.id
+
+        assert await newest_after("error", VersionState.ERROR, 100) == "error"
+        assert await newest_after("draft", VersionState.DRAFT, 50) == "error"
+        assert await newest_after("ready", VersionState.READY, 10) == "ready"
+        assert await newest_after("older", VersionState.READY, 9) == "ready"
+        assert await newest_after("a twin", VersionState.READY, 10) == "a twin"  # inserted later
+        assert await newest_after("released", VersionState.RELEASED, 1) == "released"
+        assert await newest_after("z", VersionState.RELEASED, 2) == "z"
+        assert await newest_after("y", VersionState.RELEASED, 2) == "y"
+
+    async def test_versions_are_paged_newest_first(self, store: Store) -> None:
+        await store.create_package(package())
+        for name, at in (("a", 5), ("b", 7), ("c", 7), ("d", 6)):
+            await store.create_version(version(name, created_at=at), FILES)
+        first = await store.list_versions("default", "package", 3)
+        rest = await store.list_versions("default", "package", 3, first.next_token)
+        assert [item.id for item in (*first.items, *rest.items)] == ["c", "b", "d", "a"]
+        assert rest.next_token == ""
+
+    async def test_a_deleted_version_is_gone_and_its_id_is_free(self, store: Store) -> None:
+        await store.create_package(package())
+        await store.create_version(version("1"), FILES)
+        await store.create_version(version("2"), FILES)
+        await store.delete_version("default", "package", "1")
+        with pytest.raises(NotFound):
+            await store.get_version("default", "package", "1")
+        assert [item.id for item in (await store.list_versions("default", "package", 9)).items] == ["2"]
+        await store.create_version(version("1"), FILES)
+
+    async def test_a_bundle_belongs_to_its_project(self, store: Store) -> None:
+        await store.create_package(package())
+        made = await store.create_version(version(), FILES)
+        for project, digest in ((OTHER, made.bundle), ("default", "0" * 64)):
+            with pytest.raises(NotFound):
+                await store.get_bundle(project, digest)
+
+    async def test_a_large_body_is_not_a_bundle(self, store: Store) -> None:
+        large = b"1" * 100_000
+        await store.enqueue(queued(input=large))
+        with pytest.raises(NotFound):
+            await store.get_bundle("default", hashlib.sha256(large).hexdigest())
+
+    async def test_only_tokens_of_a_list_continue_it(self, store: Store) -> None:
+        await store.create_package(package("a"))
+        await store.create_package(package("b"))
+        for name in ("1", "2"):
+            await store.create_version(version(name, package_id="a"), FILES)
+        of_packages = (await store.list_packages("default", 1)).next_token
+        of_versions = (await store.list_versions("default", "a", 1)).next_token
+        for wrong in ("x", "\u00e9", "A" * 5000, of_packages[:-1], of_packages + "AAAA", of_versions, "AAAAAAAAAAA"):
+            with pytest.raises(InvalidArgument) as raised:
+                await store.list_packages("default", 1, wrong)
+            assert [violation.field for violation in raised.value.violations] == ["page_token"]
+        for wrong in (of_packages, of_versions):
+            with pytest.raises(InvalidArgument):
+                await store.list_versions("default", "b", 1, wrong)
+
+
+class ExecutionConformance:
+    """Records, reading, the queue."""
+
+    @pytest.fixture
+    async def other_project(self, store: Store) -> str:
+        await store.create_project(Project(id=OTHER, created_at=1))
+        return OTHER
+
+    # records
+
+    async def test_a_record_can_be_read_at_once_and_after_its_flush(self, store: Store) -> None:
+        execution = recorded(alias="a-1", request_id="r-1")
+        store.record(execution)
+        assert await store.get("default", execution.id) == execution
+        assert await store.find_alias("default", "guance", "a-1") == execution
+        assert await store.find_request("default", "r-1") == execution
+        await store.flush()
+        assert await store.get("default", execution.id) == execution
+        assert await store.find_alias("default", "guance", "a-1") == execution
+        assert await store.find_request("default", "r-1") == execution
+
+    async def test_a_record_with_nothing_but_what_it_must_have_comes_back_as_it_was(self, store: Store) -> None:
+        execution = Execution(
+            id=new_id(),
+            project_id="default",
+            kind=ExecutionKind.SYNC,
+            state=ExecutionState.COMPLETED,
+            queued_at=1,
+        )
+        store.record(execution)
+        await store.flush()
+        assert await store.get("default", execution.id) == execution
+
+    async def test_records_are_flushed_by_themselves(self, store: Store) -> None:
+        execution = recorded()
+        store.record(execution)
+        async with asyncio.timeout(20):
+            while not (await store.list("default", ExecutionFilter(), 10)).items:
+                await asyncio.sleep(0.01)
+        assert await store.get("default", execution.id) == execution
+
+    @pytest.mark.parametrize("flushed", [False, True])
+    async def test_the_end_takes_the_place_of_running_and_stands(self, store: Store, flushed: bool) -> None:
+        end = recorded(request_id="r-1")
+        running = replace(end, state=ExecutionState.RUNNING, ended_at=None, result=None, error=None)
+        for record in (running, end, running, replace(end, state=ExecutionState.COMPLETED, result=b"2")):
+            store.record(record)
+            if flushed:
+                await store.flush()
+        assert await store.get("default", end.id) == end
+        await store.flush()
+        assert await store.get("default", end.id) == end
+
+    async def test_a_cancel_survives_the_end_of_a_record(self, store: Store) -> None:
+        end = recorded()
+        store.record(replace(end, state=ExecutionState.RUNNING, ended_at=None))
+        asked = await store.request_cancel("default", end.id, now_ms())
+        assert (asked.state, asked.cancel_requested) == (ExecutionState.RUNNING, True)
+        store.record(end)
+        await store.flush()
+        assert await store.get("default", end.id) == replace(end, cancel_requested=True)
+
+    async def test_a_record_never_touches_a_call(self, store: Store) -> None:
+        call = await store.enqueue(queued(state=ExecutionState.RUNNING, owner="n", attempt=1))
+        store.record(recorded(id=call.id))
+        await store.flush()
+        assert await store.get("default", call.id) == call
+
+    async def test_of_two_records_with_a_request_id_both_stay_and_the_first_has_it(self, store: Store) -> None:
+        first, second, third = recorded(request_id="r-1"), recorded(request_id="r-1"), recorded()
+        store.record(first)
+        await store.flush()
+        store.record(second)
+        store.record(third)
+        await store.flush()
+        assert await store.find_request("default", "r-1") == first
+        assert await store.get("default", second.id) == replace(second, request_id=None)
+        assert await store.get("default", third.id) == third
+
+    async def test_a_record_that_no_database_takes_does_not_hold_up_others(self, store: Store) -> None:
+        poison, good = recorded(function="a\0b"), recorded()
+        store.record(poison)
+        store.record(good)
+        await store.flush()
+        assert await store.get("default", good.id) == good
+        assert [item.id for item in (await store.list("default", ExecutionFilter(), 9)).items] == [good.id]
+
+    @pytest.mark.parametrize("size", [32 * 1024, 32 * 1024 + 1, 3_000_000])
+    async def test_bodies_of_any_size_come_back(self, store: Store, size: int) -> None:
+        execution = recorded(input=b"i" * size, result=b"r" * size, stdout=b"o" * size, stderr=b"r" * size)
+        store.record(execution)
+        await store.flush()
+        assert await store.get("default", execution.id) == execution
+        call = await store.enqueue(queued(input=b"i" * size))
+        (claimed,) = await store.claim("n", 1)
+        assert claimed.input == call.input
+        end = ended(claimed, result=b"r" * size, stdout=b"s" * size)
+        assert await store.finish(end, owner="n")
+        assert await store.get("default", call.id) == replace(end, owner=None)
+
+    # reading
+
+    async def test_what_is_unknown_or_anothers_is_not_found(self, store: Store, other_project: str) -> None:
+        record, call = recorded(alias="a-1", request_id="r-1"), queued(face="cognite", alias="7", request_id="r-2")
+        store.record(record)
+        await store.enqueue(call)
+        for _ in range(2):
+            for execution in (record, call):
+                with pytest.raises(NotFound) as raised:
+                    await store.get(other_project, execution.id)
+                assert raised.value.reason is Reason.EXECUTION_NOT_FOUND
+                assert raised.value.resource_name == f"executions/{execution.id}"
+                assert execution.face is not None
+                assert execution.alias is not None
+                with pytest.raises(NotFound):
+                    await store.find_alias(other_project, execution.face, execution.alias)
+                with pytest.raises(NotFound):
+                    await store.find_alias("default", "riza", execution.alias)
+                with pytest.raises(NotFound):
+                    await store.output(other_project, execution.id)
+                with pytest.raises(NotFound):
+                    await store.request_cancel(other_project, execution.id, now_ms())
+                assert execution.request_id is not None
+                assert await store.find_request(other_project, execution.request_id) is None
+            await store.flush()
+        for unknown in (new_id(), uuid.uuid4(), id_at(0)):
+            with pytest.raises(NotFound):
+                await store.get("default", unknown)
+            with pytest.raises(NotFound):
+                await store.output("default", unknown)
+            with pytest.raises(NotFound):
+                await store.request_cancel("default", unknown, now_ms())
+        assert not (await store.get("default", call.id)).cancel_requested
+
+    async def test_lists_are_paged_both_ways_without_bodies(self, store: Store, other_project: str) -> None:
+        made = [recorded() if number % 2 else queued() for number in range(7)]
+        for execution in made:
+            if execution.kind is ExecutionKind.SYNC:
+                store.record(execution)
+            else:
+                await store.enqueue(execution)
+        store.record(recorded(project_id=other_project))
+        await store.flush()
+        expected = [
+            replace(item, input=None, result=None, stdout=b"", stderr=b"", spec=None)
+            for item in sorted(made, key=lambda item: item.id)
+        ]
+        assert await _all_pages(store, ExecutionFilter(), 3, ascending=True) == expected
+        assert await _all_pages(store, ExecutionFilter(), 3) == expected[::-1]
+        whole = await store.list("default", ExecutionFilter(), 7)
+        assert (len(whole.items), whole.next_token) == (7, "")
+
+    async def test_a_filter_matches_in_every_part(self, store: Store) -> None:
+        start = now_ms()
+        variants: list[dict[str, Any]] = [
+            {},
+            {"package_id": "p2"},
+            {"version_id": "2"},
+            {"function": "g"},
+            {"face": "riza"},
+            {"package_id": None, "version_id": None, "function": None, "face": None},
+            {"state": ExecutionState.COMPLETED},
+            {"state": ExecutionState.TIMEOUT},
+            {"state": ExecutionState.RUNNING},
+        ]
+        made = []
+        for number, changes in enumerate(variants):
+            at = start + number * 10
+            made.append(recorded(**{"id": _id_at(at, number), "queued_at": at, **changes}))
+            store.record(made[-1])
+        await store.flush()
+
+        async def numbers(**where: Any) -> list[int]:
+            found = await _all_pages(store, ExecutionFilter(**where), 2, ascending=True)
+            ids = [item.id for item in made]
+            return [ids.index(item.id) for item in found]
+
+        every = list(range(9))
+        assert await numbers() == every
+        assert await numbers(package_id="p2") == [1]
+        assert await numbers(version_id="2") == [2]
+        assert await numbers(function="g") == [3]
+        assert await numbers(face="riza") == [4]
+        assert await numbers(package_id="package") == [0, 2, 3, 4, 6, 7, 8]
+        assert await numbers(states=(ExecutionState.COMPLETED,)) == [6]
+        assert await numbers(states=(ExecutionState.FAILED, ExecutionState.TIMEOUT)) == [0, 1, 2, 3, 4, 5, 7]
+        assert await numbers(states=(ExecutionState.QUEUED, ExecutionState.RUNNING)) == [8]
+        assert await numbers(states=(ExecutionState.RUNNING, ExecutionState.COMPLETED)) == [6, 8]
+        assert await numbers(states=tuple(ExecutionState)) == every
+        assert await numbers(queued_after=start + 20) == every[2:]
+        assert await numbers(queued_before=start + 20) == [0, 1]
+        assert await numbers(queued_after=start + 20, queued_before=start + 21) == [2]
+        assert await numbers(queued_after=start - 10**12, queued_before=start + 10**12) == every
+        assert await numbers(package_id="package", states=(ExecutionState.TIMEOUT,), face="guance") == [7]
+        assert await numbers(package_id="package", states=(ExecutionState.TIMEOUT,), face="domo") == []
+
+    async def test_only_tokens_of_the_same_list_continue_it(self, store: Store, other_project: str) -> None:
+        for _ in range(3):
+            store.record(recorded())
+            store.record(recorded(project_id=other_project))
+        await store.flush()
+        token = (await store.list("default", ExecutionFilter(), 1)).next_token
+        assert len((await store.list("default", ExecutionFilter(), 9, token)).items) == 2
+        flipped = ("B" if token[0] == "A" else "A") + token[1:]
+        for project, where, ascending, wrong in (
+            ("default", ExecutionFilter(), False, "nonsense"),
+            ("default", ExecutionFilter(), False, flipped),
+            ("default", ExecutionFilter(), True, token),
+            ("default", ExecutionFilter(face="guance"), False, token),
+            (other_project, ExecutionFilter(), False, token),
+        ):
+            with pytest.raises(InvalidArgument) as raised:
+                await store.list(project, where, 1, wrong, ascending=ascending)
+            assert [violation.field for violation in raised.value.violations] == ["page_token"]
+
+    # accepting
+
+    async def test_an_accepted_call_comes_back_as_it_was(self, store: Store) -> None:
+        call = queued(face="cognite", alias="7", request_id="r-1", deadline=now_ms() + 1000)
+        assert await store.enqueue(call) == call
+        assert await store.get("default", call.id) == call
+        assert await store.find_alias("default", "cognite", "7") == call
+        assert await store.find_request("default", "r-1") == call
+
+    async def test_a_repeated_request_id_returns_the_first_call(self, store: Store, other_project: str) -> None:
+        first = await store.enqueue(queued(request_id="r-1"))
+        assert await store.enqueue(queued(request_id="r-1", input=b"2")) == first
+        (claimed,) = await store.claim("n", 9)
+        end = replace(ended(claimed), owner=None)
+        assert await store.finish(end, owner="n")
+        assert await store.enqueue(queued(request_id="r-1")) == end
+        elsewhere = queued(request_id="r-1", project_id=other_project)
+        assert await store.enqueue(elsewhere) == elsewhere
+
+    async def test_of_many_with_one_request_id_one_is_made(self, store: Store) -> None:
+        made = await asyncio.gather(*[store.enqueue(queued(request_id="r-1")) for _ in range(12)])
+        assert len({execution.id for execution in made}) == 1
+        assert await store.backlog() == 1
+
+    async def test_a_request_id_that_a_record_has_returns_the_record(self, store: Store) -> None:
+        record = recorded(request_id="r-1")
+        store.record(record)
+        assert await store.enqueue(queued(request_id="r-1")) == record
+        await store.flush()
+        assert await store.enqueue(queued(request_id="r-1")) == record
+        assert await store.backlog() == 0
+
+    async def test_an_alias_is_taken_once_within_project_and_face(self, store: Store, other_project: str) -> None:
+        call = await store.enqueue(queued(face="cognite", alias="7"))
+        with pytest.raises(AlreadyExists) as raised:
+            await store.enqueue(queued(face="cognite", alias="7"))
+        assert raised.value.resource_name == "executions/7"
+        with pytest.raises(AlreadyExists):
+            await store.enqueue(queued(id=call.id))
+        await store.enqueue(queued(face="guance", alias="7"))
+        await store.enqueue(queued(face="cognite", alias="7", project_id=other_project))
+        assert await store.backlog() == 3
+
+    async def test_only_what_waits_or_has_an_owner_is_accepted(self, store: Store) -> None:
+        for wrong in (
+            queued(state=ExecutionState.RUNNING),
+            queued(owner="n"),
+            queued(state=ExecutionState.COMPLETED),
+            recorded(),
+        ):
+            with pytest.raises(ValueError, match="cannot enqueue"):
+                await store.enqueue(wrong)
+
+    async def test_text_that_a_database_cannot_hold_is_refused(self, store: Store) -> None:
+        for text in ("a\0b", "a\ud800b"):
+            with pytest.raises(InvalidArgument):
+                await store.enqueue(queued(face="guance", alias=text))
+            with pytest.raises(InvalidArgument):
+                await store.find_alias("default", "guance", text)
+            with pytest.raises(InvalidArgument):
+                await store.create_package(package(display_name=text))
+            with pytest.raises(InvalidArgument):
+                await store.create_package(package(labels={"a": text.replace("\0", "\ud800")}))
+            with pytest.raises(InvalidArgument):
+                await store.get_package("default", text)
+        assert await store.backlog() == 0
+
+    # claiming and finishing
+
+    async def test_the_longest_due_are_claimed_first(self, store: Store, other_project: str) -> None:
+        calls = []
+        for project in ("default", other_project, "default"):
+            calls.append(await store.enqueue(queued(project_id=project)))
+            await asyncio.sleep(0.002)  # the database's clock has milliseconds
+        before = now_ms()
+        first = await store.claim("n", 2)
+        rest = await store.claim("m", 2)
+        assert await store.claim("n", 2) == []
+        assert [e.id for e in (*first, *rest)] == [c.id for c in calls]
+        for claimed, call, owner in zip((*first, *rest), calls, ("n", "n", "m"), strict=True):
+            assert claimed.started_at is not None
+            assert abs(claimed.started_at - before) < 60_000
+            assert claimed == replace(
+                call, state=ExecutionState.RUNNING, attempt=1, owner=owner, started_at=claimed.started_at
+            )
+            assert await store.get(call.project_id, call.id) == claimed
+
+    async def test_of_many_who_claim_nobody_gets_the_same(self, store: Store) -> None:
+        await asyncio.gather(*[store.enqueue(queued()) for _ in range(60)])
+        taken = await asyncio.gather(*[store.claim(f"n{number}", 7) for number in range(10)])
+        assert all(len(part) <= 7 for part in taken)
+        ids = [execution.id for part in taken for execution in part]
+        assert len(ids) == len(set(ids))
+        while more := await store.claim("last", 60):  # rows that another claim had locked are skipped, not waited for
+            ids += [execution.id for execution in more]
+        assert len(ids) == len(set(ids)) == 60
+
+    async def test_records_and_calls_with_an_owner_are_never_claimed(self, store: Store) -> None:
+        store.record(recorded(state=ExecutionState.RUNNING))
+        await store.flush()
+        await store.enqueue(queued(state=ExecutionState.RUNNING, owner="n", attempt=1))
+        assert await store.claim("m", 9) == []
+        assert await store.backlog() == 0
+
+    async def test_an_end_is_written_once(self, store: Store) -> None:
+        call = await store.enqueue(queued(request_id="r-1"))
+        (claimed,) = await store.claim("n", 1)
+        end = ended(claimed)
+        assert await store.finish(end, owner="n")
+        stored = await store.get("default", call.id)
+        assert stored == replace(end, owner=None)
+        assert not await store.finish(replace(end, state=ExecutionState.FAILED, result=b"3"), owner="n")
+        assert await store.get("default", call.id) == stored
+
+    async def test_an_end_is_fenced_on_owner_attempt_and_project(self, store: Store, other_project: str) -> None:
+        call = await store.enqueue(queued())
+        (claimed,) = await store.claim("n", 1)
+        end = ended(claimed)
+        assert not await store.finish(end, owner="m")
+        assert not await store.finish(replace(end, attempt=2), owner="n")
+        assert not await store.finish(replace(end, project_id=other_project), owner="n")
+        assert not await store.finish(replace(end, id=new_id()), owner="n")
+        assert await store.get("default", call.id) == claimed
+        with pytest.raises(ValueError, match="RUNNING is not an end"):
+            await store.finish(claimed, owner="n")
+
+    async def test_what_was_lost_cannot_be_finished_by_its_first_owner(self, store: Store) -> None:
+        call = await store.enqueue(queued())
+        (first,) = await store.claim("n", 1)
+        await store.recover(LOST)
+        (second,) = await store.claim("n", 1)
+        assert second.attempt == 2
+        assert not await store.finish(ended(first, result=b"1"), owner="n")
+        assert await store.finish(ended(second, result=b"2"), owner="n")
+        assert (await store.get("default", call.id)).result == b"2"
+
+    async def test_an_end_of_a_call_that_was_claimed_at_insert_is_written(self, store: Store) -> None:
+        call = await store.enqueue(queued(state=ExecutionState.RUNNING, owner="n", attempt=1, started_at=now_ms()))
+        assert await store.finish(ended(call), owner="n")
+
+    # output
+
+    async def test_output_is_read_in_order_of_the_current_attempt(self, store: Store, other_project: str) -> None:
+        call = await store.enqueue(queued())
+        assert await store.output("default", call.id) == ()
+        await store.claim("n", 1)
+        parts = [
+            OutputChunk(Stream.STDOUT, 1, b"\x00\xff"),
+            OutputChunk(Stream.STDERR, 2, b""),
+            OutputChunk(Stream.STDOUT, 2, b"c"),
+        ]
+        await store.append_output(call.id, 1, parts[:2])
+        await store.append_output(call.id, 1, [])
+        await store.append_output(call.id, 1, parts[2:])
+        assert await store.output("default", call.id) == tuple(parts)
+        with pytest.raises(NotFound):
+            await store.output(other_project, call.id)
+        await store.recover(LOST)
+        await store.claim("n", 1)
+        await store.append_output(call.id, 1, [OutputChunk(Stream.STDOUT, 3, b"from a frozen owner")])
+        assert await store.output("default", call.id) == ()
+        await store.append_output(call.id, 2, parts[2:])
+        assert await store.output("default", call.id) == tuple(parts[2:])
+
+    async def test_output_of_an_unknown_execution_is_refused(self, store: Store) -> None:
+        with pytest.raises(NotFound):
+            await store.append_output(new_id(), 1, [OutputChunk(Stream.STDOUT, 1, b"x")])
+
+    async def test_a_record_has_no_chunks(self, store: Store) -> None:
+        record = recorded()
+        store.record(record)
+        assert await store.output("default", record.id) == ()
+        await store.flush()
+        assert await store.output("default", record.id) == ()
+
+    # cancelling
+
+    async def test_what_is_queued_is_cancelled_at_once(self, store: Store) -> None:
+        call = await store.enqueue(queued())
+        at = now_ms()
+        cancelled = await store.request_cancel("default", call.id, at)
+        assert cancelled.error is not None
+        assert cancelled.error.reason is Reason.EXECUTION_CANCELLED
+        assert cancelled == replace(
+            call, state=ExecutionState.CANCELLED, ended_at=at, cancel_requested=True, error=cancelled.error
+        )
+        assert await store.get("default", call.id) == cancelled
+        assert await store.request_cancel("default", call.id, at + 5) == cancelled
+        assert await store.claim("n", 1) == []
+
+    async def test_what_runs_is_asked_to_stop(self, store: Store) -> None:
+        call, other = await store.enqueue(queued()), await store.enqueue(queued())
+        await store.claim("n", 2)
+        assert await store.cancelled("n") == []
+        asked = await store.request_cancel("default", call.id, now_ms())
+        assert (asked.state, asked.cancel_requested, asked.owner) == (ExecutionState.RUNNING, True, "n")
+        assert await store.cancelled("n") == [call.id]
+        assert await store.cancelled("m") == []
+        assert await store.finish(ended(asked, state=ExecutionState.CANCELLED), owner="n")
+        assert await store.cancelled("n") == []
+        assert (await store.get("default", call.id)).cancel_requested
+        assert not (await store.get("default", other.id)).cancel_requested
+
+    async def test_what_has_ended_is_left_as_it_is(self, store: Store) -> None:
+        record = recorded()
+        store.record(record)
+        assert await store.request_cancel("default", record.id, now_ms()) == record
+        await store.enqueue(queued())
+        (claimed,) = await store.claim("n", 1)
+        end = replace(ended(claimed), owner=None)
+        await store.finish(end, owner="n")
+        assert await store.request_cancel("default", end.id, now_ms()) == end
+
+    # deadlines, losses, drains
+
+    async def test_what_waits_past_its_deadline_ends(self, store: Store) -> None:
+        now = now_ms()
+        late, due = await store.enqueue(queued(deadline=now - 1)), await store.enqueue(queued(deadline=now))
+        kept = [await store.enqueue(queued(deadline=now + 1)), await store.enqueue(queued())]
+        running = await store.enqueue(queued(deadline=now - 1, state=ExecutionState.RUNNING, owner="n", attempt=1))
+        assert await store.expire(now, LATE) == 2
+        assert await store.expire(now, LATE) == 0
+        for call in (late, due):
+            expected = replace(call, state=ExecutionState.TIMEOUT, ended_at=now, error=LATE)
+            assert await store.get("default", call.id) == expected
+        for call in (*kept, running):
+            assert await store.get("default", call.id) == call
+
+    async def test_at_boot_what_ran_is_queued_again_or_ends(self, store: Store) -> None:
+        running: dict[str, Any] = {"state": ExecutionState.RUNNING, "owner": "gone", "started_at": 5}
+        again = await store.enqueue(queued(**running, attempt=2, max_attempts=3))
+        spent = await store.enqueue(queued(**running, attempt=3, max_attempts=3))
+        stopped = await store.enqueue(queued(**running, attempt=1, max_attempts=3))
+        await store.request_cancel("default", stopped.id, now_ms())
+        record = recorded(state=ExecutionState.RUNNING, attempt=0, ended_at=None, error=None)
+        finished = recorded()
+        store.record(record)
+        store.record(finished)
+        await store.flush()
+        waiting = await store.enqueue(queued())
+        before = now_ms()
+        assert await store.recover(LOST) == {
+            ExecutionState.QUEUED: 1,
+            ExecutionState.FAILED: 2,
+            ExecutionState.CANCELLED: 1,
+        }
+        assert await store.recover(LOST) == {}
+        requeued = replace(again, state=ExecutionState.QUEUED, owner=None, started_at=None)
+        assert await store.get("default", again.id) == requeued
+        for lost in (spent, record):
+            found = await store.get("default", lost.id)
+            assert found.ended_at is not None
+            assert abs(found.ended_at - before) < 60_000
+            assert found == replace(lost, state=ExecutionState.FAILED, owner=None, ended_at=found.ended_at, error=LOST)
+        found = await store.get("default", stopped.id)
+        assert found.state is ExecutionState.CANCELLED
+        assert found.error is not None
+        assert found.error.reason is Reason.EXECUTION_CANCELLED
+        assert (found.owner, found.ended_at is None) == (None, False)
+        assert await store.get("default", finished.id) == finished
+        assert await store.get("default", waiting.id) == waiting
+        assert {(e.id, e.attempt) for e in await store.claim("n", 9)} == {(again.id, 3), (waiting.id, 1)}
+
+    async def test_at_drain_what_has_attempts_left_is_queued_again(self, store: Store) -> None:
+        running: dict[str, Any] = {"state": ExecutionState.RUNNING, "started_at": 5}
+        mine = await store.enqueue(queued(**running, owner="n", attempt=1, max_attempts=2))
+        last = await store.enqueue(queued(**running, owner="n", attempt=1, max_attempts=1))
+        other = await store.enqueue(queued(**running, owner="m", attempt=1, max_attempts=2))
+        assert await store.release("n") == 1
+        assert await store.release("n") == 0
+        released = replace(mine, state=ExecutionState.QUEUED, owner=None, started_at=None)
+        assert await store.get("default", mine.id) == released
+        assert await store.get("default", last.id) == last
+        assert await store.get("default", other.id) == other
+        assert await store.backlog() == 1
+        (claimed,) = await store.claim("k", 9)
+        assert (claimed.id, claimed.attempt) == (mine.id, 2)
+
+    async def test_the_backlog_counts_what_could_be_claimed(self, store: Store) -> None:
+        assert await store.backlog() == 0
+        for _ in range(3):
+            await store.enqueue(queued())
+        store.record(recorded())
+        await store.flush()
+        assert await store.backlog() == 3
+        await store.claim("n", 2)
+        assert await store.backlog() == 1
+
+    # life
+
+    async def test_a_store_that_is_up_answers_pings(self, store: Store) -> None:
+        await store.ping()
+
+
+class StoreConformance(TenancyConformance, RegistryConformance, ExecutionConformance):
+    """Everything."""
+
+
+def _key(key_id: str, **changes: Any) -> ApiKey:
+    key = ApiKey(id=key_id, project_id="default", name="name", scopes=frozenset({Scope.RUN}), created_at=1)
+    return replace(key, **changes)
+
+
+def _session(session_id: int) -> Session:
+    return Session(
+        project_id="default",
+        id=session_id,
+        type="TOKEN_EXCHANGE",
+        status="READY",
+        created_at=1,
+        expires_at=1000,
+        nonce_expires_at=1000,
+        client_id="client",
+    )
+
+
+def _id_at(time_ms: int, number: int) -> uuid.UUID:
+    return uuid.UUID(int=id_at(time_ms).int + number)
+
+
+async def _all_pages(store: Store, where: ExecutionFilter, size: int, *, ascending: bool = False) -> list[Execution]:
+    found: list[Execution] = []
+    token = ""
+    while True:
+        page = await store.list("default", where, size, token, ascending=ascending)
+        assert len(page.items) <= size
+        found += page.items
+        token = page.next_token
+        if not token:
+            return found

@@ -1,0 +1,173 @@
+"""Values with every field set, so that what a store forgets is seen."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from polycall.domain import (
+    Convention,
+    DeclaredType,
+    Execution,
+    ExecutionError,
+    ExecutionKind,
+    ExecutionState,
+    Function,
+    IsolationLevel,
+    Language,
+    LimitOverrides,
+    Limits,
+    Package,
+    Parameter,
+    Reason,
+    StartKind,
+    Usage,
+    Version,
+    VersionState,
+)
+from polycall.ids import new_id, now_ms
+
+LOST = ExecutionError(reason=Reason.WORKER_LOST, message="lost")
+LATE = ExecutionError(reason=Reason.EXECUTION_TIMEOUT, message="late")
+
+LIMITS = Limits(
+    timeout_ms=1,
+    memory_bytes=2**40,
+    processes=3,
+    open_files=4,
+    disk_bytes=5,
+    result_bytes=6,
+    stdout_bytes=7,
+    stderr_bytes=8,
+)
+
+
+def recorded(**changes: Any) -> Execution:
+    """Return a synchronous execution that has ended."""
+    now = now_ms()
+    execution = Execution(
+        id=new_id(),
+        project_id="default",
+        kind=ExecutionKind.SYNC,
+        state=ExecutionState.FAILED,
+        queued_at=now - 3,
+        started_at=now - 2,
+        ended_at=now - 1,
+        language=Language.TYPESCRIPT,
+        package_id="package",
+        version_id="1.0.1",
+        function="function",
+        face="guance",
+        face_data=b'{"x": 1.0, "n": 9007199254740993}',
+        deadline=now + 1000,
+        attempt=1,
+        created_by="key",
+        input=b'{ "n": 9007199254740993, "x": 1.0 }',
+        result=b"null",
+        error=ExecutionError(
+            reason=Reason.USER_EXCEPTION, message="no\0 \U0001f600", type="ValueError", module="builtins", traceback="t"
+        ),
+        exit_code=1,
+        signal=9,
+        stdout=b"\x00\xff out",
+        stderr=b"err",
+        stdout_truncated=True,
+        usage=Usage(queue_us=1, start_us=2, run_us=3, cpu_us=4, peak_memory_bytes=2**41),
+        limits=LIMITS,
+        start_kind=StartKind.WARM,
+        isolation=IsolationLevel.CONTAINED,
+    )
+    return replace(execution, **changes)
+
+
+def queued(**changes: Any) -> Execution:
+    """Return a Call that waits."""
+    execution = Execution(
+        id=new_id(),
+        project_id="default",
+        kind=ExecutionKind.CALL,
+        state=ExecutionState.QUEUED,
+        queued_at=now_ms(),
+        package_id="package",
+        version_id="1",
+        function="function",
+        max_attempts=3,
+        created_by="key",
+        input=b'{"a": 1}',
+        limits=LIMITS,
+        spec=b'{"fresh": true}',
+        face_data=b"{}",
+    )
+    return replace(execution, **changes)
+
+
+def ended(claimed: Execution, **changes: Any) -> Execution:
+    """Return a claimed Call as it has completed."""
+    final = replace(
+        claimed,
+        state=ExecutionState.COMPLETED,
+        ended_at=now_ms(),
+        result=b'{"b": 2}',
+        stdout=b"out",
+        stderr=b"err",
+        stderr_truncated=True,
+        exit_code=0,
+        usage=Usage(queue_us=1, start_us=2, run_us=3, cpu_us=4, peak_memory_bytes=5),
+        start_kind=StartKind.FORKED,
+        isolation=IsolationLevel.NAMESPACED,
+    )
+    return replace(final, **changes)
+
+
+def package(package_id: str = "package", **changes: Any) -> Package:
+    """Return a package."""
+    value = Package(
+        project_id="default",
+        id=package_id,
+        created_at=1000,
+        updated_at=2000,
+        display_name="A package",
+        description="of \U0001f600",
+        labels={"team": "a", "": "b"},
+    )
+    return replace(value, **changes)
+
+
+def version(version_id: str = "1", **changes: Any) -> Version:
+    """Return a version; its bundle is what the store makes of its files."""
+    children = (Parameter(name="inner", declared=DeclaredType(type="text", nullable=True)),)
+    parameter = Parameter(
+        name="n",
+        declared=DeclaredType(type="object", is_list=True, children=children),
+        default=b"9007199254740993",
+        display_name="N",
+    )
+    function = Function(
+        name="function",
+        entrypoint="main:function",
+        convention=Convention.PARAMETERS,
+        input_schema=b'{"type": "object"}',
+        parameters=(parameter,),
+        output=DeclaredType(type="number"),
+        display_name="F",
+        description="d",
+        private=True,
+        accepts_any=True,
+    )
+    value = Version(
+        project_id="default",
+        package_id="package",
+        id=version_id,
+        state=VersionState.READY,
+        language=Language.PYTHON,
+        created_at=1000,
+        bundle="",
+        functions=(function, replace(function, name="other", input_schema=None, parameters=(), output=None)),
+        limits=LimitOverrides(timeout_ms=5, memory_bytes=6),
+        env={"A": "1"},
+        runtime="python",
+        reuse=False,
+        created_by="key",
+        face_data=b"{}",
+    )
+    return replace(value, **changes)
