@@ -93,7 +93,7 @@ def test_an_archive_is_unpacked_on_the_server(cli: Cli, shop: Path) -> None:
             archive.write(file, file.name)
     deployed = cli("deploy", "-", "--package", "cli-archive", stdin=buffer.getvalue())
     assert deployed.code == 0, deployed.err
-    done = cli("run", "packages/cli-archive/functions/price", "--input", '{"net": 2}')
+    done = cli("run", "packages/cli-archive/functions/price", "--input", '{"net": 2, "tax": 0.5}')
     assert (done.code, done.json()) == (0, [3.0, "EUR"])
 
 

@@ -128,16 +128,16 @@ def print_welcome(ready: Ready, deployed: Mapping[str, str] | None) -> None:
 
 def _by_reflection(ready: Ready) -> str:
     """Return a call made by reflection with buf, which needs no proto files; without buf, with polycall itself."""
-    buf = _nearby("buf")
+    buf, key = _nearby("buf"), ready.key
     if buf is None:
         return (
             """echo 'def execute(input): return {"hello": input["name"]}' |"""
-            f" {_nearby('polycall') or 'polycall'} run - --server {_dialled(ready.grpc_address)} --key {shlex.quote(ready.key)}"
-            """ --input '{"name": "Ada"}'"""
+            f" {_nearby('polycall') or 'polycall'} run - --server {_dialled(ready.grpc_address)}"
+            f""" --key {shlex.quote(key)} --input '{{"name": "Ada"}}'"""
         )
     code = r'{"code": "def execute(input): return {\"hello\": input[\"name\"]}", "inputJson": "{\"name\": \"Ada\"}"}'
     url = f"http://{_dialled(ready.grpc_address)}/polycall.v1.ExecutionService/Execute"
-    return _curl(url, f"Authorization: Bearer {ready.key}", code).replace(
+    return _curl(url, f"Authorization: Bearer {key}", code).replace(
         "curl -sS", f"{buf} curl --protocol grpc --http2-prior-knowledge", 1
     )
 
