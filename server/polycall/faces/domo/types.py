@@ -7,6 +7,7 @@ that is none. A type that the vendor does not know, ``""`` among them, takes any
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -15,13 +16,14 @@ from typing import Any
 import msgspec
 
 from polycall.domain import DeclaredType
-from polycall.faces.wire import dump, raw_members
+from polycall.faces.wire import decode, dump, raw_members
 
 __all__ = ["Described", "Mismatch", "describe", "fit"]
 
 _STRINGS = ("text", "date", "datetime", "time", "duration", "person", "dataset", "group", "account")
 _REFERENCES = ("file", "directory")  # a string or an object, not checked further
 _LITERALS = {b'"': "text", b"t": "boolean", b"f": "boolean", b"n": "null", b"{": "object", b"[": "list"}
+_FIRST_OF_LIST = re.compile(rb"\[[ \t\r\n]*(?:\]|([-0-9][-+.0-9eE]*|.))")
 _LONGEST_WHOLE_DIGITS = 308  # as many as a double can mean; 1e999999999 is not to be written out
 # Long lists of these are checked in C; only where that finds a fault, and for lists of 3.0, items are taken one by one.
 _QUICK: Mapping[str, Any] = {
@@ -55,16 +57,15 @@ class Mismatch(Exception):
 
 def describe(value: bytes) -> Described:
     """Say what a JSON value is: text, number (an integer), decimal, boolean, object, null, or a list."""
-    kind = _kind(value)
-    if kind != "list":
-        return Described(kind)
-    items = msgspec.json.decode(value, type=list[msgspec.Raw])
-    first = _kind(bytes(items[0])) if items else ""
-    return Described("object" if first == "list" else first, is_list=True)
+    first = _FIRST_OF_LIST.match(value)
+    if first is None:
+        return Described(_kind(value))
+    kind = _kind(first[1]) if first[1] else ""
+    return Described("object" if kind == "list" else kind, is_list=True)
 
 
 def fit(value: bytes, declared: DeclaredType, path: str = "") -> bytes:
-    """Return the value as the code is to get it, or as it is shown. Raises Mismatch."""
+    """Return the value as the code is to get it, or as it is shown. Raises Mismatch; Malformed if nested too deeply."""
     any_value = _name(declared) not in _CHECKS
     if value == b"null":
         if declared.nullable or (any_value and not declared.is_list):
@@ -85,7 +86,7 @@ def _fit_list(value: bytes, declared: DeclaredType, path: str) -> bytes:
         except msgspec.DecodeError:
             pass
     item = replace(declared, is_list=False)
-    given = [bytes(raw) for raw in msgspec.json.decode(value, type=list[msgspec.Raw])]
+    given = [bytes(raw) for raw in decode(value, list[msgspec.Raw])]
     fitted = [fit(raw, item, f"{path}[{index}]") for index, raw in enumerate(given)]
     return value if fitted == given else b"[" + b",".join(fitted) + b"]"
 

@@ -103,7 +103,10 @@ def _dump_of(ask: Ask) -> dict[str, str]:
 
 def _body_dump(body: bytes) -> str:
     """Return JSON text indented, numbers as they were sent, at most about a thousand characters of it."""
-    text = msgspec.json.format(body, indent=2).decode()
+    try:
+        text = msgspec.json.format(body, indent=2).decode()
+    except RecursionError:  # it could be read, a few frames further up
+        text = body.decode()
     length = len(text)
     if length <= _LONGEST_DUMP * _WIDEST_ESCAPE:
         text = _ESCAPE.sub(_unescape, text)

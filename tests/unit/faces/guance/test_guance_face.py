@@ -488,6 +488,20 @@ async def test_a_very_long_dump_is_cut_as_it_was_sent() -> None:
     assert len(dump) == 997 + len("...\n <Length: 100033>")
 
 
+async def test_nesting_at_the_edge_of_what_can_be_read_is_answered() -> None:
+    seen = set()
+    for depth in range(900, 1010):
+        kwargs = b'{"x":' * depth + b"1" + b"}" * depth
+        body = b'{"funcId":"guance__openapi.test","funcBody":{"kwargs":' + kwargs + b"}}"
+        reply = await World(QueueFull("")).post(body)
+        answer = json.loads(reply.body)
+        if reply.status == 200:
+            assert answer["content"]["error"] == 429.46
+            assert answer["content"]["reqDump"]["bodyDump"]
+        seen.add(reply.status)
+    assert seen == {200, 400}
+
+
 def test_task_ids_are_of_the_vendors_form() -> None:
     ids = {new_task_id() for _ in range(100)}
     assert len(ids) == 100
