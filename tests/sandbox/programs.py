@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -77,9 +78,22 @@ def descendants() -> set[int]:
     return {process.pid for process in psutil.Process().children(recursive=True)}
 
 
-def cgroups() -> set[str]:
+def cgroups(holder: int | None = None) -> set[str]:
+    """Return the cgroups that a server holds by its lock; other servers on this machine have their own."""
+    holder = holder or os.getpid()
+    with open("/proc/locks", encoding="ascii") as stream:
+        # 1: FLOCK  ADVISORY  WRITE 123 00:1f:4711 0 EOF
+        rows = [line.split() for line in stream]
+    held = {row[5].rpartition(":")[2] for row in rows if row[1] == "FLOCK" and row[4] == str(holder)}
     found = set()
-    for root in ("/sys/fs/cgroup/memory", "/sys/fs/cgroup/pids", "/sys/fs/cgroup"):
-        for directory, folders, _ in os.walk(root):
-            found |= {os.path.join(directory, name) for name in folders if name.startswith("polycall-")}
+    for directory, folders, _ in os.walk("/sys/fs/cgroup"):
+        for name in folders:
+            path = os.path.join(directory, name)
+            with contextlib.suppress(OSError):
+                if name.startswith("polycall-") and str(os.stat(path).st_ino) in held:
+                    found.add(path)
     return found
+
+
+def gone(paths: set[str]) -> bool:
+    return not any(os.path.exists(path) for path in paths)

@@ -12,7 +12,7 @@ import pytest
 
 from polycall.sandbox import cgroup
 from polycall.sandbox.cgroup import CgroupError, Cgroups, Memory, open_cgroups
-from tests.sandbox.programs import MIB, cgroups, limits
+from tests.sandbox.programs import MIB, cgroups, gone, limits
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def groups() -> Cgroups:
 
 
 def test_a_group_counts_who_joined_and_is_removed(groups: Cgroups) -> None:
-    before = cgroups()
+    made = {path for path in cgroups() if path.endswith(groups.name)}
     group = groups.make_group()
     fds = group.open_procs()
     child = subprocess.Popen(["sleep", "60"])
@@ -39,7 +39,8 @@ def test_a_group_counts_who_joined_and_is_removed(groups: Cgroups) -> None:
         child.wait()
     assert group.empty
     groups.close()
-    assert cgroups() < before
+    assert made
+    assert gone(made)
 
 
 def test_limits_can_go_up_and_down(groups: Cgroups) -> None:
@@ -63,20 +64,17 @@ def test_what_a_dead_server_left_is_removed_and_the_livings_kept(groups: Cgroups
     )
     assert left.stdout is not None
     assert left.stdin is not None
-    before = cgroups()
     assert left.stdout.readline() == b"made\n"
-    theirs = cgroups() - before
+    theirs = cgroups(left.pid)
     assert theirs
-    second = open_cgroups()
-    assert theirs <= cgroups()
-    second.close()
+    open_cgroups().close()
+    assert not gone(theirs)
     left.kill()
     left.wait()
     left.stdout.close()
     left.stdin.close()
-    third = open_cgroups()
-    third.close()
-    assert not theirs & cgroups()
+    open_cgroups().close()
+    assert gone(theirs)
     groups.close()
 
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from polycall.domain import Reason
-from polycall.sandbox.frames import FrameError, FrameParser, Reply, TooLarge, encode_frame
+from polycall.sandbox.frames import FrameError, FrameParser, Reply, TooLarge, encode_frame, parse_json
 from polycall.sandbox.job import Ending
 from tests.sandbox.conftest import Run
 from tests.sandbox.programs import key, limits, value
@@ -77,6 +77,29 @@ def test_lengths_are_refused_before_anything_is_kept() -> None:
 def test_a_frame_to_a_child_is_its_lengths_its_header_and_its_parts() -> None:
     buffers = encode_frame({"op": "call"}, [b"ab", b"", b"c"])
     assert b"".join(buffers) == struct.pack("<II", 14, 3) + b'{"op": "call"}abc'
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"",
+        b"{",
+        b"NaN",
+        b"Infinity",
+        b"1 2",
+        b"01",
+        b"'x'",
+        b'"\xff"',
+        b'"\\ud800"',
+        b"[" * 100_000,
+        b"[" * 100_000 + b"]" * 100_000,
+        b'{"a": 1,}',
+        b'"tab\there"',
+    ],
+)
+def test_the_server_believes_no_payload(payload: bytes) -> None:
+    with pytest.raises(FrameError):
+        parse_json(payload)
 
 
 # from inside

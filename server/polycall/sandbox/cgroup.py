@@ -188,12 +188,12 @@ class Cgroups:
         self._version = version
         self.title = title  # for people: "cgroup v1"
         self._parents = parents
-        self._name = _PREFIX + secrets.token_hex(8)
+        self.name = _PREFIX + secrets.token_hex(8)
         self._locks: list[int] = []
         self._groups: list[Group] = []
         try:
             for parent in parents.values():
-                self._locks.append(_make_held(os.path.join(parent, self._name)))
+                self._locks.append(_make_held(os.path.join(parent, self.name)))
                 if version.unified:
                     _write(self._locks[-1], "cgroup.subtree_control", " ".join(f"+{name}" for name in _NEEDED))
             self.make_group()
@@ -208,7 +208,7 @@ class Cgroups:
         """Make one more group. Raises OSError."""
         dirs = {}
         for controller, parent in self._parents.items():
-            path = os.path.join(parent, self._name, f"slot-{len(self._groups)}")
+            path = os.path.join(parent, self.name, f"slot-{len(self._groups)}")
             os.mkdir(path)
             dirs[controller] = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         group = Group(self._version, dirs)
@@ -220,7 +220,7 @@ class Cgroups:
         for group in self._groups:
             group.close()
         for parent in self._parents.values():
-            _remove(os.path.join(parent, self._name))
+            _remove(os.path.join(parent, self.name))
         for fd in self._locks:
             os.close(fd)
         self._groups.clear()
