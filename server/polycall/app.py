@@ -57,6 +57,7 @@ BOOTSTRAP_KEY_FILE = "bootstrap.key"
 # Envoy probes twice, 2 s apart, before it believes that a server is gone; a server alone behind its own Envoy drains
 # that Envoy first and need not wait for its probes.
 _LONGEST_SOCKET_DIRECTORY = 80  # sun_path holds 107 bytes; the rest is for the names of the sockets
+_LONGEST_WAIT_S = 600.0  # WaitExecution waits this long at most, however short the longest run is
 _ENVOY_RESTART_S = 0.5
 _ENVOY_RESTARTS = 5  # within a minute; a gateway that cannot stay up is for the operator to see
 _SECRETS = ("POLYCALL_BOOTSTRAP_KEY", "POLYCALL_DATABASE_URL")
@@ -300,7 +301,7 @@ def _gateway(settings: Settings, sockets: Path, upstream: Path) -> tuple[Gateway
         mesh_address=settings.mesh_address,
         upstreams=(upstream,),
         directory=sockets / "envoy",
-        max_run_s=settings.max_timeout_s,
+        max_run_s=max(settings.max_timeout_s, _LONGEST_WAIT_S),
         access_log=settings.access_log,
     )
     return config, Launcher(config)
@@ -335,7 +336,7 @@ def _data_dir(path: Path) -> Path:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise ServeError(
-            f"Cannot make the data directory {path}: {error.strerror}. Set POLYCALL_DATA_DIR to one that can be written."
+            f"Cannot make the data directory {path}: {error.strerror}. Set POLYCALL_DATA_DIR to one that is writable."
         ) from error
     return path.resolve()
 
