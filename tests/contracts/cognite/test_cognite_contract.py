@@ -166,6 +166,41 @@ def test_a_package_that_is_not_there_is_seen_in_the_logs(cognite: Cognite) -> No
     assert cognite.logs(ended)[-1] == "ModuleNotFoundError: No module named 'surely_not_there'"
 
 
+def test_a_call_whose_server_is_killed_fails_and_is_not_run_again(tmp_path: Path) -> None:
+    with running_server(tmp_path / "data") as server:
+        caller = Cognite(server, server.key)
+        function = caller.deploy(
+            "import time\n\ndef handle():\n    print('started', flush=True)\n    time.sleep(120)\n"
+        )
+        call = caller.call(function)
+        until(lambda: caller.logs(call) == ["started"], seconds=30, what="the log of a running call")
+        server.kill()
+        server.start()
+        ended = caller.ended(call)
+        message = "The worker that ran this call was lost; the call is not run again."
+        assert ended == call | {
+            "status": "Failed",
+            "endTime": ended["endTime"],
+            "error": {"trace": "", "message": message},
+        }
+        assert caller.run(caller.deploy(ECHO))["status"] == "Completed"
+        assert caller.get(f"functions/{function}/calls/{call['id']}").json() == ended
+
+
+def test_a_flood_of_lines_keeps_its_end_and_says_what_is_missing(cognite: Cognite) -> None:
+    source = (
+        "import sys\n\n"
+        "def handle():\n"
+        "    sys.stdout.write('\\n' * 60_000)\n"
+        "    sys.stdout.flush()\n"
+        "    raise ValueError('at last')\n"
+    )
+    messages = cognite.logs(cognite.run(cognite.deploy(source)))
+    assert messages[0].endswith("earlier lines are left out]")
+    assert messages[-1] == "ValueError: at last"
+    assert len(messages) < 60_000
+
+
 def test_logs_are_read_while_the_call_runs_and_a_cancelled_call_failed(cognite: Cognite, polycall: Server) -> None:
     source = "import sys, time\n\ndef handle():\n    print('started', flush=True)\n    time.sleep(120)\n"
     function = cognite.deploy(source)
