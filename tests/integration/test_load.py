@@ -18,6 +18,9 @@ from tests.integration.load import execute, run_function, spread
 
 DOUBLE = "def f(n):\n    return {'twice': n * 2}\n"
 SLOW = "import time\ndef f(n):\n    time.sleep(0.05)\n    return {'twice': n * 2}\n"
+# Open files that may come with use, once: the cgroup of each slot when it is first used, an old zygote whose warm workers
+# live on. A file leaked by every hundredth run would be five times as many.
+SLACK = 20
 FINAL = (
     execution_pb2.Execution.STATE_COMPLETED,
     execution_pb2.Execution.STATE_FAILED,
@@ -49,7 +52,7 @@ async def test_eleven_thousand_runs_get_their_own_answers_and_leave_nothing(tmp_
         async with grpc.aio.insecure_channel(server.grpc) as channel:
             warm = run_function(_stub(channel), server, "packages/double/functions/f")
             fresh = execute(_stub(channel), server)
-            # by then every slot has its warm worker, and none is started or ended any more
+            # by then every slot has its warm worker
             assert await spread(warm, 1_000) == {"own": 1_000}
             assert await spread(fresh, 50) == {"own": 50}
             files = psutil.Process(server.process.pid).num_fds()
@@ -58,7 +61,7 @@ async def test_eleven_thousand_runs_get_their_own_answers_and_leave_nothing(tmp_
 
             def settled() -> bool:
                 assert server.process is not None
-                return psutil.Process(server.process.pid).num_fds() <= files
+                return psutil.Process(server.process.pid).num_fds() <= files + SLACK
 
             until(settled, what="the number of open files to come back to where it was")
     # `running_server` has checked by now that SIGTERM ended the server and every process below it
