@@ -2,24 +2,39 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import ParamSpec, TypeVar
 
 import msgspec
 
-from polycall.domain import Execution, Function, LimitOverrides, Principal, Reason, Scope, Version, VersionState
+from polycall.domain import (
+    Convention,
+    Execution,
+    Function,
+    LimitOverrides,
+    Principal,
+    Reason,
+    Scope,
+    Version,
+    VersionState,
+)
 from polycall.engine.engine import Engine
 from polycall.engine.keys import require
-from polycall.engine.limits import MIB
+from polycall.engine.limits import KIB, MIB
 from polycall.engine.requests import FunctionRun, RunOptions
 from polycall.errors import NotFound, PolycallError
 from polycall.faces.adapter import bearer
 from polycall.faces.domo.errors import CONTENT_TYPE, failed
 from polycall.faces.domo.record import Kept, render
-from polycall.faces.domo.request import bind, read_ask
+from polycall.faces.domo.request import Ask, bind, read_ask
 from polycall.faces.reply import Handler, Inbound, Reply
 
 __all__ = ["DomoFace"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 _FACE = "domo"
 _BODY_LIMIT = 64 * MIB
@@ -30,6 +45,7 @@ _LIMITS: Mapping[str, int] = {
     "stdout_bytes": 1 * MIB,
     "stderr_bytes": 1 * MIB,
 }
+_LARGE = 32 * KIB  # looked at item by item, so much JSON takes up to 50 ms
 _TOKEN_HEADERS = ("x-domo-developer-token", "x-domo-authentication")
 
 
@@ -52,8 +68,7 @@ class DomoFace:
         who = await self._caller(inbound)
         version = await self._released(who, inbound.variable("package_id"), inbound.variable("version"))
         function = _callable(version, inbound.variable("function_name"))
-        ask = read_ask(inbound.body)
-        convention, arguments = bind(function, ask.inputs)
+        ask, convention, arguments = await _off_loop(len(inbound.body), _read, inbound.body, function)
         run = FunctionRun(
             package_id=version.package_id,
             version_id=version.id,
@@ -65,7 +80,7 @@ class DomoFace:
         )
         kept = Kept(get_logs=ask.get_logs, started_by=who.user_id, output=function.output)
         options = RunOptions(face=_FACE, face_data=msgspec.json.encode(kept), expires_at=inbound.expires_at)
-        return _shown(await self._engine.run(who, run, options), kept)
+        return await _shown(await self._engine.run(who, run, options), kept)
 
     async def get_execution(self, inbound: Inbound) -> Reply:
         """Show an execution, under its own package only."""
@@ -79,7 +94,7 @@ class DomoFace:
             raise _no_execution(package_id, text) from None
         if execution.package_id != package_id or execution.face != _FACE or execution.face_data is None:
             raise _no_execution(package_id, text)
-        return _shown(execution, msgspec.json.decode(execution.face_data, type=Kept))
+        return await _shown(execution, msgspec.json.decode(execution.face_data, type=Kept))
 
     async def _caller(self, inbound: Inbound) -> Principal:
         tokens = (inbound.headers.get(name, "").strip() for name in _TOKEN_HEADERS)
@@ -137,5 +152,16 @@ def _no_execution(package_id: str, execution_id: str) -> NotFound:
     return NotFound(Reason.EXECUTION_NOT_FOUND, "polycall.v1.Execution", execution_id, message)
 
 
-def _shown(execution: Execution, kept: Kept) -> Reply:
-    return Reply(body=render(execution, kept), content_type=CONTENT_TYPE)
+def _read(body: bytes, function: Function) -> tuple[Ask, Convention, bytes]:
+    ask = read_ask(body)
+    return ask, *bind(function, ask.inputs)
+
+
+async def _shown(execution: Execution, kept: Kept) -> Reply:
+    size = len(execution.result or b"") + len(execution.stdout) + len(execution.stderr)
+    return Reply(body=await _off_loop(size, render, execution, kept), content_type=CONTENT_TYPE)
+
+
+async def _off_loop(size: int, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Do what takes time for large values in a thread, so that others are served meanwhile."""
+    return work(*args, **kwargs) if size < _LARGE else await asyncio.to_thread(work, *args, **kwargs)

@@ -24,8 +24,9 @@ _STRINGS = ("text", "date", "datetime", "time", "duration", "person", "dataset",
 _REFERENCES = ("file", "directory")  # a string or an object, not checked further
 _LITERALS = {b'"': "text", b"t": "boolean", b"f": "boolean", b"n": "null", b"{": "object", b"[": "list"}
 _FIRST_OF_LIST = re.compile(rb"\[[ \t\r\n]*(?:\]|([-0-9][-+.0-9eE]*|.))")
+_ZERO_FRACTION = re.compile(rb"(?<=[0-9])\.0+(?=[,\] \t\r\n])")
 _LONGEST_WHOLE_DIGITS = 308  # as many as a double can mean; 1e999999999 is not to be written out
-# Long lists of these are checked in C; only where that finds a fault, and for lists of 3.0, items are taken one by one.
+# Long lists of these are checked in C; only where that finds a fault, items are taken one by one.
 _QUICK: Mapping[str, Any] = {
     "number": list[int],
     "decimal": list[float],
@@ -79,16 +80,21 @@ def fit(value: bytes, declared: DeclaredType, path: str = "") -> bytes:
 def _fit_list(value: bytes, declared: DeclaredType, path: str) -> bytes:
     if not value.startswith(b"["):
         raise Mismatch(path, declared, value)
-    if (shape := _QUICK.get(_name(declared))) is not None:
-        try:
-            msgspec.json.decode(value, type=shape)
-            return value
-        except msgspec.DecodeError:
-            pass
+    for text in (value, _ZERO_FRACTION.sub(b"", value)) if _name(declared) == "number" else (value,):
+        if _fits_quickly(text, declared):
+            return text
     item = replace(declared, is_list=False)
     given = [bytes(raw) for raw in decode(value, list[msgspec.Raw])]
     fitted = [fit(raw, item, f"{path}[{index}]") for index, raw in enumerate(given)]
     return value if fitted == given else b"[" + b",".join(fitted) + b"]"
+
+
+def _fits_quickly(value: bytes, declared: DeclaredType) -> bool:
+    shape = _QUICK.get(_name(declared))
+    try:
+        return shape is not None and isinstance(msgspec.json.decode(value, type=shape), list)
+    except msgspec.DecodeError:
+        return False
 
 
 def _fit_kind(*kinds: str) -> Callable[[bytes, DeclaredType, str], bytes]:

@@ -308,6 +308,19 @@ async def test_an_absent_body_is_an_empty_one(body: bytes) -> None:
     assert world.engine.asked.input == b"{}"
 
 
+async def test_large_values_are_read_and_shown_like_small_ones() -> None:
+    numbers = b"[" + b"1.0," * 100_000 + b"2]"
+    world = World(
+        numbers, version(function("add", parameter("a", is_list=True), output=declared("number", is_list=True)))
+    )
+    reply = await world.post(b'{"inputVariables": {"a": ' + numbers + b"}}")
+    assert world.engine.asked is not None
+    assert world.engine.asked.input == b'{"a":' + numbers.replace(b".0", b"") + b"}"
+    assert b'"result":' + numbers.replace(b".0", b"") + b"," in reply.body
+    reply = await world.post(b'{"inputVariables": {"a": ' + numbers.replace(b"2]", b'"2"]') + b"}}")
+    assert json.loads(reply.body)["message"] == "inputVariables.a[100000]: expected number but got text"
+
+
 async def test_the_limits_of_the_version_and_of_the_operator_hold() -> None:
     world = World(b"3", version(function("add"), limits=LimitOverrides(timeout_ms=1000, stdout_bytes=0)))
     world.allow(dataclasses.replace(DEFAULTS, memory_bytes=100 * MIB))
