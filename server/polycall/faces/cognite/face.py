@@ -93,24 +93,20 @@ class CogniteFace:
         who = await self._caller(inbound)
         ask = read_asked_functions(inbound.body)
         ids = await self._resolved(who, ask.references)
-        found, missing = [], []
-        for reference in ask.references:
-            try:
-                found.append(await self._function_body(who, ids[reference]))
-            except (KeyError, NotFound):
-                missing.append(reference)
+        bodies = [await self._function(who, ids.get(reference)) for reference in ask.references]
+        missing = [reference for reference, body in zip(ask.references, bodies, strict=True) if body is None]
         if missing and not ask.ignore_unknown:
             raise Missing("Function", missing)
-        return Reply(body=dump({"items": found}))
+        return Reply(body=dump({"items": [body for body in bodies if body is not None]}))
 
     async def get_function(self, inbound: Inbound) -> Reply:
         """GET functions/{id}."""
         who = await self._caller(inbound)
         function_id = parse_id(inbound.variable("function_id"), "functionId")
-        try:
-            return Reply(body=dump(await self._function_body(who, str(function_id))))
-        except NotFound:
-            raise Missing("Function", [Reference(function_id)]) from None
+        body = await self._function(who, str(function_id))
+        if body is None:
+            raise Missing("Function", [Reference(function_id)])
+        return Reply(body=dump(body))
 
     # calls
 
@@ -234,14 +230,16 @@ class CogniteFace:
             raise FailedPrecondition("The project has too many packages to look up an external id; use the id.")
         return ids
 
-    async def _function_body(self, who: Principal, package_id: str) -> FunctionBody:
-        package = await self._engine.registry.get_package(who, package_id)
+    async def _function(self, who: Principal, package_id: str | None) -> FunctionBody | None:
+        if package_id is None:
+            return None
         version: Version | None = None
         try:
+            package = await self._engine.registry.get_package(who, package_id)
             version = await self._engine.registry.version(who.project_id, package_id)
         except NotFound as error:
             if error.reason is not Reason.VERSION_NOT_FOUND:
-                raise
+                return None
         newest = await self._engine.list(who, ExecutionFilter(package_id=package_id, face=_FACE), 1)
         last_called = newest.items[0].queued_at if newest.items else None
         return FunctionBody.of(Deployed(package, version), last_called)
