@@ -18,8 +18,8 @@ from tests.integration.load import execute, run_function, spread
 
 DOUBLE = "def f(n):\n    return {'twice': n * 2}\n"
 SLOW = "import time\ndef f(n):\n    time.sleep(0.05)\n    return {'twice': n * 2}\n"
-# Open files that may come with use, once: the cgroup of each slot when it is first used, an old zygote whose warm workers
-# live on. A file leaked by every hundredth run would be five times as many.
+# Open files that may come with use, once: the cgroup of each slot when it is first used, an old zygote whose warm
+# workers live on. A file leaked by every hundredth run would be five times as many.
 SLACK = 20
 FINAL = (
     execution_pb2.Execution.STATE_COMPLETED,
@@ -37,15 +37,27 @@ def _mounts() -> int:
     return len(Path("/proc/self/mountinfo").read_text().splitlines())
 
 
-def _cgroups() -> set[str]:
+def _cgroups(server: Server) -> set[str]:
+    """The cgroups that the server made for its sandboxes; none below level 3."""
     found = set()
-    for directory, names, _ in os.walk("/sys/fs/cgroup"):
-        found |= {os.path.join(directory, name) for name in names if "polycall" in name}
+    for process in _sandboxed(server):
+        with contextlib.suppress(OSError):
+            text = Path(f"/proc/{process.pid}/cgroup").read_text()
+            found |= {part for part in text.replace("\n", "/").split("/") if part.startswith("polycall-")}
     return found
 
 
+def _left(cgroups: set[str]) -> list[str]:
+    return [
+        os.path.join(directory, name)
+        for directory, names, _ in os.walk("/sys/fs/cgroup")
+        for name in names
+        if name in cgroups
+    ]
+
+
 async def test_eleven_thousand_runs_get_their_own_answers_and_leave_nothing(tmp_path: Path) -> None:
-    mounts, cgroups = _mounts(), _cgroups()
+    mounts = _mounts()
     with running_server(tmp_path) as server:
         server.deploy("double", {"main.py": DOUBLE})
         assert server.process is not None
@@ -66,7 +78,7 @@ async def test_eleven_thousand_runs_get_their_own_answers_and_leave_nothing(tmp_
             until(settled, what="the number of open files to come back to where it was")
     # `running_server` has checked by now that SIGTERM ended the server and every process below it
     assert _mounts() == mounts
-    assert _cgroups() <= cgroups
+    assert _left(cgroups) == []
     assert not list(tmp_path.glob("run/*.sock"))
 
 

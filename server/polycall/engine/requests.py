@@ -15,7 +15,8 @@ __all__ = ["AdHocRun", "FunctionRun", "RunOptions"]
 class AdHocRun:
     """Code that came with its request: ``Engine.execute``.
 
-    ``code`` is stored nowhere. ``input`` is JSON text. ``entrypoint`` is the name of a callable in the code (not used
+    The engine stores neither code nor input; a face may keep them in ``RunOptions.face_data`` if its contract shows
+    requests again. ``input`` is JSON text. ``entrypoint`` is the name of a callable in the code (not used
     for SCRIPT). ``file`` is the name that tracebacks show.
     """
 
