@@ -68,6 +68,8 @@ async def test_eleven_thousand_runs_get_their_own_answers_and_leave_nothing(tmp_
             assert await spread(warm, 1_000) == {"own": 1_000}
             assert await spread(fresh, 50) == {"own": 50}
             files = psutil.Process(server.process.pid).num_fds()
+            cgroups = _cgroups(server)
+            assert bool(cgroups) == (server.ready["isolation_level"] == 3)
             assert await spread(warm, 10_000) == {"own": 10_000}
             assert await spread(fresh, 1_000) == {"own": 1_000}
 
