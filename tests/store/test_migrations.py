@@ -1,0 +1,154 @@
+"""A database that was migrated and one that was made today have the same schema."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy.ext.asyncio import create_async_engine
+
+import polycall.store
+from polycall.store import schema
+from polycall.store.executor_sqlite import SqliteExecutor
+from polycall.store.sql import StoreConfig, open_store
+from polycall.store.tables import METADATA
+
+STARTS = """
+import asyncio, json, sys
+from pathlib import Path
+from polycall.store.sql import StoreConfig, open_store
+
+async def main():
+    store = open_store(StoreConfig(data_dir=Path(sys.argv[1])))
+    await store.start()
+    await store.stop()
+    print(json.dumps([name for name in ("alembic", "asyncpg", "sqlalchemy.orm") if name in sys.modules]))
+
+asyncio.run(main())
+"""
+
+
+def _schema(conn: sa.Connection) -> dict[str, Any]:
+    """Return everything a database says of its tables."""
+    inspector = sa.inspect(conn)
+    found: dict[str, Any] = {}
+    for table in sorted(inspector.get_table_names()):
+        found[table] = {
+            "columns": [{**column, "type": repr(column["type"])} for column in inspector.get_columns(table)],
+            "primary key": inspector.get_pk_constraint(table),
+            "foreign keys": inspector.get_foreign_keys(table),
+            "unique": sorted(inspector.get_unique_constraints(table), key=str),
+            "indexes": sorted(
+                str([index["name"], index["column_names"], index["unique"]]) for index in inspector.get_indexes(table)
+            ),
+        }
+    if conn.dialect.name == "sqlite":
+        statement = "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL ORDER BY name"
+    else:
+        statement = (
+            "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public' "
+            "UNION ALL SELECT relname, array_to_string(reloptions, ',') FROM pg_class WHERE relname = 'executions' "
+            "UNION ALL SELECT attname, attstorage::text FROM pg_attribute WHERE attrelid = 'blobs'::regclass "
+            "UNION ALL SELECT table_name || column_name, collation_name FROM information_schema.columns "
+            "WHERE table_schema = 'public' ORDER BY 1"
+        )
+    found["more"] = [tuple(row) for row in conn.execute(sa.text(statement))]
+    return found
+
+
+def _differences(conn: sa.Connection) -> list[Any]:
+    context = MigrationContext.configure(conn, opts={"compare_type": True, "compare_server_default": True})
+    return list(compare_metadata(context, METADATA))
+
+
+def test_the_last_revision_is_the_one_that_new_databases_get() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(polycall.store.__path__[0]) / "migrations"))
+    scripts = ScriptDirectory.from_config(config)
+    assert scripts.get_heads() == [schema.HEAD]
+    revisions = [script.revision for script in scripts.walk_revisions()][::-1]
+    assert revisions == [f"{number:04}" for number in range(1, len(revisions) + 1)]
+
+
+async def test_on_sqlite_migrated_and_new_are_the_same(tmp_path: Path) -> None:
+    schemas = {}
+    for name, make in (("new", schema.prepare), ("migrated", schema.upgrade)):
+        executor = SqliteExecutor(tmp_path / f"{name}.db", readers=1, waiting=8)
+        await executor.start(make)
+        schemas[name] = await executor.read(_schema)
+        assert await executor.read(_differences) == []
+        await executor.stop()
+    assert schemas["migrated"] == schemas["new"]
+    assert len(schemas["new"]) == len(METADATA.tables) + 2  # alembic_version, "more"
+
+
+async def test_on_postgres_migrated_and_new_are_the_same(postgres: str) -> None:
+    engine = create_async_engine(sa.make_url(postgres).set(drivername="postgresql+asyncpg"))
+    schemas = {}
+    for name, make in (("new", schema.prepare), ("migrated", schema.upgrade)):
+        async with engine.begin() as conn:
+            await conn.run_sync(make)
+            schemas[name] = await conn.run_sync(_schema)
+            assert await conn.run_sync(_differences) == []
+            await conn.rollback()
+    await engine.dispose()
+    assert schemas["migrated"] == schemas["new"]
+    assert len(schemas["new"]) == len(METADATA.tables) + 2
+
+
+async def test_a_migrated_database_starts_with_its_default_project(tmp_path: Path) -> None:
+    executor = SqliteExecutor(tmp_path / "polycall.db", readers=1, waiting=8)
+    await executor.start(schema.upgrade)
+    await executor.stop()
+    store = open_store(StoreConfig(data_dir=tmp_path))
+    await store.start()
+    assert [project.id for project in await store.list_projects()] == ["default"]
+    await store.stop()
+
+
+async def test_an_older_database_is_migrated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    executor = SqliteExecutor(tmp_path / "polycall.db", readers=1, waiting=8)
+    await executor.start(schema.prepare)
+    await executor.stop()
+    asked: list[str] = []
+    monkeypatch.setattr(schema, "HEAD", "0002")
+    monkeypatch.setattr(schema, "upgrade", lambda conn: asked.append("upgrade"))
+    await executor_again(tmp_path)
+    assert asked == ["upgrade"]
+
+
+async def test_the_database_of_the_next_release_is_left_as_it_is(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def from_the_future(conn: sa.Connection) -> None:
+        schema.prepare(conn)
+        conn.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+
+    executor = SqliteExecutor(tmp_path / "polycall.db", readers=1, waiting=8)
+    await executor.start(from_the_future)
+    await executor.stop()
+    await executor_again(tmp_path)
+    assert "9999, newer than this release's" in caplog.text
+
+
+async def executor_again(directory: Path) -> None:
+    store = open_store(StoreConfig(data_dir=directory))
+    await store.start()
+    await store.stop()
+
+
+def test_no_start_loads_what_it_does_not_need(tmp_path: Path) -> None:
+    for _ in ("new", "existing"):
+        done = subprocess.run(
+            [sys.executable, "-c", STARTS, str(tmp_path)], capture_output=True, check=True, timeout=60
+        )
+        assert json.loads(done.stdout) == []
