@@ -77,7 +77,9 @@ def test_the_rest_address_is_told_apart(cli: Cli, polycall: Server) -> None:
     assert "gRPC address" in failed.err
 
 
-def test_output_that_nobody_reads_is_no_error(polycall: Server) -> None:
-    command = f"{sys.executable} -m polycall.cli config show | head -n 1"
+@pytest.mark.parametrize("command", ["config show", "--help", "version --json"])
+@pytest.mark.parametrize("reader", ["head -n 1", "true"])
+def test_output_that_nobody_reads_is_no_error(command: str, reader: str) -> None:
+    command = f"{sys.executable} -m polycall.cli {command} | {reader}"
     done = subprocess.run(["bash", "-c", f"set -o pipefail; {command}"], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")

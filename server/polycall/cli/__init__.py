@@ -65,10 +65,12 @@ def cli() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; never shows a traceback, except to `python -X dev`."""
+    given = None if arguments is None else list(arguments)
     try:
-        status = cli.main(
-            args=None if arguments is None else list(arguments), prog_name="polycall", standalone_mode=False
-        )
+        try:
+            status = cli.main(args=given, prog_name="polycall", standalone_mode=False)
+        finally:
+            sys.stdout.flush()
         return int(status or Exit.OK)
     except (click.exceptions.Abort, KeyboardInterrupt):
         tell("\ninterrupted.")
@@ -79,6 +81,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         # whoever read our output has enough of it; the interpreter must not try to flush what is left
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.OK
+    except SystemExit:  # click's own, even so: a shell has its completions, or click met the broken pipe first
         return Exit.OK
     except Exception as error:
         if sys.flags.dev_mode:

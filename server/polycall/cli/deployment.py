@@ -21,7 +21,14 @@ __all__ = ["deploy", "version_request"]
 
 def deploy(client: Client, source: Source, manifest: Manifest, *, validate_only: bool = False) -> Version:
     """Create the version, and its package if there is none; name and describe the package. Raises Failure."""
-    version: Version = client.call(client.packages.CreateVersion, version_request(source, manifest, validate_only))
+    request = version_request(source, manifest, validate_only)
+    try:
+        version: Version = client.call(client.packages.CreateVersion, request)
+    except Failure as failure:
+        if failure.reason != "ALREADY_EXISTS":
+            raise
+        hint = "A version never changes: give another --version, or none for the next number."
+        raise Failure(f"{failure.message} {hint}", failure.code, reason=failure.reason) from None
     if not validate_only:
         _describe(client, manifest)
     return version

@@ -106,10 +106,10 @@ def _curl(url: str, header: str, body: str) -> str:
     return f"curl -sS {url} \\\n  -H {shlex.quote(header)} \\\n  -d '{body}'"
 
 
-def print_welcome(ready: Ready, deployed: Mapping[str, str] | None) -> None:
+def print_welcome(ready: Ready, seconds: float, deployed: Mapping[str, str] | None) -> None:
     """Print where polycall is, how it isolates and which key to use; with the examples, how to call them."""
     level = f"L{int(ready.isolation)}: {_LEVELS[ready.isolation]}"
-    print(styled(f"polycall {polycall.__version__}", "bold", sys.stdout) + f" is ready after {ready.seconds:.2f} s")
+    print(styled(f"polycall {polycall.__version__}", "bold", sys.stdout) + f" is ready after {seconds:.2f} s")
     if ready.rest_address:
         print(f"  REST     http://{ready.rest_address}   five contracts, and the native one under /polycall/v1")
     print(f"  gRPC     {ready.grpc_address}   reflection on")
