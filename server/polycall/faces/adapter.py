@@ -9,7 +9,6 @@ becomes the status where the gRPC code alone would give another.
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -24,7 +23,6 @@ from google.protobuf.message import Message
 
 from polycall.errors import Code, Internal, PayloadTooLarge, PolycallError
 from polycall.faces.reply import HTTP_OF, Face, Handler, Inbound, Reply
-from polycall.faces.wire import gunzip
 from polycall.ids import now_ms
 
 __all__ = ["bearer", "mount"]
@@ -58,7 +56,7 @@ def _behaviour(
     face: Face, method: str, handler: Handler
 ) -> Callable[[Message, grpc.aio.ServicerContext[Any, Any]], AsyncIterator[HttpBody]]:
     async def behave(request: Message, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[HttpBody]:
-        inbound = _inbound(method, request, context)
+        inbound = _inbound(face, method, request, context)
         reply = await _answer(face, handler, inbound)
         headers = list(reply.headers)
         if HTTP_OF[reply.code] != reply.status:
@@ -75,8 +73,7 @@ def _behaviour(
 
 async def _answer(face: Face, handler: Handler, inbound: Inbound) -> Reply:
     try:
-        body = gunzip(inbound.body, inbound.headers.get("content-encoding", ""), face.body_limit)
-        reply = await handler(dataclasses.replace(inbound, body=body))
+        reply = await handler(inbound)
         if len(reply.body) > _LARGEST_REPLY:
             raise PayloadTooLarge(f"The answer is larger than {_LARGEST_REPLY} bytes.")
     except asyncio.CancelledError:
@@ -90,7 +87,7 @@ async def _answer(face: Face, handler: Handler, inbound: Inbound) -> Reply:
     return reply
 
 
-def _inbound(method: str, request: Message, context: grpc.aio.ServicerContext[Any, Any]) -> Inbound:
+def _inbound(face: Face, method: str, request: Message, context: grpc.aio.ServicerContext[Any, Any]) -> Inbound:
     metadata = context.invocation_metadata() or ()
     headers = {key: value for key, value in metadata if isinstance(value, str)}
     remaining = context.time_remaining()
@@ -103,6 +100,7 @@ def _inbound(method: str, request: Message, context: grpc.aio.ServicerContext[An
         query=headers.get("x-polycall-query", ""),
         expires_at=None if remaining is None else time.monotonic() + remaining,
         received_at=now_ms(),
+        body_limit=face.body_limit,
     )
 
 

@@ -9,6 +9,8 @@ from typing import Protocol
 from google.protobuf.message import Message
 
 from polycall.errors import Code, PolycallError
+from polycall.faces.aside import aside
+from polycall.faces.wire import gunzip
 
 __all__ = ["HTTP_OF", "Face", "Handler", "Inbound", "Reply"]
 
@@ -50,7 +52,7 @@ class Reply:
 class Inbound:
     """One HTTP request, as a face sees it.
 
-    ``message`` holds the path variables (percent-decoded), ``body`` the request body after gunzip, ``headers`` the
+    ``message`` holds the path variables (percent-decoded), ``body`` the request body as it came, ``headers`` the
     request headers in lower case, ``query`` the raw query string, ``expires_at`` the deadline on the
     ``time.monotonic`` clock.
     """
@@ -62,6 +64,17 @@ class Inbound:
     query: str = ""
     expires_at: float | None = None
     received_at: int = 0  # ms since the epoch
+    body_limit: int = 64 * 1024 * 1024  # bytes, after gunzip
+
+    async def read(self) -> bytes:
+        """Return the body without its content encoding. To be called once the caller is known, not before.
+
+        Raises PayloadTooLarge, Malformed, UnsupportedEncoding (``polycall.faces.wire``).
+        """
+        encoding = self.headers.get("content-encoding", "")
+        # what is packed may be a thousand times as large unpacked: its size says nothing
+        size = self.body_limit if encoding and self.body else 0
+        return await aside(size, gunzip, self.body, encoding, self.body_limit)
 
     def variable(self, name: str) -> str:
         """Return a path variable."""

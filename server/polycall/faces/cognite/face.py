@@ -83,7 +83,9 @@ class CogniteFace:
         """
         who = await self._caller(inbound)
         require(who, Scope.RUN)
-        session, nonce = await self._sessions.open(who.project_id, read_session(inbound.body), inbound.received_at)
+        session, nonce = await self._sessions.open(
+            who.project_id, read_session(await inbound.read()), inbound.received_at
+        )
         return Reply(body=dump({"items": [_session_body(session, nonce)]}))
 
     # functions
@@ -91,7 +93,7 @@ class CogniteFace:
     async def retrieve_functions(self, inbound: Inbound) -> Reply:
         """POST functions/byids."""
         who = await self._caller(inbound)
-        ask = read_asked_functions(inbound.body)
+        ask = read_asked_functions(await inbound.read())
         ids = await self._resolved(who, ask.references)
         bodies = [await self._function(who, ids.get(reference)) for reference in ask.references]
         missing = [reference for reference, body in zip(ask.references, bodies, strict=True) if body is None]
@@ -118,7 +120,7 @@ class CogniteFace:
         """
         who = await self._caller(inbound)
         function_id = parse_id(inbound.variable("function_id"), "functionId")
-        form = read_call(inbound.body)
+        form = read_call(await inbound.read())
         require(who, Scope.RUN)
         run = await self._run(who, function_id, form.data)
         await self._engine.call(who, run, RunOptions(face=_FACE, max_attempts=1, validate_only=True))
@@ -131,7 +133,7 @@ class CogniteFace:
         """POST functions/{id}/calls/byids."""
         who = await self._caller(inbound)
         function_id = parse_id(inbound.variable("function_id"), "functionId")
-        ask = read_asked_calls(inbound.body)
+        ask = read_asked_calls(await inbound.read())
         found, missing = [], []
         for reference in ask.references:
             try:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import uuid
-from collections.abc import Callable, Mapping
-from typing import ParamSpec, TypeVar
+from collections.abc import Mapping
 
 import msgspec
 
@@ -22,10 +20,11 @@ from polycall.domain import (
 )
 from polycall.engine.engine import Engine
 from polycall.engine.keys import require
-from polycall.engine.limits import KIB, MIB
+from polycall.engine.limits import MIB
 from polycall.engine.requests import FunctionRun, RunOptions
 from polycall.errors import NotFound, PolycallError
 from polycall.faces.adapter import bearer
+from polycall.faces.aside import aside
 from polycall.faces.domo.errors import CONTENT_TYPE, failed
 from polycall.faces.domo.record import Kept, render
 from polycall.faces.domo.request import Ask, bind, read_ask
@@ -33,8 +32,6 @@ from polycall.faces.reply import Handler, Inbound, Reply
 
 __all__ = ["DomoFace"]
 
-P = ParamSpec("P")
-T = TypeVar("T")
 
 _FACE = "domo"
 _BODY_LIMIT = 64 * MIB
@@ -45,7 +42,6 @@ _LIMITS: Mapping[str, int] = {
     "stdout_bytes": 1 * MIB,
     "stderr_bytes": 1 * MIB,
 }
-_LARGE = 32 * KIB  # looked at item by item, so much JSON takes up to 50 ms
 _TOKEN_HEADERS = ("x-domo-developer-token", "x-domo-authentication")
 
 
@@ -68,7 +64,8 @@ class DomoFace:
         who = await self._caller(inbound)
         version = await self._released(who, inbound.variable("package_id"), inbound.variable("version"))
         function = _callable(version, inbound.variable("function_name"))
-        ask, convention, arguments = await _off_loop(len(inbound.body), _read, inbound.body, function)
+        body = await inbound.read()
+        ask, convention, arguments = await aside(len(body), _read, body, function)
         run = FunctionRun(
             package_id=version.package_id,
             version_id=version.id,
@@ -159,9 +156,4 @@ def _read(body: bytes, function: Function) -> tuple[Ask, Convention, bytes]:
 
 async def _shown(execution: Execution, kept: Kept) -> Reply:
     size = len(execution.result or b"") + len(execution.stdout) + len(execution.stderr)
-    return Reply(body=await _off_loop(size, render, execution, kept), content_type=CONTENT_TYPE)
-
-
-async def _off_loop(size: int, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Do what takes time for large values in a thread, so that others are served meanwhile."""
-    return work(*args, **kwargs) if size < _LARGE else await asyncio.to_thread(work, *args, **kwargs)
+    return Reply(body=await aside(size, render, execution, kept), content_type=CONTENT_TYPE)

@@ -15,13 +15,13 @@ from polycall.engine.engine import Engine
 from polycall.engine.keys import require
 from polycall.engine.limits import MIB
 from polycall.engine.requests import FunctionRun, RunOptions
-from polycall.errors import Code, DeadlineExceeded, NotFound, PolycallError, code_of
+from polycall.errors import Code, DeadlineExceeded, NotFound, PayloadTooLarge, PolycallError, code_of
 from polycall.faces.guance.envelope import Exchange, new_task_id
 from polycall.faces.guance.errors import failed, failure_of, gateway_error_of, timed_out
 from polycall.faces.guance.request import Ask, Options, read_ask, read_options
 from polycall.faces.guance.scripts import FuncName, TimeLimits
 from polycall.faces.reply import Handler, Inbound, Reply
-from polycall.faces.wire import Malformed, dump
+from polycall.faces.wire import Malformed, dump, gunzip
 
 __all__ = ["ADAPTER", "GuanceFace"]
 
@@ -56,8 +56,8 @@ class GuanceFace:
             # the contract's code for a key that opens nothing is that of its status
             return exchange.gateway_error(gateway, Code.PERMISSION_DENIED if gateway.status == 403 else code_of(error))
         try:
-            ask = read_ask(inbound.body)
-        except Malformed:  # it never got so far as to be read
+            ask = read_ask(gunzip(inbound.body, inbound.headers.get("content-encoding", ""), inbound.body_limit))
+        except (Malformed, PayloadTooLarge):  # it never got so far as to be read
             ask = Ask("", None)
         return exchange.failure(failure_of(error, ask.func_id, new_task_id()), ask)
 
@@ -66,7 +66,7 @@ class GuanceFace:
         begun = time.monotonic()
         who = await self._engine.keys.authenticate(inbound.headers.get("df-api-key"))
         require(who, Scope.RUN)
-        ask = read_ask(inbound.body)
+        ask = read_ask(await inbound.read())
         options = read_options(ask.func_body, datetime.fromtimestamp(inbound.received_at / 1000, UTC))
         run, seconds = await self._prepare(who, ask.func_id, options)
         exchange, task_id = Exchange(inbound), new_task_id()

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import TypeVar
 
 from polycall.domain import Execution, Principal, Reason, Scope
 from polycall.engine.engine import Engine
 from polycall.engine.keys import require
-from polycall.engine.limits import KIB, MIB
+from polycall.engine.limits import MIB
 from polycall.engine.requests import RunOptions
 from polycall.errors import DeadlineExceeded, FailedPrecondition, NotFound, PolycallError
 from polycall.faces.adapter import bearer
+from polycall.faces.aside import aside
 from polycall.faces.reply import Handler, Inbound, Reply
 from polycall.faces.riza.failures import failed
 from polycall.faces.riza.requests import BODY_LIMIT, Bounds, FunctionCall, read_function_call
@@ -27,8 +26,6 @@ __all__ = ["RizaFace"]
 _FACE = "riza"
 # The contract promises an answer within the execution timeout and this, the wait for a slot included.
 _ANSWER_SLACK_S = 1.0
-_INLINE_BYTES = 256 * KIB  # about a millisecond's work
-_T = TypeVar("_T")
 
 
 class RizaFace:
@@ -58,11 +55,12 @@ class RizaFace:
         """POST /v1/execute-function: run the code that came along; 200 also if it fails."""
         who = await self._engine.keys.authenticate(bearer(inbound.headers))
         require(who, Scope.RUN)
-        call = await _aside(len(inbound.body), lambda: read_function_call(inbound.body, self._bounds))
+        body = await inbound.read()
+        call = await aside(len(body), read_function_call, body, self._bounds)
         _refuse_what_is_not_here(call)
         ended = await self._run(who, call, inbound)
         size = len(ended.stdout) + len(ended.stderr)
-        return Reply(body=await _aside(size, lambda: dump(FunctionResult.of(ended))))
+        return Reply(body=await aside(size, lambda: dump(FunctionResult.of(ended))))
 
     async def _run(self, who: Principal, call: FunctionCall, inbound: Inbound) -> Execution:
         due = time.monotonic() + call.timeout_s + _ANSWER_SLACK_S
@@ -79,11 +77,6 @@ class RizaFace:
             # with what was printed until then; a key that may run code may see what became of this run of it.
             reader = replace(who, scopes=who.scopes | {Scope.READ})
             return await self._engine.get(reader, uuid.UUID(execution_id))
-
-
-async def _aside(size: int, work: Callable[[], _T]) -> _T:
-    """Do work on so many bytes; much of it in a thread, so that other requests go on meanwhile."""
-    return work() if size <= _INLINE_BYTES else await asyncio.to_thread(work)
 
 
 def _refuse_what_is_not_here(call: FunctionCall) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Mapping
 
@@ -13,6 +12,7 @@ from polycall.engine.limits import MIB
 from polycall.engine.requests import FunctionRun, RunOptions
 from polycall.errors import NotFound, NotReady, PolycallError
 from polycall.faces.adapter import bearer
+from polycall.faces.aside import aside
 from polycall.faces.reply import Handler, Inbound, Reply
 from polycall.faces.xpander.failures import failed
 from polycall.faces.xpander.parameters import read_parameters
@@ -26,7 +26,6 @@ _ID = re.compile(r"[^_/\s]+")  # contract, section 9: clients split tool ids at 
 _ENTRY = "xpander_run_action"  # the entry function, unless there is only one
 _TIMEOUT_MS, _MEMORY_BYTES = 15_000, 256 * MIB  # contract, section 7
 _RESULT_BYTES = 16 * MIB  # the contract has no limit; as much as may come in
-_INLINE_BYTES = 64 * 1024  # a larger body is checked in a thread: other requests need not wait for it
 
 
 class XpanderFace:
@@ -49,10 +48,8 @@ class XpanderFace:
         who = await self._engine.keys.authenticate(key)
         require(who, Scope.RUN)
         version, function = await self._find(who, inbound.variable("function_id"))
-        if len(inbound.body) <= _INLINE_BYTES:
-            parameters = read_parameters(function, inbound.body)
-        else:
-            parameters = await asyncio.to_thread(read_parameters, function, inbound.body)
+        body = await inbound.read()
+        parameters = await aside(len(body), read_parameters, function, body)
         run = FunctionRun(
             package_id=version.package_id,
             version_id=version.id,
