@@ -9,8 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from polycall.bundle import bundle_digest
-from polycall.engine.analysis import Analysis, analyze
-
 from polycall.domain import (
     Function,
     Language,
@@ -22,9 +20,11 @@ from polycall.domain import (
     Version,
     VersionState,
 )
+from polycall.engine.analysis import Analyzer
 from polycall.engine.checks import environment_violations
 from polycall.engine.keys import require
 from polycall.engine.limits import MIB, LimitPolicy
+from polycall.engine.reader import SandboxedReader
 from polycall.errors import AlreadyExists, FieldViolation, InvalidArgument, NotFound, NotReady, RuntimeMissing
 from polycall.ids import now_ms
 from polycall.sandbox.job import Bundle, Runner
@@ -67,6 +67,7 @@ class Registry:
         self._store = store
         self._runner = runner
         self._limits = limits
+        self.analyzer = Analyzer(SandboxedReader(runner))
         self._versions: OrderedDict[tuple[str, str, str], tuple[float, Version]] = OrderedDict()
         self._bundles: OrderedDict[tuple[str, str], Bundle] = OrderedDict()
         self._bundle_bytes = 0
@@ -123,7 +124,7 @@ class Registry:
         """
         require(who, Scope.DEPLOY)
         self._check_draft(draft)
-        version = self._drafted(who, draft, release=release)
+        version = await self._drafted(who, draft, release=release)
         if validate_only:
             return replace(version, id=draft.id)
         await self._ensure_package(who, draft.package_id, create=create_package)
@@ -260,9 +261,9 @@ class Registry:
             raise InvalidArgument(wrong)
         self._limits.resolve(draft.limits, path="version.limits")
 
-    def _drafted(self, who: Principal, draft: VersionDraft, *, release: bool) -> Version:
-        analysis = analyze(draft.files, module=_module_of(draft.functions))
-        functions, error = _functions(draft.functions, analysis)
+    async def _drafted(self, who: Principal, draft: VersionDraft, *, release: bool) -> Version:
+        analysis = await self.analyzer.complete(draft.files, draft.functions, draft.language)
+        error = str(analysis.problems[0]) if analysis.problems else None
         state = VersionState.ERROR if error else VersionState.RELEASED if release else VersionState.READY
         now = now_ms()
         return Version(
@@ -273,7 +274,7 @@ class Registry:
             language=draft.language,
             created_at=now,
             bundle=bundle_digest(draft.files),
-            functions=functions,
+            functions=analysis.functions,
             limits=draft.limits,
             env=dict(draft.env),
             runtime=draft.runtime,
@@ -346,40 +347,6 @@ def _check_package(package: Package) -> None:
             )
     if wrong:
         raise InvalidArgument(wrong)
-
-
-def _module_of(functions: tuple[Function, ...]) -> str | None:
-    modules = {f.entrypoint.partition(":")[0] for f in functions if ":" in f.entrypoint}
-    return modules.pop() if len(modules) == 1 else None
-
-
-def _functions(declared: tuple[Function, ...], analysis: Analysis) -> tuple[tuple[Function, ...], str | None]:
-    """Return the functions of a version, what was declared completed by what was found; and what is wrong."""
-    error = None
-    if analysis.problems:
-        problem = analysis.problems[0]
-        where = f"{problem.path}:{problem.line}" if problem.line else problem.path
-        error = f"{where}: {problem.message}" if where else problem.message
-    if not declared:
-        if not analysis.functions and error is None:
-            error = "The source has no public top-level function; declare `functions`, or add one."
-        return analysis.functions, error
-    found = {function.name: function for function in analysis.functions}
-    completed = []
-    for function in declared:
-        _, _, attribute = function.entrypoint.partition(":")
-        twin = found.get(attribute or function.name)
-        entrypoint = function.entrypoint or (twin.entrypoint if twin else f"main:{function.name}")
-        completed.append(
-            replace(
-                function,
-                entrypoint=entrypoint,
-                input_schema=function.input_schema or (twin.input_schema if twin else None),
-                description=function.description or (twin.description if twin else ""),
-                accepts_any=function.accepts_any or (twin.accepts_any if twin else False),
-            )
-        )
-    return tuple(completed), error
 
 
 def _not_ready(version: Version) -> NotReady:

@@ -1,4 +1,8 @@
-"""The functions of one Python module, read from its text; nothing of it runs. Standard library only."""
+"""The functions of one Python module, read from its text; nothing of it runs.
+
+Standard library only: this and what it imports is run in a sandbox (see ``analysis``), for a parser can be made to take
+gigabytes, and a compiler minutes.
+"""
 
 from __future__ import annotations
 
@@ -6,24 +10,17 @@ import ast
 import json
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from types import CodeType
 from typing import Any
 
 from polycall.engine.docstrings import parameter_descriptions, summary
 from polycall.engine.schema import Schemas
 
-__all__ = ["Signature", "SourceError", "read_functions"]
+__all__ = ["Report", "Signature", "describe", "describe_all"]
 
 _MOST_FUNCTIONS = 1000  # of one module; every one is kept with every version
-
-
-class SourceError(Exception):
-    """Raised for a source that Python would not compile, or that is too large to look at."""
-
-    def __init__(self, line: int, message: str) -> None:
-        super().__init__(message)
-        self.line = line
-        self.message = message
+_LONGEST_NAME = 128  # characters; what a resource name can hold
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,32 +33,50 @@ class Signature:
     accepts_any: bool
 
 
-def read_functions(source: str, convention: str) -> list[Signature]:
-    """Return the public top-level functions in source order; the schema is that of the input by ``convention``.
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What was found; if Python would not compile the source, why (``problem``) and where (``line``; 0: unknown)."""
 
-    Raises SourceError.
-    """
-    module = _parse(source)
-    definitions = _definitions(module)
+    functions: tuple[Signature, ...] = ()
+    line: int = 0
+    problem: str = ""
+
+
+def describe(source: str, convention: str) -> Report:
+    """Return the public top-level functions in source order; the schema is that of the input by ``convention``."""
+    if "\0" in source:
+        return Report(line=source[: source.index("\0")].count("\n") + 1, problem="source code has null bytes")
+    try:
+        module = _parse(source)
+        definitions = _definitions(module)
+    except SyntaxError as error:
+        return Report(line=error.lineno or 0, problem=f"{type(error).__name__}: {error.msg}")
+    except (RecursionError, MemoryError):
+        return Report(problem="is nested too deeply, or too large")
+    except (ValueError, OverflowError, SystemError) as error:
+        return Report(problem=f"is not Python source: {error}")
     if len(definitions) > _MOST_FUNCTIONS:
-        raise SourceError(0, f"has {len(definitions)} public functions; at most {_MOST_FUNCTIONS}")
+        return Report(problem=f"has {len(definitions)} public functions; at most {_MOST_FUNCTIONS}")
+    if long := next((name for name in definitions if len(name) > _LONGEST_NAME), None):
+        return Report(problem=f"the name {long[:40]}… has {len(long)} characters; at most {_LONGEST_NAME}")
     schemas = Schemas(module)
-    return [_signature(name, node, convention, schemas) for name, node in definitions.items()]
+    return Report(tuple(_signature(name, node, convention, schemas) for name, node in definitions.items()))
+
+
+def describe_all(sources: list[tuple[str, str]]) -> list[dict[str, Any]]:
+    """Return the report of each (source, convention), as JSON holds it: what is called in the sandbox."""
+    return [asdict(describe(source, convention)) for source, convention in sources]
 
 
 def _parse(source: str) -> ast.Module:
-    if "\0" in source:
-        raise SourceError(source[: source.index("\0")].count("\n") + 1, "source code cannot contain null bytes")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # "\d" warns on the author's screen, not on ours
-            return ast.parse(source)
-    except SyntaxError as error:
-        raise SourceError(error.lineno or 0, f"{type(error).__name__}: {error.msg}") from None
-    except (RecursionError, MemoryError):
-        raise SourceError(0, "is nested too deeply") from None
-    except ValueError as error:
-        raise SourceError(0, f"is not Python source: {error}") from None
+    """Return the tree of a module that compiles."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # "\d" warns on the author's screen, not on ours
+        module = ast.parse(source)
+        # finds what the grammar allows and Python does not, such as `return` outside of a function
+        code: CodeType = compile(module, "<module>", "exec", dont_inherit=True)
+        del code  # it is never run
+    return module
 
 
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | None

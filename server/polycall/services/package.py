@@ -7,7 +7,6 @@ from dataclasses import replace
 from google.protobuf import empty_pb2
 
 from polycall.domain import Package, Scope, Version
-from polycall.engine.analysis import analyze
 from polycall.engine.engine import Engine
 from polycall.engine.keys import require
 from polycall.interceptors.rpc import Rpc
@@ -129,4 +128,5 @@ class PackageService(package_service_pb2_grpc.PackageServiceServicer):
         """Tell which functions a source has."""
         require(rpc.who, Scope.DEPLOY)
         source = read_source(request)
-        return analysis_message(analyze(source.files, module=source.module, language=source.language))
+        analyzer = self._registry.analyzer
+        return analysis_message(await analyzer.analyze(source.files, module=source.module, language=source.language))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from polycall.domain import Convention, Function, Language
-from polycall.engine.analysis import Analysis, Problem, analyze, main_module
+from polycall.domain import Convention, Function, IsolationLevel, Language
+from polycall.engine import reader
+from polycall.engine.analysis import Analysis, Analyzer, Problem, main_module
+from polycall.engine.limits import DEFAULTS
+from polycall.engine.reader import SandboxedReader
+from polycall.errors import Internal, QueueFull
+from polycall.sandbox.job import Ending, Job, Outcome
+from tests.unit.engine_analysis.here import HereReader, analyze, complete
 
 
 def of(source: str | bytes, **options: Any) -> Analysis:
@@ -146,11 +153,6 @@ def test_the_schema_is_that_of_the_input_by_convention(convention: Convention, s
     assert schema(source, convention=convention) == expected
 
 
-def test_a_script_has_no_functions_and_is_still_checked() -> None:
-    assert of("def f(): ...", convention=Convention.SCRIPT) == Analysis()
-    assert of("def f(:", convention=Convention.SCRIPT).problems[0].line == 1
-
-
 def test_descriptions_of_parameters_come_from_the_docstring() -> None:
     source = '''
 def f(a: int, b):
@@ -191,24 +193,35 @@ def test_a_module_may_be_named() -> None:
     [
         ({"main.py": b"def f(:\n"}, {}, Problem("main.py", 1, "SyntaxError: invalid syntax")),
         ({"main.py": b"x = 1\n  y = 2\n"}, {}, Problem("main.py", 2, "IndentationError: unexpected indent")),
-        ({"main.py": b"x = 1\n\0"}, {}, Problem("main.py", 2, "source code cannot contain null bytes")),
+        ({"main.py": b"x = 1\n\0"}, {}, Problem("main.py", 2, "source code has null bytes")),
         ({"main.py": b"x = 1\n# \xff\n"}, {}, Problem("main.py", 2, "is not valid UTF-8")),
         (
             {"main.py": b"#!x\n# -*- coding: idna -*-\n"},
             {},
             Problem("main.py", 2, "encoding 'idna' is not supported; use UTF-8"),
         ),
-        ({"main.py": b"-" * 100_000 + b"1"}, {}, Problem("main.py", 0, "is nested too deeply")),
-        ({"main.py": b"a" + b".b" * 50_000}, {}, Problem("main.py", 0, "is nested too deeply")),
+        ({"main.py": b"-" * 100_000 + b"1"}, {}, Problem("main.py", 0, "is nested too deeply, or too large")),
+        ({"main.py": b"a" + b".b" * 50_000}, {}, Problem("main.py", 0, "is nested too deeply, or too large")),
         (
-            {"main.py": b"#" * 300_000},
+            {"main.py": b"#" * 1_048_577},
             {},
-            Problem("main.py", 0, "has 300000 bytes; a module with functions may have 262144"),
+            Problem("main.py", 0, "has 1048577 bytes; a module with functions may have 1048576"),
         ),
         (
             {"main.py": b"".join(b"def f%d(): ...\n" % i for i in range(1001))},
             {},
             Problem("main.py", 0, "has 1001 public functions; at most 1000"),
+        ),
+        ({"main.py": b"\nreturn 1"}, {}, Problem("main.py", 2, "SyntaxError: 'return' outside function")),
+        (
+            {"main.py": b"def f(a, a): ..."},
+            {},
+            Problem("main.py", 1, "SyntaxError: duplicate argument 'a' in function definition"),
+        ),
+        (
+            {"main.py": b"def " + b"f" * 129 + b"(): ..."},
+            {},
+            Problem("main.py", 0, f"the name {'f' * 40}… has 129 characters; at most 128"),
         ),
         ({}, {}, Problem("", 0, "has no main.py, and not exactly one top-level module")),
         ({"main.py": b""}, {"module": "other"}, Problem("", 0, "has no module 'other'")),
@@ -216,7 +229,7 @@ def test_a_module_may_be_named() -> None:
         (
             {"main.py": b""},
             {"language": Language.JAVASCRIPT},
-            Problem("", 0, "javascript sources are not analysed"),
+            Problem("", 0, "is javascript, which is not analysed"),
         ),
     ],
 )
@@ -244,6 +257,140 @@ def test_lone_surrogates_and_giant_numbers_do_no_harm() -> None:
     analysis = of(source)
     assert analysis.functions[0].description == "?"
     assert json.loads(analysis.functions[0].input_schema or b"")["properties"] == {"a": {}, "b": {}, "c": {}}
+
+
+def function(name: str, **options: Any) -> Function:
+    return Function(name=name, **({"entrypoint": "", "convention": Convention.KEYWORDS} | options))
+
+
+def test_declared_functions_are_completed_by_what_is_found() -> None:
+    files = {"main.py": b"def f(a: int, **k):\n    'Does f.'\n", "tool.py": b"def g(data: str): ...\n"}
+    mine = function("f", description="Mine.", input_schema=b"{}")
+    handle = function("run", entrypoint="tool:g", convention=Convention.HANDLE)
+    assert complete(files, function("f"), mine, handle, function("made", entrypoint="main:made")) == Analysis(
+        functions=(
+            function(
+                "f",
+                entrypoint="main:f",
+                description="Does f.",
+                accepts_any=True,
+                input_schema=(
+                    b'{"type":"object","properties":{"a":{"type":"integer"}},"required":["a"],"additionalProperties":true}'
+                ),
+            ),
+            function("f", entrypoint="main:f", description="Mine.", accepts_any=True, input_schema=b"{}"),
+            function("run", entrypoint="tool:g", convention=Convention.HANDLE, input_schema=b'{"type":"string"}'),
+            function("made", entrypoint="main:made"),
+        )
+    )
+
+
+def test_without_declared_functions_all_of_the_main_module_are_taken() -> None:
+    assert [f.name for f in complete({"main.py": b"def a(): ...\ndef b(): ..."}).functions] == ["a", "b"]
+    nothing = Problem("", 0, "has no public top-level function; declare `functions`, or add one")
+    assert complete({"main.py": b"x = 1"}) == Analysis(problems=(nothing,))
+
+
+def test_a_script_is_compiled_and_left_as_it_is_declared() -> None:
+    script = function("run", entrypoint="bin/run.py", convention=Convention.SCRIPT)
+    assert complete({"bin/run.py": b"print(1)", "b.py": b"("}, script) == Analysis(functions=(script,))
+    wrong = complete({"bin/run.py": b"print("}, script)
+    assert wrong.functions == (script,)
+    assert str(wrong.problems[0]) == "bin/run.py:1: SyntaxError: '(' was never closed"
+    assert complete({}, script).problems == (Problem("", 0, "has no file 'bin/run.py'"),)
+
+
+def test_each_module_is_read_once_for_each_convention() -> None:
+    reader = HereReader()
+    files = {"main.py": b"def f(): ...\ndef g(): ..."}
+    declared = (function("f"), function("g"), function("g", convention=Convention.HANDLE))
+    asyncio.run(Analyzer(reader).complete(files, declared))
+    assert [convention for _, convention in reader.asked] == [Convention.KEYWORDS, Convention.HANDLE]
+
+
+def test_functions_in_too_many_modules_are_refused() -> None:
+    files = {f"m{i}.py": b"" for i in range(21)}
+    declared = [function("f", entrypoint=f"m{i}:f") for i in range(21)]
+    assert complete(files, *declared).problems == (Problem("", 0, "has functions in 21 modules; at most 20"),)
+
+
+def test_problems_read_as_sentences() -> None:
+    assert str(Problem("main.py", 3, "is bad")) == "main.py:3: is bad"
+    assert str(Problem("main.py", 0, "is bad")) == "main.py: is bad"
+    assert str(Problem("", 0, "is bad")) == "The source is bad."
+
+
+class FakeRunner:
+    """Answers every job with one outcome."""
+
+    isolation = IsolationLevel.CONTAINED
+
+    def __init__(self, outcome: Outcome) -> None:
+        self.outcome = outcome
+        self.jobs: list[Job] = []
+
+    async def run(self, job: Job, output: object = None) -> Outcome:
+        self.jobs.append(job)
+        return self.outcome
+
+    async def retire(self, project_id: str, package_id: str, version_id: str | None = None) -> None:
+        raise AssertionError
+
+
+def sandboxed(outcome: Outcome) -> tuple[Analysis, list[Job]]:
+    runner = FakeRunner(outcome)
+    analysis = asyncio.run(Analyzer(SandboxedReader(runner)).analyze({"main.py": b"def f(): ..."}))
+    return analysis, runner.jobs
+
+
+def test_sources_are_read_in_a_sandbox_under_limits() -> None:
+    value = b'[{"functions":[{"name":"f","schema":"{}","description":"","accepts_any":false}],"line":0,"problem":""}]'
+    analysis, (job,) = sandboxed(Outcome(ending=Ending.RETURNED, value=value))
+    assert [f.name for f in analysis.functions] == ["f"]
+    assert job.key is None
+    assert job.payload == b'{"sources":[["def f(): ...","keywords"]]}'
+    assert set(job.bundle.files) == {f"polycall/engine/{name}.py" for name in ("docstrings", "schema", "signatures")}
+    assert (job.limits.timeout_ms, job.limits.memory_bytes) == (5_000, 512 * 1024 * 1024)
+    assert job.limits.processes == DEFAULTS.processes
+
+
+@pytest.mark.parametrize(
+    ("outcome", "problem"),
+    [
+        (Outcome(ending=Ending.TIMED_OUT), "takes longer than 5 s to compile"),
+        (Outcome(ending=Ending.OUT_OF_MEMORY), "needs more than 512 MiB to compile, or breaks the compiler"),
+        (Outcome(ending=Ending.SIGNALLED), "needs more than 512 MiB to compile, or breaks the compiler"),
+        (Outcome(ending=Ending.RETURNED, value=b"[]"), "breaks the compiler"),
+        (Outcome(ending=Ending.RETURNED, value=b'[{"functions":[{"name":3}]}]'), "breaks the compiler"),
+        (Outcome(ending=Ending.RETURNED, value=b"{"), "breaks the compiler"),
+    ],
+)
+def test_a_source_that_breaks_its_sandbox_is_a_problem(outcome: Outcome, problem: str) -> None:
+    assert sandboxed(outcome)[0] == Analysis(problems=(Problem("main.py", 0, problem),))
+
+
+def test_a_lost_sandbox_is_our_fault() -> None:
+    with pytest.raises(Internal):
+        sandboxed(Outcome(ending=Ending.LOST))
+
+
+async def test_too_many_analyses_at_once_are_sent_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader, "_TURN_S", 0.05)
+    hold = asyncio.Event()
+
+    class Slow(FakeRunner):
+        async def run(self, job: Job, output: object = None) -> Outcome:
+            await hold.wait()
+            return self.outcome
+
+    analyzer = Analyzer(SandboxedReader(Slow(Outcome(ending=Ending.TIMED_OUT))))
+    first = [asyncio.create_task(analyzer.analyze({"main.py": b""})) for _ in range(2)]
+    await asyncio.sleep(0)
+    with pytest.raises(QueueFull) as caught:
+        await analyzer.analyze({"main.py": b""})
+    assert caught.value.retry_after_s == 0.05
+    hold.set()
+    await asyncio.gather(*first)
 
 
 PIECES = st.sampled_from(

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from polycall.engine.analysis import analyze
+from tests.unit.engine_analysis.here import analyze
 
 INT, STR, NULL = {"type": "integer"}, {"type": "string"}, {"type": "null"}
 
