@@ -39,9 +39,9 @@ class CgroupError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What a slot's group counted: times the kernel killed for want of memory, and the peak in bytes."""
+    """What a group counted since its limits were set: kills for want of memory, and the peak in bytes."""
 
-    kills: int
+    killed: bool
     peak: int | None
 
 
@@ -74,24 +74,23 @@ def _keyed(text: str, key: str) -> int:
 
 
 class _Version(Protocol):
-    """What differs between the two versions; ``dirs`` are descriptors of a slot's directories by controller."""
+    """What differs between the two versions; ``dirs`` are descriptors of a group's directories by controller."""
 
     @property
     def unified(self) -> bool:
         """Whether one hierarchy has all controllers."""
 
+    @property
+    def memory(self) -> tuple[str, str, str]:
+        """The controller of memory, its file with the ``oom_kill`` counter, its file with the peak."""
+
     def limit(self, dirs: Mapping[str, int], before: Limits | None, limits: Limits) -> None:
         """Write the limits of a run."""
-
-    def memory(self, dirs: Mapping[str, int]) -> Memory:
-        """Read the counters."""
-
-    def reset_peak(self, dirs: Mapping[str, int]) -> None:
-        """Count the peak from now on, where that can be done."""
 
 
 class _One:
     unified = False
+    memory = ("memory", "memory.oom_control", "memory.max_usage_in_bytes")
 
     def limit(self, dirs: Mapping[str, int], before: Limits | None, limits: Limits) -> None:
         memory, value = dirs["memory"], limits.memory_bytes + _HEADROOM
@@ -107,16 +106,10 @@ class _One:
         if before is None or before.processes != limits.processes:
             _write(dirs["pids"], "pids.max", limits.processes)
 
-    def memory(self, dirs: Mapping[str, int]) -> Memory:
-        kills = _keyed(_read(dirs["memory"], "memory.oom_control"), "oom_kill")
-        return Memory(kills, int(_read(dirs["memory"], "memory.max_usage_in_bytes")))
-
-    def reset_peak(self, dirs: Mapping[str, int]) -> None:
-        _write(dirs["memory"], "memory.max_usage_in_bytes", 0)
-
 
 class _Two:
     unified = True
+    memory = ("", "memory.events", "memory.peak")
 
     def limit(self, dirs: Mapping[str, int], before: Limits | None, limits: Limits) -> None:
         group = dirs[""]
@@ -129,18 +122,6 @@ class _Two:
         if before is None or before.processes != limits.processes:
             _write(group, "pids.max", limits.processes)
 
-    def memory(self, dirs: Mapping[str, int]) -> Memory:
-        group = dirs[""]
-        kills = _keyed(_read(group, "memory.events"), "oom_kill")
-        # Linux 5.19; can be reset since 6.12, and what cannot be reset is not one run's
-        if not _has(group, "memory.peak") or not os.access("memory.peak", os.W_OK, dir_fd=group):
-            return Memory(kills, None)
-        return Memory(kills, int(_read(group, "memory.peak")))
-
-    def reset_peak(self, dirs: Mapping[str, int]) -> None:
-        # a write resets the peak for the descriptor that was written through, and for it alone
-        pass
-
 
 class Group:
     """The group of one process tree at a time."""
@@ -149,36 +130,47 @@ class Group:
         self._version = version
         self._dirs = dirs
         self._limits: Limits | None = None
+        self._kills = 0
+        controller, events, peak = version.memory
+        self._events = os.open(events, os.O_RDONLY | os.O_CLOEXEC, dir_fd=dirs[controller])
+        self._peak: int | None = None
+        # Version 2 has it since Linux 5.19, and can reset it, for one descriptor, since 6.12. What cannot be reset is
+        # not one run's.
+        with contextlib.suppress(OSError):
+            self._peak = os.open(peak, os.O_RDWR | os.O_CLOEXEC, dir_fd=dirs[controller])
 
     def open_procs(self) -> list[int]:
         """Open the files through which a process joins. The credentials of who opens count, so the server does."""
         return [os.open("cgroup.procs", os.O_WRONLY | os.O_CLOEXEC, dir_fd=fd) for fd in self._dirs.values()]
 
-    def limit(self, limits: Limits) -> None:
-        """Set the limits of the next run. Raises OSError."""
+    def limit(self, limits: Limits, *, fresh: bool) -> None:
+        """Set the limits of the next run; ``fresh``: of the first one of whoever is in it now. Raises OSError."""
         self._version.limit(self._dirs, self._limits, limits)
         self._limits = limits
-        self._version.reset_peak(self._dirs)
+        if self._peak is not None:
+            os.pwrite(self._peak, b"0", 0)
+        if fresh:
+            self._kills = self._count()
 
     def memory(self) -> Memory:
-        """Return the counters. Raises OSError."""
-        return self._version.memory(self._dirs)
+        """Return what was counted since ``limit``. Raises OSError."""
+        before, self._kills = self._kills, self._count()
+        peak = int(os.pread(self._peak, 64, 0)) if self._peak is not None else None
+        return Memory(self._kills > before, peak)
+
+    def _count(self) -> int:
+        return _keyed(os.pread(self._events, 4096, 0).decode(), "oom_kill")
 
     @property
     def empty(self) -> bool:
         """Whether nobody is in it."""
         return not any(_read(fd, "cgroup.procs").strip() for fd in self._dirs.values())
 
-    def members(self) -> set[int]:
-        """Return the pids in it, as the server sees them."""
-        return set.intersection(
-            *({int(word) for word in _read(fd, "cgroup.procs").split()} for fd in self._dirs.values())
-        )
-
     def close(self) -> None:
-        """Close the directories."""
-        for fd in self._dirs.values():
-            os.close(fd)
+        """Close its files."""
+        for fd in (*self._dirs.values(), self._events, self._peak):
+            if fd is not None:
+                os.close(fd)
 
 
 class Cgroups:

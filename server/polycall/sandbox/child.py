@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from polycall.sandbox.frames import FrameError, FrameParser, Reply
 from polycall.sandbox.slots import Slot
-
-if TYPE_CHECKING:
-    from polycall.sandbox.spawner import Spawner
 
 __all__ = ["Child", "Exit"]
 
 # clock_getcpuclockid(3): the CPU-time clock of another process; CPUCLOCK_SCHED of <linux/posix-timers.h>
 _CPU_CLOCK = 2
-
 _LAST_WORDS = 4096
 
 
@@ -35,28 +32,33 @@ class Exit:
 class Child(asyncio.Protocol):
     """One process: its job socket, its output pipes, its end.
 
-    ``listener`` gets the first frame of a call, or the FrameError it deserves, or None when the connection is gone.
-    ``ready`` is done once the process has locked itself in; ``exited`` once it was reaped, with None if its zygote died
-    and nobody can know how it ended.
+    ``ready`` is done once the process has locked itself in. ``exited`` is done once it was reaped; with None if its
+    zygote died, and nobody can know how it ended. ``free`` is set while no run reads from it. ``usable`` holds while it
+    lives and nothing odd has come from it.
     """
 
-    def __init__(self, number: int, spawner: Spawner, slot: Slot, disk: int, stdout: int, stderr: int) -> None:
+    def __init__(self, number: int, slot: Slot, job: socket.socket, stdout: int, stderr: int) -> None:
         loop = asyncio.get_running_loop()
         self.number = number
-        self.spawner = spawner
         self.slot = slot
-        self.disk = disk
         self.stdout = stdout
         self.stderr = stderr
         self.pid: int | None = None  # as the server sees it
         self.calls = 0
-        self.owner: object = None  # the program that it has loaded
         self.ready: asyncio.Future[Reply] = loop.create_future()
         self.exited: asyncio.Future[Exit | None] = loop.create_future()
-        self.listener: Callable[[Reply | FrameError | None], None] | None = None
-        self.usable = True  # nothing odd has come from it, and it is alive
+        self.free = asyncio.Event()
+        self.free.set()
+        self.usable = True
+        self.end: Callable[[], None] = _nothing  # asks the zygote for its death
+        self._listener: Callable[[Reply | FrameError | None], None] | None = None
         self._parser = FrameParser()
+        self._socket = job
         self._transport: asyncio.Transport | None = None
+
+    async def connect(self) -> None:
+        """Begin to listen to it."""
+        await asyncio.get_running_loop().create_unix_connection(lambda: self, sock=self._socket)
 
     # asyncio.Protocol
 
@@ -70,47 +72,66 @@ class Child(asyncio.Protocol):
             reply = self._parser.feed(data)
         except FrameError as error:
             self._tell(error)
+            self._silence()
             return
-        if reply is None:
-            return
-        if not self.ready.done():
-            self.ready.set_result(reply)
-        else:
-            self._tell(reply)
-        # one frame a call: what is behind it nobody asked for
-        if self._parser.pending:
-            self.usable = False
+        if reply is not None:
+            if self.ready.done():
+                self._tell(reply)
+            else:
+                self.ready.set_result(reply)
+        # one frame a call; what else comes nobody asked for
+        if self._listener is None and self._parser.pending:
+            self._silence()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Learn that the process ended or closed its end."""
+        """Learn that the process ended, or closed its end."""
+        self.usable = False
+        self._fail_ready()
         self._tell(None)
 
     def _tell(self, event: Reply | FrameError | None) -> None:
-        listener, self.listener = self.listener, None
-        if listener is None or not isinstance(event, Reply):
-            self.usable = False
+        listener, self._listener = self._listener, None
         if listener is not None:
             listener(event)
-        elif not self.ready.done():
+        else:
+            self._silence()
+
+    def _silence(self) -> None:
+        """Listen to it no longer: what a process sends that nobody reads would fill the server's memory."""
+        self.usable = False
+        if self._transport is not None:
+            self._transport.abort()
+        if not self.exited.done():
+            self.end()
+
+    def _fail_ready(self) -> None:
+        if not self.ready.done():
             self.ready.set_exception(ConnectionError("the process ended before it was ready"))
-            self.ready.exception()  # whoever waits for it may be gone
+            self.ready.exception()  # whoever waited for it may be gone
 
     # for its owner
 
-    def send(self, buffers: Iterable[bytes], most_result: int) -> None:
-        """Send frames; the reply may have at most ``most_result`` bytes of payload."""
+    def send(
+        self, buffers: Iterable[bytes], most_result: int, listener: Callable[[Reply | FrameError | None], None]
+    ) -> None:
+        """Send frames. ``listener`` gets the answer, the FrameError it deserves, or None when the connection ends.
+
+        The payload of the answer may have at most ``most_result`` bytes.
+        """
         self._parser.most_result = most_result
+        self._listener = listener
         if self._transport is not None:
             self._transport.writelines(buffers)
 
     def kill(self) -> None:
-        """Kill the process and all that came of it. ``exited`` tells when that is done."""
+        """Have the process killed, and all that came of it. ``exited`` tells when that is done."""
         self.usable = False
+        self._listener = None
         if not self.exited.done():
-            self.spawner.kill(self)
+            self.end()
 
     def cpu_us(self) -> int | None:
-        """Return the CPU time used so far by all threads, from the kernel."""
+        """Return the CPU time used so far by all its threads, from the kernel; None if that is not known."""
         if self.pid is None:
             return None
         try:
@@ -128,15 +149,20 @@ class Child(asyncio.Protocol):
     def on_exit(self, exit: Exit | None) -> None:
         """Take the news that the process is gone (from its spawner)."""
         self.usable = False
+        self.pid = None  # may be another's from now on
         if not self.exited.done():
             self.exited.set_result(exit)
-        if not self.ready.done():
-            self.ready.set_exception(ConnectionError("the process ended before it was ready"))
-            self.ready.exception()
+        self._fail_ready()
 
     def close(self) -> None:
-        """Close the server's ends. Call once, after the process is gone and nobody reads its output."""
+        """Close the server's ends. Call once, when the process is gone and the child is free."""
         if self._transport is not None:
             self._transport.abort()
+        else:
+            self._socket.close()
         os.close(self.stdout)
         os.close(self.stderr)
+
+
+def _nothing() -> None:
+    pass

@@ -1,8 +1,8 @@
 """The processes of a sandbox: fresh ones waiting, warm ones kept, none leaked.
 
 Fresh children are forked ahead of their runs and locked in while they wait. A child that has served a keyed run may
-stay as warm worker of its program. At most ``processes`` exist at once: warm workers that idle never keep a run
-from its process, they are ended, least recently used first.
+stay as warm worker of its program. At most so many processes exist at once as there are slots: warm workers that idle
+never keep a run from its process, they are ended, least recently used first.
 """
 
 from __future__ import annotations
@@ -11,15 +11,17 @@ import asyncio
 import collections
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 
 from polycall.domain import StartKind
 from polycall.sandbox.child import Child
 from polycall.sandbox.job import Job, WorkerKey
-from polycall.sandbox.run import Program
+from polycall.sandbox.orders import program_of
+from polycall.sandbox.shelf import Shelf
 from polycall.sandbox.slots import Slot, Slots
 from polycall.sandbox.spawner import Spawner, SpawnerError
+from polycall.sandbox.zygotes import Zygotes
 
 __all__ = ["Lease", "Pool", "PoolConfig", "PoolError"]
 
@@ -29,7 +31,9 @@ _log = logging.getLogger(__name__)
 _READY_S = 10.0
 # How long a run waits for a zygote that has died to be replaced.
 _ZYGOTE_S = 15.0
-_BACKOFF_S = (0.05, 5.0)  # first, most
+_FIRST_BACKOFF_S, _MOST_BACKOFF_S = 0.05, 5.0
+# More would only compete with the runs for the cores.
+_FORKS_AT_ONCE = 2
 # After a zygote's death its children's slots are looked at so often, and given up after so many looks.
 _QUARANTINE_S, _QUARANTINE_LOOKS = 0.05, 100
 # A small bundle rides along in the disk of a run; a larger one is added to it, in whole steps.
@@ -42,11 +46,10 @@ class PoolError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolConfig:
-    """Sizes and ages."""
+    """Sizes and ages; see ``SandboxConfig``."""
 
     waiting: int
     warm: int
-    processes: int
     warm_idle_s: float
     warm_calls: int
     zygote_forks: int
@@ -54,62 +57,56 @@ class PoolConfig:
     disk_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Lease:
-    """A child for one run."""
+    """A child for one run. ``key`` becomes None if the child must not be used again."""
 
     child: Child
     start_kind: StartKind
-    program: Program | None
-
-
-@dataclass(slots=True)
-class _Warm:
-    child: Child
-    key: WorkerKey
-    timer: asyncio.TimerHandle
+    key: WorkerKey | None
+    program: str
 
 
 class Pool:
     """Gives children to runs and takes them back."""
 
-    def __init__(self, config: PoolConfig, slots: Slots, make_spawner: Callable[[Callable[[Spawner], None]], Spawner]):
+    def __init__(
+        self, config: PoolConfig, slots: Slots, make_spawner: Callable[[Callable[[Spawner], None]], Spawner]
+    ) -> None:
         self._config = config
         self._slots = slots
-        self._make_spawner = make_spawner
-        self._spawner: Spawner | None = None
-        self._retiring: list[Spawner] = []
+        self._zygotes = Zygotes(
+            make_spawner,
+            most_forks=config.zygote_forks,
+            most_age_s=config.zygote_age_s,
+            died=lambda: self._wanted.set(),
+            crowded=lambda old: self._shelf.end_where(lambda child, _: old.owns(child)),
+        )
         self._waiting: collections.deque[Child] = collections.deque()
-        self._warm: collections.OrderedDict[Child, _Warm] = collections.OrderedDict()  # least recently used first
-        self._busy: dict[Child, WorkerKey | None] = {}
-        self._starting = 0
+        self._shelf = Shelf(config.warm, config.warm_idle_s)
+        self._leases: set[Lease] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._wanted = asyncio.Event()
-        self._changed = asyncio.Condition()
-        self._closing = False
+        self._wanted = asyncio.Event()  # the keeper has something to do
         self._keeper: asyncio.Task[None] | None = None
+        self._sleepers: set[asyncio.Future[None]] = set()  # wait for a slot or a zygote
+        self._closing = False
 
     async def start(self) -> None:
         """Start a zygote and the first child. Raises SpawnerError, OSError."""
-        self._spawner = self._make_spawner(self._on_death)
-        await self._spawner.start()
-        self._waiting.append(await self._fork(self._config.disk_bytes))
-        self._keeper = asyncio.create_task(self._keep(), name="sandbox pool")
+        await self._zygotes.renew()
+        self._waiting.append(await self._fork(self._slots.take(), self._config.disk_bytes))
+        self._keeper = asyncio.create_task(self._keep())
         self._wanted.set()
 
     async def stop(self) -> None:
-        """End every process and return when all are gone."""
+        """End every process and return when all are gone. Runs end as lost."""
         self._closing = True
         if self._keeper is not None:
             self._keeper.cancel()
             await asyncio.gather(self._keeper, return_exceptions=True)
-        for warm in self._warm.values():
-            warm.timer.cancel()
-        spawners = [*self._retiring, *([self._spawner] if self._spawner else [])]
-        await asyncio.gather(*(spawner.stop() for spawner in spawners))
-        self._spawner = None
-        self._retiring.clear()
-        self._warm.clear()
+        self._wake()
+        await self._zygotes.stop()
+        self._shelf.end_where(lambda *_: True)
         self._waiting.clear()
         while self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -117,39 +114,35 @@ class Pool:
     # for runs
 
     async def acquire(self, job: Job) -> Lease:
-        """Return a ready child. Raises PoolError. A child that is not handed back by ``release`` is lost for ever."""
-        program = Program.of(job) if job.key is not None else None
-        if program is not None:
-            for warm in reversed(self._warm.values()):
-                if warm.child.owner == program and warm.child.usable:
-                    self._unshelve(warm)
-                    self._busy[warm.child] = job.key
-                    return Lease(warm.child, StartKind.WARM, program)
-        child, kind = await self._fresh(self._disk_for(job))
-        child.owner = program
-        self._busy[child] = job.key
-        return Lease(child, kind, program)
+        """Return a ready child, to be handed back by ``release``. Raises PoolError."""
+        program = ""
+        if job.key is not None:
+            program = program_of(job)
+            warm = self._shelf.take(program)
+            if warm is not None:
+                return self._lease(warm, StartKind.WARM, job.key, program)
+        disk = self._disk_for(job)
+        while True:
+            child, kind = await self._fresh(disk)
+            if child.usable:
+                return self._lease(child, kind, job.key, program)
 
-    def release(self, lease: Lease, job: Job) -> None:
+    def _lease(self, child: Child, kind: StartKind, key: WorkerKey | None, program: str) -> Lease:
+        child.free.clear()
+        lease = Lease(child, kind, key, program)
+        self._leases.add(lease)
+        return lease
+
+    def release(self, lease: Lease) -> None:
         """Take a child back after its run: to be kept, or to be ended."""
         child = lease.child
-        retired = self._busy.pop(child, job.key) != job.key
-        keep = (
-            job.key is not None
-            and child.usable
-            and not retired
-            and not self._closing
-            and child.calls < self._config.warm_calls
-            and self._config.warm > 0
-        )
-        if keep and job.key is not None:
-            timer = asyncio.get_running_loop().call_later(self._config.warm_idle_s, self._end_warm, child)
-            self._warm[child] = _Warm(child, job.key, timer)
-            while len(self._warm) > self._config.warm:
-                self._end_warm(next(iter(self._warm)))
-            self._own(self._notify())
+        self._leases.discard(lease)
+        if lease.key is not None and child.usable and not self._closing and child.calls < self._config.warm_calls:
+            self._shelf.put(child, lease.key, lease.program)
+            self._wake()  # who waits for a slot may have it ended
         else:
             child.kill()
+        child.free.set()
         self._wanted.set()
 
     def retire(self, project_id: str, package_id: str, version_id: str | None) -> None:
@@ -162,176 +155,146 @@ class Pool:
                 and version_id in (None, key.version_id)
             )
 
-        for child in [child for child, warm in self._warm.items() if meant(warm.key)]:
-            self._end_warm(child)
-        for child, key in self._busy.items():
-            if meant(key):
-                self._busy[child] = None
-
-    # warm workers
-
-    def _unshelve(self, warm: _Warm) -> None:
-        warm.timer.cancel()
-        self._warm.pop(warm.child, None)
-
-    def _end_warm(self, child: Child) -> None:
-        warm = self._warm.get(child)
-        if warm is not None:
-            self._unshelve(warm)
-            child.kill()
+        self._shelf.end_where(lambda _, key: meant(key))
+        for lease in self._leases:
+            if meant(lease.key):
+                lease.key = None
 
     # fresh children
 
     def _disk_for(self, job: Job) -> int:
-        """What a run's file system must hold: what the run may write, and what it is given."""
+        """Return what a run's file system must hold: what the run may write, and what it is given."""
         given = sum(map(len, job.bundle.files.values())) + sum(len(file.data) for file in job.files) + len(job.stdin)
         extra = 0 if given <= _RIDES_ALONG else -(-given // _DISK_STEP) * _DISK_STEP
         return job.limits.disk_bytes + extra
 
     async def _fresh(self, disk: int) -> tuple[Child, StartKind]:
-        if disk == self._config.disk_bytes:
-            while self._waiting:
-                child = self._waiting.popleft()
-                if child.usable:
-                    if not self._waiting:
-                        self._wanted.set()  # otherwise only after the run: on few cores a fork competes with it
-                    return child, StartKind.FORKED
+        if disk == self._config.disk_bytes and self._waiting:
+            child = self._waiting.popleft()
+            if not self._waiting:
+                self._wanted.set()  # otherwise only after the run: on few cores a fork competes with it
+            return child, StartKind.FORKED
+        slot = await self._slot()
         try:
             async with asyncio.timeout(_ZYGOTE_S):
-                while True:
-                    try:
-                        return await self._fork(disk), StartKind.COLD
-                    except SpawnerError:
-                        async with self._changed:
-                            await self._changed.wait_for(lambda: self._closing or self._can_fork())
-                        if self._closing:
-                            raise
-        except (TimeoutError, SpawnerError, OSError) as error:
-            raise PoolError(f"no sandboxed process could be started ({error or 'too long'})") from None
-
-    def _can_fork(self) -> bool:
-        return self._spawner is not None and self._spawner.alive
-
-    async def _fork(self, disk: int) -> Child:
-        """Start a child and wait until it is locked in. Raises SpawnerError, OSError."""
-        slot = await self._take_slot()
-        spawner = self._spawner
-        if spawner is None or self._closing:
-            self._slots.give_back(slot)
-            raise SpawnerError("there is no zygote")
-        self._starting += 1
+                await self._wait_until(lambda: self._zygotes.current is not None)
+        except BaseException as error:
+            self._give_back(slot)
+            if isinstance(error, TimeoutError):
+                raise PoolError("there is no zygote") from None
+            raise
         try:
+            return await self._fork(slot, disk), StartKind.COLD
+        except (SpawnerError, OSError) as error:
+            raise PoolError(str(error)) from None
+
+    async def _slot(self) -> Slot:
+        while self._slots.exhausted:
+            if self._shelf.end_oldest():
+                await self._wait_until(lambda: not self._slots.exhausted)
+            else:
+                await self._wait_until(lambda: not self._slots.exhausted or len(self._shelf) > 0)
+        try:
+            return self._slots.take()
+        except OSError as error:
+            raise PoolError(f"no cgroup can be made: {error.strerror}") from None
+
+    async def _wait_until(self, condition: Callable[[], bool]) -> None:
+        while not self._closing and not condition():
+            sleeper = asyncio.get_running_loop().create_future()
+            self._sleepers.add(sleeper)
             try:
-                child = await spawner.spawn(slot, disk)
-            except BaseException:
-                self._slots.give_back(slot)
-                raise
-            self._own(self._bury(child))
-            try:
-                async with asyncio.timeout(_READY_S):
-                    await asyncio.shield(child.ready)
-            except (TimeoutError, ConnectionError) as error:
-                child.kill()
-                raise SpawnerError(child.last_words() or str(error) or "a child took too long to get ready") from None
-            except asyncio.CancelledError:
-                child.kill()
-                raise
-        finally:
-            self._starting -= 1
+                await sleeper
+            finally:
+                self._sleepers.discard(sleeper)
+        if self._closing:
+            raise PoolError("the sandbox is stopping")
+
+    def _wake(self) -> None:
+        for sleeper in self._sleepers:
+            if not sleeper.done():
+                sleeper.set_result(None)
+
+    async def _fork(self, slot: Slot, disk: int) -> Child:
+        """Start a child in a slot and wait until it is locked in. Raises SpawnerError, OSError."""
+        zygote = self._zygotes.current
+        try:
+            if zygote is None:
+                raise SpawnerError("there is no zygote")
+            child = zygote.spawn(slot, disk)
+        except BaseException:
+            self._give_back(slot)
+            raise
+        self._own(self._bury(child))
+        try:
+            async with asyncio.timeout(_READY_S):
+                await child.connect()
+                await asyncio.shield(child.ready)
+        except (TimeoutError, ConnectionError) as error:
+            child.kill()
+            raise SpawnerError(child.last_words() or str(error) or "a child took too long to get ready") from None
+        except BaseException:
+            child.kill()
+            raise
         return child
 
-    async def _take_slot(self) -> Slot:
-        while self._slots.exhausted:
-            if self._warm:
-                self._end_warm(next(iter(self._warm)))
-            async with self._changed:
-                await self._changed.wait_for(lambda: not self._slots.exhausted or self._closing)
-            if self._closing:
-                raise SpawnerError("the sandbox is stopping")
-        return self._slots.take()
-
     async def _bury(self, child: Child) -> None:
-        """Wait for the end of a child, then free what it held."""
+        """Wait for the end of a child and for whoever reads its last words, then free what it held."""
         exit = await child.exited
-        self._waiting_without(child)
-        warm = self._warm.get(child)
-        if warm is not None:
-            self._unshelve(warm)
-        # whoever runs it reads its last words first
-        while child in self._busy:
-            async with self._changed:
-                await self._changed.wait_for(lambda: child not in self._busy)
-        child.close()
-        if exit is not None or await self._emptied(child.slot):
-            self._slots.give_back(child.slot)
-        self._wanted.set()
-        await self._notify()
-
-    def _waiting_without(self, child: Child) -> None:
         with contextlib.suppress(ValueError):
             self._waiting.remove(child)
+        self._shelf.forget(child)
+        await child.free.wait()
+        child.close()
+        if exit is not None or await self._emptied(child.slot):
+            self._give_back(child.slot)
+        self._wanted.set()
+
+    def _give_back(self, slot: Slot) -> None:
+        self._slots.give_back(slot)
+        self._wake()
 
     async def _emptied(self, slot: Slot) -> bool:
         """Return whether the processes of a dead zygote have left a slot."""
         for _ in range(_QUARANTINE_LOOKS):
+            if self._closing:
+                return True
             await asyncio.sleep(_QUARANTINE_S)
             if slot.group is None or slot.group.empty:
                 return True
         _log.warning("slot %d is still occupied after its zygote died and is not used again", slot.index)
         return False
 
-    # the keeper: replaces what is missing
+    # the keeper
 
     async def _keep(self) -> None:
-        backoff = _BACKOFF_S[0]
+        """Replace what is missing, until cancelled."""
+        backoff = _FIRST_BACKOFF_S
         while True:
             await self._wanted.wait()
             self._wanted.clear()
             try:
-                await self._renew()
-                while len(self._waiting) < self._config.waiting and not self._slots.exhausted:
-                    self._waiting.append(await self._fork(self._config.disk_bytes))
-                backoff = _BACKOFF_S[0]
+                if await self._zygotes.renew():
+                    self._wake()
+                while (forks := self._missing()) > 0:
+                    done = await asyncio.gather(*(self._refill() for _ in range(forks)), return_exceptions=True)
+                    for failure in filter(None, done):
+                        raise failure
+                backoff = _FIRST_BACKOFF_S
             except (SpawnerError, OSError) as error:
                 _log.warning("cannot start sandboxed processes, next try in %.2f s: %s", backoff, error)
                 await asyncio.sleep(backoff)
-                backoff = min(backoff * 2, _BACKOFF_S[1])
+                backoff = min(backoff * 2, _MOST_BACKOFF_S)
                 self._wanted.set()
 
-    async def _renew(self) -> None:
-        """Have a zygote that is alive and not too old; the old one ends with its last child."""
-        now = asyncio.get_running_loop().time()
-        old = self._spawner
-        if (
-            old is None
-            or not old.alive
-            or old.forks >= self._config.zygote_forks
-            or now - old.born > self._config.zygote_age_s
-        ):
-            fresh = self._make_spawner(self._on_death)
-            await fresh.start()
-            self._spawner = fresh
-            if old is not None:
-                self._retiring.append(old)
-            await self._notify()
-        for spawner in list(self._retiring):
-            if spawner.children == 0 or not spawner.alive:
-                self._retiring.remove(spawner)
-                await spawner.stop()
+    def _missing(self) -> int:
+        return min(self._config.waiting - len(self._waiting), self._slots.left, _FORKS_AT_ONCE)
 
-    def _on_death(self, spawner: Spawner) -> None:
-        if self._spawner is spawner:
-            self._spawner = None
-        if spawner in self._retiring:
-            self._retiring.remove(spawner)
-        self._own(spawner.stop())
-        self._wanted.set()
+    async def _refill(self) -> None:
+        if not self._slots.exhausted:
+            self._waiting.append(await self._fork(self._slots.take(), self._config.disk_bytes))
 
-    def _own(self, work: collections.abc.Coroutine[None, None, None]) -> None:
+    def _own(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-    async def _notify(self) -> None:
-        async with self._changed:
-            self._changed.notify_all()

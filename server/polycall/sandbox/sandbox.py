@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import logging
+import time
 from dataclasses import dataclass
 
 from polycall.domain import ExecutionError, IsolationLevel, Language, Reason
@@ -14,12 +16,14 @@ from polycall.sandbox.confine import NOBODY, Confinement
 from polycall.sandbox.isolation import Finding, Machine, ProbeError, at_most, findings_of, level_of, probe
 from polycall.sandbox.job import Ending, Job, Outcome, OutputSink
 from polycall.sandbox.pool import Pool, PoolConfig, PoolError
-from polycall.sandbox.run import RunOptions, run_call
+from polycall.sandbox.run import Run, RunOptions
 from polycall.sandbox.slots import FIRST_UID, Slots
 from polycall.sandbox.spawner import Spawner, SpawnerError, ZygoteConfig, interpreter
 from polycall.sandbox.workroot import WorkRoot
 
 __all__ = ["Sandbox", "SandboxConfig"]
+
+_log = logging.getLogger(__name__)
 
 _MIB = 1 << 20
 # What programs import most; together they take 0.1 s to import, asyncio a third of it. All of it costs a child no page
@@ -62,6 +66,12 @@ class SandboxConfig:
     uid_base: int = 0x7000_0000
     preload: tuple[str, ...] = _PRELOAD
     interpreter: str | None = None
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.waiting < self.processes:
+            raise ValueError("waiting must be at least 1 and below processes")
+        if not self.processes <= _UIDS - FIRST_UID:
+            raise ValueError(f"processes must be at most {_UIDS - FIRST_UID}")
 
 
 class Sandbox:
@@ -138,7 +148,6 @@ class Sandbox:
             PoolConfig(
                 waiting=config.waiting,
                 warm=config.warm,
-                processes=config.processes,
                 warm_idle_s=config.warm_idle_s,
                 warm_calls=config.warm_calls,
                 zygote_forks=config.zygote_forks,
@@ -189,24 +198,24 @@ class Sandbox:
             raise RuntimeMissing(f"{job.language.value} is not installed on this server; it runs python.")
         if self._pool is None or self._options is None:
             raise Unavailable("The sandbox is not running.")
-        pool, options = self._pool, self._options
-        loop = asyncio.get_running_loop()
-        asked = loop.time()
+        asked = time.perf_counter_ns()
         try:
-            lease = await pool.acquire(job)
+            lease = await self._pool.acquire(job)
         except PoolError as error:
-            message = f"Nothing ran, because {error}; try again."
-            return Outcome(
-                ending=Ending.LOST,
-                error=ExecutionError(reason=Reason.WORKER_LOST, message=message),
-                exit_code=1,
-                isolation=options.isolation,
-            )
+            return self._lost(f"Nothing ran, because {error}; try again.")
         try:
-            start_us = round((loop.time() - asked) * 1e6)
-            return await run_call(lease.child, job, options, output, lease.start_kind, start_us)
+            run = Run(lease.child, job, self._options, output)
+            return await run.perform(lease.start_kind, (time.perf_counter_ns() - asked) // 1000)
+        except OSError as error:
+            lease.child.kill()
+            return self._lost(f"The cgroup of the run is out of reach ({error.strerror}).")
         finally:
-            pool.release(lease, job)
+            self._pool.release(lease)
+
+    def _lost(self, message: str) -> Outcome:
+        _log.error("a run was lost: %s", message)
+        error = ExecutionError(reason=Reason.WORKER_LOST, message=message)
+        return Outcome(ending=Ending.LOST, error=error, exit_code=1, isolation=self.isolation)
 
     async def retire(self, project_id: str, package_id: str, version_id: str | None = None) -> None:
         """End the idle warm workers of a version (of all versions of a package), busy ones after their run."""

@@ -32,9 +32,14 @@ class Slots:
         self._made = 0
 
     @property
+    def left(self) -> int:
+        """How many there are to give."""
+        return len(self._free) + self._most - self._made
+
+    @property
     def exhausted(self) -> bool:
         """Whether there is none to give."""
-        return not self._free and self._made >= self._most
+        return self.left == 0
 
     def take(self) -> Slot:
         """Return a slot nobody is in. Raises IndexError when exhausted, OSError if its cgroup cannot be made."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import collections
 import contextlib
+import functools
 import itertools
 import json
 import logging
@@ -78,18 +79,27 @@ class Spawner:
         self._children: dict[int, Child] = {}
         self._outbox: collections.deque[tuple[bytes, list[int]]] = collections.deque()
         self._closing = False
+        self._born = 0.0
         self.forks = 0
-        self.born = 0.0
 
     @property
     def children(self) -> int:
         """How many of its children have not been reaped."""
         return len(self._children)
 
+    def owns(self, child: Child) -> bool:
+        """Whether a child is one of its own, not reaped yet."""
+        return child.number in self._children
+
     @property
     def alive(self) -> bool:
         """Whether it can fork."""
         return not self._closing and self._started.done() and self._started.exception() is None
+
+    @property
+    def age_s(self) -> float:
+        """Seconds since it started."""
+        return self._loop.time() - self._born
 
     async def start(self) -> None:
         """Start the process and wait until it can fork. Raises SpawnerError.
@@ -112,7 +122,7 @@ class Spawner:
             if isinstance(error, TimeoutError):
                 raise SpawnerError(f"the zygote did not start within {_START_S:g} s") from None
             raise
-        self.born = self._loop.time()
+        self._born = self._loop.time()
 
     def _execute(self, control: int) -> subprocess.Popen[bytes]:
         script = str(Path(__file__).with_name("zygote.py"))
@@ -129,39 +139,45 @@ class Spawner:
             start_new_session=True,  # Ctrl-C in a terminal is for the server, which drains first
         )
 
-    async def spawn(self, slot: Slot, disk: int) -> Child:
-        """Ask for a child and connect to it; it is not ready yet. Raises SpawnerError, OSError."""
+    def spawn(self, slot: Slot, disk: int) -> Child:
+        """Ask for a child; it is neither connected nor ready yet.
+
+        Raises SpawnerError, OSError: nothing was asked then.
+        """
         if not self.alive:
             raise SpawnerError("the zygote is gone")
-        with contextlib.ExitStack() as theirs:
-            ours, job = socket.socketpair()
-            theirs.callback(job.close)
-            ours.setblocking(False)
-            pipes = []
+        with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
+            near, far = socket.socketpair()
+            ours.callback(near.close)
+            theirs.callback(far.close)
+            near.setblocking(False)
+            reads, fds = [], [far.fileno()]
             for _ in range(2):
                 read, write = os.pipe2(os.O_CLOEXEC)
+                ours.callback(os.close, read)
+                theirs.callback(os.close, write)
+                os.set_blocking(read, False)
                 # a pipe belongs to who made it; this lets the child open /dev/stdout
                 os.fchmod(write, _PIPE_MODE)
-                os.set_blocking(read, False)
-                theirs.callback(os.close, write)
-                pipes.append((read, write))
-            joins = slot.group.open_procs() if slot.group is not None else []
-            for fd in joins:
-                theirs.callback(os.close, fd)
-            child = Child(next(self._numbers), self, slot, disk, pipes[0][0], pipes[1][0])
-            self._children[child.number] = child
-            self.forks += 1
+                reads.append(read)
+                fds.append(write)
+            if slot.group is not None:
+                for fd in slot.group.open_procs():
+                    theirs.callback(os.close, fd)
+                    fds.append(fd)
+            child = Child(next(self._numbers), slot, near, *reads)
             message = {"op": "spawn", "id": child.number, "uid": slot.uid, "disk": disk}
-            # dup: they must stay open until the message has gone out
-            fds = [os.dup(fd) for fd in (job.fileno(), pipes[0][1], pipes[1][1], *joins)]
-            self._send(json.dumps(message).encode(), fds)
-        await self._loop.create_unix_connection(lambda: child, sock=ours)
+            # duplicates: a full socket may keep the message waiting
+            self._send(json.dumps(message).encode(), [os.dup(fd) for fd in fds])
+            ours.pop_all()
+        child.end = functools.partial(self._kill, child.number)
+        self._children[child.number] = child
+        self.forks += 1
         return child
 
-    def kill(self, child: Child) -> None:
-        """Have a child killed."""
-        if child.number in self._children:
-            self._send(json.dumps({"op": "kill", "id": child.number}).encode(), [])
+    def _kill(self, number: int) -> None:
+        if number in self._children:
+            self._send(json.dumps({"op": "kill", "id": number}).encode(), [])
 
     def _send(self, packet: bytes, fds: list[int]) -> None:
         if self._control.fileno() < 0:
@@ -251,6 +267,10 @@ class Spawner:
             for fd in fds:
                 os.close(fd)
         self._outbox.clear()
+        self.lose_children()
+
+    def lose_children(self) -> None:
+        """Tell the children of a zygote that has ended that nobody will know how they ended."""
         children, self._children = self._children, {}
         for child in children.values():
             child.on_exit(None)

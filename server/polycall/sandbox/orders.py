@@ -1,0 +1,60 @@
+"""What the server says to a child: the program to load, and calls of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+
+from polycall.sandbox.frames import encode_frame
+from polycall.sandbox.job import Job
+
+__all__ = ["call_frame", "load_frame", "program_of"]
+
+
+def program_of(job: Job) -> str:
+    """Return a digest of all that is fixed at load: only calls with equal ones share a worker, whatever their keys say."""
+    limits = job.limits
+    fixed = (
+        job.key and (job.key.project_id, job.key.package_id, job.key.version_id, job.key.digest),
+        job.bundle.digest,
+        sorted(job.env.items()),
+        job.adapter,
+        (limits.memory_bytes, limits.processes, limits.open_files, limits.disk_bytes),
+    )
+    return hashlib.sha256(json.dumps(fixed).encode()).hexdigest()
+
+
+def load_frame(job: Job, *, own_uid: bool, bound_address_space: bool) -> list[bytes]:
+    """Return the frame that makes a fresh child a worker of the job's program.
+
+    ``own_uid``: RLIMIT_NPROC counts this child's processes alone. ``bound_address_space``: no cgroup bounds its memory.
+    """
+    header: Mapping[str, object] = {
+        "op": "load",
+        "files": [(path, len(data)) for path, data in job.bundle.files.items()],
+        "adapter": job.adapter is not None,
+        "env": dict(job.env),
+        "memory": job.limits.memory_bytes,
+        "open_files": job.limits.open_files,
+        "processes": job.limits.processes if own_uid else None,
+        "bound_address_space": bound_address_space,
+    }
+    return encode_frame(header, [*job.bundle.files.values(), (job.adapter or "").encode()])
+
+
+def call_frame(job: Job, nonce: str) -> list[bytes]:
+    """Return the frame of one call; its answer has to repeat ``nonce``."""
+    parts = {"payload": job.payload, "context": job.context, "options": job.adapter_options, "stdin": job.stdin}
+    header: Mapping[str, object] = {
+        "op": "call",
+        "nonce": nonce,
+        "convention": job.convention.value,
+        "entrypoint": job.entrypoint,
+        "parameters": job.parameters,
+        "args": job.args,
+        "result_bytes": job.limits.result_bytes,
+        "files": [(file.path, len(file.data)) for file in job.files],
+        "parts": [(name, len(data)) for name, data in parts.items()],
+    }
+    return encode_frame(header, [*parts.values(), *(file.data for file in job.files)])
