@@ -92,6 +92,20 @@ async def test_a_warm_worker_sees_the_files_of_its_own_call(sandbox: Sandbox) ->
 
 
 @pytest.mark.asyncio(loop_scope="session")
+async def test_files_take_the_place_of_what_an_earlier_call_left(sandbox: Sandbox) -> None:
+    code = """
+        import os
+        def execute(x):
+            text = open("a").read()
+            os.remove("a")
+            os.symlink("b", "a")
+            return text
+    """
+    for text in ("one", "two"):
+        assert value(await sandbox.run(job(code, key=key("replace"), files=(file("a", text),)))) == text
+
+
+@pytest.mark.asyncio(loop_scope="session")
 async def test_what_is_given_does_not_count_against_the_disk_of_the_run(run: Run) -> None:
     code = """
         import os

@@ -367,6 +367,42 @@ async def test_nothing_of_the_system_can_be_written(run: Run) -> None:
     assert value(outcome) == []
 
 
+@pytest.mark.levels(3, 2, 1)
+async def test_files_of_the_host_cannot_be_changed_in_any_other_way(run: Run) -> None:
+    with tempfile.NamedTemporaryFile(prefix="polycall-target-") as target:
+        target.write(b"content")
+        target.flush()
+        os.chmod(target.name, 0o666)
+        before = os.stat(target.name)
+        outcome = await run(
+            """
+            import os
+            def execute(paths):
+                done = []
+                for path in paths:
+                    for name, action in {
+                        'chmod': lambda: os.chmod(path, 0o777),
+                        'utime': lambda: os.utime(path, (1, 1)),
+                        'chown': lambda: os.chown(path, os.getuid(), os.getgid()),
+                        'setxattr': lambda: os.setxattr(path, 'user.x', b'x'),
+                        'truncate': lambda: os.truncate(path, 0),
+                        'open': lambda: os.open(path, os.O_RDONLY | os.O_TRUNC),
+                        'unlink': lambda: os.unlink(path),
+                        'rename': lambda: os.rename(path, path + '.x'),
+                        'link': lambda: os.link(path, 'linked'),
+                        'fchmod': lambda: os.fchmod(os.open(path, os.O_RDONLY), 0o777),
+                    }.items():
+                        try: action(); done.append([name, path])
+                        except OSError: pass
+                return done
+            """,
+            [target.name, os.__file__, "/usr/bin/env"],
+        )
+        assert value(outcome) == []
+        after = os.stat(target.name)
+        assert (after.st_mode, after.st_size, after.st_mtime_ns) == (before.st_mode, 7, before.st_mtime_ns)
+
+
 async def test_the_disk_has_a_size(run: Run) -> None:
     outcome = await run(
         """

@@ -51,6 +51,9 @@ def machine(**changes: Any) -> Machine:
         (machine(landlock=0), True, 3),
         (machine(namespaces=False), True, 1),
         (machine(namespaces=False, landlock=0), True, 0),
+        (machine(namespaces=False, landlock=1), True, 1),
+        (machine(namespaces=False, landlock=2, other_uid=False), True, 0),
+        (machine(namespaces=False, landlock=3, other_uid=False), True, 1),
         (machine(seccomp=False), True, 0),
     ],
 )

@@ -41,6 +41,26 @@ async def test_what_programs_print_is_captured_too(run: Run) -> None:
     assert (outcome.value, outcome.stdout) == (b"0", b"hi\n")
 
 
+async def test_processes_and_shared_memory_of_the_standard_library_work(run: Run) -> None:
+    outcome = await run(
+        """
+        import multiprocessing, multiprocessing.shared_memory
+        def square(number): return number * number
+        def execute(input):
+            with multiprocessing.get_context('fork').Pool(2) as pool:
+                squares = pool.map(square, input)
+            memory = multiprocessing.shared_memory.SharedMemory(create=True, size=4096)
+            memory.buf[0] = 7
+            first = memory.buf[0]
+            memory.close()
+            memory.unlink()
+            return [squares, first]
+    """,
+        [1, 2, 3],
+    )
+    assert value(outcome) == [[1, 4, 9], 7]
+
+
 async def test_the_devices_of_the_standard_streams_work(run: Run) -> None:
     outcome = await run("""
         import subprocess

@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass, field
 
 from polycall.sandbox import kernel, landlock, policy, userns
-from polycall.sandbox.layout import NAMESPACED, Layout
+from polycall.sandbox.layout import NAMESPACED, SHARED_MEMORY, Layout
 from polycall.sandbox.rootfs import DEVICES, system_paths
 
 __all__ = ["NOBODY", "Box", "Confinement", "confine"]
@@ -113,6 +113,8 @@ def confine(wanted: Confinement, *, name: str, uid: int | None, disk: int, proc:
     kernel.forbid_new_privileges()
     os.umask(0o022)
     box.layout.create()
+    if wanted.namespaces:
+        os.mkdir(SHARED_MEMORY, 0o700)
     os.chdir(box.layout.work)
     if wanted.landlock:
         _landlock(wanted, box.layout)
@@ -155,5 +157,6 @@ def _grants(wanted: Confinement) -> policy.Grants:
         execute=wanted.namespaces,
         sockets=wanted.namespaces,
         memfd=wanted.cgroup,
+        metadata=wanted.namespaces,
         only_pid=None if wanted.namespaces else os.getpid(),
     )

@@ -19,6 +19,7 @@ from polycall.sandbox.cgroup import CgroupError
 
 __all__ = ["Finding", "Machine", "ProbeError", "at_most", "findings_of", "level_of", "probe"]
 
+_TRUNCATION_ABI = 3
 # 0.06 s on an idle machine.
 _PROBE_S = 10.0
 
@@ -89,7 +90,8 @@ def level_of(machine: Machine, *, cgroup: bool) -> IsolationLevel:
     """Return the level that the features add up to."""
     if machine.namespaces and machine.seccomp:
         return IsolationLevel.CONTAINED if cgroup else IsolationLevel.NAMESPACED
-    if machine.landlock and machine.seccomp:
+    # Before ABI 3 (Linux 6.2) Landlock does not keep files from being truncated that their owner may only read.
+    if machine.seccomp and (machine.landlock >= _TRUNCATION_ABI or (machine.landlock and machine.other_uid)):
         return IsolationLevel.CONFINED
     return IsolationLevel.PROCESS
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-__all__ = ["NAMESPACED", "Layout"]
+__all__ = ["NAMESPACED", "SHARED_MEMORY", "Layout"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,3 +30,4 @@ class Layout:
 # With a mount namespace: one tmpfs a run, on /mnt, so that one quota holds for all of it. /mnt/req is where the Riza
 # contract promises input files.
 NAMESPACED = Layout.below("/mnt")
+SHARED_MEMORY = "/mnt/shm"  # what /dev/shm leads to

@@ -13,7 +13,7 @@ __all__ = ["call_frame", "load_frame", "program_of"]
 
 
 def program_of(job: Job) -> str:
-    """Return a digest of all that is fixed at load: only calls with equal ones share a worker, whatever their keys say."""
+    """Return a digest of all that is fixed at load: only calls with equal ones share a worker."""
     limits = job.limits
     fixed = (
         job.key and (job.key.project_id, job.key.package_id, job.key.version_id, job.key.digest),

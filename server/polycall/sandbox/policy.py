@@ -64,6 +64,13 @@ REFUSED = _names(
     """
 )
 
+_METADATA = _names(
+    """
+    chmod chown fchmod fchmodat fchmodat2 fchown fchownat fremovexattr fsetxattr futimesat lchown lremovexattr lsetxattr
+    removexattr setxattr utime utimensat utimes
+    """
+)
+
 _EPERM = errno_action(errno.EPERM)
 _ENOSYS = errno_action(errno.ENOSYS)
 _NO_FAMILY = errno_action(errno.EAFNOSUPPORT)
@@ -84,13 +91,16 @@ class Grants:
 
     ``fork``: new processes (only where a cgroup bounds the tree's memory); ``execute``: execve; ``sockets``: AF_UNIX
     sockets (only where a mount namespace hides the host's); ``memfd``: anonymous files, which count against no limit
-    of the process; ``only_pid``: signals and the like to this process only (where no pid namespace hides others).
+    of the process; ``metadata``: changes of mode, owner, times and extended attributes, which Landlock does not control
+    (only where a mount namespace hides the host's files); ``only_pid``: signals and the like to this process only
+    (where no pid namespace hides others).
     """
 
     fork: bool
     execute: bool
     sockets: bool
     memfd: bool
+    metadata: bool
     only_pid: int | None = None
 
 
@@ -118,6 +128,8 @@ def _conditional(grants: Grants) -> dict[str, Rule | int]:
         rules["execve"] = rules["execveat"] = _EPERM
     if not grants.memfd:
         rules["memfd_create"] = _EPERM
+    if not grants.metadata:
+        rules.update(dict.fromkeys(_METADATA, _EPERM))
     if grants.only_pid is not None:
         self = grants.only_pid
         for name in ("kill", "tgkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo"):

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping
 
 from polycall.sandbox import kernel
-from polycall.sandbox.layout import NAMESPACED
+from polycall.sandbox.layout import NAMESPACED, SHARED_MEMORY
 
 __all__ = ["DEVICES", "Sources", "build_root", "system_paths"]
 
@@ -112,7 +112,7 @@ def build_root(sources: Sources, uids: range) -> bool:
         ("dev/stdin", "/proc/self/fd/0"),
         ("dev/stdout", "/proc/self/fd/1"),
         ("dev/stderr", "/proc/self/fd/2"),
-        ("dev/shm", "/mnt/shm"),
+        ("dev/shm", SHARED_MEMORY),
         ("tmp", NAMESPACED.temporary),
     ):
         os.symlink(target, f"{_NEW_ROOT}/{name}")

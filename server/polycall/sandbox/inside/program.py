@@ -28,19 +28,21 @@ class EntrypointNotFound(Exception):
 
 
 def place(root: str, path: str, data: bytes | memoryview, mode: int) -> None:
-    """Write a file below ``root``, folders included. The path was checked by the server."""
+    """Write a file below ``root``, folders included, in place of what is there. The path was checked by the server."""
     target = os.path.join(root, path)
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
-        fd = os.open(target, flags, 0o600)
+        fd = os.open(target, flags, mode)
     except FileNotFoundError:
         os.makedirs(os.path.dirname(target))
-        fd = os.open(target, flags, 0o600)
+        fd = os.open(target, flags, mode)
+    except FileExistsError:
+        os.unlink(target)
+        fd = os.open(target, flags, mode)
     try:
         view = memoryview(data)
         while view:
             view = view[os.write(fd, view) :]
-        os.fchmod(fd, mode)
     finally:
         os.close(fd)
 
