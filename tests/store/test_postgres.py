@@ -1,19 +1,196 @@
-"""The store on PostgreSQL."""
+"""The store on PostgreSQL: all that every store does, and what only a server of its own has."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import create_async_engine
 
+from polycall.domain import ExecutionState, Reason
+from polycall.errors import Unavailable
 from polycall.store.sql import SqlStore, StoreConfig, open_store
+from tests.harness import free_port
 from tests.store.conformance import StoreConformance
+from tests.store.examples import queued, recorded
+
+
+@asynccontextmanager
+async def _started(config: StoreConfig) -> AsyncIterator[SqlStore]:
+    store = open_store(config)
+    await store.start()
+    try:
+        yield store
+    finally:
+        await store.stop()
 
 
 class TestPostgres(StoreConformance):
     @pytest.fixture
     async def store(self, postgres: str) -> AsyncIterator[SqlStore]:
-        store = open_store(StoreConfig(database_url=postgres, flush_ms=20))
-        await store.start()
-        yield store
+        async with _started(StoreConfig(database_url=postgres, flush_ms=20)) as store:
+            yield store
+
+
+async def _run(url: str, statement: str) -> None:
+    engine = create_async_engine(sa.make_url(url).set(drivername="postgresql+asyncpg"))
+    try:
+        async with engine.begin() as conn:
+            await conn.execute(sa.text(statement))
+    finally:
+        await engine.dispose()
+
+
+async def test_a_record_that_another_server_holds_back_is_waited_for(postgres: str) -> None:
+    # the first one's flush comes within the time the second one waits, whatever the machine does: it is triggered
+    async with (
+        _started(StoreConfig(database_url=postgres, flush_ms=10_000)) as first,
+        _started(StoreConfig(database_url=postgres, flush_ms=1_500)) as second,
+    ):
+        record = recorded()
+        first.record(record)
+        reading = asyncio.ensure_future(second.get("default", record.id))
+        await asyncio.sleep(0.2)
+        assert not reading.done()
+        await first.flush()
+        assert await reading == record
+
+
+async def test_two_servers_take_different_calls_and_see_each_others(postgres: str) -> None:
+    config = StoreConfig(database_url=postgres)
+    async with _started(config) as first, _started(config) as second:
+        calls = [await first.enqueue(queued(request_id=str(number))) for number in range(20)]
+        assert await second.enqueue(queued(request_id="7")) == calls[7]
+        taken = await asyncio.gather(first.claim("first", 10), second.claim("second", 10))
+        ids = [execution.id for part in taken for execution in part]
+        assert len(ids) == len(set(ids))
+        assert {await first.next_number("n"), await second.next_number("n")} == {1, 1001}
+
+
+async def test_many_servers_start_on_an_empty_database_at_once(postgres: str) -> None:
+    stores = [open_store(StoreConfig(database_url=postgres)) for _ in range(4)]
+    await asyncio.gather(*[store.start() for store in stores])
+    for store in stores:
+        assert [project.id for project in await store.list_projects()] == ["default"]
         await store.stop()
+
+
+async def test_a_lost_connection_is_unavailable_once_and_then_replaced(postgres: str) -> None:
+    async with _started(StoreConfig(database_url=postgres)) as store:
+        await store.enqueue(queued())
+        await _run(
+            postgres,
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'polycall'",
+        )
+        failures = 0
+        async with asyncio.timeout(20):
+            while True:
+                try:
+                    await store.enqueue(queued())
+                    break
+                except Unavailable:
+                    failures += 1
+        assert failures <= StoreConfig().pool_size
+        await store.ping()
+        assert await store.backlog() == 2
+
+
+async def test_records_wait_for_the_database_to_come_back(postgres: str) -> None:
+    async with _started(StoreConfig(database_url=postgres, flush_ms=20)) as store:
+        record = recorded()
+        store.record(record)
+        await _run(
+            postgres,
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'polycall'",
+        )
+        async with asyncio.timeout(20):
+            while not store.record_counts.written:
+                await asyncio.sleep(0.01)
+        assert await store.get("default", record.id) == record
+
+
+async def test_a_call_that_is_cancelled_leaves_its_connection_usable(postgres: str) -> None:
+    async with _started(StoreConfig(database_url=postgres, pool_size=1, pool_wait_s=20)) as store:
+
+        def slow(conn: sa.Connection) -> None:
+            conn.execute(sa.text("SELECT pg_sleep(20)"))
+
+        for run in (store._executor.write, store._executor.single):
+            task = asyncio.ensure_future(run(slow))
+            await asyncio.sleep(0.1)
+            task.cancel()
+            await asyncio.wait([task])
+            assert task.cancelled()
+            await store.ping()
+
+
+async def test_a_statement_that_takes_too_long_is_unavailable(postgres: str) -> None:
+    async with _started(StoreConfig(database_url=postgres, pool_size=1, statement_s=0.2)) as store:
+
+        def slow(conn: sa.Connection) -> None:
+            conn.execute(sa.text("SELECT pg_sleep(20)"))
+
+        with pytest.raises(Unavailable) as raised:
+            await store._executor.write(slow)
+        assert raised.value.reason is Reason.STORE_UNAVAILABLE
+
+
+async def test_a_pool_without_a_free_connection_is_unavailable(postgres: str) -> None:
+    async with _started(StoreConfig(database_url=postgres, pool_size=1, pool_wait_s=0.2)) as store:
+
+        def slow(conn: sa.Connection) -> None:
+            conn.execute(sa.text("SELECT pg_sleep(1)"))
+
+        holding = asyncio.ensure_future(store._executor.write(slow))
+        await asyncio.sleep(0.1)
+        with pytest.raises(Unavailable):
+            await store.ping()
+        await holding
+        await store.ping()
+
+
+async def test_a_database_that_is_not_there_stops_the_start_and_names_it_without_its_password() -> None:
+    store = open_store(StoreConfig(database_url=f"postgresql://me:secret@127.0.0.1:{free_port()}/db"))
+    with pytest.raises(Unavailable) as raised:
+        await store.start()
+    assert "The database db at 127.0.0.1 cannot be reached" in raised.value.message
+    assert "secret" not in raised.value.message
+    await store.stop()
+
+
+async def test_a_database_that_does_not_let_us_in_stops_the_start(postgres: str) -> None:
+    url = sa.make_url(postgres)
+    for wrong in (url.set(database="nowhere"), url.set(username="nobody")):
+        store = open_store(StoreConfig(database_url=wrong.render_as_string(hide_password=False)))
+        with pytest.raises(Unavailable):
+            await store.start()
+        await store.stop()
+
+
+async def test_the_words_of_libpq_are_understood(postgres: str) -> None:
+    url = sa.make_url(postgres).update_query_dict({"sslmode": "disable"}).set(drivername="postgres")
+    text = url.render_as_string(hide_password=False)
+    async with _started(StoreConfig(database_url=text)) as store:
+        await store.ping()
+
+
+async def test_the_queue_is_found_by_index_however_old_the_statistics_are(postgres: str) -> None:
+    async with _started(StoreConfig(database_url=postgres)) as store:
+        for _ in range(5):
+            for _ in range(400):
+                store.record(recorded(state=ExecutionState.COMPLETED))
+            await store.flush()
+        await _run(postgres, "ANALYZE executions")
+        await asyncio.gather(*[store.enqueue(queued()) for _ in range(100)])
+
+        def plan(conn: sa.Connection, text: str) -> str:
+            return "\n".join(conn.execute(sa.text(f"EXPLAIN {text}")).scalars())
+
+        claim = "SELECT id FROM executions WHERE state = 0 AND run_at <= 1 ORDER BY run_at, id LIMIT 5"
+        assert "ix_executions_ready" in await store._executor.read(plan, claim)
+        assert "Sort" not in await store._executor.read(plan, claim)
+        owned = "SELECT id FROM executions WHERE state = 1 AND owner = 'n'"
+        assert "ix_executions_owned" in await store._executor.read(plan, owned)

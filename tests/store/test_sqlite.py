@@ -1,14 +1,27 @@
-"""The store on SQLite."""
+"""The store on SQLite: all that every store does, and what only the embedded one has."""
 
 from __future__ import annotations
 
+import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
-from polycall.store.sql import SqlStore, StoreConfig, open_store
+from polycall.domain import ExecutionFilter, ExecutionState, OutputChunk, Stream
+from polycall.errors import Unavailable
+from polycall.ids import new_id
+from polycall.store.executor_sqlite import SqliteExecutor
+from polycall.store.listing import list_statement
+from polycall.store.schema import prepare
+from polycall.store.sql import DATABASE_FILE, SqlStore, StoreConfig, open_store
 from tests.store.conformance import StoreConformance
+from tests.store.examples import package, queued, recorded, version
+
+FAILED, TIMEOUT, RUNNING = ExecutionState.FAILED, ExecutionState.TIMEOUT, ExecutionState.RUNNING
 
 
 class TestSqlite(StoreConformance):
@@ -18,3 +31,108 @@ class TestSqlite(StoreConformance):
         await store.start()
         yield store
         await store.stop()
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[SqlStore]:
+    store = open_store(StoreConfig(data_dir=tmp_path, flush_ms=20))
+    await store.start()
+    yield store
+    await store.stop()
+
+
+def _rows(directory: Path, statement: str) -> list[Any]:
+    raw = sqlite3.connect(directory / DATABASE_FILE)
+    try:
+        return raw.execute(statement).fetchall()
+    finally:
+        raw.close()
+
+
+async def test_a_large_value_is_stored_once_in_a_project(store: SqlStore, tmp_path: Path) -> None:
+    large = b"x" * 40_000
+    for _ in range(3):
+        store.record(recorded(input=large, result=large, stdout=b"small"))
+    await store.flush()
+    await store.enqueue(queued(input=large))
+    assert _rows(tmp_path, "SELECT project_id, size, length(data) FROM blobs") == [("default", 40_000, 40_000)]
+    assert _rows(tmp_path, "SELECT count(input), count(input_blob), count(stdout) FROM executions") == [(0, 4, 3)]
+
+
+async def test_the_same_files_are_one_bundle(store: SqlStore, tmp_path: Path) -> None:
+    await store.create_package(package())
+    for name in ("1", "2", "3"):
+        await store.create_version(version(name), {"main.py": b"1"})
+    assert _rows(tmp_path, "SELECT count(*) FROM blobs") == [(1,)]
+
+
+async def test_pieces_of_output_are_no_rows_of_their_own(store: SqlStore, tmp_path: Path) -> None:
+    call = await store.enqueue(queued())
+    flood = [OutputChunk(Stream.STDOUT, 1, b"x")] * 10_000
+    await store.append_output(call.id, 0, flood)
+    await store.append_output(call.id, 0, flood)
+    assert len(await store.output("default", call.id)) == 20_000
+    assert _rows(tmp_path, "SELECT attempt, seq FROM output_chunks") == [(0, 0), (0, 1)]
+
+
+@pytest.mark.parametrize(
+    ("where", "index"),
+    [
+        (ExecutionFilter(), "ix_executions_project (project_id=?)"),
+        (ExecutionFilter(queued_before=1), "ix_executions_project (project_id=? AND id<?)"),
+        (ExecutionFilter(queued_after=1), "ix_executions_project (project_id=? AND id>?)"),
+        (ExecutionFilter(package_id="p"), "ix_executions_package (project_id=? AND package_id=?)"),
+        (ExecutionFilter(states=(FAILED,)), "ix_executions_failed (project_id=?)"),
+        (ExecutionFilter(states=(FAILED, TIMEOUT), queued_after=1), "ix_executions_failed (project_id=? AND id>?)"),
+        (
+            ExecutionFilter(states=(FAILED,), package_id="p"),
+            "ix_executions_package_failed (project_id=? AND package_id=?)",
+        ),
+        (ExecutionFilter(states=(RUNNING,)), "ix_executions_active (project_id=?)"),
+        (ExecutionFilter(states=(RUNNING,), package_id="p", function="f"), "ix_executions_active (project_id=?)"),
+        (ExecutionFilter(states=(RUNNING, FAILED)), "ix_executions_project (project_id=?)"),
+    ],
+)
+async def test_a_list_is_found_by_index(tmp_path: Path, where: ExecutionFilter, index: str) -> None:
+    def plan(conn: sa.Connection, after: bool, ascending: bool) -> list[str]:
+        place = new_id() if after else None
+        statement = list_statement("default", where, place, 10, ascending=ascending)
+        compiled = statement.compile(conn, compile_kwargs={"render_postcompile": True})
+        arguments = tuple(str(compiled.params[name]) for name in compiled.positiontup or ())
+        rows = conn.exec_driver_sql(f"EXPLAIN QUERY PLAN {compiled}", arguments).all()
+        return [str(row[-1]) for row in rows]
+
+    executor = SqliteExecutor(tmp_path / DATABASE_FILE, readers=1, waiting=8)
+    await executor.start(prepare)
+    assert await executor.read(plan, False, False) == [f"SEARCH executions USING INDEX {index}"]
+    assert await executor.read(plan, False, True) == [f"SEARCH executions USING INDEX {index}"]
+    for ascending in (False, True):
+        (step,) = await executor.read(plan, True, ascending)  # nothing is sorted
+        assert index.split()[0] in step
+        assert "AND id" in step
+    await executor.stop()
+
+
+async def test_a_full_disk_is_unavailable_and_passes(store: SqlStore, tmp_path: Path) -> None:
+    def set_pages(conn: sa.Connection, pages: int) -> None:
+        conn.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+
+    await store._executor.write(set_pages, 1)  # SQLite makes it as many as there are
+    with pytest.raises(Unavailable) as raised:
+        await store.enqueue(queued(input=b"x" * 1_000_000))
+    assert "INSERT" not in raised.value.message
+    await store._executor.write(set_pages, 1 << 30)
+    call = await store.enqueue(queued(input=b"x" * 1_000_000))
+    assert await store.get("default", call.id) == call
+
+
+async def test_a_file_that_another_program_holds_is_waited_for(store: SqlStore, tmp_path: Path) -> None:
+    raw = sqlite3.connect(tmp_path / DATABASE_FILE, isolation_level=None, check_same_thread=False)
+    raw.execute("BEGIN IMMEDIATE")
+    waiting = asyncio.ensure_future(store.enqueue(queued()))
+    await asyncio.sleep(0.05)
+    assert not waiting.done()
+    assert (await store.list("default", ExecutionFilter(), 1)).items == ()  # readers go on
+    raw.execute("COMMIT")
+    raw.close()
+    await waiting

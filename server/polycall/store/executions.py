@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
 import sqlalchemy as sa
@@ -20,23 +21,21 @@ from polycall.domain import (
     Stream,
 )
 from polycall.errors import NotFound
-from polycall.ids import id_at, now_ms
+from polycall.ids import now_ms
 from polycall.store import queue
 from polycall.store.buffer import RecordBuffer, RecordCounts
 from polycall.store.config import StoreConfig
 from polycall.store.executor import Executor
 from polycall.store.failures import Conflict
+from polycall.store.listing import list_statement
 from polycall.store.protocol import Page
 from polycall.store.records import RecordWriter
-from polycall.store.rows import BODIES, LISTED, listed_execution, read_executions
+from polycall.store.rows import BODIES, listed_execution, read_executions
 from polycall.store.tables import executions, output_chunks
 from polycall.store.tokens import read_token, write_token
 
 __all__ = ["SqlExecutions"]
 
-# An id is minted a moment before `queued_at` is read, by clocks that may be set between: a range of times is also a
-# range of ids if both ends are given this much.
-_ID_SKEW_MS = 60_000
 _LOOK_AGAIN_FLUSHES = 2  # a record that another server holds back is written within that many intervals
 
 _e = executions.c
@@ -116,12 +115,8 @@ class SqlExecutions:
         Records appear after their flush.
         """
         scope = ("executions", project_id, where, ascending)
-        conditions = [_e.project_id == project_id, *_conditions(where)]
-        if page_token:
-            last = uuid.UUID(read_token(scope, page_token))
-            conditions.append(_e.id > last if ascending else _e.id < last)
-        order = _e.id.asc() if ascending else _e.id.desc()
-        statement = sa.select(*LISTED).where(*conditions).order_by(order).limit(page_size + 1)
+        after = uuid.UUID(read_token(scope, page_token)) if page_token else None
+        statement = list_statement(project_id, where, after, page_size + 1, ascending=ascending)
         items = await self._executor.read(_listed, statement)
         if len(items) <= page_size:
             return Page(tuple(items))
@@ -227,38 +222,12 @@ def _acceptable(execution: Execution) -> bool:
     return execution.state is ExecutionState.RUNNING and execution.owner is not None
 
 
-def _conditions(where: ExecutionFilter) -> list[sa.ColumnElement[bool]]:
-    conditions: list[sa.ColumnElement[bool]] = []
-    if where.states:
-        conditions.append(_e.state.in_([int(state) for state in where.states]))
-        # implied, and said in the words of a partial index, so that the planner may use it
-        if max(where.states) <= ExecutionState.RUNNING:
-            conditions.append(sa.literal_column("executions.state < 2", sa.Boolean))
-        elif min(where.states) > ExecutionState.COMPLETED:
-            conditions.append(sa.literal_column("executions.state > 2", sa.Boolean))
-    for column, value in (
-        (_e.package_id, where.package_id),
-        (_e.version_id, where.version_id),
-        (_e.function, where.function),
-        (_e.face, where.face),
-    ):
-        if value is not None:
-            conditions.append(column == value)
-    if where.queued_after is not None:
-        conditions.append(_e.queued_at >= where.queued_after)
-        conditions.append(_e.id >= id_at(where.queued_after - _ID_SKEW_MS))
-    if where.queued_before is not None:
-        conditions.append(_e.queued_at < where.queued_before)
-        conditions.append(_e.id < id_at(where.queued_before + _ID_SKEW_MS))
-    return conditions
-
-
 def _select(conn: sa.Connection, condition: sa.ColumnElement[bool]) -> Execution | None:
     found = read_executions(conn, conn.execute(sa.select(executions).where(condition)).all())
     return found[0] if found else None
 
 
-def _listed(conn: sa.Connection, statement: sa.Select[tuple[object, ...]]) -> list[Execution]:
+def _listed(conn: sa.Connection, statement: sa.Select[Any]) -> list[Execution]:
     return [listed_execution(row) for row in conn.execute(statement)]
 
 

@@ -20,6 +20,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 import sqlalchemy as sa
 import sqlalchemy.exc
+from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
 
 from polycall.domain import Reason
 from polycall.errors import FailedPrecondition
@@ -225,6 +226,13 @@ class SqliteExecutor:
                     job.error = error  # it has changed nothing, so it is nobody else's failure
 
 
+class _Compiler(SQLiteCompiler):
+    """SQLite's compiler, with the index hints that SQLAlchemy keeps for other databases."""
+
+    def get_from_hint_text(self, table: sa.FromClause, text: str | None) -> str | None:
+        return text
+
+
 def _engine(connect: Callable[[], sqlite3.Connection], begin: str, size: int) -> sa.Engine:
     engine = sa.create_engine(
         "sqlite://",
@@ -234,6 +242,8 @@ def _engine(connect: Callable[[], sqlite3.Connection], begin: str, size: int) ->
         max_overflow=0,
         hide_parameters=True,
     )
+
+    engine.dialect.statement_compiler = _Compiler
 
     @sa.event.listens_for(engine, "begin")
     def _begin(conn: sa.Connection) -> None:

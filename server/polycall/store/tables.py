@@ -270,8 +270,10 @@ executions = sa.Table(
 _e = executions.c
 sa.Index("ix_executions_project", _e.project_id, _e.id)
 _partial("ix_executions_package", _e.project_id, _e.package_id, _e.id, where="package_id IS NOT NULL")
-_partial("ix_executions_active", _e.project_id, _e.id, where="state < 2")
+# the empty project keeps PostgreSQL from taking this one for the queue's statements, which name no project, and sorting
+_partial("ix_executions_active", _e.project_id, _e.id, where="state < 2 AND project_id <> ''")
 _partial("ix_executions_failed", _e.project_id, _e.id, where="state > 2")
+_partial("ix_executions_package_failed", _e.project_id, _e.package_id, _e.id, where="state > 2")
 _partial("ix_executions_ready", _e.run_at, _e.id, where="state = 0")
 _partial("ix_executions_due", _e.deadline, where="state = 0 AND deadline IS NOT NULL")
 _partial("ix_executions_owned", _e.owner, where="state = 1")
