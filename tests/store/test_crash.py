@@ -11,7 +11,7 @@ from polycall.domain import Execution, ExecutionFilter, ExecutionState
 from polycall.store.sql import SqlStore, StoreConfig, open_store
 from tests.store.examples import LOST
 
-KILLS = 5
+KILLS = 8
 ACKNOWLEDGED = 150  # lines before each kill
 
 

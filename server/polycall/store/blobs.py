@@ -34,7 +34,7 @@ def write_blobs(conn: sa.Connection, new: Iterable[Blob]) -> None:
     ordered = sorted({(blob.project_id, blob.digest): blob for blob in new}.items())
     if not ordered:
         return
-    statement = insert(conn, blobs).values(touched_at=db_now())
+    statement = insert(conn.dialect.name, blobs).values(touched_at=db_now())
     statement = statement.on_conflict_do_update(
         index_elements=["project_id", "sha256"], set_={"touched_at": statement.excluded.touched_at}
     )

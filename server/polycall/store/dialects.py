@@ -10,9 +10,9 @@ from sqlalchemy.dialects import sqlite
 __all__ = ["insert"]
 
 
-def insert(conn: sa.Connection, table: sa.Table) -> sqlite.Insert:
-    """Return an INSERT that knows ON CONFLICT for the database of a connection."""
-    if conn.dialect.name == "sqlite":
+def insert(dialect: str, table: sa.Table) -> sqlite.Insert:
+    """Return an INSERT that knows ON CONFLICT, for a dialect by name (``sqlite``, ``postgresql``)."""
+    if dialect == "sqlite":
         return sqlite.insert(table)
     from sqlalchemy.dialects import postgresql  # an embedded server never loads it
 

@@ -6,6 +6,7 @@ owner, attempt and RUNNING still match, so a server that was cut off cannot over
 
 from __future__ import annotations
 
+import functools
 import uuid
 from collections import Counter
 from collections.abc import Mapping
@@ -55,12 +56,16 @@ _ENDED = (
 )
 
 
+@functools.cache  # making it anew takes as long as executing it
+def _insertion(dialect: str) -> sa.Executable:
+    return insert(dialect, executions).values(run_at=db_now()).on_conflict_do_nothing().returning(_e.id)
+
+
 def enqueue(conn: sa.Connection, execution: Execution, inline_bytes: int) -> Execution:
     """Insert; return the execution, or the earlier one of its request id. Raise AlreadyExists (id, alias)."""
     row, blobs = row_of(execution, inline_bytes)
     write_blobs(conn, blobs)
-    statement = insert(conn, executions).values(run_at=db_now()).on_conflict_do_nothing().returning(_e.id)
-    if conn.execute(statement, row).first() is not None:
+    if conn.execute(_insertion(conn.dialect.name), row).first() is not None:
         return execution
     if execution.request_id is not None:
         same = sa.and_(_e.project_id == execution.project_id, _e.request_id == execution.request_id)

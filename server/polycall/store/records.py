@@ -144,7 +144,7 @@ def _upsert(conn: sa.Connection, batch: Sequence[Execution], inline_bytes: int) 
         rows.append(row)
         blobs += large
     write_blobs(conn, blobs)
-    statement = insert(conn, executions)
+    statement = insert(conn.dialect.name, executions)
     new = statement.excluded
     changes: dict[str, sa.ColumnElement[object]] = {name: new[name] for name in rows[0] if name not in _FIXED}
     conn.execute(

@@ -162,7 +162,7 @@ def _create_package(conn: sa.Connection, package: Package) -> None:
         "created_at": package.created_at,
         "updated_at": package.updated_at,
     }
-    if conn.execute(insert(conn, packages).on_conflict_do_nothing(), values).rowcount != 1:
+    if conn.execute(insert(conn.dialect.name, packages).on_conflict_do_nothing(), values).rowcount != 1:
         raise AlreadyExists("polycall.v1.Package", f"packages/{package.id}")
 
 
@@ -222,7 +222,7 @@ def _package_of(row: sa.Row[Any]) -> Package:
 def _create_version(conn: sa.Connection, version: Version, bundle: Blob) -> None:
     _package(conn, version.project_id, version.package_id)
     write_blobs(conn, [bundle])
-    if conn.execute(insert(conn, versions).on_conflict_do_nothing(), _version_row(version)).rowcount != 1:
+    if conn.execute(insert(conn.dialect.name, versions).on_conflict_do_nothing(), _version_row(version)).rowcount != 1:
         raise AlreadyExists("polycall.v1.Version", _version_name(version.package_id, version.id))
 
 
@@ -230,7 +230,7 @@ def _put_version(conn: sa.Connection, version: Version, bundle: Blob) -> None:
     _package(conn, version.project_id, version.package_id)
     write_blobs(conn, [bundle])
     row = _version_row(version)
-    statement = insert(conn, versions)
+    statement = insert(conn.dialect.name, versions)
     statement = statement.on_conflict_do_update(
         index_elements=["project_id", "package_id", "id"],
         set_={name: statement.excluded[name] for name in row},

@@ -49,7 +49,7 @@ def prepare(conn: sa.Connection) -> None:
     elif revision > HEAD:
         log.warning("the database has revision %s, newer than this release's %s", revision, HEAD)
     conn.execute(
-        insert(conn, projects).on_conflict_do_nothing(),
+        insert(conn.dialect.name, projects).on_conflict_do_nothing(),
         {"id": DEFAULT_PROJECT, "created_at": now_ms(), "display_name": ""},
     )
 

@@ -93,7 +93,7 @@ class SqlTenancy:
 
 def _create_project(conn: sa.Connection, project: Project) -> None:
     values = {"id": project.id, "created_at": project.created_at, "display_name": project.display_name}
-    if conn.execute(insert(conn, projects).on_conflict_do_nothing(), values).rowcount != 1:
+    if conn.execute(insert(conn.dialect.name, projects).on_conflict_do_nothing(), values).rowcount != 1:
         raise AlreadyExists("polycall.v1.Project", f"projects/{project.id}")
 
 
@@ -130,7 +130,7 @@ def _create_key(conn: sa.Connection, key: ApiKey, secret_hash: bytes) -> None:
         "revoked_at": key.revoked_at,
         "last_used_at": key.last_used_at,
     }
-    if conn.execute(insert(conn, api_keys).on_conflict_do_nothing(), values).rowcount != 1:
+    if conn.execute(insert(conn.dialect.name, api_keys).on_conflict_do_nothing(), values).rowcount != 1:
         raise AlreadyExists("polycall.v1.ApiKey", f"apiKeys/{key.id}")
 
 
@@ -195,7 +195,7 @@ def _create_session(conn: sa.Connection, session: Session, nonce_hash: bytes) ->
         "client_id": session.client_id,
         "nonce_hash": nonce_hash,
     }
-    if conn.execute(insert(conn, sessions).on_conflict_do_nothing(), values).rowcount != 1:
+    if conn.execute(insert(conn.dialect.name, sessions).on_conflict_do_nothing(), values).rowcount != 1:
         raise AlreadyExists("polycall.v1.Session", f"sessions/{session.id}")
 
 
@@ -236,7 +236,7 @@ def _session_of(row: sa.Row[Any]) -> Session:
 
 def _next_block(conn: sa.Connection, name: str) -> int:
     """Take a block of numbers; return its first."""
-    statement = insert(conn, counters).values(name=name, next=1 + _BLOCK)
+    statement = insert(conn.dialect.name, counters).values(name=name, next=1 + _BLOCK)
     after: int = conn.execute(
         statement.on_conflict_do_update(index_elements=["name"], set_={"next": counters.c.next + _BLOCK}).returning(
             counters.c.next
