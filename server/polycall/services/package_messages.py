@@ -69,9 +69,6 @@ def read_functions(version: package_pb2.Version, wrong: Violations) -> tuple[Fun
 
 def _read_function(function: package_pb2.Function, field: str, wrong: Violations) -> Function:
     convention = known(function.convention, CONVENTIONS, Convention.KEYWORDS, f"{field}.convention", wrong)
-    schema = function.input_schema_json
-    if schema and not schema.lstrip(" \t\r\n").startswith("{"):
-        wrong.add(f"{field}.input_schema_json", "must be a JSON object")
     if function.parameters and convention is not Convention.PARAMETERS:
         wrong.add(f"{field}.parameters", "is for convention PARAMETERS only")
     if function.entrypoint and convention is not Convention.SCRIPT and not _is_entrypoint(function.entrypoint):
@@ -82,7 +79,7 @@ def _read_function(function: package_pb2.Function, field: str, wrong: Violations
         name=function.name,
         entrypoint=function.entrypoint,
         convention=convention,
-        input_schema=json_text(schema, f"{field}.input_schema_json", wrong) if schema else None,
+        input_schema=_read_schema(function.input_schema_json, f"{field}.input_schema_json", wrong),
         parameters=_read_parameters(function.parameters, f"{field}.parameters", wrong),
         output=_read_type(function.output, f"{field}.output", wrong) if function.HasField("output") else None,
         display_name=function.display_name,
@@ -90,6 +87,15 @@ def _read_function(function: package_pb2.Function, field: str, wrong: Violations
         private=function.private,
         accepts_any=function.accepts_any,
     )
+
+
+def _read_schema(text: str, field: str, wrong: Violations) -> bytes | None:
+    if not text:
+        return None
+    if not text.lstrip(" \t\r\n").startswith("{"):
+        wrong.add(field, "must be a JSON object")
+        return None
+    return json_text(text, field, wrong)
 
 
 def _is_entrypoint(text: str) -> bool:
