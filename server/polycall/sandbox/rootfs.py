@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 from polycall.sandbox import kernel
 from polycall.sandbox.layout import NAMESPACED, SHARED_MEMORY
+from polycall.sandbox.syscalls import numbers
 
 __all__ = ["DEVICES", "Sources", "build_root", "system_paths"]
 
@@ -76,6 +77,7 @@ class Sources:
     """
 
     def __init__(self) -> None:
+        numbers()  # the table's file may be as private as the interpreter, or lie below what is about to be shadowed
         self.trees = {path: os.open(path, os.O_PATH | os.O_CLOEXEC) for path in system_paths()}
         self.devices = {name: os.open(f"/dev/{name}", os.O_PATH | os.O_CLOEXEC) for name in DEVICES}
         self.copies = {path: data for path in _COPIES if (data := _read(path)) is not None}
