@@ -139,8 +139,8 @@ NO_FLAGS = {
 
 def test_no_flags_change_nothing_but_an_absent_name() -> None:
     manifest = parse_manifest(DOMO, "polycall.toml")
-    assert apply_flags(manifest, "directory", **NO_FLAGS) == manifest  # type: ignore[arg-type]
-    assert apply_flags(Manifest(), "directory", **NO_FLAGS) == Manifest(package="directory")  # type: ignore[arg-type]
+    assert apply_flags(Source(name="directory", manifest=manifest), **NO_FLAGS) == manifest  # type: ignore[arg-type]
+    assert apply_flags(Source(name="directory"), **NO_FLAGS) == Manifest(package="directory")  # type: ignore[arg-type]
 
 
 def test_flags_win_over_the_manifest() -> None:
@@ -153,7 +153,7 @@ def test_flags_win_over_the_manifest() -> None:
         "timeout": 2.5,
         "fresh": True,
     }
-    changed = apply_flags(parse_manifest(DOMO, "polycall.toml"), "directory", **flags)  # type: ignore[arg-type]
+    changed = apply_flags(Source(manifest=parse_manifest(DOMO, "polycall.toml")), **flags)  # type: ignore[arg-type]
     assert (changed.package, changed.version, changed.release) == ("p", "2", False)
     assert list(changed.functions) == ["execute"]
     assert changed.env == {"GREETING": "Hi", "OTHER": "1"}
@@ -170,8 +170,11 @@ def test_flags_win_over_the_manifest() -> None:
         ({"convention": "handle"}, "handle", "", "handle"),
         ({"entrypoint": "main:go"}, "go", "main:go", None),
         ({"entrypoint": "main:go", "functions": ("f",)}, "f", "main:go", None),
+        ({"convention": "script"}, "main", "job.py", "script"),
+        ({"functions": ("f:script",)}, "f", "job.py", "script"),
+        ({"convention": "script", "entrypoint": "lib/run.py"}, "run", "lib/run.py", "script"),
     ],
 )
 def test_flags_declare_a_function(flags: dict[str, object], name: str, entrypoint: str, convention: str | None) -> None:
-    functions = apply_flags(Manifest(), "p", **(NO_FLAGS | flags)).functions  # type: ignore[arg-type]
+    functions = apply_flags(Source(files={"job.py": b""}), **(NO_FLAGS | flags)).functions  # type: ignore[arg-type]
     assert {n: (f.entrypoint, f.convention) for n, f in functions.items()} == {name: (entrypoint, convention)}

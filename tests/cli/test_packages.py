@@ -180,3 +180,11 @@ def test_an_id_that_cannot_be_is_refused(cli: Cli) -> None:
     refused = cli("deploy", "-", "--package", "no spaces", stdin=SOURCE)
     assert refused.code == 2
     assert "parent" in refused.err
+
+
+def test_a_script_is_deployed_as_the_file_it_is(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "job.py").write_text("print('done')")
+    deployed = cli("deploy", str(tmp_path / "job.py"), "--package", "cli-script", "--convention", "script")
+    assert deployed.code == 0, deployed.err
+    done = cli("run", "packages/cli-script/functions/main")
+    assert (done.code, done.text) == (0, "done\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,6 +16,7 @@ from polycall.domain import Convention
 
 if TYPE_CHECKING:
     from polycall.cli.manifest import FunctionEntry, Manifest
+    from polycall.cli.source import Source
     from polycall.v1.package_pb2 import Version
 
 __all__ = ["deploy_command"]
@@ -31,7 +33,7 @@ _CUSTOMARY = {Convention.INPUT: "execute", Convention.HANDLE: "handle", Conventi
 @click.option("--release/--no-release", default=None, help="Make it what callers get who name no version.")
 @click.option("--function", "functions", multiple=True, metavar="NAME[:CONVENTION]", help="A function; repeatable.")
 @click.option("--convention", type=_CONVENTIONS, help="Convention of the functions that name none.")
-@click.option("--entrypoint", metavar="MODULE:CALLABLE", help="Where the one function is.")
+@click.option("--entrypoint", metavar="MODULE:CALLABLE", help="Where the one function is; of a script, its file.")
 @click.option("--env", "env", type=VARIABLE, multiple=True, help="Environment variable; NAME alone passes yours on.")
 @click.option("--timeout", type=DURATION, metavar="DURATION", help="Time of every run, such as 10s.")
 @click.option("--memory", type=MEMORY, metavar="SIZE", help="Memory of every run, such as 256MiB.")
@@ -51,7 +53,7 @@ def deploy_command(client: Client, path: str, validate_only: bool, as_json: bool
     from polycall.cli.source import read_source
 
     source = read_source(path)
-    manifest = apply_flags(source.manifest, source.name, **flags)
+    manifest = apply_flags(source, **flags)
     version = deploy(client, source, manifest, validate_only=validate_only)
     if as_json:
         print_json(version)
@@ -62,8 +64,7 @@ def deploy_command(client: Client, path: str, validate_only: bool, as_json: bool
 
 
 def apply_flags(
-    manifest: Manifest,
-    name: str,
+    source: Source,
     *,
     package: str | None,
     version: str | None,
@@ -77,15 +78,17 @@ def apply_flags(
     fresh: bool,
     display_name: str | None,
 ) -> Manifest:
-    """Return the manifest with what the flags say; ``name`` is the package's if nothing else is. Raises UsageError."""
+    """Return the source's manifest with what the flags say. Raises UsageError."""
     import msgspec
 
+    manifest = source.manifest
     limits = {"timeout": timeout, "memory_mib": memory}
     chosen = {"version": version, "release": release, "fresh": fresh or None, "display_name": display_name}
-    declared = _functions(functions, Convention(convention) if convention else None, entrypoint)
+    only_file = next(iter(source.files)) if len(source.files) == 1 else ""
+    declared = _functions(functions, Convention(convention) if convention else None, entrypoint or "", only_file)
     return msgspec.structs.replace(
         manifest,
-        package=package or manifest.package or name,
+        package=package or manifest.package or source.name,
         functions=declared or manifest.functions,
         env=manifest.env | dict(env),
         limits=msgspec.structs.replace(manifest.limits, **{k: v for k, v in limits.items() if v is not None}),
@@ -93,11 +96,13 @@ def apply_flags(
     )
 
 
-def _functions(names: Sequence[str], convention: Convention | None, entrypoint: str | None) -> dict[str, FunctionEntry]:
+def _functions(
+    names: Sequence[str], convention: Convention | None, entrypoint: str, only_file: str
+) -> dict[str, FunctionEntry]:
     from polycall.cli.manifest import FunctionEntry
 
     if not names and entrypoint:
-        names = [entrypoint.rpartition(":")[2]]
+        names = [PurePosixPath(entrypoint.rpartition(":")[2]).stem]
     if not names and convention:
         if convention not in _CUSTOMARY:
             raise click.UsageError(f"--convention {convention} needs --function, or a polycall.toml.")
@@ -114,7 +119,8 @@ def _functions(names: Sequence[str], convention: Convention | None, entrypoint: 
         chosen = Convention(own) if own else convention
         if chosen is Convention.PARAMETERS:
             raise click.UsageError("convention parameters needs declared parameters: use a polycall.toml.")
-        declared[name] = FunctionEntry(entrypoint=entrypoint or "", convention=chosen)
+        file = only_file if chosen is Convention.SCRIPT else ""
+        declared[name] = FunctionEntry(entrypoint=entrypoint or file, convention=chosen)
     return declared
 
 
@@ -133,7 +139,7 @@ def print_version(version: Version) -> None:
 
 
 def signature(function: Any) -> str:
-    """Return a function's input in one line: ``a: number, b: number = 1`` declared, else from its schema."""
+    """Return a function's input in one line, what may be left out in brackets: ``a: integer, [b: integer]``."""
     import json
 
     if function.parameters:
