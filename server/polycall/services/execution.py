@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import aclosing
+from contextlib import aclosing, nullcontext
 
 from polycall.domain import Execution
 from polycall.engine.engine import Engine
@@ -85,27 +85,27 @@ class ExecutionService(execution_service_pb2_grpc.ExecutionServiceServicer):
         self, request: execution_service_pb2.StreamExecutionRequest, rpc: Rpc
     ) -> AsyncIterator[execution_service_pb2.StreamExecutionResponse]:
         """Follow an execution, or start one and follow it."""
-        async with aclosing(self._events(request, rpc)) as events:  # type: ignore[type-var]
-            async for event in events:
-                yield _event_message(event)
-                if isinstance(event, Finished):
-                    rpc.execution = event.execution
+        target = request.WhichOneof("target")
+        if target is None:
+            raise InvalidArgument.of("target", "must be set: name, execute or run_function")
+        inside = nullcontext() if target == "name" else below(target)
+        with inside:
+            async with aclosing(self._events(request, rpc)) as events:  # type: ignore[type-var]
+                async for event in events:
+                    if isinstance(event, Finished):
+                        rpc.execution = event.execution
+                    yield _event_message(event)
 
     def _events(self, request: execution_service_pb2.StreamExecutionRequest, rpc: Rpc) -> AsyncIterator[StreamEvent]:
-        target = request.WhichOneof("target")
-        if target == "name":
-            return self._engine.stream(rpc.who, ExecutionName.parse(request.name).execution)
-        if target == "execute":
-            with below(target):
-                _check_streamable(request.execute)
-                execute, options = read_execute(request.execute, rpc.expires_at)
+        if request.HasField("execute"):
+            _check_streamable(request.execute)
+            execute, options = read_execute(request.execute, rpc.expires_at)
             return self._engine.stream_execute(rpc.who, execute, options)
-        if target == "run_function":
-            with below(target):
-                _check_streamable(request.run_function)
-                run, options = read_run(request.run_function, rpc.expires_at)
+        if request.HasField("run_function"):
+            _check_streamable(request.run_function)
+            run, options = read_run(request.run_function, rpc.expires_at)
             return self._engine.stream_run(rpc.who, run, options)
-        raise InvalidArgument.of("target", "must be set: name, execute or run_function")
+        return self._engine.stream(rpc.who, ExecutionName.parse(request.name).execution)
 
 
 def _check_streamable(

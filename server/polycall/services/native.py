@@ -72,7 +72,7 @@ def interceptors(keys: KeyRing) -> list[grpc.aio.ServerInterceptor]:
 
 
 def add_native(server: grpc.aio.Server, engine: Engine, info: NativeInfo) -> HealthHandle:
-    """Register the native services, health and reflection. Nothing is served until ``set_serving``."""
+    """Register the native services, health and reflection; health knows the services from ``set_serving`` on."""
     execution_service_pb2_grpc.add_ExecutionServiceServicer_to_server(ExecutionService(engine), server)
     package_service_pb2_grpc.add_PackageServiceServicer_to_server(PackageService(engine), server)
     tenancy_service_pb2_grpc.add_TenancyServiceServicer_to_server(TenancyService(engine), server)
