@@ -79,8 +79,8 @@ def test_too_many_bytes_cost_the_oldest_their_bodies_and_say_so() -> None:
 
 
 def test_rows_go_when_there_are_no_bodies_left() -> None:
-    buffer = RecordBuffer(rows=100, size=20_000)
-    records = [_bare(spec=b"s" * 3000) for _ in range(6)]  # about 5 kB each
+    buffer = RecordBuffer(rows=100, size=15_000)
+    records = [_bare(spec=b"s" * 3000) for _ in range(6)]  # about 4.5 kB each
     for record in records:
         buffer.add(record)
     assert [_found(buffer, record) for record in records] == [False, False, False, True, True, True]

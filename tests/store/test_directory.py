@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -133,3 +134,17 @@ async def test_a_sqlite_url_names_the_file(tmp_path: Path) -> None:
     await store.ping()
     await store.stop()
     assert (tmp_path / "a.db").exists()
+
+
+async def test_a_start_that_is_cancelled_gives_the_directory_back(tmp_path: Path) -> None:
+    for pauses in range(6):  # cancelled at different moments
+        store = open_store(StoreConfig(data_dir=tmp_path))
+        starting = asyncio.ensure_future(store.start())
+        for _ in range(pauses):
+            await asyncio.sleep(0.001)
+        starting.cancel()
+        await asyncio.wait([starting])
+        await store.stop()
+    store = open_store(StoreConfig(data_dir=tmp_path))
+    await store.start()
+    await store.stop()

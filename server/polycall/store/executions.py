@@ -28,11 +28,11 @@ from polycall.store.config import StoreConfig
 from polycall.store.executor import Executor
 from polycall.store.failures import Conflict
 from polycall.store.listing import list_statement
+from polycall.store.paging import page_of, read_token
 from polycall.store.protocol import Page
 from polycall.store.records import RecordWriter
 from polycall.store.rows import BODIES, listed_execution, read_executions
 from polycall.store.tables import executions, output_chunks
-from polycall.store.tokens import read_token, write_token
 
 __all__ = ["SqlExecutions"]
 
@@ -117,10 +117,7 @@ class SqlExecutions:
         scope = ("executions", project_id, where, ascending)
         after = uuid.UUID(read_token(scope, page_token)) if page_token else None
         statement = list_statement(project_id, where, after, page_size + 1, ascending=ascending)
-        items = await self._executor.read(_listed, statement)
-        if len(items) <= page_size:
-            return Page(tuple(items))
-        return Page(tuple(items[:page_size]), write_token(scope, str(items[page_size - 1].id)))
+        return page_of(scope, await self._executor.read(_listed, statement), page_size)
 
     async def output(self, project_id: str, execution_id: uuid.UUID) -> tuple[OutputChunk, ...]:
         """Return the output of the current attempt, in order; raise NotFound, Unavailable."""
@@ -227,8 +224,8 @@ def _select(conn: sa.Connection, condition: sa.ColumnElement[bool]) -> Execution
     return found[0] if found else None
 
 
-def _listed(conn: sa.Connection, statement: sa.Select[Any]) -> list[Execution]:
-    return [listed_execution(row) for row in conn.execute(statement)]
+def _listed(conn: sa.Connection, statement: sa.Select[Any]) -> list[tuple[str, Execution]]:
+    return [(str(row.id), listed_execution(row)) for row in conn.execute(statement)]
 
 
 def _append(conn: sa.Connection, execution_id: uuid.UUID, attempt: int, data: bytes) -> None:

@@ -68,7 +68,13 @@ class SqliteExecutor:
     async def start(self, prepare: Callable[[sa.Connection], None]) -> None:
         """Lock, open, prepare. Raises FailedPrecondition: the directory is in use, on a network, or not a database."""
         self._loop = asyncio.get_running_loop()
-        await asyncio.to_thread(self._open, prepare)
+        opening = asyncio.ensure_future(asyncio.to_thread(self._open, prepare))
+        try:
+            await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            # a thread cannot be stopped; what it has opened is for `stop` to close
+            await asyncio.wait([opening])
+            raise
         self._thread = threading.Thread(
             target=self._write_all, args=(self._writer, self._loop), name="polycall-store-write", daemon=True
         )
@@ -262,7 +268,10 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
         check_same_thread=False,  # the pools see to it that one thread uses it at a time
     )
     if mode == "rw":
-        raw.execute("PRAGMA journal_mode=WAL")
+        (journal,) = raw.execute("PRAGMA journal_mode=WAL").fetchone()
+        if journal != "wal":
+            raw.close()
+            raise sqlite3.OperationalError("the file system does not hold a write-ahead log")
         raw.execute(f"PRAGMA journal_size_limit={_WAL_BYTES}")
     return raw
 

@@ -17,6 +17,7 @@ __all__ = ["list_statement"]
 # An id is minted a moment before `queued_at` is read, by clocks that may be set between: a range of times is also a
 # range of ids if both ends are given this much.
 _ID_SKEW_MS = 60_000
+_LAST_ID_MS = (1 << 48) - 1  # RFC 9562: 48 bits of milliseconds
 
 _e = executions.c
 
@@ -39,9 +40,9 @@ def list_statement(
         if value is not None:
             conditions.append(column == value)
     if where.queued_after is not None:
-        conditions += [_e.queued_at >= where.queued_after, _e.id >= id_at(where.queued_after - _ID_SKEW_MS)]
+        conditions += [_e.queued_at >= where.queued_after, _e.id >= _id_near(where.queued_after - _ID_SKEW_MS)]
     if where.queued_before is not None:
-        conditions += [_e.queued_at < where.queued_before, _e.id < id_at(where.queued_before + _ID_SKEW_MS)]
+        conditions += [_e.queued_at < where.queued_before, _e.id < _id_near(where.queued_before + _ID_SKEW_MS)]
     if after is not None:
         conditions.append(_e.id > after if ascending else _e.id < after)
     index = ""
@@ -55,6 +56,10 @@ def list_statement(
         # without statistics SQLite takes every index for equally good, and a partial one for no better than the whole
         statement = statement.with_hint(executions, f"INDEXED BY {index}", "sqlite")
     return statement.order_by(_e.id.asc() if ascending else _e.id.desc()).limit(rows)
+
+
+def _id_near(time_ms: int) -> uuid.UUID:
+    return id_at(min(time_ms, _LAST_ID_MS))
 
 
 def _partial_index(where: ExecutionFilter) -> tuple[str, str]:

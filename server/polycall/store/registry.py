@@ -17,10 +17,10 @@ from polycall.store.blobs import Blob, read_blobs, write_blobs
 from polycall.store.dialects import insert
 from polycall.store.executor import Executor
 from polycall.store.failures import Conflict
+from polycall.store.paging import page_of, read_token
 from polycall.store.protocol import Page
 from polycall.store.rows import json_text
 from polycall.store.tables import packages, projects, versions
-from polycall.store.tokens import read_token, write_token
 
 __all__ = ["SqlRegistry"]
 
@@ -58,11 +58,7 @@ class SqlRegistry:
             created_at, _, package_id = read_token(scope, page_token).partition(" ")
             statement = statement.where(sa.tuple_(_p.created_at, _p.id) < sa.tuple_(int(created_at), package_id))
         statement = statement.order_by(_p.created_at.desc(), _p.id.desc()).limit(page_size + 1)
-        items = await self._executor.read(_packages, statement)
-        if len(items) <= page_size:
-            return Page(items)
-        last = items[page_size - 1]
-        return Page(items[:page_size], write_token(scope, f"{last.created_at} {last.id}"))
+        return page_of(scope, await self._executor.read(_packages, statement), page_size)
 
     async def delete_package(self, project_id: str, package_id: str) -> None:
         """Delete with its versions; its executions stay. Raises NotFound, Unavailable."""
@@ -119,10 +115,8 @@ class SqlRegistry:
             created_at, _, seq = read_token(scope, page_token).partition(" ")
             statement = statement.where(sa.tuple_(_v.created_at, _v.seq) < sa.tuple_(int(created_at), int(seq)))
         statement = statement.order_by(_v.created_at.desc(), _v.seq.desc()).limit(page_size + 1)
-        places, items = await self._executor.read(_versions, project_id, package_id, statement)
-        if len(items) <= page_size:
-            return Page(items)
-        return Page(items[:page_size], write_token(scope, places[page_size - 1]))
+        found = await self._executor.read(_versions, project_id, package_id, statement)
+        return page_of(scope, found, page_size)
 
     async def delete_version(self, project_id: str, package_id: str, version_id: str) -> None:
         """Delete one version; raise NotFound (package or version), Unavailable."""
@@ -190,8 +184,8 @@ def _package(conn: sa.Connection, project_id: str, package_id: str) -> Package:
     return _package_of(row)
 
 
-def _packages(conn: sa.Connection, statement: sa.Select[Any]) -> tuple[Package, ...]:
-    return tuple(_package_of(row) for row in conn.execute(statement))
+def _packages(conn: sa.Connection, statement: sa.Select[Any]) -> list[tuple[str, Package]]:
+    return [(f"{row.created_at} {row.id}", _package_of(row)) for row in conn.execute(statement)]
 
 
 def _delete_package(conn: sa.Connection, project_id: str, package_id: str) -> None:
@@ -286,11 +280,9 @@ def _newest_version(conn: sa.Connection, project_id: str, package_id: str) -> Ve
 
 def _versions(
     conn: sa.Connection, project_id: str, package_id: str, statement: sa.Select[Any]
-) -> tuple[list[str], tuple[Version, ...]]:
-    """Return the places of a page's items, for tokens, and the items."""
+) -> list[tuple[str, Version]]:
     _package(conn, project_id, package_id)
-    rows = conn.execute(statement).all()
-    return [f"{row.created_at} {row.seq}" for row in rows], tuple(_version_of(row) for row in rows)
+    return [(f"{row.created_at} {row.seq}", _version_of(row)) for row in conn.execute(statement)]
 
 
 def _delete_version(conn: sa.Connection, project_id: str, package_id: str, version_id: str) -> None:

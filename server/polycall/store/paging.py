@@ -1,26 +1,39 @@
-"""Page tokens: the place where a page ended, for the list it was a page of."""
+"""Pages of lists, and the tokens that continue them."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Sequence
+from typing import TypeVar
 
 from polycall.errors import InvalidArgument
+from polycall.store.protocol import Page
 
-__all__ = ["read_token", "write_token"]
+__all__ = ["page_of", "read_token"]
+
+T = TypeVar("T")
 
 _CHECK_BYTES = 8
 _LONGEST = 1024
 
 
-def write_token(scope: object, place: str) -> str:
-    """Return the token of a place in a list. ``repr(scope)`` is everything that makes it this list and no other."""
-    text = place.encode()
-    return base64.urlsafe_b64encode(_check(scope, text) + text).decode().rstrip("=")
+def page_of(scope: object, found: Sequence[tuple[str, T]], page_size: int) -> Page[T]:
+    """Return the page of what was found: items and their places, one more than a page holds if there are more.
+
+    ``repr(scope)`` is everything that makes it this list and no other. Raises ValueError for a page without items.
+    """
+    if page_size < 1:
+        raise ValueError("a page has at least one item")
+    items = tuple(item for _, item in found[:page_size])
+    if len(found) <= page_size:
+        return Page(items)
+    text = found[page_size - 1][0].encode()
+    return Page(items, base64.urlsafe_b64encode(_check(scope, text) + text).decode().rstrip("="))
 
 
 def read_token(scope: object, token: str) -> str:
-    """Return the place; raise InvalidArgument for a token that is not of this list.
+    """Return the place of the last item before a page; raise InvalidArgument for a token of another list.
 
     The check keeps a mangled token, or one of another list, from silently showing the wrong page. It keeps no secret:
     whatever the place, a page holds nothing but rows of the caller's own project.
