@@ -3,10 +3,32 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from tests.cli.conftest import Cli
+from tests.harness import Server
+
+
+def without_descriptors(document: Any) -> Any:
+    """Return a document without the contract itself, which one form has inside and the other names by path."""
+    if isinstance(document, dict):
+        kept = {k: v for k, v in document.items() if k not in ("proto_descriptor", "proto_descriptor_bin")}
+        return {name: without_descriptors(value) for name, value in kept.items()}
+    return [without_descriptors(item) for item in document] if isinstance(document, list) else document
+
+
+def test_the_configuration_is_the_one_that_serve_runs(alone: Cli, polycall: Server) -> None:
+    alone.monkeypatch.setenv("POLYCALL_REST_ADDRESS", f"127.0.0.1:{polycall.rest_port}")
+    alone.monkeypatch.setenv("POLYCALL_DATA_DIR", str(polycall.data_dir))
+    rendered = yaml.safe_load(alone("gateway", "render").text)["static_resources"]
+    for kind, file in (("listeners", "lds"), ("clusters", "cds")):
+        (place,) = polycall.data_dir.glob(f"run/envoy/xds/{file}.*")
+        running = yaml.safe_load(place.read_text())["resources"]
+        for resource in running:
+            resource.pop("@type")
+        assert without_descriptors(rendered[kind]) == without_descriptors(running)
 
 
 def test_the_configuration_has_the_listeners_of_the_settings(alone: Cli) -> None:

@@ -15,10 +15,10 @@ from polycall.domain import ExecutionState
 if TYPE_CHECKING:
     from polycall.v1.execution_pb2 import Execution
 
-__all__ = ["executions"]
+__all__ = ["LONGEST_WAIT_S", "executions"]
 
 _STATES = click.Choice([state.name.lower() for state in ExecutionState])
-_LONGEST_WAIT_S = 600.0  # what WaitExecution takes at most; longer waits ask again
+LONGEST_WAIT_S = 600.0  # what WaitExecution takes at most; longer waits ask again
 _MARGIN_S = 30.0  # what the answer may take beyond the wait
 _PAGE = 1000  # the largest page the server gives
 
@@ -141,7 +141,7 @@ def wait_command(ctx: click.Context, /, client: Client, execution: str, timeout:
     end = time.monotonic() + timeout if timeout is not None else None
     request = pb.WaitExecutionRequest(name=execution)
     while True:
-        left_s = _LONGEST_WAIT_S if end is None else max(0.0, min(_LONGEST_WAIT_S, end - time.monotonic()))
+        left_s = LONGEST_WAIT_S if end is None else max(0.0, min(LONGEST_WAIT_S, end - time.monotonic()))
         request.timeout.FromMilliseconds(round(left_s * 1000))
         found = client.call(client.executions.WaitExecution, request, timeout_s=left_s + _MARGIN_S, what=execution)
         if word(found, "state") not in ("QUEUED", "RUNNING") or (end is not None and time.monotonic() >= end):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from polycall.cli.executions import LONGEST_WAIT_S
 from polycall.cli.failures import Failure
 from polycall.cli.settings import with_settings
 from polycall.config import Settings
@@ -58,6 +59,7 @@ def validate_command(settings: Settings) -> None:
 
 
 def _config(settings: Settings) -> GatewayConfig:
+    """Return what `polycall serve` would configure; a test compares the two."""
     from polycall_gateway import GatewayConfig
 
     sockets = settings.data_dir / "run"
@@ -68,6 +70,6 @@ def _config(settings: Settings) -> GatewayConfig:
         mesh_address=settings.mesh_address,
         upstreams=(sockets / "server-0.sock",),
         directory=sockets / "envoy",
-        max_run_s=settings.max_timeout_s,
+        max_run_s=max(settings.max_timeout_s, LONGEST_WAIT_S),
         access_log=settings.access_log,
     )
