@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import hashlib
 import json
 import os
 import textwrap
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +17,7 @@ import psutil
 
 from polycall.domain import Convention, InputFile, Limits
 from polycall.sandbox.job import Bundle, Ending, Job, Outcome, WorkerKey
+from polycall.sandbox.sandbox import Sandbox
 
 MIB = 1 << 20
 LIMITS = Limits(
@@ -70,12 +73,37 @@ def value(outcome: Outcome) -> Any:
     return json.loads(outcome.value)
 
 
-def open_files() -> int:
-    return len(os.listdir("/proc/self/fd"))
+async def eventually(holds: Callable[[], bool], seconds: float = 15.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.05)
 
 
-def descendants() -> set[int]:
-    return {process.pid for process in psutil.Process().children(recursive=True)}
+def tree(sandbox: Sandbox) -> set[psutil.Process]:
+    """Return all processes of a sandbox: its zygotes and what descends from them."""
+    found = set()
+    for pid in sandbox.zygotes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            zygote = psutil.Process(pid)
+            found |= {zygote, *zygote.children(recursive=True)}
+    return found
+
+
+async def end_of(processes: Iterable[psutil.Process]) -> None:
+    """Wait until all of them are gone."""
+    await eventually(lambda: not any(process.is_running() for process in processes))
+
+
+async def open_files() -> int:
+    """Return how many files this process has open, once the sandboxes that are shared between tests are at rest."""
+    count, since = -1, 0.0
+    while time.monotonic() - since < 0.3:
+        now = len(os.listdir("/proc/self/fd"))
+        if now != count:
+            count, since = now, time.monotonic()
+        await asyncio.sleep(0.05)
+    return count
 
 
 def cgroups(holder: int | None = None) -> set[str]:

@@ -223,6 +223,26 @@ async def test_a_module_is_importable_by_its_name_and_its_data_readable(sandbox:
     assert value(await sandbox.run(job(files))) == "hello"
 
 
+async def test_a_module_that_was_imported_is_not_run_again_as_entry(sandbox: Sandbox) -> None:
+    files = {
+        "main.py": "import helper\ndef execute(input): return helper.state",
+        "helper.py": "state = []\ndef execute(input):\n    state.append(input)\n    return state",
+    }
+    assert value(await sandbox.run(job(files, key=key("entry")))) == []
+    assert value(await sandbox.run(job(files, 1, key=key("entry"), entrypoint="helper:execute"))) == [1]
+    assert value(await sandbox.run(job(files, key=key("entry")))) == [1]
+
+
+async def test_a_callable_of_the_standard_library_is_an_entrypoint_too(sandbox: Sandbox) -> None:
+    assert value(await sandbox.run(job("", -3, entrypoint="math:fabs"))) == 3.0
+    assert value(await sandbox.run(job("", [1], entrypoint="json:dumps"))) == "[1]"
+
+
+async def test_the_main_module_is_empty(sandbox: Sandbox) -> None:
+    code = "import sys\ndef execute(input): return [n for n in vars(sys.modules['__main__']) if not n.startswith('__')]"
+    assert value(await sandbox.run(job(code))) == []
+
+
 async def test_the_environment_is_the_jobs_and_nothing_else(sandbox: Sandbox) -> None:
     outcome = await sandbox.run(job("import os\ndef execute(input): return dict(os.environ)", env={"NAME": "värld"}))
     environment = value(outcome)

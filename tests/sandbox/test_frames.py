@@ -7,6 +7,7 @@ import contextlib
 import json
 import struct
 
+import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -188,6 +189,18 @@ class TestForged:
         forge = FORGE + "def execute(i):\n    send(frame({'kind': 'result', 'nonce': 'x'}, b'1') * 5)\n    return 1"
         assert (await run(forge, key=key("repeat"))).ending is Ending.NOT_SERIALIZABLE
         assert value(await run("def execute(i): return 'clean'")) == "clean"
+
+    async def test_a_worker_that_floods_the_server_between_calls_is_ended(self, run: Run) -> None:
+        code = FORGE + (
+            "import threading\nseen = []\n"
+            "def flood():\n    while True: send(struct.pack('<II', 10, 1 << 19) + b'x' * 65536)\n"
+            "def execute(i):\n    seen.append(i)\n    threading.Timer(0.05, flood).start()\n    return seen"
+        )
+        before = psutil.Process().memory_info().rss
+        for number in range(3):
+            assert value(await run(code, number, key=key("flood"))) == [number]
+            await asyncio.sleep(0.4)
+        assert psutil.Process().memory_info().rss - before < 64 << 20
 
     async def test_a_worker_that_talks_out_of_turn_is_not_used_again(self, run: Run) -> None:
         code = FORGE + (

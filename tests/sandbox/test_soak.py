@@ -10,7 +10,7 @@ from polycall.domain import IsolationLevel, StartKind
 from polycall.sandbox.job import Ending
 from polycall.sandbox.sandbox import Sandbox
 from tests.sandbox.conftest import config
-from tests.sandbox.programs import cgroups, descendants, job, key, limits, open_files, value
+from tests.sandbox.programs import cgroups, end_of, job, key, limits, open_files, tree, value
 
 CONCURRENCY = 16
 FRESH, WARM = 300, 1500
@@ -36,7 +36,7 @@ MIXED = """
 
 @pytest.mark.parametrize("level", [3, 2])
 async def test_every_answer_is_its_own_and_nothing_leaks(level: int) -> None:
-    processes, files, groups = descendants(), open_files(), cgroups()
+    files, groups = await open_files(), cgroups()
     sandbox = Sandbox(config(IsolationLevel(level), waiting=4))
     await sandbox.start()
     gate = asyncio.Semaphore(CONCURRENCY)
@@ -73,7 +73,8 @@ async def test_every_answer_is_its_own_and_nothing_leaks(level: int) -> None:
         for number in range(100):
             group.create_task(mixed(number))
     assert (await sandbox.run(job(CODE, 1, key=key("1")))).start_kind is StartKind.WARM
+    processes = tree(sandbox)
     await sandbox.stop()
-    assert descendants() <= processes
-    assert open_files() == files
+    await end_of(processes)
+    assert await open_files() == files
     assert cgroups() <= groups

@@ -8,8 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import psutil
@@ -21,7 +20,7 @@ from polycall.errors import Unavailable
 from polycall.sandbox.job import Ending
 from polycall.sandbox.sandbox import Sandbox
 from tests.sandbox.conftest import config
-from tests.sandbox.programs import cgroups, descendants, gone, job, key, open_files, value
+from tests.sandbox.programs import cgroups, end_of, eventually, gone, job, key, open_files, tree, value
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -30,35 +29,19 @@ SLEEP = "import time\ndef execute(input): time.sleep(input)"
 LEVELS = [IsolationLevel(level) for level in (3, 2, 1, 0)]
 
 
-async def eventually(holds: Callable[[], bool], seconds: float = 15.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.05)
-
-
-def zygotes(below: set[int]) -> list[psutil.Process]:
-    """Return the processes that fork children: those that have been started by exec, and their first children."""
-    found = []
-    for pid in descendants() - below:
-        try:
-            process = psutil.Process(pid)
-            if any("zygote.py" in word for word in process.cmdline()):
-                found.append(process)
-        except psutil.Error:
-            continue
-    return sorted(found, key=lambda process: process.pid)
-
-
 @pytest_asyncio.fixture(loop_scope="session", params=LEVELS, ids=lambda level: f"L{int(level)}")
-async def own(request: pytest.FixtureRequest) -> AsyncIterator[tuple[Sandbox, set[int]]]:
-    """A sandbox for this test alone, and the processes that were there before it."""
-    before = descendants()
+async def own(request: pytest.FixtureRequest) -> AsyncIterator[Sandbox]:
+    """A sandbox for this test alone."""
     sandbox = Sandbox(config(request.param))
     await sandbox.start()
-    yield sandbox, before
+    yield sandbox
+    processes = tree(sandbox)
     await sandbox.stop()
-    await eventually(lambda: descendants() <= before)
+    await end_of(processes)
+
+
+def kill_zygote(sandbox: Sandbox) -> None:
+    os.kill(sandbox.zygotes[-1], signal.SIGKILL)
 
 
 @pytest.fixture
@@ -69,7 +52,7 @@ def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 async def test_nothing_is_left_after_stop(scratch: Path) -> None:
-    processes, files, groups = descendants(), open_files(), cgroups()
+    files, groups = await open_files(), cgroups()
     made: set[str] = set()
     for level in LEVELS:
         sandbox = Sandbox(config(level))
@@ -79,35 +62,35 @@ async def test_nothing_is_left_after_stop(scratch: Path) -> None:
         running = asyncio.create_task(sandbox.run(job(SLEEP, 60)))
         await asyncio.sleep(0.1)
         made |= cgroups() - groups
+        processes = tree(sandbox)
+        assert len(processes) >= 4
         await sandbox.stop()
+        await end_of(processes)
         outcome = await running
         assert outcome.ending is Ending.LOST
         with pytest.raises(Unavailable):
             await sandbox.run(job(ECHO, 1))
-    await eventually(lambda: descendants() <= processes)
-    assert open_files() == files
+    assert await open_files() == files
     assert made
     assert gone(made)
     assert list(scratch.iterdir()) == []
 
 
-async def test_a_zygote_that_is_killed_is_replaced(own: tuple[Sandbox, set[int]]) -> None:
-    sandbox, before = own
-    running = [asyncio.create_task(sandbox.run(job(SLEEP, 60))) for _ in range(3)]
-    await sandbox.run(job(ECHO, 1, key=key()))
+async def test_a_zygote_that_is_killed_is_replaced(own: Sandbox) -> None:
+    running = [asyncio.create_task(own.run(job(SLEEP, 60))) for _ in range(3)]
+    await own.run(job(ECHO, 1, key=key()))
     await asyncio.sleep(0.2)
-    zygotes(before)[0].send_signal(signal.SIGKILL)
+    kill_zygote(own)
     for outcome in await asyncio.gather(*running):
         assert outcome.ending is Ending.LOST
         assert outcome.error is not None
         assert outcome.error.reason is Reason.WORKER_LOST
     for number in range(10):
-        assert value(await sandbox.run(job(ECHO, number))) == number
-        assert value(await sandbox.run(job(ECHO, number, key=key()))) == number
+        assert value(await own.run(job(ECHO, number))) == number
+        assert value(await own.run(job(ECHO, number, key=key()))) == number
 
 
 async def test_a_zygote_is_replaced_after_its_forks_and_the_old_one_ends() -> None:
-    before = descendants()
     sandbox = Sandbox(config(zygote_forks=8, waiting=2))
     await sandbox.start()
     try:
@@ -118,10 +101,11 @@ async def test_a_zygote_is_replaced_after_its_forks_and_the_old_one_ends() -> No
             echoed, seed = value(await sandbox.run(job("def execute(input): return [input, hash('seed')]", number)))
             assert echoed == number
             seeds.add(seed)
-        await eventually(lambda: len([p for p in zygotes(before) if p.ppid() == os.getpid()]) == 1)
+        await eventually(lambda: len(sandbox.zygotes) == 1)
     finally:
+        processes = tree(sandbox)
         await sandbox.stop()
-    await eventually(lambda: descendants() <= before)
+    await end_of(processes)
 
 
 async def test_a_warm_worker_outlives_its_zygotes_retirement() -> None:
@@ -137,23 +121,22 @@ async def test_a_warm_worker_outlives_its_zygotes_retirement() -> None:
         await sandbox.stop()
 
 
-async def test_lost_zygotes_leak_nothing(own: tuple[Sandbox, set[int]]) -> None:
-    sandbox, before = own
-    await sandbox.run(job(ECHO, 1))
+async def test_lost_zygotes_leak_nothing(own: Sandbox) -> None:
+    await own.run(job(ECHO, 1))
 
     async def lose() -> None:
-        running = asyncio.create_task(sandbox.run(job(SLEEP, 60)))
+        running = asyncio.create_task(own.run(job(SLEEP, 60)))
         await asyncio.sleep(0.1)
-        zygotes(before)[0].kill()
+        kill_zygote(own)
         assert (await running).ending is Ending.LOST
-        assert value(await sandbox.run(job(ECHO, 2))) == 2
+        assert value(await own.run(job(ECHO, 2))) == 2
 
     await lose()
     await asyncio.sleep(0.5)
-    files, groups = open_files(), cgroups()
+    files, groups = await open_files(), cgroups()
     for _ in range(3):
         await lose()
-    await eventually(lambda: open_files() <= files + 3)
+    assert await open_files() <= files
     assert cgroups() == groups
 
 
@@ -168,13 +151,13 @@ async def test_a_server_that_is_killed_takes_everything_with_it_and_the_next_rem
     ) as server:
         assert server.stdout is not None
         assert await asyncio.to_thread(server.stdout.readline) == b"ready\n"
-        tree = psutil.Process(server.pid).children(recursive=True)
+        processes = psutil.Process(server.pid).children(recursive=True)
         groups = cgroups(server.pid)
-        assert len(tree) >= 5
+        assert len(processes) >= 5
         assert bool(groups) == (level == 3)
         assert bool(list(scratch.iterdir())) == (level < 2)
         server.kill()
-    await eventually(lambda: not any(process.is_running() for process in tree))
+    await end_of(processes)
     sandbox = Sandbox(config(level))
     await sandbox.start()
     assert gone(groups)

@@ -111,6 +111,11 @@ class Pool:
         while self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """The zygotes' processes; all others descend from them."""
+        return self._zygotes.pids
+
     # for runs
 
     async def acquire(self, job: Job) -> Lease:

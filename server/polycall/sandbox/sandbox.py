@@ -98,6 +98,11 @@ class Sandbox:
         """What the probe found, feature by feature, with the remedy for what is missing."""
         return self._findings
 
+    @property
+    def zygotes(self) -> tuple[int, ...]:
+        """The pids of the processes that fork; every process of every run descends from one of them."""
+        return self._pool.pids if self._pool is not None else ()
+
     async def start(self) -> None:
         """Probe the machine, start the processes, attack them.
 

@@ -97,6 +97,11 @@ class Spawner:
         return not self._closing and self._started.done() and self._started.exception() is None
 
     @property
+    def pid(self) -> int:
+        """The process that was started; the one that forks is its child where there are namespaces."""
+        return self._process.pid
+
+    @property
     def age_s(self) -> float:
         """Seconds since it started."""
         return self._loop.time() - self._born
@@ -109,16 +114,21 @@ class Spawner:
         self._loop = asyncio.get_running_loop()
         self._started: asyncio.Future[None] = self._loop.create_future()
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            try:
+                self._process = self._execute(theirs.fileno())
+            except BaseException:
+                self._control.close()
+                raise
         self._control.setblocking(False)
         self._control.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
-        with theirs:
-            self._process = self._execute(theirs.fileno())
         self._loop.add_reader(self._control, self._hear)
         self._send(self._config.packet(), [])
         try:
-            await asyncio.wait_for(asyncio.shield(self._started), _START_S)
+            async with asyncio.timeout(_START_S):
+                await asyncio.shield(self._started)
         except BaseException as error:
-            await asyncio.shield(self.stop())
+            await self.stop()
             if isinstance(error, TimeoutError):
                 raise SpawnerError(f"the zygote did not start within {_START_S:g} s") from None
             raise

@@ -43,6 +43,11 @@ class Zygotes:
         """The one that can fork; None while there is none."""
         return self._current if self._current is not None and self._current.alive else None
 
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """The processes that were started, in their order; those that have died are not among them."""
+        return tuple(spawner.pid for spawner in (*self._retired, self._current) if spawner is not None)
+
     async def renew(self) -> bool:
         """Start a zygote if there is none or it is old; end retired ones without children. Return whether one started.
 

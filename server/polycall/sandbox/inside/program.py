@@ -69,7 +69,7 @@ class Program:
         """
         module_name, _, name = entrypoint.partition(":")
         module = sys.modules.get(module_name)
-        if module is None or not getattr(module.__spec__, "_polycall", False):
+        if module is None or not str(getattr(module, "__file__", "")).startswith(self.layout.code + os.sep):
             module = self._import(module_name, options, postponed)
         missing = EntrypointNotFound("NameError", f"{name} is not defined")
         if hasattr(self.adapter, "resolve"):
@@ -113,7 +113,6 @@ class Program:
         except BaseException:
             sys.modules.pop(name, None)
             raise
-        spec._polycall = True  # type: ignore[attr-defined]
         parent, _, child = name.rpartition(".")
         if parent:
             setattr(sys.modules[parent], child, module)

@@ -11,6 +11,7 @@ import resource
 import site
 import sys
 import threading
+import types
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -37,6 +38,7 @@ def prepare() -> None:
     sys.dont_write_bytecode = True
     sys.path[:] = [path for path in sys.path if os.path.isdir(path) and not _is_ours(path)]
     sys.argv = [""]
+    sys.modules["__main__"] = types.ModuleType("__main__")
     # a program may have a module of our name
     for name in [name for name in sys.modules if name.partition(".")[0] == "polycall"]:
         del sys.modules[name]
