@@ -109,7 +109,7 @@ def test_a_limit_out_of_range_is_refused_with_the_range(cli: Cli) -> None:
 def test_input_that_is_not_json_is_refused(cli: Cli) -> None:
     refused = cli("run", "-", "--input", "{name: Ada}", stdin=HELLO)
     assert (refused.code, refused.out) == (2, b"")
-    assert refused.err.startswith("polycall: input_json: must be valid JSON")
+    assert refused.err.startswith("polycall: execute.input_json: must be valid JSON")
 
 
 def test_the_input_may_come_from_standard_input(cli: Cli, tmp_path: Path) -> None:
