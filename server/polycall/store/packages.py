@@ -1,0 +1,101 @@
+"""Packages: functions of a connection."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from polycall.domain import Package, Reason
+from polycall.errors import AlreadyExists, NotFound
+from polycall.store.dialects import insert
+from polycall.store.rows import json_text
+from polycall.store.tables import packages, projects
+
+__all__ = ["create_package", "delete_package", "get_package", "list_packages", "no_package", "update_package"]
+
+_p = packages.c
+_decode_labels = msgspec.json.Decoder(dict[str, str]).decode
+
+
+def create_package(conn: sa.Connection, package: Package) -> None:
+    """Insert; raise AlreadyExists, NotFound (project)."""
+    if conn.execute(sa.select(projects.c.id).where(projects.c.id == package.project_id)).first() is None:
+        name = f"projects/{package.project_id}"
+        raise NotFound(Reason.PROJECT_NOT_FOUND, "polycall.v1.Project", name, f"{name} does not exist.")
+    values = {
+        "project_id": package.project_id,
+        "id": package.id,
+        "display_name": package.display_name,
+        "description": package.description,
+        "labels": json_text(package.labels),
+        "created_at": package.created_at,
+        "updated_at": package.updated_at,
+    }
+    if conn.execute(insert(conn.dialect.name, packages).on_conflict_do_nothing(), values).rowcount != 1:
+        raise AlreadyExists("polycall.v1.Package", f"packages/{package.id}")
+
+
+def update_package(conn: sa.Connection, package: Package) -> Package:
+    """Replace what may change; return the package. Raises NotFound."""
+    row = conn.execute(
+        sa.update(packages)
+        .where(*_is_package(package.project_id, package.id))
+        .values(
+            display_name=package.display_name,
+            description=package.description,
+            labels=json_text(package.labels),
+            updated_at=package.updated_at,
+        )
+        .returning(packages)
+    ).first()
+    if row is None:
+        raise no_package(package.id)
+    return _package_of(row)
+
+
+def get_package(conn: sa.Connection, project_id: str, package_id: str) -> Package:
+    """Return; raise NotFound."""
+    row = conn.execute(sa.select(packages).where(*_is_package(project_id, package_id))).first()
+    if row is None:
+        raise no_package(package_id)
+    return _package_of(row)
+
+
+def list_packages(conn: sa.Connection, project_id: str, after: str, rows: int) -> list[tuple[str, Package]]:
+    """Return packages of a project with their places, newest first, from the one after a place on."""
+    statement = sa.select(packages).where(_p.project_id == project_id)
+    if after:
+        created_at, _, package_id = after.partition(" ")
+        statement = statement.where(sa.tuple_(_p.created_at, _p.id) < sa.tuple_(int(created_at), package_id))
+    found = conn.execute(statement.order_by(_p.created_at.desc(), _p.id.desc()).limit(rows))
+    return [(f"{row.created_at} {row.id}", _package_of(row)) for row in found]
+
+
+def delete_package(conn: sa.Connection, project_id: str, package_id: str) -> None:
+    """Delete with its versions; raise NotFound."""
+    # its versions go with it (ON DELETE CASCADE)
+    if conn.execute(sa.delete(packages).where(*_is_package(project_id, package_id))).rowcount != 1:
+        raise no_package(package_id)
+
+
+def _is_package(project_id: str, package_id: str) -> tuple[sa.ColumnElement[bool], ...]:
+    return (_p.project_id == project_id, _p.id == package_id)
+
+
+def _package_of(row: sa.Row[Any]) -> Package:
+    return Package(
+        project_id=row.project_id,
+        id=row.id,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+        display_name=row.display_name,
+        description=row.description,
+        labels=_decode_labels(row.labels),
+    )
+
+
+def no_package(package_id: str) -> NotFound:
+    """Return what is raised for a package that is unknown or another project's."""
+    return NotFound(Reason.PACKAGE_NOT_FOUND, "polycall.v1.Package", f"packages/{package_id}")

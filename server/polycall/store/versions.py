@@ -1,0 +1,197 @@
+"""Versions and their source bundles: functions of a connection."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from polycall.bundle import unpack_bundle
+from polycall.domain import Function, Language, LimitOverrides, Reason, Version, VersionState
+from polycall.errors import AlreadyExists, NotFound
+from polycall.store.blobs import Blob, read_blobs, write_blobs
+from polycall.store.dialects import insert
+from polycall.store.packages import get_package
+from polycall.store.rows import json_text
+from polycall.store.tables import versions
+
+__all__ = [
+    "create_version",
+    "delete_version",
+    "get_bundle",
+    "get_version",
+    "list_versions",
+    "newest_version",
+    "put_version",
+    "set_version_state",
+]
+
+_v = versions.c
+_decode_env = msgspec.json.Decoder(dict[str, str]).decode
+_decode_functions = msgspec.json.Decoder(tuple[Function, ...]).decode
+_decode_limits = msgspec.json.Decoder(LimitOverrides).decode
+
+
+def create_version(conn: sa.Connection, version: Version, bundle: Blob) -> None:
+    """Insert with its bundle; raise AlreadyExists, NotFound (package)."""
+    get_package(conn, version.project_id, version.package_id)
+    write_blobs(conn, [bundle])
+    if conn.execute(insert(conn.dialect.name, versions).on_conflict_do_nothing(), _version_row(version)).rowcount != 1:
+        raise AlreadyExists("polycall.v1.Version", _version_name(version.package_id, version.id))
+
+
+def put_version(conn: sa.Connection, version: Version, bundle: Blob) -> None:
+    """Insert, or replace one that is not released; raise AlreadyExists(VERSION_RELEASED), NotFound (package)."""
+    get_package(conn, version.project_id, version.package_id)
+    write_blobs(conn, [bundle])
+    row = _version_row(version)
+    statement = insert(conn.dialect.name, versions)
+    statement = statement.on_conflict_do_update(
+        index_elements=["project_id", "package_id", "id"],
+        set_={name: statement.excluded[name] for name in row},
+        where=_v.state != VersionState.RELEASED.value,
+    )
+    if conn.execute(statement, row).rowcount != 1:
+        raise _released(version.package_id, version.id)
+
+
+def set_version_state(
+    conn: sa.Connection,
+    project_id: str,
+    package_id: str,
+    version_id: str,
+    state: VersionState,
+    *,
+    error: str | None,
+    released_at: int | None,
+) -> Version:
+    """Move a version on; return it. Raises NotFound, AlreadyExists(VERSION_RELEASED)."""
+    row = conn.execute(
+        sa.update(versions)
+        .where(*_is_version(project_id, package_id, version_id), _v.state != VersionState.RELEASED.value)
+        .values(state=state.value, error=error, released_at=released_at)
+        .returning(versions)
+    ).first()
+    if row is None:
+        get_version(conn, project_id, package_id, version_id)
+        raise _released(package_id, version_id)
+    return _version_of(row)
+
+
+def get_version(conn: sa.Connection, project_id: str, package_id: str, version_id: str) -> Version:
+    """Return; raise NotFound (package or version)."""
+    row = conn.execute(sa.select(versions).where(*_is_version(project_id, package_id, version_id))).first()
+    if row is None:
+        get_package(conn, project_id, package_id)
+        raise _no_version(package_id, version_id)
+    return _version_of(row)
+
+
+def newest_version(conn: sa.Connection, project_id: str, package_id: str) -> Version | None:
+    """Return the newest RELEASED, else the newest READY, else the newest; raise NotFound (package)."""
+    rank = sa.case((_v.state == VersionState.RELEASED.value, 0), (_v.state == VersionState.READY.value, 1), else_=2)
+    row = conn.execute(
+        sa.select(versions)
+        .where(_v.project_id == project_id, _v.package_id == package_id)
+        .order_by(rank, _v.created_at.desc(), _v.seq.desc())
+        .limit(1)
+    ).first()
+    if row is None:
+        get_package(conn, project_id, package_id)
+        return None
+    return _version_of(row)
+
+
+def list_versions(
+    conn: sa.Connection, project_id: str, package_id: str, after: str, rows: int
+) -> list[tuple[str, Version]]:
+    """Return versions of a package with their places, newest first, from the one after a place on. Raises NotFound."""
+    get_package(conn, project_id, package_id)
+    statement = sa.select(versions).where(_v.project_id == project_id, _v.package_id == package_id)
+    if after:
+        created_at, _, seq = after.partition(" ")
+        statement = statement.where(sa.tuple_(_v.created_at, _v.seq) < sa.tuple_(int(created_at), int(seq)))
+    found = conn.execute(statement.order_by(_v.created_at.desc(), _v.seq.desc()).limit(rows))
+    return [(f"{row.created_at} {row.seq}", _version_of(row)) for row in found]
+
+
+def delete_version(conn: sa.Connection, project_id: str, package_id: str, version_id: str) -> None:
+    """Delete; raise NotFound (package or version)."""
+    if conn.execute(sa.delete(versions).where(*_is_version(project_id, package_id, version_id))).rowcount != 1:
+        get_package(conn, project_id, package_id)
+        raise _no_version(package_id, version_id)
+
+
+def get_bundle(conn: sa.Connection, project_id: str, digest: str) -> dict[str, bytes]:
+    """Return the files of a bundle; raise NotFound."""
+    found = read_blobs(conn, project_id, [digest])
+    try:
+        return unpack_bundle(found[digest])
+    except (KeyError, ValueError):  # ValueError: a large value of an execution, not a bundle
+        name = f"bundles/{digest}"
+        raise NotFound(Reason.VERSION_NOT_FOUND, "polycall.v1.Version", name) from None
+
+
+def _is_version(project_id: str, package_id: str, version_id: str) -> tuple[sa.ColumnElement[bool], ...]:
+    return (_v.project_id == project_id, _v.package_id == package_id, _v.id == version_id)
+
+
+def _version_row(version: Version) -> dict[str, Any]:
+    return {
+        "project_id": version.project_id,
+        "package_id": version.package_id,
+        "id": version.id,
+        "state": version.state.value,
+        "language": version.language.value,
+        "created_at": version.created_at,
+        "bundle": version.bundle,
+        "functions": json_text(version.functions),
+        "limits": json_text(version.limits),
+        "env": json_text(version.env),
+        "runtime": version.runtime,
+        "reuse": version.reuse,
+        "released_at": version.released_at,
+        "created_by": version.created_by,
+        "error": version.error,
+        "face_data": version.face_data,
+    }
+
+
+def _version_of(row: sa.Row[Any]) -> Version:
+    return Version(
+        project_id=row.project_id,
+        package_id=row.package_id,
+        id=row.id,
+        state=VersionState(row.state),
+        language=Language(row.language),
+        created_at=row.created_at,
+        bundle=row.bundle,
+        functions=_decode_functions(row.functions),
+        limits=_decode_limits(row.limits),
+        env=_decode_env(row.env),
+        runtime=row.runtime,
+        reuse=row.reuse,
+        released_at=row.released_at,
+        created_by=row.created_by,
+        error=row.error,
+        face_data=row.face_data,
+    )
+
+
+def _version_name(package_id: str, version_id: str) -> str:
+    return f"packages/{package_id}/versions/{version_id}"
+
+
+def _no_version(package_id: str, version_id: str) -> NotFound:
+    return NotFound(Reason.VERSION_NOT_FOUND, "polycall.v1.Version", _version_name(package_id, version_id))
+
+
+def _released(package_id: str, version_id: str) -> AlreadyExists:
+    name = _version_name(package_id, version_id)
+    return AlreadyExists(
+        "polycall.v1.Version",
+        name,
+        f"{name} is released and cannot change; make a new version.",
+        reason=Reason.VERSION_RELEASED,
+    )
