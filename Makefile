@@ -12,7 +12,7 @@ $(STAMP): pyproject.toml
 	@touch $@
 
 run: setup
-	@$(BIN)/polycall serve --examples
+	@$(BIN)/polycall serve --examples --log-level warning
 
 test: setup
 	$(BIN)/python -m pytest

@@ -141,9 +141,10 @@ class Server:
                 text=True,
             )
         assert self.process.stdout is not None
-        watchdog = contextlib.ExitStack()
-        line = watchdog.enter_context(_bounded_line(self.process))
+        with _bounded_line(self.process) as line:
+            pass
         if not line:
+            self._reap()
             raise AssertionError(f"polycall did not start:\n{self.log.read_text()[-4000:]}")
         self.ready = json.loads(line)
         return self

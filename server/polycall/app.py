@@ -44,6 +44,7 @@ from polycall.faces.riza.face import RizaFace
 from polycall.faces.riza.v1 import riza_pb2
 from polycall.faces.xpander.face import XpanderFace
 from polycall.faces.xpander.v1 import xpander_pb2
+from polycall.gateway import gateway_config, upstream_socket
 from polycall.sandbox.sandbox import Sandbox, SandboxConfig
 from polycall.services.native import HealthHandle, NativeInfo, add_native, interceptors, server_options
 from polycall.store.sql import SqlStore, StoreConfig, open_store
@@ -57,7 +58,6 @@ BOOTSTRAP_KEY_FILE = "bootstrap.key"
 # Envoy probes twice, 2 s apart, before it believes that a server is gone; a server alone behind its own Envoy drains
 # that Envoy first and need not wait for its probes.
 _LONGEST_SOCKET_DIRECTORY = 80  # sun_path holds 107 bytes; the rest is for the names of the sockets
-_LONGEST_WAIT_S = 600.0  # WaitExecution waits this long at most, however short the longest run is
 _ENVOY_RESTART_S = 0.5
 _ENVOY_RESTARTS = 5  # within a minute; a gateway that cannot stay up is for the operator to see
 _SECRETS = ("POLYCALL_BOOTSTRAP_KEY", "POLYCALL_DATABASE_URL")
@@ -216,7 +216,7 @@ async def _running(settings: Settings) -> AsyncIterator[_App]:
         ):
             mount(server, service, face)
 
-        upstream = sockets / "server-0.sock"
+        upstream = upstream_socket(sockets)
         grpc_address = _bind(server, settings.grpc_address)
         _bind(server, f"unix:{upstream}")
         await server.start()
@@ -225,7 +225,8 @@ async def _running(settings: Settings) -> AsyncIterator[_App]:
         work = asyncio.create_task(dispatcher.run())
         stack.push_async_callback(_ended, work)
 
-        gateway, launcher = _gateway(settings, sockets, upstream)
+        gateway = gateway_config(settings, sockets) if settings.gateway else None
+        launcher = Launcher(gateway) if gateway is not None else None
         if launcher is not None:
             await launcher.start()
         app = _App(
@@ -289,22 +290,6 @@ async def _started(stack: contextlib.AsyncExitStack, settings: Settings, data_di
             ", ".join(f"{count} {ExecutionState(state).name}" for state, count in recovered.items()),
         )
     return store, sandbox
-
-
-def _gateway(settings: Settings, sockets: Path, upstream: Path) -> tuple[GatewayConfig | None, Launcher | None]:
-    if not settings.gateway:
-        return None, None
-    faces = ("riza", "cognite", "guance", "xpander", "domo")
-    config = GatewayConfig(
-        rest_address=settings.rest_address,
-        face_addresses={face: getattr(settings, f"{face}_address") for face in faces},
-        mesh_address=settings.mesh_address,
-        upstreams=(upstream,),
-        directory=sockets / "envoy",
-        max_run_s=max(settings.max_timeout_s, _LONGEST_WAIT_S),
-        access_log=settings.access_log,
-    )
-    return config, Launcher(config)
 
 
 def _missing(sandbox: Sandbox) -> str:

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from polycall.cli.executions import LONGEST_WAIT_S
 from polycall.cli.failures import Failure
 from polycall.cli.settings import with_settings
 from polycall.config import Settings
-
-if TYPE_CHECKING:
-    from polycall_gateway import GatewayConfig
 
 __all__ = ["gateway"]
 
@@ -28,10 +23,11 @@ def gateway() -> None:
 @with_settings
 def render_command(settings: Settings, output: Path | None) -> None:
     """Print the configuration as one document, for an Envoy of your own (`polycall serve --no-gateway`)."""
+    from polycall.gateway import gateway_config
     from polycall_gateway import GatewayError, render_static
 
     try:
-        text = render_static(_config(settings))
+        text = render_static(gateway_config(settings, settings.data_dir / "run"))
     except GatewayError as error:
         raise Failure(str(error)) from None
     if output is None:
@@ -48,28 +44,12 @@ def render_command(settings: Settings, output: Path | None) -> None:
 def validate_command(settings: Settings) -> None:
     """Have the real Envoy read the configuration, without running it."""
     from polycall.cli.terminal import Progress, say
+    from polycall.gateway import gateway_config
     from polycall_gateway import GatewayError, validate
 
     try:
         with Progress("Envoy reads the configuration"):
-            validate(_config(settings))
+            validate(gateway_config(settings, settings.data_dir / "run"))
     except GatewayError as error:
         raise Failure(str(error)) from None
     say("Envoy takes the configuration.")
-
-
-def _config(settings: Settings) -> GatewayConfig:
-    """Return what `polycall serve` would configure; a test compares the two."""
-    from polycall_gateway import GatewayConfig
-
-    sockets = settings.data_dir / "run"
-    faces = ("riza", "cognite", "guance", "xpander", "domo")
-    return GatewayConfig(
-        rest_address=settings.rest_address,
-        face_addresses={face: getattr(settings, f"{face}_address") for face in faces},
-        mesh_address=settings.mesh_address,
-        upstreams=(sockets / "server-0.sock",),
-        directory=sockets / "envoy",
-        max_run_s=max(settings.max_timeout_s, LONGEST_WAIT_S),
-        access_log=settings.access_log,
-    )
