@@ -442,8 +442,11 @@ class ExecutionConformance:
         assert await store.get("default", second.id) == replace(second, request_id=None)
         assert await store.get("default", third.id) == third
 
-    async def test_a_record_that_no_database_takes_does_not_hold_up_others(self, store: Store) -> None:
-        poison, good = recorded(function="a\0b"), recorded()
+    @pytest.mark.parametrize("wrong", [{"function": "a\0b"}, {"function": "\ud800"}, {"exit_code": 2**70}])
+    async def test_a_record_that_no_database_takes_does_not_hold_up_others(
+        self, store: Store, wrong: dict[str, Any]
+    ) -> None:
+        poison, good = recorded(**wrong), recorded()
         store.record(poison)
         store.record(good)
         await store.flush()

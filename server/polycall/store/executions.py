@@ -115,7 +115,7 @@ class SqlExecutions:
         Records appear after their flush.
         """
         scope = ("executions", project_id, where, ascending)
-        after = uuid.UUID(read_token(scope, page_token)) if page_token else None
+        after = read_token(scope, page_token, uuid.UUID)
         statement = list_statement(project_id, where, after, page_size + 1, ascending=ascending)
         return page_of(scope, await self._executor.read(_listed, statement), page_size)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import sqlalchemy as sa
@@ -10,13 +10,30 @@ import sqlalchemy as sa
 from polycall.domain import Package, Reason
 from polycall.errors import AlreadyExists, NotFound
 from polycall.store.dialects import insert
+from polycall.store.paging import place_number
 from polycall.store.rows import json_text
 from polycall.store.tables import packages, projects
 
-__all__ = ["create_package", "delete_package", "get_package", "list_packages", "no_package", "update_package"]
+__all__ = ["Place", "create_package", "delete_package", "get_package", "list_packages", "no_package", "update_package"]
 
 _p = packages.c
 _decode_labels = msgspec.json.Decoder(dict[str, str]).decode
+
+
+class Place(NamedTuple):
+    """Where a package is in its list."""
+
+    created_at: int
+    id: str
+
+    @classmethod
+    def parse(cls, text: str) -> Place:
+        """Read what ``str`` wrote; raise ValueError."""
+        created_at, _, text = text.partition(" ")
+        return cls(place_number(created_at), text)
+
+    def __str__(self) -> str:
+        return f"{self.created_at} {self.id}"
 
 
 def create_package(conn: sa.Connection, package: Package) -> None:
@@ -63,14 +80,13 @@ def get_package(conn: sa.Connection, project_id: str, package_id: str) -> Packag
     return _package_of(row)
 
 
-def list_packages(conn: sa.Connection, project_id: str, after: str, rows: int) -> list[tuple[str, Package]]:
+def list_packages(conn: sa.Connection, project_id: str, after: Place | None, rows: int) -> list[tuple[str, Package]]:
     """Return packages of a project with their places, newest first, from the one after a place on."""
     statement = sa.select(packages).where(_p.project_id == project_id)
-    if after:
-        created_at, _, package_id = after.partition(" ")
-        statement = statement.where(sa.tuple_(_p.created_at, _p.id) < sa.tuple_(int(created_at), package_id))
+    if after is not None:
+        statement = statement.where(sa.tuple_(_p.created_at, _p.id) < sa.tuple_(*after))
     found = conn.execute(statement.order_by(_p.created_at.desc(), _p.id.desc()).limit(rows))
-    return [(f"{row.created_at} {row.id}", _package_of(row)) for row in found]
+    return [(str(Place(row.created_at, row.id)), _package_of(row)) for row in found]
 
 
 def delete_package(conn: sa.Connection, project_id: str, package_id: str) -> None:

@@ -14,7 +14,7 @@ from dataclasses import replace
 import sqlalchemy as sa
 
 from polycall.domain import Execution, ExecutionKind, ExecutionState
-from polycall.errors import PolycallError, Unavailable
+from polycall.errors import Unavailable
 from polycall.store.blobs import write_blobs
 from polycall.store.buffer import RecordBuffer
 from polycall.store.dialects import insert
@@ -118,7 +118,7 @@ class RecordWriter:
             await self._executor.relaxed(_upsert, batch, self._inline_bytes)
         except Unavailable:
             raise
-        except (PolycallError, ValueError):
+        except Exception:  # whatever it is about one of them, the others shall be written
             return sum([not await self._write_one(execution) for execution in batch])
         return 0
 
@@ -129,8 +129,9 @@ class RecordWriter:
                 await self._executor.relaxed(_upsert, [attempt], self._inline_bytes)
             except Unavailable:
                 raise
-            except (PolycallError, ValueError) as error:
-                log.error("the database does not take the record of execution %s: %s", execution.id, type(error))
+            except Exception as error:
+                kind = type(error).__name__
+                log.error("the database does not take the record of execution %s: %s", execution.id, kind)
             else:
                 return True
         return False

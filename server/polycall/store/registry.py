@@ -44,7 +44,7 @@ class SqlRegistry:
     async def list_packages(self, project_id: str, page_size: int, page_token: str = "") -> Page[Package]:
         """Return a page, newest first; raise InvalidArgument (token), Unavailable."""
         scope = ("packages", project_id)
-        after = read_token(scope, page_token) if page_token else ""
+        after = read_token(scope, page_token, packages.Place.parse)
         found = await self._executor.read(packages.list_packages, project_id, after, page_size + 1)
         return page_of(scope, found, page_size)
 
@@ -98,7 +98,7 @@ class SqlRegistry:
     ) -> Page[Version]:
         """Return a page, newest first; raise NotFound (package), InvalidArgument (token), Unavailable."""
         scope = ("versions", project_id, package_id)
-        after = read_token(scope, page_token) if page_token else ""
+        after = read_token(scope, page_token, versions.Place.parse)
         found = await self._executor.read(versions.list_versions, project_id, package_id, after, page_size + 1)
         return page_of(scope, found, page_size)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import sqlalchemy as sa
@@ -13,10 +13,12 @@ from polycall.errors import AlreadyExists, NotFound
 from polycall.store.blobs import Blob, read_blobs, write_blobs
 from polycall.store.dialects import insert
 from polycall.store.packages import get_package
+from polycall.store.paging import place_number
 from polycall.store.rows import json_text
 from polycall.store.tables import versions
 
 __all__ = [
+    "Place",
     "create_version",
     "delete_version",
     "get_bundle",
@@ -31,6 +33,22 @@ _v = versions.c
 _decode_env = msgspec.json.Decoder(dict[str, str]).decode
 _decode_functions = msgspec.json.Decoder(tuple[Function, ...]).decode
 _decode_limits = msgspec.json.Decoder(LimitOverrides).decode
+
+
+class Place(NamedTuple):
+    """Where a version is in its list."""
+
+    created_at: int
+    seq: int
+
+    @classmethod
+    def parse(cls, text: str) -> Place:
+        """Read what ``str`` wrote; raise ValueError."""
+        created_at, _, text = text.partition(" ")
+        return cls(place_number(created_at), place_number(text))
+
+    def __str__(self) -> str:
+        return f"{self.created_at} {self.seq}"
 
 
 def create_version(conn: sa.Connection, version: Version, bundle: Blob) -> None:
@@ -104,16 +122,15 @@ def newest_version(conn: sa.Connection, project_id: str, package_id: str) -> Ver
 
 
 def list_versions(
-    conn: sa.Connection, project_id: str, package_id: str, after: str, rows: int
+    conn: sa.Connection, project_id: str, package_id: str, after: Place | None, rows: int
 ) -> list[tuple[str, Version]]:
     """Return versions of a package with their places, newest first, from the one after a place on. Raises NotFound."""
     get_package(conn, project_id, package_id)
     statement = sa.select(versions).where(_v.project_id == project_id, _v.package_id == package_id)
-    if after:
-        created_at, _, seq = after.partition(" ")
-        statement = statement.where(sa.tuple_(_v.created_at, _v.seq) < sa.tuple_(int(created_at), int(seq)))
+    if after is not None:
+        statement = statement.where(sa.tuple_(_v.created_at, _v.seq) < sa.tuple_(*after))
     found = conn.execute(statement.order_by(_v.created_at.desc(), _v.seq.desc()).limit(rows))
-    return [(f"{row.created_at} {row.seq}", _version_of(row)) for row in found]
+    return [(str(Place(row.created_at, row.seq)), _version_of(row)) for row in found]
 
 
 def delete_version(conn: sa.Connection, project_id: str, package_id: str, version_id: str) -> None:
