@@ -127,7 +127,7 @@ class Preparation:
     async def _job(self, version: Version, function: Function, run: FunctionRun, limits: Limits) -> Job:
         adapter = self.adapters[run.adapter] if run.adapter else None
         key = None
-        if version.reuse and not run.fresh and not run.secrets:
+        if version.reuse and not run.fresh:
             key = WorkerKey(version.project_id, version.package_id, version.id, _fixed_at_load(version, limits, run))
         return Job(
             bundle=await self.registry.bundle(version),
@@ -135,13 +135,26 @@ class Preparation:
             convention=run.convention or function.convention,
             limits=limits,
             language=version.language,
-            payload=run.input,
+            payload=_completed(run.input, function),
             parameters=tuple(parameter.name for parameter in function.parameters),
             adapter=adapter,
             adapter_options=run.adapter_options,
             env=version.env,
             key=key,
         )
+
+
+def _completed(payload: bytes, function: Function) -> bytes:
+    """Add the declared defaults of missing inputs; what is there stays byte for byte, and as it was if nothing lacks."""
+    defaults = {p.name: msgspec.Raw(p.default) for p in function.parameters if p.default is not None}
+    if not defaults:
+        return payload
+    try:
+        members = msgspec.json.decode(payload, type=dict[str, msgspec.Raw])
+    except msgspec.DecodeError:
+        return payload  # not an object: that is for the convention to say
+    missing = {name: value for name, value in defaults.items() if name not in members}
+    return msgspec.json.encode(members | missing) if missing else payload
 
 
 def _fixed_at_load(version: Version, limits: Limits, run: FunctionRun) -> str:

@@ -51,7 +51,6 @@ class FunctionRun:
     convention: Convention | None = None
     adapter: str | None = None
     adapter_options: bytes = b"{}"
-    secrets: Mapping[str, str] = field(default_factory=dict)  # HANDLE; never stored in clear, so not for `call`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
