@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import msgspec
-from polycall.sandbox.files import check_files
 
 from polycall.domain import Convention, Execution, Function, Language, LimitOverrides, Limits, Version
 from polycall.engine.checks import check_ad_hoc, check_json
@@ -15,6 +14,7 @@ from polycall.engine.limits import LimitPolicy
 from polycall.engine.registry import Registry
 from polycall.engine.requests import AdHocRun, FunctionRun
 from polycall.errors import InvalidArgument, RuntimeMissing
+from polycall.sandbox.files import check_files
 from polycall.sandbox.job import Bundle, Job, WorkerKey
 
 __all__ = ["CallSpec", "Preparation", "Prepared"]
@@ -145,7 +145,7 @@ class Preparation:
 
 
 def _completed(payload: bytes, function: Function) -> bytes:
-    """Add the declared defaults of missing inputs; what is there stays byte for byte, and as it was if nothing lacks."""
+    """Add the declared defaults of missing inputs; values stay byte for byte."""
     defaults = {p.name: msgspec.Raw(p.default) for p in function.parameters if p.default is not None}
     if not defaults:
         return payload
