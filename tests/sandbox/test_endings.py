@@ -194,6 +194,19 @@ async def test_memory_below_the_limit_is_had(run: Run) -> None:
     assert value(await run(code, 40)) == 40 * MIB
 
 
+@pytest.mark.parametrize(
+    "grow",
+    ["held.append('x' * 100 + str(len(held)))", "held.append(bytearray(1 << 20))", "held.append([held])"],
+    ids=["small", "large", "lists"],
+)
+async def test_running_into_the_limit_bit_by_bit_is_told(run: Run, grow: str) -> None:
+    code = f"def execute(input):\n    held = []\n    while True:\n        {grow}"
+    outcome = await run(code, limits=limits(memory_bytes=24 * MIB))
+    assert outcome.ending is Ending.OUT_OF_MEMORY
+    assert outcome.error is not None
+    assert outcome.error.message == "Killed: out of memory (its limit is 24 MiB)."
+
+
 async def test_an_exception_may_be_caught_where_memory_is_short(run: Run) -> None:
     outcome = await run("""
         def execute(input):

@@ -64,7 +64,7 @@ class Nursery:
         self._proc: int | None = None
         self._has_proc = False
         self._pid_namespace = -1
-        self._children: dict[int, int] = {}  # pid -> id
+        self._children: dict[int, int | None] = {}  # pid -> id; None: a helper of our own
         self._job_fd = _raise_open_files()
         self._baseline = serve.Baseline(0, 0)
 
@@ -151,6 +151,8 @@ class Nursery:
         message = json.loads(packet)
         if message["op"] == "spawn":
             self._spawn(message, fds)
+            for fd in fds:
+                os.close(fd)
         elif message["op"] == "kill":
             # not reaped yet, or not in the table: the pid cannot be another's
             for pid, number in self._children.items():
@@ -159,17 +161,21 @@ class Nursery:
         return True
 
     def _spawn(self, message: dict[str, Any], fds: list[int]) -> None:
-        if self._confinement.namespaces:
-            # unshare(CLONE_NEWPID) works once in a process; entering one's own namespace again resets that
-            kernel.setns(self._pid_namespace, kernel.CLONE_NEWPID)
-            kernel.unshare(kernel.CLONE_NEWPID)
-        # os.fork, not a bare clone: hooks run that reseed random and the like
-        pid = os.fork()
+        try:
+            if self._confinement.namespaces:
+                # unshare(CLONE_NEWPID) works once in a process; entering one's own namespace again resets that
+                kernel.setns(self._pid_namespace, kernel.CLONE_NEWPID)
+                kernel.unshare(kernel.CLONE_NEWPID)
+            # os.fork, not a bare clone: hooks run that reseed random and the like
+            pid = os.fork()
+        except OSError as error:
+            # the host is out of processes or namespaces; the children that there are need not suffer
+            os.write(fds[2], f"fork: {error.strerror}".encode())
+            self._send({"op": "exited", "id": message["id"], "status": _BROKEN << 8, "cpu_us": 0, "peak_kib": 0})
+            return
         if pid == 0:
             self._child(message, fds)
         self._children[pid] = message["id"]
-        for fd in fds:
-            os.close(fd)
         if self._confinement.namespaces:
             self._send({"op": "spawned", "id": message["id"]}, pid)
         else:
@@ -189,7 +195,7 @@ class Nursery:
             if number is None:
                 continue
             if not self._confinement.namespaces:
-                remove_tree(os.path.join(self._confinement.work_root, str(number)))
+                self._remove(os.path.join(self._confinement.work_root, str(number)))
             cpu_us = round((used.ru_utime + used.ru_stime) * 1e6)
             self._send({"op": "exited", "id": number, "status": status, "cpu_us": cpu_us, "peak_kib": used.ru_maxrss})
 
@@ -199,6 +205,16 @@ class Nursery:
             for pid in stream.read().split():
                 if int(pid) not in self._children:
                     os.kill(int(pid), signal.SIGKILL)
+
+    def _remove(self, path: str) -> None:
+        """Remove a directory in a process of its own: a run may have left a million files, and others wait for us."""
+        helper = os.fork()
+        if helper == 0:
+            try:
+                remove_tree(path)
+            finally:
+                os._exit(0)
+        self._children[helper] = None
 
     def _child(self, message: dict[str, Any], fds: list[int]) -> NoReturn:
         try:

@@ -234,13 +234,14 @@ class Pool:
         try:
             async with asyncio.timeout(_READY_S):
                 await child.connect()
-                await asyncio.shield(child.ready)
+                ready = await asyncio.shield(child.ready)
         except (TimeoutError, ConnectionError) as error:
             child.kill()
             raise SpawnerError(child.last_words() or str(error) or "a child took too long to get ready") from None
         except BaseException:
             child.kill()
             raise
+        _log.debug("child %d is ready; its set-up took (us) %s", child.number, ready.laps)
         return child
 
     async def _bury(self, child: Child) -> None:

@@ -245,6 +245,7 @@ class Spawner:
         self._loop.remove_writer(self._control)
         if not self._started.done():
             self._started.set_exception(SpawnerError(self._last_words()))
+            return
         if self._closing:
             return
         self._closing = True
@@ -260,9 +261,10 @@ class Spawner:
     async def stop(self) -> None:
         """End the zygote and everything in its namespaces; return when they are gone. May be called again."""
         self._closing = True
-        self._loop.remove_reader(self._control)
-        self._loop.remove_writer(self._control)
-        self._control.close()
+        if self._control.fileno() >= 0:
+            self._loop.remove_reader(self._control)
+            self._loop.remove_writer(self._control)
+            self._control.close()
         deadline = self._loop.time() + _END_S
         while self._process.poll() is None:
             if self._loop.time() > deadline:
@@ -272,8 +274,7 @@ class Spawner:
             await asyncio.sleep(_POLL_S)
         if self._process.stderr is not None:
             self._process.stderr.close()
-        for packet, fds in self._outbox:
-            del packet
+        for _, fds in self._outbox:
             for fd in fds:
                 os.close(fd)
         self._outbox.clear()

@@ -67,12 +67,13 @@ class Zygotes:
 
     async def _sweep(self) -> None:
         for spawner in [spawner for spawner in self._retired if spawner.children == 0]:
-            self._retired.remove(spawner)
             await spawner.stop()
+            self._retired.remove(spawner)
         for spawner in self._retired[:-_MOST_RETIRED]:
             self._crowded(spawner)
         while self._dead:
-            await self._dead.pop().stop()
+            await self._dead[-1].stop()
+            self._dead.pop()
 
     def _on_death(self, spawner: Spawner) -> None:
         if self._current is spawner:

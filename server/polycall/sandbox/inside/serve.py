@@ -11,6 +11,7 @@ import resource
 import site
 import sys
 import threading
+import traceback
 import types
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -27,6 +28,9 @@ __all__ = ["Baseline", "main", "prepare"]
 
 _PATH = "/usr/local/bin:/usr/bin:/bin"
 _FAILED = 1
+# What reporting a MemoryError takes: at once, and beyond the limit that brought it. The first is below the size from
+# which malloc asks the kernel for every block (128 KiB, mallopt(3)).
+_SPARE, _RESERVE = 96 << 10, 4 << 20
 
 
 def prepare() -> None:
@@ -69,16 +73,17 @@ class Server:
         self._program: Program | None = None
         self._broken: BaseException | None = None  # why there is no program
         self._placed: list[str] = []
+        self._spare = bytes(_SPARE)
         self._streams = [_identity(fd) for fd in (1, 2)]
 
     def load(self, header: dict[str, Any], payload: memoryview) -> None:
         """Take the program and the limits that hold for the rest of this process."""
         _lower(resource.RLIMIT_NOFILE, header["open_files"])
-        _lower(resource.RLIMIT_DATA, self._baseline.data + header["memory"])
+        _lower(resource.RLIMIT_DATA, self._baseline.data + header["memory"], _RESERVE)
         if header["processes"] is not None:
             _lower(resource.RLIMIT_NPROC, header["processes"])
         if header["bound_address_space"]:
-            _lower(resource.RLIMIT_AS, self._baseline.address_space + header["memory"])
+            _lower(resource.RLIMIT_AS, self._baseline.address_space + header["memory"], _RESERVE)
         os.environ.update(header["env"])
         files, rest = _split(header["files"], payload)
         try:
@@ -141,6 +146,10 @@ class Server:
         return "result", body
 
     def _describe(self, error: BaseException) -> bytes:
+        if isinstance(error, MemoryError):
+            self._spare = b""  # first what can be had without asking for more: the next step needs some bytes
+            _raise_to_most()
+            traceback.clear_frames(error.__traceback__)
         return json.dumps(describe(error, self._layout.code)).encode()
 
     def _run_script(self, header: dict[str, Any], parts: dict[str, memoryview], rest: memoryview) -> NoReturn:
@@ -213,10 +222,16 @@ def _split(sizes: list[tuple[str, int]], payload: memoryview) -> tuple[dict[str,
     return parts, payload
 
 
-def _lower(kind: int, value: int) -> None:
+def _lower(kind: int, value: int, reserve: int = 0) -> None:
     _, most = resource.getrlimit(kind)
     value = value if most == resource.RLIM_INFINITY else min(value, most)
-    resource.setrlimit(kind, (value, value))
+    resource.setrlimit(kind, (value, value + reserve))
+
+
+def _raise_to_most() -> None:
+    for kind in (resource.RLIMIT_DATA, resource.RLIMIT_AS):
+        _, most = resource.getrlimit(kind)
+        resource.setrlimit(kind, (most, most))
 
 
 def _set_stdin(data: memoryview, layout: Layout) -> None:
