@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -11,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from polycall.domain import ExecutionState, Reason
-from polycall.errors import Unavailable
+from polycall.errors import FailedPrecondition, Unavailable
 from polycall.store.sql import SqlStore, StoreConfig, open_store
 from tests.harness import free_port
 from tests.store.conformance import StoreConformance
@@ -48,7 +49,7 @@ async def test_a_record_that_another_server_holds_back_is_waited_for(postgres: s
     # the first one's flush comes within the time the second one waits, whatever the machine does: it is triggered
     async with (
         _started(StoreConfig(database_url=postgres, flush_ms=10_000)) as first,
-        _started(StoreConfig(database_url=postgres, flush_ms=1_500)) as second,
+        _started(StoreConfig(database_url=postgres, flush_ms=2_000)) as second,
     ):
         record = recorded()
         first.record(record)
@@ -168,6 +169,23 @@ async def test_a_database_that_does_not_let_us_in_stops_the_start(postgres: str)
         with pytest.raises(Unavailable):
             await store.start()
         await store.stop()
+
+
+async def test_a_user_who_may_not_make_tables_is_told_so(postgres: str) -> None:
+    await _run(postgres, "DROP ROLE IF EXISTS stranger")
+    await _run(postgres, "CREATE ROLE stranger LOGIN")
+    url = sa.make_url(postgres).set(username="stranger")
+    store = open_store(StoreConfig(database_url=url.render_as_string(hide_password=False)))
+    with pytest.raises(FailedPrecondition, match="did not let this server make its tables"):
+        await store.start()
+    await store.stop()
+
+
+def test_without_its_driver_postgres_names_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "asyncpg", None)
+    monkeypatch.delitem(sys.modules, "polycall.store.executor_postgres", raising=False)
+    with pytest.raises(FailedPrecondition, match=r"pip install 'polycall\[cluster\]'"):
+        open_store(StoreConfig(database_url="postgresql://localhost/db"))
 
 
 async def test_the_words_of_libpq_are_understood(postgres: str) -> None:

@@ -9,7 +9,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 import sqlalchemy as sa
 
 from polycall.domain import Reason
-from polycall.errors import FailedPrecondition, Unavailable
+from polycall.errors import FailedPrecondition, Internal, Unavailable
 from polycall.store.config import StoreConfig
 from polycall.store.failures import translated, unavailable
 
@@ -39,7 +39,7 @@ class PostgresExecutor:
         self._engine: AsyncEngine | None = None
 
     async def start(self, prepare: Callable[[sa.Connection], None]) -> None:
-        """Connect and prepare. Raises Unavailable."""
+        """Connect and prepare. Raises Unavailable, FailedPrecondition (the tables cannot be made)."""
         self._engine = create_async_engine(
             self._url,
             pool_size=self._config.pool_size,
@@ -52,12 +52,20 @@ class PostgresExecutor:
                 "server_settings": {"application_name": "polycall"},
             },
         )
+        name = f"The database {self._url.database} at {self._url.host or 'a local socket'}"
         try:
             await self.write(prepare)
         except Unavailable:
             raise Unavailable(
-                f"The database {self._url.database} at {self._url.host or 'a local socket'} cannot be reached. Check "
-                "POLYCALL_DATABASE_URL, and that the database runs and lets this server in.",
+                f"{name} cannot be reached. Check POLYCALL_DATABASE_URL, and that the database runs and lets this "
+                "server in.",
+                reason=Reason.STORE_UNAVAILABLE,
+            ) from None
+        except Internal:
+            raise FailedPrecondition(
+                f"{name} did not let this server make its tables; the log says which statement it refused. The user of "
+                "POLYCALL_DATABASE_URL needs a database of its own, or a schema in which it may create tables.",
+                subject="database_url",
                 reason=Reason.STORE_UNAVAILABLE,
             ) from None
 

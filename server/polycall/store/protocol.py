@@ -142,7 +142,10 @@ class ExecutionStore(Protocol):
     """Execution records, and the queue that they are."""
 
     def record(self, execution: Execution) -> None:
-        """Take a synchronous execution (finished, or still RUNNING after a second) for the next flush. Never waits."""
+        """Take a synchronous execution (finished, or still RUNNING after a second) for the next flush. Never waits.
+
+        An end takes the place of RUNNING and is never replaced. Of two with one request id the first keeps it.
+        """
 
     async def enqueue(self, execution: Execution) -> Execution:
         """Commit a QUEUED (or, with an owner, RUNNING) execution before returning.
@@ -178,13 +181,16 @@ class ExecutionStore(Protocol):
         """
 
     async def append_output(self, execution_id: uuid.UUID, attempt: int, chunks: Sequence[OutputChunk]) -> None:
-        """Append output of a running Call."""
+        """Append output of a running Call; raise NotFound."""
 
     async def output(self, project_id: str, execution_id: uuid.UUID) -> tuple[OutputChunk, ...]:
         """Return the output chunks of the current attempt, in order; raise NotFound."""
 
     async def request_cancel(self, project_id: str, execution_id: uuid.UUID, now_ms: int) -> Execution:
-        """QUEUED -> CANCELLED; RUNNING: set ``cancel_requested``; final: unchanged. Raise NotFound."""
+        """QUEUED -> CANCELLED (error EXECUTION_CANCELLED); RUNNING: set ``cancel_requested``; final: unchanged.
+
+        Raise NotFound.
+        """
 
     async def cancelled(self, owner: str) -> Sequence[uuid.UUID]:
         """Return the RUNNING ones of an owner whose cancel was requested."""
@@ -195,7 +201,8 @@ class ExecutionStore(Protocol):
     async def recover(self, error: ExecutionError) -> Mapping[ExecutionState, int]:
         """At boot of the embedded store: every RUNNING row is of an earlier boot.
 
-        To QUEUED if attempts are left, else FAILED with ``error`` (CANCELLED if that was requested). Returns counts.
+        To QUEUED if attempts are left, else FAILED with ``error`` (CANCELLED if that was requested; synchronous ones
+        are never queued). Returns counts.
         """
 
     async def release(self, owner: str) -> int:
