@@ -33,7 +33,7 @@ class Child(asyncio.Protocol):
     """One process: its job socket, its output pipes, its end.
 
     ``ready`` is done once the process has locked itself in. ``exited`` is done once it was reaped; with None if its
-    zygote died, and nobody can know how it ended. ``free`` is set while no run reads from it. ``usable`` holds while it
+    zygote died, and nobody can know how it ended. ``free`` is set while nobody reads from it. ``usable`` holds while it
     lives and nothing odd has come from it.
     """
 

@@ -31,6 +31,7 @@ _log = logging.getLogger(__name__)
 _READY_S = 10.0
 # How long a run waits for a zygote that has died to be replaced.
 _ZYGOTE_S = 15.0
+_ATTEMPTS = 4
 _FIRST_BACKOFF_S, _MOST_BACKOFF_S = 0.05, 5.0
 # More would only compete with the runs for the cores.
 _FORKS_AT_ONCE = 2
@@ -179,19 +180,24 @@ class Pool:
             if not self._waiting:
                 self._wanted.set()  # otherwise only after the run: on few cores a fork competes with it
             return child, StartKind.FORKED
-        slot = await self._slot()
-        try:
-            async with asyncio.timeout(_ZYGOTE_S):
-                await self._wait_until(lambda: self._zygotes.current is not None)
-        except BaseException as error:
-            self._give_back(slot)
-            if isinstance(error, TimeoutError):
-                raise PoolError("there is no zygote") from None
-            raise
-        try:
-            return await self._fork(slot, disk), StartKind.COLD
-        except (SpawnerError, OSError) as error:
-            raise PoolError(str(error)) from None
+        # nothing has run yet: a zygote that dies or a host that is out of processes for a moment need not cost the run
+        for attempt in range(_ATTEMPTS):
+            slot = await self._slot()
+            try:
+                async with asyncio.timeout(_ZYGOTE_S):
+                    await self._wait_until(lambda: self._zygotes.current is not None)
+            except BaseException as error:
+                self._give_back(slot)
+                if isinstance(error, TimeoutError):
+                    raise PoolError("there is no zygote") from None
+                raise
+            try:
+                return await self._fork(slot, disk), StartKind.COLD
+            except (SpawnerError, OSError) as error:
+                if self._closing or attempt == _ATTEMPTS - 1:
+                    raise PoolError(str(error)) from None
+                await asyncio.sleep(_FIRST_BACKOFF_S * 2**attempt)
+        raise AssertionError
 
     async def _slot(self) -> Slot:
         while self._slots.exhausted:
@@ -230,6 +236,7 @@ class Pool:
         except BaseException:
             self._give_back(slot)
             raise
+        child.free.clear()
         self._own(self._bury(child))
         try:
             async with asyncio.timeout(_READY_S):
@@ -241,6 +248,8 @@ class Pool:
         except BaseException:
             child.kill()
             raise
+        finally:
+            child.free.set()
         _log.debug("child %d is ready; its set-up took (us) %s", child.number, ready.laps)
         return child
 
