@@ -8,12 +8,15 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
+import polycall
 from polycall.domain import IsolationLevel
 from polycall.errors import Internal, IsolationUnavailable
 from polycall.sandbox import canary
@@ -156,25 +159,30 @@ async def test_nothing_of_the_server_is_loaded_in_a_child() -> None:
 
 ORDINARY = """
 import asyncio, json, os, sys
-from polycall.domain import IsolationLevel
-from polycall.sandbox.sandbox import Sandbox
-from tests.sandbox.conftest import config
-from tests.sandbox.programs import job, key
+from polycall.domain import Convention, IsolationLevel, Limits
+from polycall.sandbox.job import Bundle, Job, WorkerKey
+from polycall.sandbox.sandbox import Sandbox, SandboxConfig
 
-CODE = '''
+CODE = b'''
 import os, sqlite3
 def execute(input):
     try: forked = os.fork()
     except OSError as error: forked = type(error).__name__
     return [input, os.getuid(), os.getpid(), forked]
 '''
+LIMITS = Limits(timeout_ms=20_000, memory_bytes=64 << 20, processes=32, open_files=128, disk_bytes=16 << 20,
+                result_bytes=1 << 20, stdout_bytes=1 << 20, stderr_bytes=1 << 20)
+
+def job(payload, key=None):
+    return Job(bundle=Bundle(digest='d', files={'main.py': CODE}), entrypoint='main:execute',
+               convention=Convention.INPUT, limits=LIMITS, payload=payload, key=key)
 
 async def main():
-    sandbox = Sandbox(config(IsolationLevel(int(sys.argv[1]))))
+    sandbox = Sandbox(SandboxConfig(max_level=IsolationLevel(int(sys.argv[1])), waiting=1))
     await sandbox.start()
     try:
-        fresh = await sandbox.run(job(CODE, 1))
-        warm = [await sandbox.run(job(CODE, 2, key=key())) for _ in range(2)][1]
+        fresh = await sandbox.run(job(b'1'))
+        warm = [await sandbox.run(job(b'2', WorkerKey('p', 'k', 'v'))) for _ in range(2)][1]
         print(json.dumps({
             'uid': os.getuid(), 'level': sandbox.isolation, 'fresh': json.loads(fresh.value or b'null'),
             'error': str(fresh.error), 'warm': json.loads(warm.value or b'null'), 'start': warm.start_kind,
@@ -184,6 +192,24 @@ async def main():
 
 asyncio.run(main())
 """
+
+
+@pytest.fixture
+def everybodys() -> Iterator[Path]:
+    """A copy of what a sandbox needs where an ordinary user may read it: a checkout may lie in a private home."""
+    with tempfile.TemporaryDirectory(prefix="polycall-everybodys-") as name:
+        root = Path(name)
+        root.chmod(0o755)
+        package = Path(polycall.__file__).parent
+        hidden = shutil.ignore_patterns("__pycache__")
+        (root / "polycall").mkdir()
+        for module in ("__init__.py", "domain.py", "errors.py", "ids.py"):
+            shutil.copy(package / module, root / "polycall" / module)
+        shutil.copytree(package / "sandbox", root / "polycall" / "sandbox", ignore=hidden)
+        shutil.copytree(Path(msgspec.__file__).parent, root / "msgspec", ignore=hidden)
+        for path in root.rglob("*"):
+            path.chmod(0o755 if path.is_dir() else 0o644)
+        yield root
 
 
 def readable_interpreter() -> str | None:
@@ -200,18 +226,16 @@ def readable_interpreter() -> str | None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become an ordinary user")
 @pytest.mark.parametrize("level", [2, 1])
-def test_an_ordinary_user_has_a_sandbox_too(level: int, tmp_path: Path) -> None:
+def test_an_ordinary_user_has_a_sandbox_too(level: int, everybodys: Path) -> None:
     interpreter = readable_interpreter()
     if interpreter is None:
         pytest.skip("no interpreter of this version that an ordinary user may run")
-    root = Path(__file__).parents[2]
-    packages = [path for path in sys.path if path.endswith("site-packages")]
     finished = subprocess.run(
         [interpreter, "-c", ORDINARY, str(level)],
         user=65534,
         group=65534,
         extra_groups=[],
-        env={"PYTHONPATH": os.pathsep.join([str(root / "server"), str(root), *packages])},
+        env={"PYTHONPATH": str(everybodys), "PYTHONDONTWRITEBYTECODE": "1"},
         cwd="/",
         capture_output=True,
         text=True,
