@@ -47,7 +47,8 @@ from polycall.faces.xpander.v1 import xpander_pb2
 from polycall.gateway import gateway_config, upstream_socket
 from polycall.sandbox.sandbox import Sandbox, SandboxConfig
 from polycall.services.native import HealthHandle, NativeInfo, add_native, interceptors, server_options
-from polycall.store.sql import SqlStore, StoreConfig, open_store
+from polycall.store.directory import DirectoryLock
+from polycall.store.sql import DATABASE_FILE, SqlStore, StoreConfig, open_store
 from polycall_gateway.config import GatewayConfig
 from polycall_gateway.errors import GatewayError
 from polycall_gateway.launcher import Launcher
@@ -257,6 +258,11 @@ async def _running(settings: Settings) -> AsyncIterator[_App]:
 
 async def _started(stack: contextlib.AsyncExitStack, settings: Settings, data_dir: Path) -> tuple[SqlStore, Sandbox]:
     """Start the two slow parts side by side."""
+    if settings.database_url:
+        # the embedded store locks the directory itself; its sockets and key are one server's in any case
+        lock = DirectoryLock((data_dir / DATABASE_FILE).with_suffix(".lock"))
+        lock.acquire()
+        stack.callback(lock.release)
     store = open_store(
         StoreConfig(
             data_dir=data_dir,

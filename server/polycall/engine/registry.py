@@ -252,8 +252,9 @@ class Registry:
             wrong.append(FieldViolation("source", f"has {size} bytes; at most {_MAX_SOURCE_BYTES}"))
         names = [function.name for function in draft.functions]
         for index, function in enumerate(draft.functions):
-            if not function.name or len(function.name) > 128 or "/" in function.name:
-                wrong.append(FieldViolation(f"version.functions[{index}].name", "must be 1 to 128 characters, no `/`"))
+            if not 0 < len(function.name) <= 128 or "/" in function.name or not function.name.isprintable():
+                rule = "must be 1 to 128 printable characters, no `/`"
+                wrong.append(FieldViolation(f"version.functions[{index}].name", rule))
             elif names.index(function.name) != index:
                 wrong.append(FieldViolation(f"version.functions[{index}].name", "stands there twice"))
         wrong += environment_violations(draft.env, "version.env")
