@@ -1,0 +1,402 @@
+"""PackageService on a real server."""
+
+from __future__ import annotations
+
+import io
+import json
+import uuid
+import zipfile
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from google.protobuf import duration_pb2, field_mask_pb2
+
+from polycall.bundle import bundle_digest
+from polycall.errors import Code
+from polycall.v1 import execution_pb2, execution_service_pb2, package_pb2, package_service_pb2
+from tests.harness import Server
+from tests.integration.native import bad_fields, refusal
+
+S = 30.0
+Version = package_pb2.Version
+
+
+def fresh(prefix: str = "native-pkg") -> str:
+    return f"{prefix}-{uuid.uuid4().hex[:8]}"
+
+
+def source(files: Mapping[str, str]) -> package_pb2.SourceFiles:
+    return package_pb2.SourceFiles(
+        files=[package_pb2.SourceFile(path=path, contents=text.encode()) for path, text in files.items()]
+    )
+
+
+class Packages:
+    """The service, with the key, by short calls."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+
+    def do(self, method: str, request: Any) -> Any:
+        return getattr(self.server.packages, method)(request, metadata=self.server.metadata, timeout=S)
+
+    def create(self, package_id: str, **fields: Any) -> Any:
+        return self.do("CreatePackage", package_service_pb2.CreatePackageRequest(package_id=package_id, **fields))
+
+    def get(self, package_id: str) -> Any:
+        return self.do("GetPackage", package_service_pb2.GetPackageRequest(name=f"packages/{package_id}"))
+
+    def version(self, package_id: str, **fields: Any) -> Any:
+        fields.setdefault("create_package", True)
+        return self.do(
+            "CreateVersion", package_service_pb2.CreateVersionRequest(parent=f"packages/{package_id}", **fields)
+        )
+
+    def get_version(self, name: str, **fields: Any) -> Any:
+        return self.do("GetVersion", package_service_pb2.GetVersionRequest(name=name, **fields))
+
+    def release(self, name: str) -> Any:
+        return self.do("ReleaseVersion", package_service_pb2.ReleaseVersionRequest(name=name))
+
+    def run(self, function: str) -> Any:
+        return self.server.executions.RunFunction(
+            execution_service_pb2.RunFunctionRequest(function=function), metadata=self.server.metadata, timeout=S
+        )
+
+
+@pytest.fixture(scope="module")
+def packages(polycall: Server) -> Packages:
+    return Packages(polycall)
+
+
+# packages
+
+
+def test_a_package_is_created_found_changed_and_deleted(packages: Packages) -> None:
+    id = fresh()
+    made = packages.create(
+        id, package=package_pb2.Package(display_name="Tool", description="A tool.", labels={"team": "a"})
+    )
+    assert (made.name, made.display_name, made.description) == (f"packages/{id}", "Tool", "A tool.")
+    assert dict(made.labels) == {"team": "a"}
+    assert made.create_time == made.update_time
+    assert packages.get(id) == made
+
+    changed = packages.do(
+        "UpdatePackage",
+        package_service_pb2.UpdatePackageRequest(
+            package=package_pb2.Package(name=made.name, display_name="New", labels={"team": "b"}),
+            update_mask=field_mask_pb2.FieldMask(paths=["display_name", "labels"]),
+        ),
+    )
+    assert (changed.display_name, changed.description, dict(changed.labels)) == ("New", "A tool.", {"team": "b"})
+    assert packages.get(id) == changed
+
+    packages.do("DeletePackage", package_service_pb2.DeletePackageRequest(name=made.name))
+    gone = refusal(lambda: packages.get(id))
+    assert (gone.code, gone.reason, gone.metadata) == (
+        *(Code.NOT_FOUND, "PACKAGE_NOT_FOUND", {"resource": f"packages/{id}"}),
+    )
+    assert gone.details["ResourceInfo"].resource_name == f"packages/{id}"
+
+
+def test_a_change_that_is_only_checked_changes_nothing(packages: Packages) -> None:
+    made = packages.create(fresh(), package=package_pb2.Package(display_name="Old"))
+    request = package_service_pb2.UpdatePackageRequest(
+        package=package_pb2.Package(name=made.name, display_name="New"), validate_only=True
+    )
+    assert packages.do("UpdatePackage", request).display_name == "New"
+    assert packages.get(made.name.removeprefix("packages/")) == made
+
+
+def test_a_package_that_is_only_checked_is_not_made(packages: Packages) -> None:
+    id = fresh()
+    assert packages.create(id, validate_only=True).name == f"packages/{id}"
+    assert refusal(lambda: packages.get(id)).reason == "PACKAGE_NOT_FOUND"
+
+
+def test_an_id_that_is_taken_is_refused(packages: Packages) -> None:
+    id = fresh()
+    packages.create(id)
+    refused = refusal(lambda: packages.create(id))
+    assert (refused.code, refused.reason) == (Code.ALREADY_EXISTS, "ALREADY_EXISTS")
+    assert refused.details["ResourceInfo"].resource_name == f"packages/{id}"
+
+
+def test_a_repeated_request_returns_the_first_package(packages: Packages) -> None:
+    id, request_id = fresh(), str(uuid.uuid4())
+    first = packages.create(id, request_id=request_id)
+    assert packages.create(id, request_id=request_id) == first
+
+
+def test_packages_are_listed_newest_first_in_pages(packages: Packages) -> None:
+    made = [packages.create(fresh()).name for _ in range(5)]
+    names: list[str] = []
+    token = ""
+    for _ in range(3):
+        page = packages.do("ListPackages", package_service_pb2.ListPackagesRequest(page_size=2, page_token=token))
+        names += [package.name for package in page.packages]
+        token = page.next_page_token
+    assert names[:5] == made[::-1]
+
+
+def test_what_is_wrong_with_a_package_is_named(packages: Packages) -> None:
+    package = package_pb2.Package(display_name="x" * 4097, labels={"": "x"})
+    refused = refusal(lambda: packages.create(fresh(), package=package))
+    assert set(bad_fields(refused)) == {"package.display_name", "package.labels['']"}
+    assert set(bad_fields(refusal(lambda: packages.create("a/b", request_id="1")))) == {"package_id", "request_id"}
+
+
+# versions
+
+
+def test_a_version_is_made_of_files_and_tells_its_functions(packages: Packages) -> None:
+    id = fresh()
+    files = {"main.py": 'def add(a: int, b: int = 2) -> int:\n    """Add."""\n    return a + b\n', "data/x.txt": "é"}
+    made = packages.version(
+        id,
+        files=source(files),
+        version=Version(
+            limits=execution_pb2.Limits(timeout=duration_pb2.Duration(seconds=5), memory_mib=64),
+            env={"A": "1"},
+            fresh_process=True,
+        ),
+    )
+    assert (made.name, made.state, made.error) == (f"packages/{id}/versions/1", Version.STATE_READY, "")
+    assert made.functions[0] == package_pb2.Function(
+        name="add",
+        entrypoint="main:add",
+        convention=execution_pb2.CONVENTION_KEYWORDS,
+        input_schema_json=(
+            '{"type":"object","properties":{"a":{"type":"integer"},"b":{"type":"integer","default":2}},'
+            '"required":["a"]}'
+        ),
+        description="Add.",
+    )
+    assert made.limits == execution_pb2.Limits(timeout=duration_pb2.Duration(seconds=5), memory_mib=64)
+    assert (dict(made.env), made.fresh_process) == ({"A": "1"}, True)
+    assert made.source_digest == bundle_digest({path: text.encode() for path, text in files.items()})
+    assert not made.HasField("release_time")
+    assert not made.HasField("source")
+
+    assert packages.get_version(made.name) == made
+    found = packages.get_version(made.name, include_source=True)
+    assert {file.path: file.contents.decode() for file in found.source.files} == files
+    assert found.limits == made.limits
+    assert packages.get(id).name == f"packages/{id}"
+
+
+def test_a_version_is_made_of_a_zip_archive(packages: Packages) -> None:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("./pkg/", "")
+        archive.writestr("./pkg/__init__.py", "from .inner import value\ndef get(): return value")
+        archive.writestr("./pkg/inner.py", "value = 7")
+    made = packages.version(fresh(), zip=stream.getvalue())
+    assert (made.state, made.functions[0].entrypoint) == (Version.STATE_READY, "pkg:get")
+    assert packages.run(f"{made.name}/functions/get").output_json == "7"
+
+
+def test_versions_are_numbered_and_the_newest_ready_is_run(packages: Packages) -> None:
+    id = fresh()
+    for n in (1, 2, 3):
+        assert packages.version(id, files=source({"main.py": f"def f(): return {n}"})).name.endswith(f"/versions/{n}")
+    broken = packages.version(id, files=source({"main.py": "def f("}))
+    assert broken.state == Version.STATE_ERROR
+    assert broken.error == "main.py:1: SyntaxError: '(' was never closed"
+    assert packages.run(f"packages/{id}/functions/f").output_json == "3"
+    assert packages.get_version(f"packages/{id}/versions/-").name == f"packages/{id}/versions/3"
+
+
+def test_a_released_version_is_what_callers_get_who_name_none(packages: Packages) -> None:
+    id = fresh()
+    first = packages.version(id, version_id="1.0", files=source({"main.py": "def f(): return 'one'"}))
+    packages.version(id, version_id="2.0-rc", files=source({"main.py": "def f(): return 'two'"}))
+    released = packages.release(first.name)
+    assert released.state == Version.STATE_RELEASED
+    assert released.HasField("release_time")
+    assert packages.run(f"packages/{id}/functions/f").output_json == '"one"'
+    again = refusal(lambda: packages.release(first.name))
+    assert (again.code, again.reason) == (Code.ALREADY_EXISTS, "VERSION_RELEASED")
+    three = packages.version(id, version_id="3", files=source({"main.py": "def f(): return 3"}), release=True)
+    assert three.state == Version.STATE_RELEASED
+    assert packages.run(f"packages/{id}/functions/f").output_json == "3"
+    listed = packages.do("ListVersions", package_service_pb2.ListVersionsRequest(parent=f"packages/{id}"))
+    assert [version.name.rpartition("/")[2] for version in listed.versions] == ["3", "2.0-rc", "1.0"]
+
+
+def test_a_version_that_cannot_be_run_says_why(packages: Packages) -> None:
+    made = packages.version(fresh(), files=source({"main.py": "import os\nreturn 1"}))
+    assert (made.state, made.error) == (Version.STATE_ERROR, "main.py:2: SyntaxError: 'return' outside function")
+    refused = refusal(lambda: packages.run(f"{made.name}/functions/f"))
+    assert (refused.code, refused.reason) == (Code.FAILED_PRECONDITION, "FUNCTION_NOT_READY")
+    assert refused.metadata == {"state": "error", "version": made.name}
+    (violation,) = refused.details["PreconditionFailure"].violations
+    assert (violation.type, violation.subject) == ("FUNCTION_NOT_READY", made.name)
+    assert "'return' outside function" in refused.message
+    not_released = refusal(lambda: packages.release(made.name))
+    assert not_released.reason == "FUNCTION_NOT_READY"
+
+
+def test_a_deleted_version_is_gone(packages: Packages) -> None:
+    made = packages.version(fresh(), files=source({"main.py": "def f(): return 1"}))
+    assert packages.run(f"{made.name}/functions/f").output_json == "1"
+    packages.do("DeleteVersion", package_service_pb2.DeleteVersionRequest(name=made.name))
+    assert refusal(lambda: packages.get_version(made.name)).reason == "VERSION_NOT_FOUND"
+    assert refusal(lambda: packages.run(f"{made.name}/functions/f")).reason == "VERSION_NOT_FOUND"
+
+
+def test_a_version_that_is_only_checked_is_analysed_and_not_made(packages: Packages) -> None:
+    id = fresh()
+    checked = packages.version(id, files=source({"main.py": "def f(a): ..."}), validate_only=True)
+    assert [function.name for function in checked.functions] == ["f"]
+    assert refusal(lambda: packages.get(id)).reason == "PACKAGE_NOT_FOUND"
+
+
+def test_a_repeated_request_makes_one_version(packages: Packages) -> None:
+    id, request_id = fresh(), str(uuid.uuid4())
+    fields = {"files": source({"main.py": "def f(): return 1"}), "request_id": request_id}
+    assert packages.version(id, **fields) == packages.version(id, **fields)
+    listed = packages.do("ListVersions", package_service_pb2.ListVersionsRequest(parent=f"packages/{id}"))
+    assert len(listed.versions) == 1
+
+
+def test_a_version_id_that_is_taken_is_refused(packages: Packages) -> None:
+    id = fresh()
+    fields = {"version_id": "1.0", "files": source({"main.py": "def f(): return 1"})}
+    packages.version(id, **fields)
+    refused = refusal(lambda: packages.version(id, **fields))
+    assert (refused.code, refused.reason) == (Code.ALREADY_EXISTS, "ALREADY_EXISTS")
+
+
+def test_a_package_is_not_made_in_passing_unless_asked(packages: Packages) -> None:
+    fields = {"files": source({"main.py": "def f(): return 1"}), "create_package": False}
+    assert refusal(lambda: packages.version(fresh(), **fields)).reason == "PACKAGE_NOT_FOUND"
+
+
+def test_declared_functions_are_kept_as_they_are_declared(packages: Packages) -> None:
+    declared = package_pb2.Function(
+        name="total",
+        entrypoint="tool:Tool.total",
+        convention=execution_pb2.CONVENTION_PARAMETERS,
+        input_schema_json='{ "type": "object" }',
+        parameters=[
+            package_pb2.Parameter(
+                name="items",
+                declared_type=package_pb2.DeclaredType(type="number", is_list=True, nullable=True),
+                default_json="[1.0]",
+                display_name="Items",
+            )
+        ],
+        output=package_pb2.DeclaredType(
+            type="object", children=[package_pb2.Parameter(name="sum", declared_type={"type": "number"})]
+        ),
+        display_name="Total",
+        description="Adds up.",
+        accepts_any=True,
+    )
+    code = "class Tool:\n    @staticmethod\n    def total(items): return {'sum': sum(items)}\n"
+    made = packages.version(fresh(), files=source({"tool.py": code}), version=Version(functions=[declared]))
+    assert (made.error, list(made.functions)) == ("", [declared])
+
+
+def test_all_that_is_wrong_with_a_version_is_named(packages: Packages) -> None:
+    refused = refusal(
+        lambda: packages.version(
+            "-bad",
+            version_id="1_0",
+            files=source({"../main.py": "", "a": "", "a/b": ""}),
+            version=Version(
+                language=99,  # type: ignore[arg-type]
+                functions=[package_pb2.Function(name="f", input_schema_json="{", entrypoint="nope")],
+            ),
+        )
+    )
+    assert set(bad_fields(refused)) == {
+        *("parent", "version_id", "version.language", "files.files[0].path", "files.files"),
+        *("version.functions[0].input_schema_json", "version.functions[0].entrypoint"),
+    }
+
+
+def test_what_the_registry_refuses_is_named_too(packages: Packages) -> None:
+    refused = refusal(
+        lambda: packages.version(
+            fresh(),
+            files=package_pb2.SourceFiles(),
+            version=Version(functions=[{"name": "a"}, {"name": "a"}], env={"A=B": "1"}),
+        )
+    )
+    assert set(bad_fields(refused)) == {"source", "version.functions[1].name", "version.env['A=B']"}
+    limits = execution_pb2.Limits(memory_mib=1)
+    refused = refusal(lambda: packages.version(fresh(), files=source({"main.py": ""}), version=Version(limits=limits)))
+    assert refused.reason == "LIMIT_OUT_OF_RANGE"
+    assert bad_fields(refused) == {"version.limits.memory_mib": "must be 16 to 5120 MiB, got 1"}
+
+
+def test_a_language_that_is_not_installed_is_said_to_be(packages: Packages) -> None:
+    refused = refusal(
+        lambda: packages.version(
+            fresh(),
+            files=source({"main.js": ""}),
+            version=Version(language=execution_pb2.LANGUAGE_JAVASCRIPT),
+        )
+    )
+    assert (refused.code, refused.reason) == (Code.FAILED_PRECONDITION, "RUNTIME_MISSING")
+    assert refused.metadata == {"language": "javascript"}
+
+
+# hostile sources
+
+
+def zipped(path: str, data: bytes) -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(path, data)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("archive", "text"),
+    [
+        (b"", "is not a readable zip archive"),
+        (b"not a zip", "is not a readable zip archive"),
+        (zipped("../../etc/x", b""), "'../../etc/x' must not contain '..'"),
+        (zipped("/etc/x", b""), "'/etc/x' must be relative"),
+        (zipped("a", bytes(70_000_000)), "unpacks to more than 67108864 bytes"),
+    ],
+)
+def test_a_hostile_archive_is_refused(packages: Packages, archive: bytes, text: str) -> None:
+    refused = refusal(lambda: packages.version(fresh(), zip=archive))
+    assert bad_fields(refused)
+    assert text in refused.message
+
+
+def test_a_source_that_breaks_compilers_is_an_error_of_its_own(packages: Packages) -> None:
+    made = packages.version(fresh(), files=source({"main.py": "x=[" + "[]," * 340_000 + "]"}))
+    assert (made.state, made.error) == (Version.STATE_ERROR, "main.py: is nested too deeply, or too large")
+    deep = packages.version(fresh(), files=source({"main.py": "a" + ".b" * 200_000}))
+    assert deep.error == "main.py: is nested too deeply, or too large"
+    assert packages.version(fresh(), files=source({"main.py": "def f(): ..."})).state == Version.STATE_READY
+
+
+# AnalyzeSource
+
+
+def test_a_source_is_analysed_without_being_kept(packages: Packages) -> None:
+    request = package_service_pb2.AnalyzeSourceRequest(
+        files=source({"main.py": "def a(x: list[int]): ...\nasync def b(): ...\n", "other.py": "def c(): ..."})
+    )
+    answer = packages.do("AnalyzeSource", request)
+    assert [(f.name, f.entrypoint) for f in answer.functions] == [("a", "main:a"), ("b", "main:b")]
+    schema = json.loads(answer.functions[0].input_schema_json)
+    assert schema["properties"] == {"x": {"type": "array", "items": {"type": "integer"}}}
+    request.module = "other"
+    assert [f.name for f in packages.do("AnalyzeSource", request).functions] == ["c"]
+
+
+def test_a_broken_source_is_a_list_of_problems(packages: Packages) -> None:
+    request = package_service_pb2.AnalyzeSourceRequest(files=source({"main.py": "x = 1\ndef f(:\n"}))
+    answer = packages.do("AnalyzeSource", request)
+    assert list(answer.functions) == []
+    assert [(p.path, p.line, p.message) for p in answer.problems] == [("main.py", 2, "SyntaxError: invalid syntax")]

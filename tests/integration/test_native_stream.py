@@ -1,0 +1,213 @@
+"""StreamExecution on a real server: what is told while code runs, and what becomes of it when nobody listens."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import grpc
+import pytest
+from google.protobuf import duration_pb2
+
+from polycall.errors import Code
+from polycall.v1 import error_reason_pb2, execution_pb2, execution_service_pb2
+from tests.harness import Server, until
+from tests.integration.native import bad_fields, refusal
+
+Execution = execution_pb2.Execution
+Piece = execution_service_pb2.OutputPiece
+S = 30.0
+SOURCE = """
+import sys, time
+
+def talk(times: int):
+    for n in range(times):
+        print("out", n, flush=True)
+        print("err", n, file=sys.stderr, flush=True)
+        time.sleep(0.02)
+    return times
+
+def hang():
+    print("begun", flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def package(polycall: Server) -> str:
+    polycall.deploy("native-stream", {"main.py": SOURCE})
+    return "packages/native-stream"
+
+
+def stream(server: Server, **target: Any) -> Any:
+    request = execution_service_pb2.StreamExecutionRequest(**target)
+    return server.executions.StreamExecution(request, metadata=server.metadata, timeout=S)
+
+
+def get(server: Server, name: str) -> execution_pb2.Execution:
+    request = execution_service_pb2.GetExecutionRequest(name=name)
+    answer: execution_pb2.Execution = server.executions.GetExecution(request, metadata=server.metadata, timeout=S)
+    return answer
+
+
+def call(server: Server, function: str, input_json: str = "") -> str:
+    request = execution_service_pb2.CallRequest(
+        function=f"packages/native-stream/functions/{function}", input_json=input_json
+    )
+    return str(server.executions.Call(request, metadata=server.metadata, timeout=S).name)
+
+
+def wait(server: Server, name: str) -> execution_pb2.Execution:
+    request = execution_service_pb2.WaitExecutionRequest(name=name)
+    answer: execution_pb2.Execution = server.executions.WaitExecution(request, metadata=server.metadata, timeout=S)
+    return answer
+
+
+def parts(events: list[Any]) -> tuple[Any, list[Any], Any]:
+    """Return the first event, the pieces between, and the last; they must be of those kinds."""
+    kinds = [event.WhichOneof("event") for event in events]
+    assert kinds[0] == "started"
+    assert kinds[-1] == "finished"
+    assert set(kinds[1:-1]) <= {"output"}
+    return events[0].started, [event.output for event in events[1:-1]], events[-1].finished
+
+
+def text(pieces: list[Any], which: int) -> str:
+    return b"".join(piece.data for piece in pieces if piece.stream == which).decode()
+
+
+OUT = "".join(f"out {n}\n" for n in range(5))
+ERR = "".join(f"err {n}\n" for n in range(5))
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        {
+            "run_function": execution_service_pb2.RunFunctionRequest(
+                function="packages/native-stream/functions/talk", input_json='{"times": 5}'
+            )
+        },
+        {
+            "execute": execution_service_pb2.ExecuteRequest(
+                code=SOURCE, entrypoint="talk", convention=execution_pb2.CONVENTION_KEYWORDS, input_json='{"times": 5}'
+            )
+        },
+    ],
+    ids=["function", "ad hoc"],
+)
+def test_a_run_is_started_and_followed_to_its_end(polycall: Server, target: dict[str, Any]) -> None:
+    started, pieces, finished = parts(list(stream(polycall, **target)))
+    assert started.state == Execution.STATE_RUNNING
+    assert started.name == finished.name
+    assert (finished.state, finished.output_json, finished.kind) == (
+        *(Execution.STATE_COMPLETED, "5", Execution.KIND_SYNC),
+    )
+    assert (text(pieces, Piece.STREAM_STDOUT), text(pieces, Piece.STREAM_STDERR)) == (OUT, ERR)
+    assert (finished.stdout, finished.stderr) == (OUT, ERR)
+    assert len(pieces) > 2, "it comes while it is written, not at the end"
+    times = [piece.time.ToMilliseconds() for piece in pieces]
+    assert times == sorted(times)
+
+
+def test_a_call_is_followed_by_name(polycall: Server) -> None:
+    name = call(polycall, "talk", '{"times": 5}')
+    started, pieces, finished = parts(list(stream(polycall, name=name)))
+    assert started.name == finished.name == name
+    assert (finished.state, finished.output_json) == (Execution.STATE_COMPLETED, "5")
+    assert text(pieces, Piece.STREAM_STDOUT) == OUT
+
+
+def test_one_that_has_ended_is_told_again(polycall: Server) -> None:
+    name = call(polycall, "talk", '{"times": 5}')
+    ended = wait(polycall, name)
+    started, pieces, finished = parts(list(stream(polycall, name=name)))
+    assert started == finished == ended
+    assert (text(pieces, Piece.STREAM_STDOUT), text(pieces, Piece.STREAM_STDERR)) == (OUT, ERR)
+
+
+def test_several_may_follow_one(polycall: Server) -> None:
+    name = call(polycall, "talk", '{"times": 5}')
+    streams = [stream(polycall, name=name) for _ in range(3)]
+    for events in streams:
+        _, pieces, finished = parts(list(events))
+        assert text(pieces, Piece.STREAM_STDOUT) == OUT
+        assert finished.output_json == "5"
+
+
+def test_code_that_fails_ends_its_stream_well(polycall: Server) -> None:
+    request = execution_service_pb2.ExecuteRequest(code="def execute(input):\n    print('a')\n    raise KeyError(1)")
+    _, pieces, finished = parts(list(stream(polycall, execute=request)))
+    assert finished.state == Execution.STATE_FAILED
+    assert finished.error.type == "KeyError"
+    assert text(pieces, Piece.STREAM_STDOUT) == "a\n"
+
+
+def test_a_time_limit_ends_the_stream_with_what_was_written(polycall: Server) -> None:
+    request = execution_service_pb2.RunFunctionRequest(
+        function="packages/native-stream/functions/hang",
+        limits=execution_pb2.Limits(timeout=duration_pb2.Duration(nanos=300_000_000)),
+    )
+    _, pieces, finished = parts(list(stream(polycall, run_function=request)))
+    assert (finished.state, finished.error.reason) == (
+        Execution.STATE_TIMEOUT,
+        error_reason_pb2.ERROR_REASON_EXECUTION_TIMEOUT,
+    )
+    assert text(pieces, Piece.STREAM_STDOUT) == "begun\n"
+
+
+def test_leaving_a_stream_that_started_a_run_kills_it(polycall: Server) -> None:
+    request = execution_service_pb2.RunFunctionRequest(function="packages/native-stream/functions/hang")
+    events = stream(polycall, run_function=request)
+    name = next(events).started.name
+    assert next(events).output.data == b"begun\n"
+    events.cancel()
+    until(lambda: final(polycall, name) == Execution.STATE_CANCELLED, what="the kill")
+
+
+def test_a_run_whose_output_nobody_reads_is_killed_when_the_reader_leaves(polycall: Server) -> None:
+    code = "import time\ndef execute(input):\n    print('x' * 15_000_000, flush=True)\n    time.sleep(600)"
+    events = stream(polycall, execute=execution_service_pb2.ExecuteRequest(code=code))
+    name = next(events).started.name
+    until(lambda: len(get(polycall, name).stdout) > 1_000_000, what="output")
+    events.cancel()
+    until(lambda: final(polycall, name) == Execution.STATE_CANCELLED, what="the kill")
+
+
+def test_leaving_a_stream_that_follows_leaves_the_run_alone(polycall: Server) -> None:
+    name = call(polycall, "hang")
+    events = stream(polycall, name=name)
+    assert next(events).started.name == name
+    assert next(events).output.data == b"begun\n"
+    events.cancel()
+    again = stream(polycall, name=name)
+    assert next(again).started.state == Execution.STATE_RUNNING
+    polycall.executions.CancelExecution(
+        execution_service_pb2.CancelExecutionRequest(name=name), metadata=polycall.metadata, timeout=S
+    )
+    last = list(again)[-1]
+    assert last.finished.state == Execution.STATE_CANCELLED
+
+
+def final(server: Server, name: str) -> int | None:
+    """Return the state of an execution once it is recorded as ended."""
+    try:
+        execution = get(server, name)
+    except grpc.RpcError:
+        return None
+    return execution.state if execution.HasField("end_time") else None
+
+
+def test_what_cannot_be_started_is_refused_before_the_first_event(polycall: Server) -> None:
+    code = execution_service_pb2.ExecuteRequest(
+        code="", limits=execution_pb2.Limits(timeout=duration_pb2.Duration(seconds=1))
+    )
+    assert bad_fields(refusal(lambda: stream(polycall, execute=code))) == {"execute.code": "must not be empty"}
+    limits = execution_pb2.Limits(timeout=duration_pb2.Duration(seconds=99_999))
+    run = execution_service_pb2.RunFunctionRequest(function="packages/native-stream/functions/talk", limits=limits)
+    refused = refusal(lambda: stream(polycall, run_function=run))
+    assert refused.reason == "LIMIT_OUT_OF_RANGE"
+    assert bad_fields(refused) == {"run_function.limits.timeout": "must be 0.001 to 1200 s, got 99999"}
+    unknown = refusal(lambda: stream(polycall, name=f"executions/{uuid.uuid4()}"))
+    assert (unknown.code, unknown.reason) == (Code.NOT_FOUND, "EXECUTION_NOT_FOUND")
+    assert bad_fields(refusal(lambda: stream(polycall))) == {"target": "must be set: name, execute or run_function"}
