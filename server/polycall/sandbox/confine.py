@@ -5,6 +5,7 @@ The order is what makes the steps work; each says why it stands where it stands.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import time
@@ -14,7 +15,7 @@ from polycall.sandbox import kernel, landlock, policy, userns
 from polycall.sandbox.layout import NAMESPACED, SHARED_MEMORY, Layout
 from polycall.sandbox.rootfs import DEVICES, system_paths
 
-__all__ = ["NOBODY", "Box", "Confinement", "confine"]
+__all__ = ["NOBODY", "Box", "Confinement", "confine", "prepare"]
 
 # The uid inside the sandbox where there is only one to give.
 NOBODY = 1000
@@ -66,10 +67,29 @@ class _Laps:
         self._last = now
 
 
-def confine(wanted: Confinement, *, name: str, uid: int | None, disk: int, proc: int | None, has_proc: bool) -> Box:
-    """Lock this process in. ``uid`` is its own (None: keep), ``disk`` bytes; ``proc`` a descriptor of the outer /proc.
+def prepare(wanted: Confinement) -> bytes | None:
+    """Do, in the zygote, what holds for all of its children. Return their system call filter, if they share one."""
+    if wanted.namespaces or os.geteuid() == 0:
+        # a container's root may lack CAP_SETPCAP; without new privileges the set has no use in a child anyway
+        with contextlib.suppress(PermissionError):
+            kernel.drop_bounding_set()
+    return policy.build(_grants(wanted)) if wanted.seccomp and wanted.namespaces else None
 
-    Raises OSError if any step is refused: the caller must end the process then.
+
+def confine(
+    wanted: Confinement,
+    *,
+    name: str,
+    uid: int | None,
+    disk: int,
+    proc: int | None,
+    has_proc: bool,
+    program: bytes | None,
+) -> Box:
+    """Lock this process in, whose zygote was prepared.
+
+    ``uid`` is its own (None: keep), ``disk`` bytes, ``proc`` a descriptor of the outer /proc, ``program`` the filter
+    that all children share. Raises OSError if any step is refused: the caller must end the process then.
     """
     box = Box(layout=NAMESPACED if wanted.namespaces else Layout.below(os.path.join(wanted.work_root, name)))
     lap = _Laps(box.laps)
@@ -89,6 +109,7 @@ def confine(wanted: Confinement, *, name: str, uid: int | None, disk: int, proc:
             userns.enter_single(NOBODY, kernel.CLONE_NEWUSER, proc)
             os.setresgid(NOBODY, NOBODY, NOBODY)
             os.setresuid(NOBODY, NOBODY, NOBODY)
+            kernel.drop_bounding_set()  # a new namespace came with a full one
             lap("user namespace")
     else:
         root = os.path.join(wanted.work_root, name)
@@ -98,8 +119,6 @@ def confine(wanted: Confinement, *, name: str, uid: int | None, disk: int, proc:
     if proc is not None:
         os.close(proc)
     _limit(disk)
-    if wanted.namespaces or os.geteuid() == 0:
-        kernel.drop_bounding_set()
     if uid is not None:
         os.setgroups([])
         os.setresgid(uid, uid, uid)
@@ -121,7 +140,7 @@ def confine(wanted: Confinement, *, name: str, uid: int | None, disk: int, proc:
         lap("landlock")
     if wanted.seccomp:
         # last: the filter forbids most of the above
-        kernel.set_seccomp_filter(policy.build(_grants(wanted)))
+        kernel.set_seccomp_filter(program or policy.build(_grants(wanted)))
         lap("seccomp")
     return box
 
@@ -142,13 +161,14 @@ def _limit(disk: int) -> None:
 
 
 def _landlock(wanted: Confinement, layout: Layout) -> None:
-    devices = [f"/dev/{name}" for name in DEVICES]
     if wanted.namespaces:
-        restrict_to: tuple[list[str], list[str]] = (["/"], ["/mnt", *devices])
+        # all that there is in this mount namespace, and nothing of what is outside; /dev has five harmless nodes
+        readable, writable = ["/"], ["/mnt", "/dev"]
     else:
+        devices = [f"/dev/{name}" for name in DEVICES]
         readable = [*system_paths(), "/etc/ld.so.cache", "/etc/localtime", "/etc/ssl", *devices]
-        restrict_to = (readable, [layout.code, layout.work, layout.temporary, "/dev/null"])
-    landlock.restrict(wanted.landlock, *restrict_to)
+        writable = [layout.code, layout.work, layout.temporary, "/dev/null"]
+    landlock.restrict(wanted.landlock, readable, writable)
 
 
 def _grants(wanted: Confinement) -> policy.Grants:

@@ -30,8 +30,7 @@ import threading
 import traceback
 from typing import Any, NoReturn
 
-from polycall.sandbox import kernel, userns
-from polycall.sandbox.confine import Confinement, confine
+from polycall.sandbox import confine, kernel, userns
 from polycall.sandbox.inside import serve
 from polycall.sandbox.rootfs import Sources, build_root
 from polycall.sandbox.trees import remove_tree
@@ -58,11 +57,12 @@ class Nursery:
         if not packet:
             os._exit(0)  # the server is gone already
         config = json.loads(packet)
-        self._confinement = Confinement(**config["confinement"])
+        self._confinement = confine.Confinement(**config["confinement"])
         self._slots = range(*config["slots"])
         self._preload: list[str] = config["preload"]
         self._proc: int | None = None
         self._has_proc = False
+        self._program: bytes | None = None
         self._pid_namespace = -1
         self._children: dict[int, int | None] = {}  # pid -> id; None: a helper of our own
         self._job_fd = _raise_open_files()
@@ -86,6 +86,7 @@ class Nursery:
             with contextlib.suppress(ImportError):
                 importlib.import_module(name)
         threading.stack_size(_THREAD_STACK)
+        self._program = confine.prepare(self._confinement)
         serve.prepare()
         self._baseline = _memory_in_use(self._proc)
         if not self._confinement.namespaces:
@@ -231,13 +232,14 @@ class Nursery:
                 os.dup2(self._proc, 3, inheritable=False)
                 self._proc = 3
             os.closerange(4 if self._proc is not None else 3, self._job_fd)
-            box = confine(
+            box = confine.confine(
                 self._confinement,
                 name=str(message["id"]),
                 uid=message["uid"],
                 disk=message["disk"],
                 proc=self._proc,
                 has_proc=self._has_proc,
+                program=self._program,
             )
             serve.main(self._job_fd, box.layout, self._baseline, box.laps)
         except BaseException as error:
