@@ -1,0 +1,113 @@
+"""Queue, deadlines in the queue, and the end of a server: on servers of their own."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from polycall.errors import Code
+from polycall.v1 import execution_pb2, execution_service_pb2
+from tests.harness import Server, running_server, until
+from tests.integration.native import refusal
+
+S = 60.0
+HANG = execution_service_pb2.ExecuteRequest(code="import time\ndef execute(input):\n    time.sleep(600)")
+QUICK = execution_service_pb2.ExecuteRequest(code="def execute(input): return 1")
+
+
+@pytest.fixture
+def narrow(tmp_path: Path) -> Iterator[Server]:
+    """One run at once, one that may wait, no gateway."""
+    environment = {"POLYCALL_SLOTS": "1", "POLYCALL_QUEUE": "1", "POLYCALL_GATEWAY": "false"}
+    with running_server(tmp_path / "data", **environment, POLYCALL_DRAIN_GRACE_S="0.5") as server:
+        yield server
+
+
+def execute(server: Server, request: Any, timeout: float = S) -> Any:
+    return server.executions.Execute(request, metadata=server.metadata, timeout=timeout)
+
+
+def running(server: Server) -> Any:
+    """Start a run that hangs; return its call once it runs."""
+    events = server.executions.StreamExecution(
+        execution_service_pb2.StreamExecutionRequest(execute=HANG), metadata=server.metadata
+    )
+    assert next(events).WhichOneof("event") == "started"
+    return events
+
+
+def test_a_full_queue_says_when_to_come_back_before_anything_ran(narrow: Server) -> None:
+    holding = running(narrow)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(execute, narrow, QUICK)
+        full = until(lambda: _full(narrow), what="a full queue")
+        holding.cancel()
+        assert waiting.result(S).output_json == "1"
+    assert (full.code, full.reason) == (Code.RESOURCE_EXHAUSTED, "QUEUE_FULL")
+    assert set(full.details) == {"QuotaFailure", "RetryInfo"}
+    delay = full.details["RetryInfo"].retry_delay
+    assert delay.ToMilliseconds() > 0
+    assert execute(narrow, QUICK).output_json == "1"
+
+
+def _full(server: Server) -> Any:
+    """Return the refusal of a full queue; None while there is room (the run that was let in is taken back)."""
+    try:
+        execute(server, QUICK, timeout=0.3)
+    except grpc.RpcError as error:
+        if error.code() == grpc.StatusCode.DEADLINE_EXCEEDED:
+            return None
+    return refusal(lambda: execute(server, QUICK))
+
+
+def test_a_deadline_that_passes_in_the_queue_says_so(narrow: Server) -> None:
+    holding = running(narrow)
+    with pytest.raises(grpc.RpcError) as caught:
+        execute(narrow, QUICK, timeout=0.5)
+    assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+    line = until(lambda: _ends(narrow), what="the end of the waiting call")[0]
+    assert "method=/polycall.v1.ExecutionService/Execute" in line
+    holding.cancel()
+    assert execute(narrow, QUICK).output_json == "1"
+
+
+def _ends(server: Server) -> list[str]:
+    """Return the log lines of calls that the deadline ended: here, or at the client a moment before."""
+    return [line for line in server.log.read_text().splitlines() if "DEADLINE_EXCEEDED" in line or "CANCELLED" in line]
+
+
+def test_a_call_waits_for_its_slot_and_is_not_refused(narrow: Server) -> None:
+    narrow.deploy("later", {"main.py": "def f(): return 'done'"})
+    holding = running(narrow)
+    request = execution_service_pb2.CallRequest(function="packages/later/functions/f")
+    names = [narrow.executions.Call(request, metadata=narrow.metadata, timeout=S).name for _ in range(5)]
+    holding.cancel()
+    for name in names:
+        wait = execution_service_pb2.WaitExecutionRequest(name=name)
+        answer = narrow.executions.WaitExecution(wait, metadata=narrow.metadata, timeout=S)
+        assert (answer.state, answer.output_json) == (execution_pb2.Execution.STATE_COMPLETED, '"done"')
+
+
+def test_a_server_that_stops_refuses_first_and_records_what_it_kills(narrow: Server) -> None:
+    channel = grpc.insecure_channel(narrow.grpc)
+    health = health_pb2_grpc.HealthStub(channel)
+    watch = health.Watch(health_pb2.HealthCheckRequest())
+    assert next(watch).status == health_pb2.HealthCheckResponse.SERVING
+    holding = running(narrow)
+    assert narrow.process is not None
+    narrow.process.send_signal(signal.SIGTERM)
+    assert next(watch).status == health_pb2.HealthCheckResponse.NOT_SERVING
+    refused = refusal(lambda: execute(narrow, QUICK))
+    assert (refused.code, refused.reason) == (Code.UNAVAILABLE, "DRAINING")
+    assert set(refused.details) == {"RetryInfo"}
+    events = list(holding)
+    assert events[-1].finished.state == execution_pb2.Execution.STATE_FAILED
+    assert "shut down" in events[-1].finished.error.message
+    channel.close()
