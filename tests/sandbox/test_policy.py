@@ -46,7 +46,7 @@ def test_the_lists_do_not_overlap_and_every_name_is_known_somewhere() -> None:
 
 def test_every_call_gets_what_its_list_says() -> None:
     program = build(FULL)
-    argued = {"clone", "clone3", "socket", "socketpair", "ioctl", "personality", "prctl"}
+    argued = {"clone", "clone3", "fcntl", "socket", "socketpair", "ioctl", "personality", "prctl"}
     for name, number in numbers().items():
         if name in argued:
             continue
@@ -82,6 +82,7 @@ def test_foreign_tables_are_closed() -> None:
         ("socket", (2,), NO_FAMILY),
         ("socket", (40,), NO_FAMILY),
         ("socketpair", (1,), ALLOW),
+        ("socketpair", (1, 2), ALLOW),
         ("socketpair", (2,), NO_FAMILY),
         ("ioctl", (0, 0x5412), EPERM),
         ("ioctl", (0, 0x541C), EPERM),
@@ -89,7 +90,10 @@ def test_foreign_tables_are_closed() -> None:
         ("personality", (0xFFFFFFFF,), ALLOW),
         ("personality", (0x0008,), EPERM),
         ("prctl", (22, 2), EPERM),
+        ("prctl", (62, 1), EPERM),  # PR_SCHED_CORE
         ("prctl", (15,), ALLOW),
+        ("fcntl", (5, 1026), EPERM),  # F_NOTIFY
+        ("fcntl", (5, 3), ALLOW),
     ],
 )
 def test_arguments_decide(name: str, arguments: tuple[int, ...], expected: int) -> None:
@@ -118,6 +122,8 @@ def test_without_namespaces_only_the_process_itself_is_reached() -> None:
     for name in ("execve", "fchmod", "fchmodat", "utimensat", "setxattr"):
         assert decide(program, numbers()[name]) == EPERM
     assert decide(program, numbers()["socket"], 1) == NO_FAMILY
+    for kind, expected in ((1, ALLOW), (5 | 0x80000, ALLOW), (2, EPERM), (3 | 0x800, EPERM)):
+        assert decide(program, numbers()["socketpair"], 1, kind) == expected
     assert decide(program, numbers()["prctl"], 1) == EPERM  # PR_SET_PDEATHSIG
 
 

@@ -27,6 +27,9 @@ _PREFIX = "polycall-"
 # tables, pipes, the interpreter's own growth) fits in this.
 _HEADROOM = 16 << 20
 _NEEDED = ("memory", "pids")
+# Where it can be had, every run gets an equal share of the processors, however many processes it has, and all runs
+# together no more than the server beside them: the default weights do that, nothing has to be written.
+_SHARES = "cpu"
 
 
 class CgroupError(Exception):
@@ -59,6 +62,13 @@ def _write(directory: int, name: str, value: int | str) -> None:
         os.write(fd, str(value).encode())
     finally:
         os.close(fd)
+
+
+def _enable(directory: int) -> None:
+    """Let the children of a group of version 2 have limits. Raises OSError if they cannot have those they need."""
+    with contextlib.suppress(OSError):  # not delegated, or a real-time process is in the way
+        _write(directory, "cgroup.subtree_control", f"+{_SHARES}")
+    _write(directory, "cgroup.subtree_control", " ".join(f"+{name}" for name in _NEEDED))
 
 
 def _has(directory: int, name: str) -> bool:
@@ -187,7 +197,7 @@ class Cgroups:
             for parent in parents.values():
                 self._locks.append(_make_held(os.path.join(parent, self.name)))
                 if version.unified:
-                    _write(self._locks[-1], "cgroup.subtree_control", " ".join(f"+{name}" for name in _NEEDED))
+                    _enable(self._locks[-1])
             self.make_group()
         except OSError as error:
             self.close()
@@ -309,7 +319,8 @@ def _find() -> tuple[_Version, Mapping[str, str]] | None:
     except OSError:
         return None
     if all(name in mounts for name in _NEEDED):
-        return _One(), {name: mounts[name] for name in _NEEDED}
+        shares = [_SHARES] if os.access(mounts.get(_SHARES, ""), os.W_OK) else []
+        return _One(), {name: mounts[name] for name in (*_NEEDED, *shares)}
     if "" in mounts:
         return _Two(), {"": mounts[""]}
     return None
@@ -335,12 +346,13 @@ def _prepare_v2(group: str) -> None:
                 f"the server's cgroup lacks the controllers {', '.join(missing)}",
                 "run under systemd-run --user --scope -p Delegate=yes, or enable them in cgroup.subtree_control above",
             )
-        if all(name in _read(directory, "cgroup.subtree_control").split() for name in _NEEDED):
+        wanted = [*_NEEDED, *([_SHARES] if _SHARES in available else [])]
+        if all(name in _read(directory, "cgroup.subtree_control").split() for name in wanted):
             return
         with contextlib.suppress(FileExistsError):
             os.mkdir("server", dir_fd=directory)
         _write(directory, "server/cgroup.procs", os.getpid())
-        _write(directory, "cgroup.subtree_control", " ".join(f"+{name}" for name in _NEEDED))
+        _enable(directory)
     except OSError as error:
         why = "other processes are in the server's cgroup" if error.errno == errno.EBUSY else error.strerror
         raise CgroupError(

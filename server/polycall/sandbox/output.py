@@ -18,6 +18,10 @@ __all__ = ["Output"]
 
 # The default capacity of a pipe: one read empties it.
 _CHUNK = 1 << 16
+# A program that writes byte by byte would have the server read, keep and store byte by byte: the work of a server is
+# paid by everybody. So many pieces below this size are read as they come; after that a stream is looked at every 10 ms,
+# until so much has gathered that it was worth it.
+_SMALL, _MOST_SMALL, _PAUSE_S = 4096, 16, 0.01
 
 
 class _Pipe:
@@ -28,6 +32,8 @@ class _Pipe:
         self.kept = bytearray()
         self.truncated = False
         self.open = True
+        self.small = 0  # pieces in a row
+        self.pause: asyncio.TimerHandle | None = None
 
 
 class Output:
@@ -61,7 +67,15 @@ class Output:
             self._read(pipe, _waiting(pipe.fd), keep=False)
 
     def _readable(self, pipe: _Pipe) -> None:
-        self._read(pipe, _CHUNK)
+        count = self._read(pipe, _CHUNK)
+        pipe.small = pipe.small + 1 if count < _SMALL else 0
+        if pipe.open and pipe.small > _MOST_SMALL:
+            self._loop.remove_reader(pipe.fd)
+            pipe.pause = self._loop.call_later(_PAUSE_S, self._resume, pipe)
+
+    def _resume(self, pipe: _Pipe) -> None:
+        pipe.pause = None
+        self._loop.add_reader(pipe.fd, self._readable, pipe)
 
     def _read(self, pipe: _Pipe, most: int, *, keep: bool = True) -> int:
         """Read once, at most ``most`` bytes; return how many, 0 at the end or when there is nothing."""
@@ -107,6 +121,8 @@ class Output:
         if pipe.open:
             pipe.open = False
             self._loop.remove_reader(pipe.fd)
+            if pipe.pause is not None:
+                pipe.pause.cancel()
 
     @property
     def ended(self) -> bool:

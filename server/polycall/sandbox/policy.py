@@ -2,7 +2,10 @@
 
 An allow-list: what is not named here fails with ENOSYS, as on a kernel that does not know it, so libraries fall back.
 What a program could expect to exist but must not have fails with EPERM. The list started from the default seccomp
-profile of Docker (moby, ``profiles/seccomp/default_linux.go``) without what only privileged containers get.
+profile of Docker (moby, ``profiles/seccomp/default_linux.go``) without what only privileged containers get, and without
+
+- inotify: the system's files are the host's inodes, so a watch on /usr/bin tells what everybody else starts;
+- the old asynchronous I/O (io_setup): its contexts count against one number for the whole machine (fs.aio-max-nr).
 """
 
 from __future__ import annotations
@@ -30,8 +33,7 @@ ALLOWED = _names(
     futex_requeue futex_wait futex_waitv futex_wake futimesat get_robust_list get_thread_area getcpu getcwd getdents
     getdents64 getegid geteuid getgid getgroups getitimer getpeername getpgid getpgrp getpid getppid getpriority
     getrandom getresgid getresuid getrlimit getrusage getsid getsockname getsockopt gettid gettimeofday getuid
-    getxattr inotify_add_watch inotify_init inotify_init1 inotify_rm_watch io_cancel io_destroy io_getevents
-    io_pgetevents io_setup io_submit ioprio_get kill lchown lgetxattr link linkat listen listxattr llistxattr
+    getxattr ioprio_get kill lchown lgetxattr link linkat listen listxattr llistxattr
     lremovexattr lseek lsetxattr lstat madvise map_shadow_stack membarrier memfd_create mincore mkdir mkdirat mlock
     mlock2 mmap mprotect mremap mseal msync munlock munmap nanosleep newfstatat open openat openat2 pause pidfd_open
     pidfd_send_signal pipe pipe2 pkey_alloc pkey_free pkey_mprotect poll ppoll prctl pread64 preadv preadv2
@@ -78,9 +80,12 @@ _NO_FAMILY = errno_action(errno.EAFNOSUPPORT)
 _CLONE_THREAD = 0x0001_0000
 # CLONE_NEWTIME, NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET
 _CLONE_NEW = 0x80 | 0x2_0000 | 0x200_0000 | 0x400_0000 | 0x800_0000 | 0x1000_0000 | 0x2000_0000 | 0x4000_0000
-_PR_SET_PDEATHSIG, _PR_SET_SECCOMP = 1, 22
+_PR_SET_PDEATHSIG, _PR_SET_SECCOMP, _PR_SCHED_CORE = 1, 22, 62
+_F_NOTIFY = 1026
 _TIOCSTI, _TIOCLINUX = 0x5412, 0x541C
 _AF_UNIX = 1
+# the bit that SOCK_DGRAM (2) and SOCK_RAW (3, taken for it) have, and SOCK_STREAM (1) and SOCK_SEQPACKET (5) have not
+_DATAGRAMS = 2
 # personality(2): Linux, Linux without address randomisation off, and the query
 _PERSONALITIES = (0x0, 0x0004_0000, 0xFFFF_FFFF)
 
@@ -114,10 +119,12 @@ def _conditional(grants: Grants) -> dict[str, Rule | int]:
         "clone3": _ENOSYS,
         "clone": _unless((Compare(0, "any", _CLONE_NEW),), _EPERM),
         "socket": Rule((Case((Compare(0, "eq", _AF_UNIX),), ALLOW),), _NO_FAMILY) if grants.sockets else _NO_FAMILY,
-        "socketpair": Rule((Case((Compare(0, "eq", _AF_UNIX),), ALLOW),), _NO_FAMILY),
+        "socketpair": _socketpair(grants),
         "ioctl": Rule(tuple(Case((Compare(1, "eq", request),), _EPERM) for request in (_TIOCSTI, _TIOCLINUX)), ALLOW),
         "personality": Rule(tuple(Case((Compare(0, "eq", value),), ALLOW) for value in _PERSONALITIES), _EPERM),
-        "prctl": _unless((Compare(0, "eq", _PR_SET_SECCOMP),), _EPERM),
+        "prctl": _prctl(_PR_SET_SECCOMP, _PR_SCHED_CORE),
+        # dnotify, the elder inotify
+        "fcntl": _unless((Compare(1, "eq", _F_NOTIFY),), _EPERM),
     }
     if not grants.fork:
         rules["clone"] = Rule(
@@ -139,10 +146,21 @@ def _conditional(grants: Grants) -> dict[str, Rule | int]:
         for name in ("tkill", "pidfd_open", "pidfd_send_signal", "setpriority"):
             rules[name] = _EPERM
         # outside a pid namespace the signal at the parent's death is what ends a run when the server is killed
-        rules["prctl"] = Rule(
-            tuple(Case((Compare(0, "eq", option),), _EPERM) for option in (_PR_SET_SECCOMP, _PR_SET_PDEATHSIG)), ALLOW
-        )
+        rules["prctl"] = _prctl(_PR_SET_SECCOMP, _PR_SCHED_CORE, _PR_SET_PDEATHSIG)
     return rules
+
+
+def _prctl(*refused: int) -> Rule:
+    # core scheduling lets a process keep everybody else off the other thread of its core
+    return Rule(tuple(Case((Compare(0, "eq", option),), _EPERM) for option in refused), ALLOW)
+
+
+def _socketpair(grants: Grants) -> Rule:
+    local = Case((Compare(0, "eq", _AF_UNIX),), ALLOW)
+    if grants.sockets:
+        return Rule((local,), _NO_FAMILY)
+    # a pair of datagram sockets is no pair for ever: each can send to any path, such as the host's system log
+    return Rule((Case((Compare(1, "any", _DATAGRAMS),), _EPERM), local), _NO_FAMILY)
 
 
 def build(grants: Grants) -> bytes:

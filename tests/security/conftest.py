@@ -1,0 +1,7 @@
+"""Sandboxes for attacks that go beyond one run; see ``tests/sandbox`` for what holds a single one."""
+
+from __future__ import annotations
+
+from tests.sandbox.conftest import pytest_generate_tests, run, sandbox, started
+
+__all__ = ["pytest_generate_tests", "run", "sandbox", "started"]

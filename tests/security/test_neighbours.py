@@ -1,0 +1,128 @@
+"""What a hostile run can learn of its neighbours, take from them, or do to the machine that all of them share."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from polycall.domain import OutputChunk
+from tests.sandbox.conftest import Run
+from tests.sandbox.programs import value
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+ENOSYS, EPERM = 38, 1
+
+
+async def test_each_run_has_a_share_of_the_processors_of_its_own(run: Run) -> None:
+    """Otherwise sixty processes of one run get sixty times what another run's one process gets, or the server's."""
+    outcomes = await asyncio.gather(*(run("def execute(input): return open('/proc/self/cgroup').read()") for _ in "12"))
+    groups = []
+    for outcome in outcomes:
+        lines = [line.split(":", 2) for line in value(outcome).splitlines()]
+        mine = {path for _, controllers, path in lines if {"memory", "pids", "cpu"} & set(controllers.split(","))}
+        mine = mine or {lines[0][2]}  # version 2: one line, all controllers
+        assert len(mine) == 1, lines
+        groups += mine
+    assert groups[0] != groups[1]
+    assert all("/slot-" in group for group in groups)
+
+
+@pytest.mark.levels(3, 2, 1)
+async def test_writing_byte_by_byte_costs_the_server_no_more_than_writing_at_once(run: Run) -> None:
+    """Each piece that is read costs a turn of the event loop and is kept as an object a hundred times its size."""
+    chunks: list[OutputChunk] = []
+    code = """
+        import fcntl, os, termios
+        def execute(input):
+            waiting = bytearray(4)
+            for _ in range(3000):
+                os.write(1, b'x')
+                for _ in range(1000):  # until it has been read, or for so long that the server must be asleep
+                    fcntl.ioctl(1, termios.FIONREAD, waiting)
+                    if not any(waiting):
+                        break
+            return 1
+    """
+    outcome = await run(code, output=chunks.append)
+    assert outcome.value == b"1"
+    assert outcome.stdout == b"x" * 3000 == b"".join(chunk.data for chunk in chunks)
+    assert len(chunks) < 1000
+
+
+@pytest.mark.levels(3, 2, 1)
+async def test_nobody_is_told_what_others_open(run: Run) -> None:
+    """The system's files in a sandbox are the host's inodes: a watch on /usr/bin would tell what everybody starts."""
+    code = """
+        import ctypes, fcntl, os
+        libc = ctypes.CDLL(None, use_errno=True)
+        def execute(input):
+            answer = [libc.inotify_init(), ctypes.get_errno(), libc.inotify_init1(0), ctypes.get_errno()]
+            try:
+                fcntl.fcntl(os.open('/usr/bin', os.O_RDONLY), fcntl.F_NOTIFY, fcntl.DN_ACCESS)
+            except OSError as error:
+                answer.append(error.errno)
+            return answer
+    """
+    assert value(await run(code)) == [-1, ENOSYS, -1, ENOSYS, EPERM]
+
+
+@pytest.mark.levels(3, 2, 1)
+async def test_what_the_machine_has_only_once_cannot_be_used_up(run: Run) -> None:
+    """fs.aio-max-nr is one number for all users, database servers among them."""
+    before = Path("/proc/sys/fs/aio-nr").read_text()
+    code = """
+        import ctypes
+        libc = ctypes.CDLL(None, use_errno=True)
+        def execute(number):
+            context = ctypes.c_ulong(0)
+            return [libc.syscall(number, 60000, ctypes.byref(context)), ctypes.get_errno()]
+    """
+    number = {"x86_64": 206, "aarch64": 0}[os.uname().machine]
+    assert value(await run(code, number)) == [-1, ENOSYS]
+    assert Path("/proc/sys/fs/aio-nr").read_text() == before
+
+
+@pytest.mark.levels(3, 2, 1)
+async def test_the_hosts_system_log_cannot_be_written(run: Run, tmp_path: Path) -> None:
+    """One half of a pair of datagram sockets can send to any path: /dev/log, the journal, the service manager."""
+    for folder in (tmp_path, *tmp_path.parents[:3]):
+        folder.chmod(0o755)
+    path = str(tmp_path / "log")
+    code = """
+        import socket
+        def execute(path):
+            for kind in (socket.SOCK_DGRAM, socket.SOCK_RAW, socket.SOCK_SEQPACKET, socket.SOCK_STREAM):
+                try:
+                    one, _ = socket.socketpair(socket.AF_UNIX, kind)
+                    one.sendto(b'forged', path)
+                    one.connect(path)
+                    one.send(b'forged')
+                except OSError:
+                    pass
+            return 'tried'
+    """
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as log:
+        log.bind(path)
+        Path(path).chmod(0o777)
+        log.setblocking(False)
+        assert value(await run(code, path)) == "tried"
+        with pytest.raises(BlockingIOError):
+            log.recv(100)
+
+
+@pytest.mark.levels(3, 2, 1)
+async def test_pairs_of_sockets_still_serve_event_loops(run: Run) -> None:
+    code = """
+        import asyncio, multiprocessing, socket
+        async def main():
+            left, right = socket.socketpair()
+            left.sendall(b'x')
+            return right.recv(1).decode()
+        def execute(input): return asyncio.run(main())
+    """
+    assert value(await run(code)) == "x"
