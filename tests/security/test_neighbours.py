@@ -21,7 +21,7 @@ ENOSYS, EPERM = 38, 1
 async def test_each_run_has_a_share_of_the_processors_of_its_own(run: Run) -> None:
     """Otherwise sixty processes of one run get sixty times what another run's one process gets, or the server's."""
     outcomes = await asyncio.gather(*(run("def execute(input): return open('/proc/self/cgroup').read()") for _ in "12"))
-    groups = []
+    groups: list[str] = []
     for outcome in outcomes:
         lines = [line.split(":", 2) for line in value(outcome).splitlines()]
         mine = {path for _, controllers, path in lines if {"memory", "pids", "cpu"} & set(controllers.split(","))}
