@@ -99,3 +99,12 @@ class LimitPolicy:
         if wrong:
             raise LimitOutOfRange(wrong)
         return Limits(**chosen)
+
+    def where_unset(self, own: LimitOverrides, preset: LimitOverrides) -> LimitOverrides:
+        """Return ``preset``, a contract's own defaults, where ``own`` sets nothing, as far as the operator allows."""
+        chosen: dict[str, int] = {}
+        for field in fields(LimitOverrides):
+            asked: int | None = getattr(preset, field.name)
+            if asked is not None and getattr(own, field.name) is None:
+                chosen[field.name] = min(asked, getattr(self.maximums, field.name))
+        return LimitOverrides(**chosen)

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from polycall.domain import LimitOverrides
-from polycall.engine.limits import DEFAULTS, MIB, LimitPolicy
+from polycall.engine.limits import DEFAULTS, MAXIMUMS, MIB, LimitPolicy
 from polycall.errors import FieldViolation, LimitOutOfRange
 
 
@@ -22,3 +24,12 @@ def test_every_limit_out_of_range_is_named_with_its_range_in_the_callers_units()
         FieldViolation("limits.memory_mib", "must be 16 to 5120 MiB, got 8"),
         FieldViolation("limits.stdout_kib", "must be 0 to 65536 KiB, got 1.07374e+09"),
     )
+
+
+def test_a_contracts_own_defaults_hold_where_the_version_sets_nothing_and_give_way_to_the_operator() -> None:
+    policy = LimitPolicy(maximums=replace(MAXIMUMS, timeout_ms=60_000))
+    preset = LimitOverrides(timeout_ms=600_000, memory_bytes=256 * MIB, result_bytes=MIB)
+    assert policy.where_unset(LimitOverrides(), preset) == replace(preset, timeout_ms=60_000)
+    own = LimitOverrides(timeout_ms=5_000, memory_bytes=64 * MIB, processes=2)
+    assert policy.where_unset(own, preset) == LimitOverrides(result_bytes=MIB)
+    assert policy.where_unset(own, LimitOverrides()) == LimitOverrides()

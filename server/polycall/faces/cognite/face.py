@@ -22,7 +22,7 @@ from polycall.errors import FailedPrecondition, NotFound, NotReady, PermissionDe
 from polycall.faces.adapter import bearer
 from polycall.faces.cognite.calls import CallBody, ResponseBody
 from polycall.faces.cognite.failures import Missing, failed
-from polycall.faces.cognite.functions import EXTERNAL_ID, Deployed, FunctionBody, call_limits, handle_of, status_of
+from polycall.faces.cognite.functions import EXTERNAL_ID, LIMITS, Deployed, FunctionBody, handle_of, status_of
 from polycall.faces.cognite.logs import log_entries
 from polycall.faces.cognite.requests import (
     BODY_LIMIT,
@@ -188,7 +188,7 @@ class CogniteFace:
             function=handle.name,
             convention=Convention.HANDLE,
             input=data,
-            limits=call_limits(version, self._engine.limits.maximums),
+            limits=self._engine.limits.where_unset(version.limits, LIMITS),
             fresh=True,
         )
 

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import msgspec
 
-from polycall.domain import Function, LimitOverrides, Limits, Package, Version, VersionState
+from polycall.domain import Function, LimitOverrides, Package, Version, VersionState
 from polycall.engine.limits import MIB
 
-__all__ = ["EXTERNAL_ID", "Deployed", "FunctionBody", "call_limits", "handle_of", "status_of"]
+__all__ = ["EXTERNAL_ID", "LIMITS", "Deployed", "FunctionBody", "handle_of", "status_of"]
 
 EXTERNAL_ID = "external_id"  # the label of a package that holds its function's external id
 
 # The vendor's limits: 10 minutes, 1.5 GB, 1 CPU, answers of 1 MB. It names none on logs; with 4 MiB a stream they stay,
 # escaped and one entry a line, below the largest answer.
-_LIMITS = LimitOverrides(
+LIMITS = LimitOverrides(
     timeout_ms=600_000,
     memory_bytes=1536 * MIB,
     result_bytes=MIB,
@@ -80,7 +80,7 @@ class FunctionBody(msgspec.Struct, kw_only=True, rename="camel"):
             file_id=_NO_FILE,
             function_path=_path(handle),
             cpu=_CPU,
-            memory=(asked or _LIMITS.memory_bytes or 0) / _GIB,
+            memory=(asked or LIMITS.memory_bytes or 0) / _GIB,
             runtime=f"py{sys.version_info.major}{sys.version_info.minor}",
             runtime_version=f"Python {'.'.join(map(str, sys.version_info[:3]))}",
             external_id=package.labels.get(EXTERNAL_ID, msgspec.UNSET),
@@ -106,16 +106,6 @@ def status_of(version: Version | None) -> str:
     if version.state is VersionState.ANALYSING:
         return "Deploying"
     return "Ready" if version.state.runnable and handle_of(version) else "Failed"
-
-
-def call_limits(version: Version, maximums: Limits) -> LimitOverrides:
-    """Return the vendor's limits where the version sets none, within what the operator allows."""
-    chosen: dict[str, int] = {}
-    for field in fields(LimitOverrides):
-        ours: int | None = getattr(_LIMITS, field.name)
-        if ours is not None and getattr(version.limits, field.name) is None:
-            chosen[field.name] = min(ours, getattr(maximums, field.name))
-    return LimitOverrides(**chosen)
 
 
 def _path(handle: Function | None) -> str:

@@ -36,12 +36,7 @@ __all__ = ["DomoFace"]
 _FACE = "domo"
 _BODY_LIMIT = 64 * MIB
 # The vendor: 5 minutes, 1 GB. Logs travel inside the record, which has to stay a JSON document one can handle.
-_LIMITS: Mapping[str, int] = {
-    "timeout_ms": 5 * 60_000,
-    "memory_bytes": 1024 * MIB,
-    "stdout_bytes": 1 * MIB,
-    "stderr_bytes": 1 * MIB,
-}
+_LIMITS = LimitOverrides(timeout_ms=5 * 60_000, memory_bytes=1024 * MIB, stdout_bytes=1 * MIB, stderr_bytes=1 * MIB)
 _TOKEN_HEADERS = ("x-domo-developer-token", "x-domo-authentication")
 
 
@@ -72,7 +67,7 @@ class DomoFace:
             function=function.name,
             convention=convention,
             input=arguments,
-            limits=self._limits(version),
+            limits=self._engine.limits.where_unset(version.limits, _LIMITS),
             fresh=True,
         )
         kept = Kept(get_logs=ask.get_logs, started_by=who.user_id, output=function.output)
@@ -120,12 +115,6 @@ class DomoFace:
             message = f"Version {version_id} of package {package_id} is not released.{why}"
             raise NotFound(Reason.VERSION_NOT_FOUND, "polycall.v1.Version", version_id, message)
         return version
-
-    def _limits(self, version: Version) -> LimitOverrides:
-        """Return the vendor's limits where the version sets none, within what the operator allows."""
-        most = self._engine.limits.maximums
-        unset = [name for name in _LIMITS if getattr(version.limits, name) is None]
-        return LimitOverrides(**{name: min(_LIMITS[name], getattr(most, name)) for name in unset})
 
 
 def _callable(version: Version, name: str) -> Function:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import resources
 
@@ -29,7 +30,7 @@ ADAPTER = resources.files(__package__ or "").joinpath("inside.py").read_text("ut
 
 _FACE = "guance"
 _BODY_LIMIT = 64 * MIB
-_MEMORY = 512 * MIB  # the vendor's contract
+_LIMITS = LimitOverrides(memory_bytes=512 * MIB)  # the vendor's contract; time is reckoned for each call
 _EARLY_S = 0.5  # a client that gives up after the limit, 10 s by default, still gets its answer
 
 
@@ -108,11 +109,10 @@ class GuanceFace:
         return run, (limits.timeout_ms or 0) / 1000
 
     def _limits(self, version: Version, seconds: float) -> LimitOverrides:
-        most, own = self._engine.limits.maximums, version.limits
-        return LimitOverrides(
-            timeout_ms=min(int(seconds * 1000), own.timeout_ms or most.timeout_ms, most.timeout_ms),
-            memory_bytes=own.memory_bytes or min(_MEMORY, most.memory_bytes),
-        )
+        policy, own = self._engine.limits, version.limits
+        most = policy.maximums.timeout_ms
+        timeout_ms = min(int(seconds * 1000), own.timeout_ms or most, most)
+        return replace(policy.where_unset(own, _LIMITS), timeout_ms=timeout_ms)
 
 
 def _promise(task_id: str) -> Mapping[str, str]:

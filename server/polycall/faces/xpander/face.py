@@ -24,8 +24,8 @@ _FACE = "xpander"
 _BODY_LIMIT = 16 * MIB  # contract, section 8
 _ID = re.compile(r"[^_/\s]+")  # contract, section 9: clients split tool ids at `_`
 _ENTRY = "xpander_run_action"  # the entry function, unless there is only one
-_TIMEOUT_MS, _MEMORY_BYTES = 15_000, 256 * MIB  # contract, section 7
-_RESULT_BYTES = 16 * MIB  # the contract has no limit; as much as may come in
+# Contract, section 7. It has no limit of the result: as much as may come in.
+_LIMITS = LimitOverrides(timeout_ms=15_000, memory_bytes=256 * MIB, result_bytes=16 * MIB)
 
 
 class XpanderFace:
@@ -55,7 +55,7 @@ class XpanderFace:
             version_id=version.id,
             function=function.name,
             input=parameters,
-            limits=self._limits(version.limits),
+            limits=self._engine.limits.where_unset(version.limits, _LIMITS),
             fresh=True,
         )
         return answer(await self._engine.run(who, run, RunOptions(face=_FACE, expires_at=inbound.expires_at)))
@@ -77,15 +77,6 @@ class XpanderFace:
         if len(chosen) != 1:
             raise _not_found(function_id)
         return version, chosen[0]
-
-    def _limits(self, own: LimitOverrides) -> LimitOverrides:
-        """Return the contract's defaults, as far as the operator allows them, where the version has no own limits."""
-        most = self._engine.limits.maximums
-        return LimitOverrides(
-            timeout_ms=min(_TIMEOUT_MS, most.timeout_ms) if own.timeout_ms is None else None,
-            memory_bytes=min(_MEMORY_BYTES, most.memory_bytes) if own.memory_bytes is None else None,
-            result_bytes=min(_RESULT_BYTES, most.result_bytes) if own.result_bytes is None else None,
-        )
 
 
 def _not_found(function_id: str) -> NotFound:

@@ -2,14 +2,13 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from polycall.domain import LimitOverrides, Package, VersionState
-from polycall.engine.limits import MAXIMUMS, MIB
-from polycall.faces.cognite.functions import Deployed, FunctionBody, call_limits, handle_of, status_of
+from polycall.engine.limits import MIB
+from polycall.faces.cognite.functions import Deployed, FunctionBody, handle_of, status_of
 from polycall.faces.wire import dump
 from tests.unit.faces.cognite.fakes import NOW, function, version
 
@@ -115,17 +114,3 @@ def test_the_handle_is_the_one_of_that_name_or_the_only_public_one() -> None:
     assert chosen(function("a"), function("b")) is None
     assert chosen(function("handle", private=True)) is None
     assert chosen() is None
-
-
-def test_the_vendors_limits_hold_where_the_version_sets_none() -> None:
-    limits = call_limits(version(limits=LimitOverrides(timeout_ms=5_000)), MAXIMUMS)
-    assert limits == LimitOverrides(
-        memory_bytes=1536 * MIB, result_bytes=MIB, stdout_bytes=4 * MIB, stderr_bytes=4 * MIB
-    )
-    assert call_limits(version(), MAXIMUMS).timeout_ms == 600_000
-
-
-def test_the_vendors_limits_give_way_to_the_operators() -> None:
-    smaller = replace(MAXIMUMS, memory_bytes=256 * MIB, timeout_ms=60_000)
-    limits = call_limits(version(), smaller)
-    assert (limits.memory_bytes, limits.timeout_ms) == (256 * MIB, 60_000)
