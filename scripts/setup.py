@@ -22,7 +22,8 @@ def main() -> int:
         return 1
     python = ENVIRONMENT / "bin" / "python"
     if not python.exists():
-        venv.create(ENVIRONMENT, with_pip=True)
+        # links, as `python -m venv` has it: a copied binary may find another interpreter's libraries
+        venv.create(ENVIRONMENT, with_pip=True, symlinks=True)
     install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     return subprocess.run([*install, "--editable", f"{ROOT}[dev]"]).returncode
 

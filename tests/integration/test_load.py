@@ -188,30 +188,40 @@ def _listed(server: Server) -> list[str]:
 
 
 def _below(server: Server) -> list[psutil.Process]:
-    return [p for p in server.descendants() if "envoy" not in p.name()]
+    """The processes below the server that are not Envoy. Any may be gone by the time it is looked at."""
+    found = []
+    for process in server.descendants():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if "envoy" not in process.name():
+                found.append(process)
+    return found
 
 
 def _depth(process: psutil.Process, root: int) -> int:
-    depth = 0
-    for parent in process.parents():
-        depth += 1
-        if parent.pid == root:
-            return depth
-    return depth
+    with contextlib.suppress(psutil.NoSuchProcess):
+        above = [parent.pid for parent in process.parents()]
+        return above.index(root) if root in above else 0
+    return 0
+
+
+def _has_children(process: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return bool(process.children())
+    return False
 
 
 def _sandboxed(server: Server) -> list[psutil.Process]:
     """The sandboxed processes: the deepest below the server."""
     assert server.process is not None
     root = server.process.pid
-    processes = _below(server)
-    deepest = max(_depth(p, root) for p in processes)
-    return [p for p in processes if _depth(p, root) == deepest]
+    depths = {process: _depth(process, root) for process in _below(server)}
+    deepest = max(depths.values())
+    return [process for process, depth in depths.items() if depth == deepest]
 
 
 def _zygotes(server: Server) -> list[psutil.Process]:
     """The zygotes: whatever is below the server, is not Envoy, and has children of its own."""
-    return [p for p in _below(server) if p.children()]
+    return [p for p in _below(server) if _has_children(p)]
 
 
 def test_sigterm_while_runs_go_on_lets_them_end(tmp_path: Path) -> None:

@@ -62,7 +62,9 @@ class Run:
             group.limit(job.limits, fresh=child.calls == 0)
         most = self._options.hard_output_bytes
         output = Output(child.stdout, child.stderr, job.limits, self._sink, most, lambda: self._stop(Stop.FLOODED))
-        timer = asyncio.get_running_loop().call_later(job.limits.timeout_ms / 1000, self._stop, Stop.TIMED_OUT)
+        # uvloop counts in milliseconds of a clock that it reads once a turn: without one more, a run ends too early
+        seconds = (job.limits.timeout_ms + 1) / 1000
+        timer = asyncio.get_running_loop().call_later(seconds, self._stop, Stop.TIMED_OUT)
         cpu_before, handed_over = child.cpu_us(), time.perf_counter_ns()
         self._hand_over()
         try:

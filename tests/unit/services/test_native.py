@@ -69,7 +69,7 @@ async def test_a_run_is_asked_of_the_engine_and_answered() -> None:
     assert answer.output_json == "1"
     ((verb, (who, run, options)),) = engine.asked
     assert (verb, who, run) == ("run", ADA, FunctionRun(package_id="p", function="f"))
-    assert 0 < options.expires_at - time.monotonic() <= 20
+    assert 0 < options.expires_at - time.monotonic() <= 20.1  # gRPC rounds what it sends up to tenths
 
 
 async def test_a_call_without_a_deadline_has_none() -> None:
@@ -128,7 +128,7 @@ async def test_a_wait_ends_before_the_rpcs_own_deadline() -> None:
         await native.executions.WaitExecution(request, metadata=native.metadata, timeout=5)
         await native.executions.WaitExecution(request, metadata=native.metadata)
     (_, (_, _, bounded)), (_, (_, _, free)) = engine.asked
-    assert 0 < bounded <= 4.95
+    assert 0 < bounded < 5
     assert free == 60.0
 
 
