@@ -12,6 +12,9 @@ __all__ = ["check_files", "check_path"]
 # <linux/limits.h>: NAME_MAX, and PATH_MAX less room for the directory above
 _MOST_NAME = 255
 _MOST_PATH = 3072
+# Deeper than people nest folders. Every folder of a path is remembered while paths are compared: without a bound, a
+# request of 1 MB with paths of 1500 segments takes 700 MiB and seconds.
+_MOST_DEPTH = 64
 
 
 def check_path(path: str) -> str | None:
@@ -27,6 +30,8 @@ def check_path(path: str) -> str | None:
         return "must not contain '..'"
     if "" in parts or "." in parts:
         return "must not contain empty or '.' segments"
+    if len(parts) > _MOST_DEPTH:
+        return f"must not be nested deeper than {_MOST_DEPTH} segments"
     try:
         encoded = [part.encode() for part in parts]
     except UnicodeEncodeError:

@@ -177,9 +177,12 @@ def test_source_files_come_out_by_path() -> None:
 
 
 def test_deep_paths_cost_no_more_than_their_length() -> None:
-    deep = "/".join("a" * 1000)
+    deep = "/".join("a" * 63)
     files = source_files((f"{i}/{deep}", b"") for i in range(2000))
     assert len(files) == 2000
+    assert refusal(lambda: source_files([(f"x/{deep}/b", b"")])) == [
+        ("files.files[0].path", "must not be nested deeper than 64 segments")
+    ]
     with pytest.raises(InvalidArgument) as caught:
         source_files([*((f"{i}/{deep}", b"") for i in range(10)), ("3", b"")])
     assert caught.value.violations == (FieldViolation("files.files", "'3' is both a file and a folder"),)
