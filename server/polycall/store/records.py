@@ -17,6 +17,7 @@ from polycall.domain import Execution, ExecutionKind, ExecutionState
 from polycall.errors import Unavailable
 from polycall.store.blobs import write_blobs
 from polycall.store.buffer import RecordBuffer
+from polycall.store.bulk import FIXED, upsert_rows
 from polycall.store.dialects import insert
 from polycall.store.executor import Executor
 from polycall.store.rows import row_of
@@ -26,7 +27,6 @@ __all__ = ["RecordWriter"]
 
 _RETRY_S = 0.5  # between attempts while the database is away
 _STOP_S = 5.0  # for the last flush: the process is about to be killed anyway (terminationGracePeriodSeconds)
-_FIXED = ("id", "project_id", "cancel_requested")  # what a later record of the same execution leaves alone
 
 log = logging.getLogger(__name__)
 
@@ -145,9 +145,12 @@ def _upsert(conn: sa.Connection, batch: Sequence[Execution], inline_bytes: int) 
         rows.append(row)
         blobs += large
     write_blobs(conn, blobs)
+    if conn.dialect.name == "sqlite":
+        upsert_rows(conn, [row | {"id": row["id"].hex} for row in rows])
+        return
     statement = insert(conn.dialect.name, executions)
     new = statement.excluded
-    changes: dict[str, sa.ColumnElement[object]] = {name: new[name] for name in rows[0] if name not in _FIXED}
+    changes: dict[str, sa.ColumnElement[object]] = {name: new[name] for name in rows[0] if name not in FIXED}
     conn.execute(
         statement.on_conflict_do_update(
             index_elements=["id"],

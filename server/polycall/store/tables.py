@@ -25,6 +25,7 @@ __all__ = [
     "packages",
     "projects",
     "sessions",
+    "storable",
     "versions",
 ]
 
@@ -49,16 +50,19 @@ class Text(sa.TypeDecorator[str]):
 
     def process_bind_param(self, value: str | None, dialect: sa.Dialect) -> str | None:
         """Return the value; raise InvalidArgument for what could not be stored everywhere."""
-        if value is None:
-            return None
-        if "\0" in value:
-            raise InvalidArgument.of("", "text must not contain the character U+0000")
-        if not value.isascii():
-            try:
-                value.encode()
-            except UnicodeEncodeError:
-                raise InvalidArgument.of("", "text must be valid Unicode, without lone surrogates") from None
-        return value
+        return None if value is None else storable(value)
+
+
+def storable(value: str) -> str:
+    """Return a text that both databases hold; raise InvalidArgument for another."""
+    if "\0" in value:
+        raise InvalidArgument.of("", "text must not contain the character U+0000")
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise InvalidArgument.of("", "text must be valid Unicode, without lone surrogates") from None
+    return value
 
 
 class db_now(FunctionElement[int]):  # it is used like a function
