@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-import ast
+import io
 import re
-import warnings
+import tokenize
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from polycall.domain import Function, Version
 from polycall.engine.limits import KIB
 from polycall.engine.registry import Registry
+from polycall.faces.aside import aside
 
 __all__ = ["FuncName", "TimeLimits", "Timing", "read_timing"]
 
 _SCRIPT_ID = re.compile(r"([A-Za-z_][A-Za-z0-9_]*?)__([A-Za-z0-9_]+)", re.ASCII)
 _LONGEST_SET, _LONGEST_SCRIPT_ID = 64, 128
-_LONGEST_PARSED = 256 * KIB  # beyond it parsing would hold the server up; such a script gets the default time limits
+_LONGEST_READ = 256 * KIB  # takes 0.4 s at worst, once a version; a longer script gets the default time limits
+_MOST_TOKENS = 1000  # of a decorator
+_OPENING, _CLOSING = "([{", ")]}"
 _KEPT = 1000  # versions whose limits are remembered
 _TIMEOUT_S, _LONGEST_TIMEOUT_S = 30, 3600  # of DFF.API(timeout=)
 _API_TIMEOUT_S, _LONGEST_API_TIMEOUT_S = 10, 180  # of DFF.API(api_timeout=)
@@ -71,42 +75,66 @@ class TimeLimits:
             bundle = await self._registry.bundle(version)
             path = module.replace(".", "/")
             source = bundle.files.get(f"{path}.py") or bundle.files.get(f"{path}/__init__.py") or b""
-            timing = self._known[key] = read_timing(source)
+            timing = self._known[key] = await aside(len(source), read_timing, source)
             if len(self._known) > _KEPT:
                 self._known.popitem(last=False)
         return timing.get(name, Timing())
 
 
 def read_timing(source: bytes) -> Mapping[str, Timing]:
-    """Return the limits of every top-level function that sets some."""
-    if b"timeout" not in source or len(source) > _LONGEST_PARSED:
+    """Return the limits of every top-level function that sets some.
+
+    Its tokens are read, not its grammar: it is a hostile text, and parsing one may take minutes and gigabytes.
+    """
+    if b"timeout" not in source or len(source) > _LONGEST_READ:
         return {}
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of the script's author, not ours
-            module = ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return {}  # the run will say so
+    tokens = tokenize.generate_tokens(io.StringIO(source.decode(errors="replace")).readline)
     found = {}
-    for node in module.body:
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            for decorator in node.decorator_list:
-                if isinstance(decorator, ast.Call) and ast.unparse(decorator.func) == "DFF.API":
-                    found[node.name] = _timing(decorator)
+    with suppress(tokenize.TokenError, SyntaxError, ValueError, IndexError):  # the run will say so
+        asked: Timing | None = None
+        for line in _top_level(tokens):
+            if line[:5] == ["@", "DFF", ".", "API", "("]:
+                asked = _timing(line[5:])
+            elif line[0] in ("def", "async"):
+                if asked is not None:
+                    found[line[1 + line.index("def")]] = asked
+                asked = None
+            elif line[0] != "@":
+                asked = None
     return found
 
 
-def _timing(call: ast.Call) -> Timing:
-    literals = {
-        keyword.arg: keyword.value.value
-        for keyword in call.keywords
-        if isinstance(keyword.value, ast.Constant) and type(keyword.value.value) is int
-    }
+def _top_level(tokens: Iterable[tokenize.TokenInfo]) -> Iterator[list[str]]:
+    """Yield the texts of every logical line that is not indented, as far as a decorator may reach."""
+    depth = 0
+    line: list[str] = []
+    for token in tokens:
+        if token.type == tokenize.INDENT:
+            depth += 1
+        elif token.type == tokenize.DEDENT:
+            depth -= 1
+        elif token.type == tokenize.NEWLINE:
+            if line:
+                yield line
+            line = []
+        elif depth == 0 and token.type not in (tokenize.NL, tokenize.COMMENT) and len(line) < _MOST_TOKENS:
+            line.append(token.string)
+
+
+def _timing(arguments: Sequence[str]) -> Timing:
+    numbers: dict[str, int] = {}
+    depth = 1
+    for index, text in enumerate(arguments):
+        depth += (text in _OPENING) - (text in _CLOSING)
+        named = depth == 1 and arguments[index + 1 : index + 2] == ["="]
+        if named and arguments[index + 3 : index + 4] in ([","], [")"]):
+            with suppress(ValueError):  # no literal
+                numbers[text] = int(arguments[index + 2], base=0)
     return Timing(
-        timeout_s=_within(literals.get("timeout"), _LONGEST_TIMEOUT_S, _TIMEOUT_S),
-        api_timeout_s=_within(literals.get("api_timeout"), _LONGEST_API_TIMEOUT_S, _API_TIMEOUT_S),
+        timeout_s=_within(numbers.get("timeout"), _LONGEST_TIMEOUT_S, _TIMEOUT_S),
+        api_timeout_s=_within(numbers.get("api_timeout"), _LONGEST_API_TIMEOUT_S, _API_TIMEOUT_S),
     )
 
 
-def _within(value: object, most: int, default: int) -> int:
-    return value if isinstance(value, int) and 1 <= value <= most else default  # out of range: the script will not load
+def _within(value: int | None, most: int, default: int) -> int:
+    return value if value is not None and 1 <= value <= most else default  # out of range: the script will not load
