@@ -102,8 +102,6 @@ def _message(execution: Execution, error: ExecutionError) -> str:
             return f"Function timed out after {execution.limits.timeout_ms / 1000:g} seconds"
         case Reason.OUT_OF_MEMORY:
             return "Function ran out of memory"
-        case Reason.USER_EXCEPTION if (error.type, error.message) == ("MemoryError", ""):
-            return "Function ran out of memory"
         case Reason.USER_EXIT:
             return f"Function exited with code {execution.exit_code}"
         case Reason.KILLED_BY_SIGNAL:

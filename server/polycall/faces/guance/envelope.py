@@ -9,6 +9,7 @@ import json
 import re
 import secrets
 import string
+import time
 import uuid
 from collections.abc import Mapping
 from urllib.parse import quote
@@ -23,7 +24,7 @@ from polycall.faces.times import iso_millis
 from polycall.faces.wire import dump
 from polycall.ids import now_ms
 
-__all__ = ["Exchange", "new_task_id"]
+__all__ = ["Exchange"]
 
 _ALPHABET = string.digits + string.ascii_letters
 _TASK_ID_CHARS = 12
@@ -33,17 +34,25 @@ _WIDEST_ESCAPE = len(r"\ud83d\ude00")  # one character may have been sent as so 
 _ESCAPE = re.compile(r"(?:\\u[0-9a-fA-F]{4})+|\\.")
 
 
-def new_task_id() -> str:
+def _new_task_id() -> str:
     """Mint the id of a task: ``task-`` and 12 of ``[0-9A-Za-z]``."""
     return "task-" + "".join(secrets.choice(_ALPHABET) for _ in range(_TASK_ID_CHARS))
 
 
 class Exchange:
-    """One request, and what its answer repeats of it: trace id and times."""
+    """One request, and what its answer repeats of it: ids and times. ``at`` is when it came, ms since the epoch."""
 
     def __init__(self, inbound: Inbound) -> None:
         self.trace_id = inbound.headers.get("x-trace-id", "").strip() or f"TRACE-{str(uuid.uuid4()).upper()}"
-        self._received_at = inbound.received_at
+        self.task_id = _new_task_id()
+        self.at = inbound.received_at
+        self._begun = time.monotonic()
+        self._deadline = inbound.expires_at
+
+    def expires_at(self, seconds: float) -> float:
+        """Return when a request that is given ``seconds`` is over, on the ``time.monotonic`` clock."""
+        ends = self._begun + seconds
+        return ends if self._deadline is None else min(ends, self._deadline)
 
     def value(self, content: msgspec.Raw | Mapping[str, object]) -> Reply:
         """Answer HTTP 200 with any ``content``."""
@@ -87,10 +96,10 @@ class Exchange:
         )
 
     def _times(self) -> dict[str, object]:
-        now = max(now_ms(), self._received_at)
+        now = max(now_ms(), self.at)
         return {
-            "reqCost": now - self._received_at,
-            "reqTime": iso_millis(self._received_at),
+            "reqCost": now - self.at,
+            "reqTime": iso_millis(self.at),
             "respTime": iso_millis(now),
             "traceId": self.trace_id,
         }

@@ -63,8 +63,8 @@ class Refused(InvalidArgument):
         return cls(Failure("EClientBadRequest", 400.43, "Invalid request body", {"message": message}))
 
 
-def gateway_error_of(error: PolycallError, auth_status: int) -> GatewayError | None:
-    """Word an error of the gateway; None for one that belongs inside ``content``."""
+def gateway_error_of(error: PolycallError, auth_status: int) -> GatewayError:
+    """Word an error of the gateway: all that happens before a function is looked for, and what is our fault."""
     match error:
         case Unauthenticated():
             return GatewayError(auth_status, "ft.InvalidAPIKey", "Invalid API Key")
@@ -76,22 +76,15 @@ def gateway_error_of(error: PolycallError, auth_status: int) -> GatewayError | N
             return GatewayError(400, "ft.InvalidParameter", error.message)
         case PayloadTooLarge():
             return GatewayError(413, "ft.InvalidParameter", error.message)
-        case (
-            InvalidArgument()
-            | NotFound()
-            | FailedPrecondition()
-            | ResourceExhausted()
-            | DeadlineExceeded()
-            | Unavailable()
-        ):
-            return None
         case _:
             return GatewayError(500, "ft.InternalError", error.message)
 
 
-def failure_of(error: PolycallError, func_id: str, task_id: str) -> Failure:
-    """Word an error inside ``content``."""
+def failure_of(error: PolycallError, func_id: str, task_id: str) -> Failure | None:
+    """Word an error inside ``content``; None for one of the gateway."""
     match error:
+        case Malformed() | UnsupportedEncoding() | PayloadTooLarge():
+            return None
         case Refused():
             return error.failure
         case NotFound():
@@ -113,8 +106,10 @@ def failure_of(error: PolycallError, func_id: str, task_id: str) -> Failure:
             return Failure("EClientRateLimit.WorkerQueueLength", 429.46, "Too many tasks in queue")
         case InvalidArgument():
             return Refused.bad_body(error.message).failure
-        case _:
+        case FailedPrecondition():
             return Failure("ESys", 500.5, error.message)
+        case _:
+            return None
 
 
 def timed_out(task_id: str) -> Failure:
@@ -137,8 +132,6 @@ def failed(execution: Execution, func_id: str, task_id: str) -> Failure:
 def _einfo(execution: Execution, error: ExecutionError) -> str:
     match error.reason:
         case Reason.OUT_OF_MEMORY:
-            return "MemoryError: memory limit exceeded"
-        case Reason.USER_EXCEPTION if (error.type, error.message) == ("MemoryError", ""):
             return "MemoryError: memory limit exceeded"
         case Reason.USER_EXCEPTION:
             return _raised(error)

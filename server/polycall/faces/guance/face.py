@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from importlib import resources
 
 import msgspec
 
@@ -16,17 +13,16 @@ from polycall.engine.engine import Engine
 from polycall.engine.keys import require
 from polycall.engine.limits import MIB
 from polycall.engine.requests import FunctionRun, RunOptions
-from polycall.errors import Code, DeadlineExceeded, NotFound, PayloadTooLarge, PolycallError, code_of
-from polycall.faces.guance.envelope import Exchange, new_task_id
-from polycall.faces.guance.errors import failed, failure_of, gateway_error_of, timed_out
+from polycall.errors import Code, NotFound, PolycallError, code_of
+from polycall.faces.aside import aside
+from polycall.faces.guance.envelope import Exchange
+from polycall.faces.guance.errors import Failure, failed, failure_of, gateway_error_of
 from polycall.faces.guance.request import Ask, Options, read_ask, read_options
 from polycall.faces.guance.scripts import FuncName, TimeLimits
 from polycall.faces.reply import Handler, Inbound, Reply
-from polycall.faces.wire import Malformed, dump, gunzip
+from polycall.faces.wire import dump
 
-__all__ = ["ADAPTER", "GuanceFace"]
-
-ADAPTER = resources.files(__package__ or "").joinpath("inside.py").read_text("utf-8")  # registered under "guance"
+__all__ = ["GuanceFace"]
 
 _FACE = "guance"
 _BODY_LIMIT = 64 * MIB
@@ -50,37 +46,38 @@ class GuanceFace:
         self.handlers: Mapping[str, Handler] = {"ExecuteOuterFunction": self.execute}
 
     def failure(self, error: PolycallError, inbound: Inbound) -> Reply:
-        """Word an error the vendor's way: of the gateway, or inside ``content``."""
-        exchange = Exchange(inbound)
+        """Word an error of the gateway: those of the function level never get here."""
         gateway = gateway_error_of(error, self._auth_status)
-        if gateway is not None:
-            # the contract's code for a key that opens nothing is that of its status
-            return exchange.gateway_error(gateway, Code.PERMISSION_DENIED if gateway.status == 403 else code_of(error))
-        try:
-            ask = read_ask(gunzip(inbound.body, inbound.headers.get("content-encoding", ""), inbound.body_limit))
-        except (Malformed, PayloadTooLarge):  # it never got so far as to be read
-            ask = Ask("", None)
-        return exchange.failure(failure_of(error, ask.func_id, new_task_id()), ask)
+        # the contract's code for a key that opens nothing is that of its status
+        code = Code.PERMISSION_DENIED if gateway.status == 403 else code_of(error)
+        return Exchange(inbound).gateway_error(gateway, code)
 
     async def execute(self, inbound: Inbound) -> Reply:
         """Run a function of a published script; ``execMode: async`` accepts the run and answers at once."""
-        begun = time.monotonic()
+        exchange = Exchange(inbound)
         who = await self._engine.keys.authenticate(inbound.headers.get("df-api-key"))
         require(who, Scope.RUN)
-        ask = read_ask(await inbound.read())
-        options = read_options(ask.func_body, datetime.fromtimestamp(inbound.received_at / 1000, UTC))
-        run, seconds = await self._prepare(who, ask.func_id, options)
-        exchange, task_id = Exchange(inbound), new_task_id()
-        if options.is_async:
-            await self._engine.call(who, run, RunOptions(face=_FACE, alias=task_id, max_attempts=1))
-            return exchange.success(_promise(task_id) if options.save_result else None)
-        expires_at = min(begun + seconds, inbound.expires_at or math.inf)
+        body = await inbound.read()
+        ask = await aside(len(body), read_ask, body)
         try:
-            execution = await self._engine.run(who, run, RunOptions(face=_FACE, alias=task_id, expires_at=expires_at))
-        except DeadlineExceeded:
-            return exchange.failure(timed_out(task_id), ask)
+            ended = await self._run(who, ask, exchange)
+        except PolycallError as error:
+            failure = failure_of(error, ask.func_id, exchange.task_id)
+            if failure is None:
+                raise
+            ended = failure
+        return ended if isinstance(ended, Reply) else await aside(ask.size, exchange.failure, ended, ask)
+
+    async def _run(self, who: Principal, ask: Ask, exchange: Exchange) -> Reply | Failure:
+        options = await aside(ask.size, read_options, ask.func_body, datetime.fromtimestamp(exchange.at / 1000, UTC))
+        run, seconds = await self._prepare(who, ask.func_id, options)
+        kept = RunOptions(face=_FACE, alias=exchange.task_id)
+        if options.is_async:
+            await self._engine.call(who, run, replace(kept, max_attempts=1))
+            return exchange.success(_promise(exchange.task_id) if options.save_result else None)
+        execution = await self._engine.run(who, run, replace(kept, expires_at=exchange.expires_at(seconds)))
         if execution.state is not ExecutionState.COMPLETED or execution.result is None:
-            return exchange.failure(failed(execution, ask.func_id, task_id), ask)
+            return failed(execution, ask.func_id, exchange.task_id)
         result = msgspec.Raw(execution.result)
         return exchange.value(result) if options.unfold else exchange.success({"result": result})
 
@@ -103,7 +100,7 @@ class GuanceFace:
             input=options.kwargs,
             limits=limits,
             fresh=True,
-            adapter=_FACE,
+            adapter=_FACE,  # inside.py, registered under this name
             adapter_options=dump({"returnType": return_type}),
         )
         return run, (limits.timeout_ms or 0) / 1000

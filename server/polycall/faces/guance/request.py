@@ -34,6 +34,11 @@ class Ask:
     func_id: str
     func_body: bytes | None
 
+    @property
+    def size(self) -> int:
+        """Bytes of ``func_body``."""
+        return len(self.func_body or b"")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:

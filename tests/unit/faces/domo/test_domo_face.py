@@ -142,7 +142,6 @@ async def test_nothing_returned_where_the_output_is_nullable() -> None:
     [
         (failed(RAISED), "ValueError: bad"),
         (failed(dataclasses.replace(RAISED, message="")), "ValueError"),
-        (failed(dataclasses.replace(RAISED, type="MemoryError", message="")), "Function ran out of memory"),
         (failed(ExecutionError(reason=Reason.OUT_OF_MEMORY, message="x")), "Function ran out of memory"),
         (failed(ExecutionError(reason=Reason.USER_EXIT, message="x"), exit_code=3), "Function exited with code 3"),
         (
