@@ -111,7 +111,7 @@ class _App:
     engine: Engine
     dispatcher: Dispatcher
     work: asyncio.Task[None]
-    server: grpc.aio.Server
+    servers: tuple[grpc.aio.Server, ...]
     health: HealthHandle
     launcher: Launcher | None
     gateway: GatewayConfig | None
@@ -158,7 +158,8 @@ class _App:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.engine.drain(grace))
             group.create_task(self.dispatcher.stop(grace))
-        await self.server.stop(1.0)  # answers of runs that have ended still leave
+        # answers of runs that have ended still leave
+        await asyncio.gather(*(server.stop(1.0) for server in self.servers))
 
 
 @contextlib.asynccontextmanager
@@ -200,8 +201,12 @@ async def _running(settings: Settings) -> AsyncIterator[_App]:
             node=uuid.uuid4().hex,
         )
 
-        server = grpc.aio.server(interceptors=interceptors(engine.keys), options=server_options())
-        health = add_native(server, engine, NativeInfo(findings=sandbox.findings, version=__version__))
+        # Two servers: the faces' services belong to the gateway, which says in headers what was asked of it, and to
+        # nobody else. Who reaches the native address finds no faces there.
+        native, behind = (
+            grpc.aio.server(interceptors=interceptors(engine.keys), options=server_options()) for _ in range(2)
+        )
+        health = add_native((native, behind), engine, NativeInfo(findings=sandbox.findings, version=__version__))
         for service, face in (
             (riza_pb2.DESCRIPTOR.services_by_name["RizaService"], RizaFace(engine)),
             (
@@ -215,13 +220,14 @@ async def _running(settings: Settings) -> AsyncIterator[_App]:
             (xpander_pb2.DESCRIPTOR.services_by_name["XpanderService"], XpanderFace(engine)),
             (domo_pb2.DESCRIPTOR.services_by_name["DomoService"], DomoFace(engine)),
         ):
-            mount(server, service, face)
+            mount(behind, service, face)
 
         upstream = upstream_socket(sockets)
-        grpc_address = _bind(server, settings.grpc_address)
-        _bind(server, f"unix:{upstream}")
-        await server.start()
-        stack.push_async_callback(server.stop, None)
+        grpc_address = _bind(native, settings.grpc_address)
+        _bind(behind, f"unix:{upstream}")
+        for server in (native, behind):
+            await server.start()
+            stack.push_async_callback(server.stop, None)
         await health.set_serving()
         work = asyncio.create_task(dispatcher.run())
         stack.push_async_callback(_ended, work)
@@ -235,7 +241,7 @@ async def _running(settings: Settings) -> AsyncIterator[_App]:
             engine=engine,
             dispatcher=dispatcher,
             work=work,
-            server=server,
+            servers=(native, behind),
             health=health,
             launcher=launcher,
             gateway=gateway,

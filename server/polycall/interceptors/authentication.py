@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import aclosing
 
 from google.protobuf.message import Message
 
 from polycall.engine.keys import KeyRing
+from polycall.errors import PolycallError
 from polycall.interceptors.rpc import Rpc, Stream, Unary
 
 __all__ = ["Authentication"]
@@ -18,6 +19,18 @@ class Authentication:
 
     def __init__(self, keys: KeyRing) -> None:
         self._keys = keys
+
+    async def admits(self, metadata: Iterable[tuple[str, str | bytes]]) -> bool:
+        """Tell from the head of a call alone whether it will pass, before its message is read."""
+        authorization = ""
+        for name, value in metadata:
+            if name == "authorization":
+                authorization = str(value)
+        try:
+            await self._keys.authenticate(_bearer(authorization))
+        except PolycallError:
+            return False
+        return True
 
     def unary(self, inner: Unary) -> Unary:
         """Authenticate, then call."""

@@ -6,18 +6,20 @@ the service. A method is wrapped when it is first called, once.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import grpc
 import grpc.aio
+from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import Message
 
+from polycall.errors import Unauthenticated
 from polycall.interceptors.rpc import Layer, Rpc, Stream, Unary
 from polycall.status import no_such_method
 
-__all__ = ["Stack"]
+__all__ = ["Gate", "Stack"]
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 Handler: TypeAlias = grpc.RpcMethodHandler
@@ -26,13 +28,24 @@ _NATIVE = "/polycall.v1."
 _FACES = "/polycall.faces."
 
 
+class Gate(Protocol):
+    """Decides by the head of a call alone."""
+
+    async def admits(self, metadata: Iterable[tuple[str, str | bytes]]) -> bool:
+        """Tell whether a call of our services may send its message."""
+
+
 class Stack(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no types
     """Lays ``native`` around our services, which take a ``Rpc``, and ``faces`` around the faces', which do not.
 
     Others (health, reflection) pass untouched. A method that does not exist is UNIMPLEMENTED, with its reason.
+
+    What ``gate`` does not admit to our services passes the layers, which say why, but its message is never read: a
+    stranger's requests would fill the server's memory otherwise, 64 MiB each, before anybody asks who sent them.
     """
 
-    def __init__(self, *, native: Sequence[Layer], faces: Sequence[Layer]) -> None:
+    def __init__(self, *, native: Sequence[Layer], faces: Sequence[Layer], gate: Gate) -> None:
+        self._gate = gate
         self._layers: Mapping[str, Sequence[Layer]] = {_NATIVE: native, _FACES: faces}
         self._wrapped: dict[str, Handler] = {}
 
@@ -42,14 +55,32 @@ class Stack(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no ty
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Handler:
         """Return the handler of a method with its layers around it."""
-        method = handler_call_details.method
+        method: str = handler_call_details.method
         wrapped = self._wrapped.get(method)
         if wrapped is None:
             handler: Handler | None = await continuation(handler_call_details)
             if handler is None:
                 return _unknown(method)
             wrapped = self._wrapped[method] = self._wrap(method, handler)
+        if method.startswith(_NATIVE) and not await self._gate.admits(handler_call_details.invocation_metadata):
+            return self._unread(method)
         return wrapped
+
+    def _unread(self, method: str) -> Handler:
+        async def core(_: Message, rpc: Rpc) -> AsyncIterator[Message]:
+            raise Unauthenticated("This API key was not valid a moment ago.")
+            yield Empty()
+
+        stream: Stream = core
+        for layer in reversed(self._layers[_NATIVE]):
+            stream = layer.stream(stream)
+
+        async def edge(_: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
+            async with aclosing(stream(Empty(), Rpc(method, context))) as answers:  # type: ignore[type-var]
+                async for answer in answers:
+                    yield answer.SerializeToString()
+
+        return grpc.stream_stream_rpc_method_handler(edge)
 
     def _wrap(self, method: str, handler: Handler) -> Handler:
         layers = next((layers for prefix, layers in self._layers.items() if method.startswith(prefix)), None)

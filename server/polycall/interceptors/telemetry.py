@@ -1,7 +1,8 @@
 """One log line a call, and what the caller is told of it in trailing metadata.
 
 ``x-request-id`` always; where an execution was answered, ``polycall-execution`` (its name) and, once it was started,
-``polycall-start-kind``, ``polycall-queue-ms`` and ``polycall-run-ms``. The line has ids, codes and times; never inputs, outputs or keys.
+``polycall-start-kind``, ``polycall-queue-ms`` and ``polycall-run-ms``. The line has ids, codes and times; never inputs,
+outputs or keys.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Puts the native services on a gRPC server: ours, health, reflection."""
+"""Puts the native services on gRPC servers: ours, health, reflection."""
 
 from __future__ import annotations
 
@@ -68,17 +68,24 @@ class HealthHandle:
 
 def interceptors(keys: KeyRing) -> list[grpc.aio.ServerInterceptor]:
     """Return what the server is built with; what a call passes first stands first. Faces authenticate themselves."""
-    return [Stack(native=(Telemetry(), Errors(LARGEST_MESSAGE), Authentication(keys)), faces=(Telemetry(),))]
+    authentication = Authentication(keys)
+    layers = (Telemetry(), Errors(LARGEST_MESSAGE), authentication)
+    return [Stack(native=layers, faces=(Telemetry(),), gate=authentication)]
 
 
-def add_native(server: grpc.aio.Server, engine: Engine, info: NativeInfo) -> HealthHandle:
-    """Register the native services, health and reflection; health knows the services from ``set_serving`` on."""
-    execution_service_pb2_grpc.add_ExecutionServiceServicer_to_server(ExecutionService(engine), server)
-    package_service_pb2_grpc.add_PackageServiceServicer_to_server(PackageService(engine), server)
-    tenancy_service_pb2_grpc.add_TenancyServiceServicer_to_server(TenancyService(engine), server)
-    server_service_pb2_grpc.add_ServerServiceServicer_to_server(ServerService(engine, info), server)
+def add_native(servers: Sequence[grpc.aio.Server], engine: Engine, info: NativeInfo) -> HealthHandle:
+    """Register the native services, health and reflection, the same ones with every server.
 
+    Health knows the services from ``set_serving`` on.
+    """
+    executions, packages = ExecutionService(engine), PackageService(engine)
+    tenancy, about = TenancyService(engine), ServerService(engine, info)
     servicer = health.aio.HealthServicer()
-    health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
-    reflection.enable_server_reflection((*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
+    for server in servers:
+        execution_service_pb2_grpc.add_ExecutionServiceServicer_to_server(executions, server)
+        package_service_pb2_grpc.add_PackageServiceServicer_to_server(packages, server)
+        tenancy_service_pb2_grpc.add_TenancyServiceServicer_to_server(tenancy, server)
+        server_service_pb2_grpc.add_ServerServiceServicer_to_server(about, server)
+        health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
+        reflection.enable_server_reflection((*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
     return HealthHandle(servicer, SERVICES)

@@ -314,6 +314,7 @@ async def test_a_method_is_wrapped_once() -> None:
 
         class Details:
             method = "/polycall.v1.ServerService/GetServerInfo"
+            invocation_metadata = native.metadata
 
         first = await stack.intercept_service(continuation, Details())
         assert await stack.intercept_service(continuation, Details()) is first

@@ -199,7 +199,7 @@ async def running(
     engine = engine or FakeEngine()
     real = cast("Engine", engine)
     server = grpc.aio.server(interceptors=interceptors(real.keys), options=server_options())
-    health = add_native(server, real, NativeInfo(version="1.2.3"))
+    health = add_native([server], real, NativeInfo(version="1.2.3"))
     if register is not None:
         register(server)
     port = server.add_insecure_port("127.0.0.1:0")

@@ -128,7 +128,7 @@ async def test_a_wait_ends_before_the_rpcs_own_deadline() -> None:
         await native.executions.WaitExecution(request, metadata=native.metadata, timeout=5)
         await native.executions.WaitExecution(request, metadata=native.metadata)
     (_, (_, _, bounded)), (_, (_, _, free)) = engine.asked
-    assert 0 < bounded < 5
+    assert 0 < bounded < 5.1  # gRPC rounds what it sends up to tenths
     assert free == 60.0
 
 
