@@ -12,7 +12,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 from polycall.errors import Code
 
-__all__ = ["Refusal", "bad_fields", "refusal"]
+__all__ = ["Refusal", "bad_fields", "refusal", "refusal_if_told"]
 
 KINDS = {
     kind.DESCRIPTOR.full_name: kind
@@ -44,7 +44,18 @@ def refusal(act: Callable[[], Any]) -> Refusal:
     """Do what must fail and return its error; it carries one ErrorInfo of ours and at most one other of each kind."""
     with pytest.raises(grpc.RpcError) as caught:
         _finish(act())
-    error: Any = caught.value
+    return _read(caught.value)
+
+
+def refusal_if_told(act: Callable[[], Any]) -> Refusal | None:
+    """Do what must fail and return its error; None if the client ended the call before the server said why."""
+    with pytest.raises(grpc.RpcError) as caught:
+        _finish(act())
+    told = {key for key, _ in caught.value.trailing_metadata() or ()}
+    return _read(caught.value) if "grpc-status-details-bin" in told else None
+
+
+def _read(error: Any) -> Refusal:
     trailing = dict(error.trailing_metadata())
     status = status_pb2.Status.FromString(trailing["grpc-status-details-bin"])
     assert (error.code().value[0], error.details()) == (status.code, status.message)

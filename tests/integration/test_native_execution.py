@@ -13,9 +13,10 @@ import grpc
 import pytest
 from google.protobuf import duration_pb2, timestamp_pb2
 
+from polycall.errors import Code
 from polycall.v1 import error_reason_pb2, execution_pb2, execution_service_pb2, package_pb2
 from tests.harness import Server, until
-from tests.integration.native import bad_fields, refusal
+from tests.integration.native import Refusal, bad_fields, refusal, refusal_if_told
 
 Execution = execution_pb2.Execution
 S = 30.0  # a bound for calls that are expected to be quick
@@ -467,6 +468,20 @@ def test_a_run_is_stopped_at_the_rpcs_deadline_and_recorded(polycall: Server, pa
 
     (execution,) = until(stopped, what="the record of the stopped run")[:1]
     assert recorded(polycall, execution.name).stdout == "sleeping\n"
+
+
+def test_a_deadline_says_in_which_phase_it_passed(polycall: Server) -> None:
+    request = execution_service_pb2.ExecuteRequest(code="import time\ndef execute(input): time.sleep(60)")
+
+    def told() -> Refusal | None:
+        # the answer leaves shortly before the deadline; on a busy machine the client's own timer may still be first
+        return refusal_if_told(lambda: polycall.executions.Execute(request, metadata=polycall.metadata, timeout=0.5))
+
+    refused: Refusal = until(told, what="an answer before the deadline")
+    assert (refused.code, refused.reason) == (Code.DEADLINE_EXCEEDED, "EXECUTION_TIMEOUT")
+    assert refused.details == {}
+    assert refused.metadata["phase"] == "run"
+    assert recorded(polycall, refused.metadata["execution"]).state == Execution.STATE_TIMEOUT
 
 
 def test_a_client_that_leaves_has_its_run_killed_and_recorded(polycall: Server, package: str) -> None:

@@ -15,7 +15,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from polycall.errors import Code
 from polycall.v1 import execution_pb2, execution_service_pb2
 from tests.harness import Server, running_server, until
-from tests.integration.native import refusal
+from tests.integration.native import refusal, refusal_if_told
 
 S = 60.0
 HANG = execution_service_pb2.ExecuteRequest(code="import time\ndef execute(input):\n    time.sleep(600)")
@@ -69,18 +69,16 @@ def _full(server: Server) -> Any:
 
 def test_a_deadline_that_passes_in_the_queue_says_so(narrow: Server) -> None:
     holding = running(narrow)
-    with pytest.raises(grpc.RpcError) as caught:
-        execute(narrow, QUICK, timeout=0.5)
-    assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
-    line = until(lambda: _ends(narrow), what="the end of the waiting call")[0]
-    assert "method=/polycall.v1.ExecutionService/Execute" in line
+    refused = until(
+        # the answer leaves shortly before the deadline; on a busy machine the client's own timer may still be first
+        lambda: refusal_if_told(lambda: execute(narrow, QUICK, timeout=0.5)),
+        what="an answer before the deadline",
+    )
+    assert (refused.code, refused.reason) == (Code.DEADLINE_EXCEEDED, "QUEUE_TIMEOUT")
+    assert refused.metadata["phase"] == "queue"
+    assert refused.details == {}
     holding.cancel()
     assert execute(narrow, QUICK).output_json == "1"
-
-
-def _ends(server: Server) -> list[str]:
-    """Return the log lines of calls that the deadline ended: here, or at the client a moment before."""
-    return [line for line in server.log.read_text().splitlines() if "DEADLINE_EXCEEDED" in line or "CANCELLED" in line]
 
 
 def test_a_call_waits_for_its_slot_and_is_not_refused(narrow: Server) -> None:
