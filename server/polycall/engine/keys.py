@@ -14,14 +14,14 @@ import re
 import secrets
 import time
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from polycall.domain import DEFAULT_PROJECT, ApiKey, Principal, Project, Reason, Scope
 from polycall.errors import FieldViolation, InvalidArgument, PermissionDenied, Unauthenticated
 from polycall.ids import now_ms
 from polycall.store.protocol import TenancyStore
 
-__all__ = ["BOOTSTRAP_KEY_ID", "KeyRing", "new_key_text", "require"]
+__all__ = ["BOOTSTRAP_KEY_ID", "KeyRing", "new_key_text", "reading", "require"]
 
 BOOTSTRAP_KEY_ID = "bootstrap"
 _CACHE_S = 30.0  # how long another replica's revocation may go unseen (durability: keys at most 30 s old)
@@ -39,6 +39,11 @@ def require(who: Principal, scope: Scope) -> None:
             f"This API key lacks the scope `{scope}`; ask an admin of the project for a key that has it.",
             metadata={"scope": scope.value},
         )
+
+
+def reading(who: Principal) -> Principal:
+    """Return the principal with the right to read, for contracts in which the right to run a thing includes it."""
+    return replace(who, scopes=who.scopes | {Scope.READ})
 
 
 def new_key_text(key_id: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -12,7 +13,9 @@ from polycall.errors import Code, PolycallError
 from polycall.faces.aside import aside
 from polycall.faces.wire import gunzip
 
-__all__ = ["HTTP_OF", "Face", "Handler", "Inbound", "Reply"]
+__all__ = ["HTTP_OF", "Face", "Handler", "Inbound", "Reply", "retry_after"]
+
+_RETRY_AFTER_S = 1.0  # where the engine has no guess of its own
 
 # How the gateway's transcoder maps a gRPC code to an HTTP status; any other status travels in x-http-status.
 HTTP_OF: Mapping[Code, int] = {
@@ -34,6 +37,11 @@ HTTP_OF: Mapping[Code, int] = {
     Code.DATA_LOSS: 500,
     Code.UNAUTHENTICATED: 401,
 }
+
+
+def retry_after(seconds: float | None) -> tuple[tuple[str, str], ...]:
+    """Return the header that says when to come back: whole seconds, for HTTP has no others, and never 0."""
+    return (("retry-after", str(max(1, math.ceil(seconds or _RETRY_AFTER_S)))),)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

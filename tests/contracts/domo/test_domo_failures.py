@@ -86,7 +86,7 @@ def test_what_json_cannot_hold_is_of_the_wrong_type(domo: Domo, function: str, w
     [
         ("fail", {"how": "raise"}, "ValueError: bad"),
         ("fail", {"how": "exit"}, "Function exited with code 3"),
-        ("fail", {"how": "crash"}, "Function was killed by signal 11"),
+        ("fail", {"how": "crash"}, "Function was killed by signal 11 (SIGSEGV)"),
         ("fail", {"how": "memory"}, "Function ran out of memory"),
         ("missing", {}, "NameError: missing is not defined"),
     ],
@@ -188,6 +188,12 @@ def test_a_key_that_may_not_run_is_403_once_the_package_is_known(domo: Domo, pol
     domo.refusal(caller.post("nothing"), 403, "Forbidden")
     domo.refusal(caller.post("add", package="nothing"), 404, "Not Found")
     domo.refusal(caller.get("nothing"), 403, "Forbidden")
+
+
+def test_a_key_that_may_run_may_read_what_became_of_it(domo: Domo, polycall: Server) -> None:
+    caller = Domo(polycall, polycall.new_key(scopes=[tenancy_service_pb2.ApiKey.SCOPE_RUN]))
+    answered = caller.post("add", {"inputVariables": {"a": 1, "b": 2}})
+    assert caller.get(caller.record(answered)["executionId"]).body == answered.body
 
 
 def test_another_instances_packages_and_executions_are_unknown(domo: Domo, polycall: Server) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import msgspec
@@ -19,7 +18,7 @@ from polycall.errors import (
     code_of,
 )
 from polycall.faces.cognite.requests import Reference, UnknownRoute
-from polycall.faces.reply import HTTP_OF, Reply
+from polycall.faces.reply import HTTP_OF, Reply, retry_after
 from polycall.faces.wire import UnsupportedEncoding, dump
 
 __all__ = ["Missing", "failed"]
@@ -91,5 +90,5 @@ def _entry(reference: Reference) -> dict[str, int | str]:
 
 def _headers(error: PolycallError) -> tuple[tuple[str, str], ...]:
     if isinstance(error, ResourceExhausted | Unavailable) and error.retry_after_s is not None:
-        return (("retry-after", str(math.ceil(error.retry_after_s))),)
+        return retry_after(error.retry_after_s)
     return ()

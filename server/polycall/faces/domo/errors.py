@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from polycall.domain import Reason
 from polycall.errors import (
     Cancelled,
@@ -20,7 +18,7 @@ from polycall.errors import (
     Unavailable,
     code_of,
 )
-from polycall.faces.reply import Reply
+from polycall.faces.reply import Reply, retry_after
 from polycall.faces.wire import UnsupportedEncoding, dump
 
 __all__ = ["CONTENT_TYPE", "failed"]
@@ -41,6 +39,7 @@ _REASONS = {
     503: "Service Unavailable",
     504: "Gateway Timeout",
 }
+_AGAIN = (429, 503)  # nothing ran
 
 
 def failed(error: PolycallError) -> Reply:
@@ -48,14 +47,13 @@ def failed(error: PolycallError) -> Reply:
     status = _status(error)
     message = _ANONYMOUS if error.reason is Reason.API_KEY_MISSING else error.message
     body = {"status": status, "statusReason": _REASONS[status], "message": message}
-    after = getattr(error, "retry_after_s", None)
     return Reply(
         body=dump(body),
         status=status,
         code=code_of(error),
         message=message,
         content_type=CONTENT_TYPE,
-        headers=() if after is None else (("retry-after", str(max(1, math.ceil(after)))),),
+        headers=retry_after(getattr(error, "retry_after_s", None)) if status in _AGAIN else (),
     )
 
 
@@ -83,6 +81,8 @@ def _status(error: PolycallError) -> int:
             return 400
         case Unavailable():
             return 503
+        case DeadlineExceeded() if error.metadata.get("phase") == "queue":  # nothing ran
+            return 429
         case DeadlineExceeded():
             return 504
         case _:

@@ -19,7 +19,7 @@ from polycall.domain import (
     VersionState,
 )
 from polycall.engine.engine import Engine
-from polycall.engine.keys import require
+from polycall.engine.keys import reading, require
 from polycall.engine.limits import MIB
 from polycall.engine.requests import FunctionRun, RunOptions
 from polycall.errors import NotFound, PolycallError
@@ -81,7 +81,7 @@ class DomoFace:
         await self._check_package(who, package_id)
         require(who, Scope.RUN)
         try:
-            execution = await self._engine.get(who, uuid.UUID(text))
+            execution = await self._engine.get(reading(who), uuid.UUID(text))
         except (ValueError, NotFound):
             raise _no_execution(package_id, text) from None
         if execution.package_id != package_id or execution.face != _FACE or execution.face_data is None:

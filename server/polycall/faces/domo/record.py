@@ -8,6 +8,7 @@ import msgspec
 
 from polycall.domain import DeclaredType, Execution, ExecutionError, ExecutionState, Reason
 from polycall.faces.domo.types import Described, Mismatch, describe, fit
+from polycall.faces.signals import signal_name
 from polycall.faces.times import iso_millis
 from polycall.faces.wire import dump
 
@@ -105,7 +106,7 @@ def _message(execution: Execution, error: ExecutionError) -> str:
         case Reason.USER_EXIT:
             return f"Function exited with code {execution.exit_code}"
         case Reason.KILLED_BY_SIGNAL:
-            return f"Function was killed by signal {execution.signal}"
+            return f"Function was killed by signal {execution.signal} ({signal_name(execution.signal)})"
         case _:
             return ": ".join(part for part in (error.type, error.message) if part) or "Function failed"
 

@@ -6,7 +6,6 @@ The gateway's own errors (a wrong key, a body that is no JSON) are HTTP errors. 
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -26,6 +25,7 @@ from polycall.errors import (
     Unauthenticated,
     Unavailable,
 )
+from polycall.faces.signals import signal_name
 from polycall.faces.wire import Malformed, UnsupportedEncoding
 
 __all__ = ["Failure", "GatewayError", "Refused", "failed", "failure_of", "gateway_error_of", "timed_out"]
@@ -140,7 +140,7 @@ def _einfo(execution: Execution, error: ExecutionError) -> str:
         case Reason.USER_EXIT:
             return _lost(f" exitcode {execution.exit_code}")
         case Reason.KILLED_BY_SIGNAL:
-            return _lost(f" signal {execution.signal} ({_signal_name(execution.signal)})")
+            return _lost(f" signal {execution.signal} ({signal_name(execution.signal)})")
         case Reason.WORKER_LOST:
             return _lost("")
         case _:
@@ -164,10 +164,3 @@ def _last_line(text: str) -> str:
 def _lost(how: str) -> str:
     # the words of the vendor's task queue for a worker process that is gone
     return f"billiard.exceptions.WorkerLostError: Worker exited prematurely{':' if how else ''}{how}."
-
-
-def _signal_name(number: int | None) -> str:
-    try:
-        return signal.Signals(number or 0).name
-    except ValueError:
-        return "unknown"

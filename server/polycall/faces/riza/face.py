@@ -5,11 +5,10 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Mapping
-from dataclasses import replace
 
 from polycall.domain import Execution, Principal, Reason, Scope
 from polycall.engine.engine import Engine
-from polycall.engine.keys import require
+from polycall.engine.keys import reading, require
 from polycall.engine.limits import MIB
 from polycall.engine.requests import RunOptions
 from polycall.errors import DeadlineExceeded, FailedPrecondition, NotFound, PolycallError
@@ -75,8 +74,7 @@ class RizaFace:
                 raise  # it waited for a slot all the time: nothing ran
             # The run spent in the queue what it lacked in the end. For its caller that is a timeout like any other,
             # with what was printed until then; a key that may run code may see what became of this run of it.
-            reader = replace(who, scopes=who.scopes | {Scope.READ})
-            return await self._engine.get(reader, uuid.UUID(execution_id))
+            return await self._engine.get(reading(who), uuid.UUID(execution_id))
 
 
 def _refuse_what_is_not_here(call: FunctionCall) -> None:

@@ -6,7 +6,6 @@ and what may have run says ``x-should-retry: false``.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 import msgspec
@@ -21,7 +20,7 @@ from polycall.errors import (
     Unavailable,
     code_of,
 )
-from polycall.faces.reply import HTTP_OF, Reply
+from polycall.faces.reply import HTTP_OF, Reply, retry_after
 from polycall.faces.wire import dump
 
 __all__ = ["failed"]
@@ -35,7 +34,6 @@ _REFUSALS: Mapping[Code, int] = {
     Code.PERMISSION_DENIED: 403,
     Code.NOT_FOUND: 404,
 }
-_RETRY_AFTER_S = 1.0
 _NEVER_AGAIN = (("x-should-retry", "false"),)
 
 
@@ -54,7 +52,7 @@ def failed(error: PolycallError, headers: Mapping[str, str]) -> Reply:
         case ResourceExhausted():
             return _again(Code.RESOURCE_EXHAUSTED, error, error.retry_after_s)
         case DeadlineExceeded() if error.metadata.get("phase") == "queue":  # nothing ran
-            return _again(Code.RESOURCE_EXHAUSTED, error, _RETRY_AFTER_S)
+            return _again(Code.RESOURCE_EXHAUSTED, error, None)
         case Unavailable():
             return _again(Code.UNAVAILABLE, error, error.retry_after_s)
     code = code_of(error)
@@ -66,8 +64,7 @@ def failed(error: PolycallError, headers: Mapping[str, str]) -> Reply:
 
 
 def _again(code: Code, error: PolycallError, after_s: float | None) -> Reply:
-    seconds = str(max(1, math.ceil(after_s or _RETRY_AFTER_S)))
-    return _reply(code, HTTP_OF[code], error.message, (("retry-after", seconds),))
+    return _reply(code, HTTP_OF[code], error.message, retry_after(after_s))
 
 
 def _reply(code: Code, status: int, message: str, headers: tuple[tuple[str, str], ...] = ()) -> Reply:

@@ -11,6 +11,7 @@ from polycall.domain import Execution, ExecutionState, Limits, Reason
 from polycall.engine.limits import MIB
 from polycall.errors import Internal
 from polycall.faces.riza.output import Text
+from polycall.faces.signals import signal_name
 from polycall.faces.wire import NULL
 from polycall.ids import to_ulid
 
@@ -107,7 +108,7 @@ def _last_words(execution: Execution, reason: Reason | None) -> Iterator[str]:
         case _ if execution.state is ExecutionState.CANCELLED:
             yield "killed: the execution was cancelled"
         case _ if execution.signal is not None:
-            yield f"killed by signal {execution.signal} ({_signal_name(execution.signal)})"
+            yield f"killed by signal {execution.signal} ({signal_name(execution.signal)})"
 
 
 def _waited(execution: Execution, limits: Limits) -> Iterator[str]:
@@ -115,13 +116,6 @@ def _waited(execution: Execution, limits: Limits) -> Iterator[str]:
     queue_us = execution.usage.queue_us
     if queue_us > _LATE_US and _duration_ms(execution) < limits.timeout_ms:
         yield f"it had waited {queue_us / 1e6:.1f} s for a slot of this busy server"
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signals.Signals(number).name
-    except ValueError:
-        return "real-time"
 
 
 def _duration_ms(execution: Execution) -> int:

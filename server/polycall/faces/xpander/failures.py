@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import msgspec
 
 from polycall.domain import Reason
@@ -23,14 +21,12 @@ from polycall.errors import (
     Unauthenticated,
     Unavailable,
 )
-from polycall.faces.reply import HTTP_OF, Reply
+from polycall.faces.reply import HTTP_OF, Reply, retry_after
 from polycall.faces.wire import UnsupportedEncoding, dump
 from polycall.faces.xpander.bodies import not_json
 from polycall.faces.xpander.problems import Problem, Unprocessable
 
 __all__ = ["failed"]
-
-_RETRY_AFTER_S = 1.0
 
 
 class _List(msgspec.Struct):
@@ -64,7 +60,7 @@ def failed(error: PolycallError) -> Reply:
         case ResourceExhausted():
             return _again(Code.RESOURCE_EXHAUSTED, "Too Many Requests", error.retry_after_s)
         case DeadlineExceeded() if error.metadata.get("phase") == "queue":  # nothing ran
-            return _again(Code.RESOURCE_EXHAUSTED, "Too Many Requests", _RETRY_AFTER_S)
+            return _again(Code.RESOURCE_EXHAUSTED, "Too Many Requests", None)
         case DeadlineExceeded():
             return _reply(Code.DEADLINE_EXCEEDED, 504, "Execution timed out")
         case Unavailable():
@@ -81,11 +77,10 @@ def _list(problems: tuple[Problem, ...]) -> Reply:
 
 
 def _again(code: Code, detail: str, after_s: float | None) -> Reply:
-    seconds = str(max(1, math.ceil(after_s or _RETRY_AFTER_S)))
     return Reply(
         body=dump({"detail": detail}),
         status=HTTP_OF[code],
         code=code,
         message=detail,
-        headers=(("retry-after", seconds),),
+        headers=retry_after(after_s),
     )

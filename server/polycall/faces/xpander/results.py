@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import signal as signals
-
 from polycall.domain import Execution, ExecutionError, ExecutionState, Reason
 from polycall.engine.limits import MIB
 from polycall.errors import Code, Internal
 from polycall.faces.reply import Reply
+from polycall.faces.signals import signal_name
 from polycall.faces.wire import dump
 
 __all__ = ["answer"]
@@ -48,13 +47,6 @@ def _line(execution: Execution, error: ExecutionError) -> str:
         case Reason.EXECUTION_CANCELLED:
             return "RuntimeError: the execution was cancelled"
         case Reason.KILLED_BY_SIGNAL:
-            return f"RuntimeError: killed by signal {_signal_name(execution.signal)}"
+            return f"RuntimeError: killed by signal {execution.signal} ({signal_name(execution.signal)})"
         case _:
             return f"{error.type}: {error.message}" if error.message else error.type
-
-
-def _signal_name(number: int | None) -> str:
-    try:
-        return signals.Signals(number or 0).name
-    except ValueError:
-        return str(number)

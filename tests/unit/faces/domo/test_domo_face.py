@@ -146,7 +146,7 @@ async def test_nothing_returned_where_the_output_is_nullable() -> None:
         (failed(ExecutionError(reason=Reason.USER_EXIT, message="x"), exit_code=3), "Function exited with code 3"),
         (
             failed(ExecutionError(reason=Reason.KILLED_BY_SIGNAL, message="x"), signal=9),
-            "Function was killed by signal 9",
+            "Function was killed by signal 9 (SIGKILL)",
         ),
         (failed(ExecutionError(reason=Reason.RESULT_TOO_LARGE, message="Too large.")), "Too large."),
         (
@@ -250,7 +250,7 @@ async def test_reading_an_execution_checks_package_then_permission_then_executio
     assert (await world.get("none", package="none", key="reader")).status == 404
     assert (await world.get("none", key="reader")).status == 403
     assert (await world.get("none", package="empty")).status == 404
-    assert (await world.get("6d1f0a52-0000-4000-8000-000000000000", key="runner")).status == 403
+    assert (await world.get("6d1f0a52-0000-4000-8000-000000000000", key="runner")).status == 404
 
 
 # what the engine is asked
@@ -458,6 +458,7 @@ async def test_the_package_is_looked_for_before_the_permission_and_the_version_a
         (RuntimeMissing("javascript is not installed."), 400, "Bad Request", []),
         (IsolationUnavailable("Level 1."), 500, "Internal Server Error", []),
         (Unavailable("Draining.", retry_after_s=0.2), 503, "Service Unavailable", [("retry-after", "1")]),
+        (DeadlineExceeded("Late.", metadata={"phase": "queue"}), 429, "Too Many Requests", [("retry-after", "1")]),
         (DeadlineExceeded("Late."), 504, "Gateway Timeout", []),
         (Cancelled("Gone."), 499, "Client Closed Request", []),
         (Internal("Internal error."), 500, "Internal Server Error", []),

@@ -215,7 +215,7 @@ async def test_a_failed_function_has_exactly_the_documented_fields_in_order() ->
         (
             ExecutionError(reason=Reason.KILLED_BY_SIGNAL, message="x"),
             {"signal": 99},
-            "billiard.exceptions.WorkerLostError: Worker exited prematurely: signal 99 (unknown).",
+            "billiard.exceptions.WorkerLostError: Worker exited prematurely: signal 99 (real-time).",
         ),
         (None, {}, "billiard.exceptions.WorkerLostError: Worker exited prematurely."),
         (ExecutionError(reason=Reason.RESULT_TOO_LARGE, message="Too large."), {}, "Exception: Too large."),

@@ -256,8 +256,8 @@ def _failed(reason: Reason, state: ExecutionState = ExecutionState.FAILED, **mor
         ),
         (_failed(Reason.RESULT_TOO_LARGE), 400, "ValueError: the returned value is larger than 6 MB"),
         (_failed(Reason.OUTPUT_TOO_LARGE), 400, "RuntimeError: too much was written to stdout and stderr"),
-        (_failed(Reason.KILLED_BY_SIGNAL, signal=11), 400, "RuntimeError: killed by signal SIGSEGV"),
-        (_failed(Reason.KILLED_BY_SIGNAL, signal=40), 400, "RuntimeError: killed by signal 40"),
+        (_failed(Reason.KILLED_BY_SIGNAL, signal=11), 400, "RuntimeError: killed by signal 11 (SIGSEGV)"),
+        (_failed(Reason.KILLED_BY_SIGNAL, signal=40), 400, "RuntimeError: killed by signal 40 (real-time)"),
         (
             _failed(Reason.EXECUTION_CANCELLED, ExecutionState.CANCELLED),
             400,
