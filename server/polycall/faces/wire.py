@@ -64,12 +64,18 @@ def decode(body: bytes, shape: type[T]) -> T:
     except RecursionError:
         raise Malformed.of("", "the body is nested too deeply") from None
     except msgspec.DecodeError as error:
-        text = str(error)
-        where = ""
-        if " - at `" in text:
-            text, _, where = text.partition(" - at `")
-            where = where.rstrip("`").removeprefix("$").removeprefix(".")
-        raise Malformed.of(where, text) from None
+        raise _malformed(body, error) from None
+
+
+def _malformed(body: bytes, error: msgspec.DecodeError) -> InvalidArgument:
+    text, _, where = str(error).partition(" - at `")
+    if not body.strip():
+        return Malformed.of("", "the body is empty; it has to be JSON")
+    if not isinstance(error, msgspec.ValidationError):
+        text = text.removeprefix("JSON is malformed: ").replace("Input data was truncated", "it ends too early")
+        return Malformed.of("", f"the body is not valid JSON: {text}")
+    where = where.rstrip("`").removeprefix("$").removeprefix(".")
+    return Malformed.of(where, text if where else f"the body has the wrong shape: {text}")
 
 
 def raw_members(value: msgspec.Raw | bytes) -> dict[str, msgspec.Raw]:

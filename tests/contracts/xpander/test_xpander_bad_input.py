@@ -38,7 +38,7 @@ def _json_invalid(position: int, why: str) -> list[dict[str, Any]]:
         (b"nonsense", 0, "Expecting value"),
         (b'{"city": "SF",}', 14, "Expecting property name enclosed in double quotes"),
         (b'{"city": "SF"} x', 15, "Extra data"),
-        (b'{"city": NaN}', 9, "JSON is malformed: invalid character"),
+        (b'{"city": NaN}', 9, "the body is not valid JSON: invalid character"),
         (b'{"city": "\xff"}', 10, "'utf-8' codec can't decode byte 0xff in position 10: invalid start byte"),
     ],
 )
