@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import socket
 import time
 from collections.abc import Callable, Iterable
@@ -43,6 +44,9 @@ class Child(asyncio.Protocol):
         self.slot = slot
         self.stdout = stdout
         self.stderr = stderr
+        self.printed = select.poll()  # tells of both at once
+        for pipe in (stdout, stderr):
+            self.printed.register(pipe, select.POLLIN)
         self.pid: int | None = None  # as the server sees it
         self.calls = 0
         self.ready: asyncio.Future[Reply] = loop.create_future()

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import fcntl
 import os
+import select
 import struct
 import termios
 from collections.abc import Callable
@@ -22,6 +23,9 @@ _CHUNK = 1 << 16
 # paid by everybody. So many pieces below this size are read as they come; after that a stream is looked at every 10 ms,
 # until so much has gathered that it was worth it.
 _SMALL, _MOST_SMALL, _PAUSE_S = 4096, 16, 0.01
+# A run that answers within this is not listened to: what it printed is read with its answer. Most are that short, and
+# to listen and to stop listening costs more than all else that is done about output.
+_QUIET_S = 0.005
 
 
 class _Pipe:
@@ -37,12 +41,16 @@ class _Pipe:
 
 
 class Output:
-    """Reads both streams of one run. ``flooded`` is called once when they exceed ``most`` bytes together."""
+    """Reads both streams of one run. ``flooded`` is called once when they exceed ``most`` bytes together.
+
+    ``poll`` watches the two descriptors.
+    """
 
     def __init__(
         self,
         stdout: int,
         stderr: int,
+        poll: select.poll,
         limits: Limits,
         sink: OutputSink | None,
         most: int,
@@ -52,19 +60,21 @@ class Output:
             _Pipe(stdout, Stream.STDOUT, limits.stdout_bytes),
             _Pipe(stderr, Stream.STDERR, limits.stderr_bytes),
         )
+        self._poll = poll
         self._sink = sink
         self._left = most
         self._flooded = flooded
         self._loop = asyncio.get_running_loop()
         self._null = -1
+        self._listening = False
         self._discard_stale()
-        for pipe in self._pipes:
-            self._loop.add_reader(pipe.fd, self._readable, pipe)
+        self._quiet = self._loop.call_later(_QUIET_S, self.listen)
 
     def _discard_stale(self) -> None:
         """Throw away what a warm worker printed between two calls: it is nobody's."""
-        for pipe in self._pipes:
-            self._read(pipe, _waiting(pipe.fd), keep=False)
+        if self._poll.poll(0):
+            for pipe in self._pipes:
+                self._read(pipe, _waiting(pipe.fd), keep=False)
 
     def _readable(self, pipe: _Pipe) -> None:
         count = self._read(pipe, _CHUNK)
@@ -120,9 +130,19 @@ class Output:
     def _stop(self, pipe: _Pipe) -> None:
         if pipe.open:
             pipe.open = False
-            self._loop.remove_reader(pipe.fd)
+            if self._listening:
+                self._loop.remove_reader(pipe.fd)
             if pipe.pause is not None:
                 pipe.pause.cancel()
+
+    def listen(self) -> None:
+        """Read what is printed as it comes, from now on. Without it, that begins after a moment."""
+        self._quiet.cancel()
+        if not self._listening:
+            self._listening = True
+            for pipe in self._pipes:
+                if pipe.open:
+                    self._loop.add_reader(pipe.fd, self._readable, pipe)
 
     @property
     def ended(self) -> bool:
@@ -131,6 +151,8 @@ class Output:
 
     def drain(self) -> None:
         """Read what is in the pipes at this moment, without waiting and without reading on what still comes."""
+        if not self._poll.poll(0):
+            return
         for pipe in self._pipes:
             left = _waiting(pipe.fd) if pipe.open else 0
             while left > 0 and (count := self._read(pipe, left)):
@@ -138,6 +160,7 @@ class Output:
 
     def close(self) -> None:
         """Stop reading; the descriptors stay open."""
+        self._quiet.cancel()
         for pipe in self._pipes:
             self._stop(pipe)
         if self._null >= 0:

@@ -61,7 +61,9 @@ class Run:
         if group is not None:
             group.limit(job.limits, fresh=child.calls == 0)
         most = self._options.hard_output_bytes
-        output = Output(child.stdout, child.stderr, job.limits, self._sink, most, lambda: self._stop(Stop.FLOODED))
+        output = Output(
+            child.stdout, child.stderr, child.printed, job.limits, self._sink, most, lambda: self._stop(Stop.FLOODED)
+        )
         # uvloop counts in milliseconds of a clock that it reads once a turn: without one more, a run ends too early
         seconds = (job.limits.timeout_ms + 1) / 1000
         timer = asyncio.get_running_loop().call_later(seconds, self._stop, Stop.TIMED_OUT)
@@ -170,6 +172,7 @@ class Run:
 async def _last_words(output: Output) -> None:
     """Read until both streams end, but not for long."""
     deadline = time.monotonic() + _EOF_S
+    output.listen()
     output.drain()
     while not output.ended and time.monotonic() < deadline:
         await asyncio.sleep(_EOF_STEP_S)
