@@ -184,14 +184,16 @@ async def _running(settings: Settings) -> AsyncIterator[_App]:
         registry = Registry(store, sandbox, limits)
         preparation = Preparation(registry, limits, adapters={"guance": _source("polycall.faces.guance", "inside.py")})
         engine = Engine(
-            EngineSettings(isolation_floor=settings.isolation_floor, missing=_missing(sandbox)),
+            EngineSettings(
+                isolation_floor=settings.isolation_floor, missing=_missing(sandbox), call_queue=settings.call_queue
+            ),
             runner=sandbox,
             store=store,
             registry=registry,
             keys=keys,
             limits=limits,
             preparation=preparation,
-            admission=Admission(settings.slots, settings.queue),
+            admission=Admission(settings.slots, settings.queue, settings.queue_mib * MIB),
         )
         dispatcher = Dispatcher(
             engine,

@@ -142,6 +142,8 @@ class Settings:
     # how much at once
     slots: int = setting(_default_slots, _whole(1, 4096), "Runs at once; default: two for each core.")
     queue: int = setting(128, _whole(0, 100_000), "Runs that may wait for a slot; more are refused.")
+    queue_mib: int = setting(256, _whole(1, 1 << 20), "MiB that requests waiting for a slot may hold in memory.")
+    call_queue: int = setting(10_000, _whole(0, 10_000_000), "Calls of one project that may wait; more are refused.")
     call_slots: int = setting(0, _whole(0, 4096), "Calls at once; 0: half of the slots, at least one.")
     waiting_children: int = setting(4, _whole(1, 256), "Fresh sandboxed processes kept waiting.")
     warm_workers: int = setting(32, _whole(0, 4096), "Warm workers kept at most.")

@@ -607,6 +607,17 @@ class ExecutionConformance:
         assert len({execution.id for execution in made}) == 1
         assert await store.backlog() == 1
 
+    async def test_what_waits_is_counted_by_project_and_not_further_than_asked(
+        self, store: Store, other_project: str
+    ) -> None:
+        for number in range(4):
+            await store.enqueue(queued(deadline=10**15 + number))
+        await store.enqueue(queued(project_id=other_project))
+        assert [await store.waiting("default", most) for most in (3, 4, 9)] == [3, 4, 4]
+        assert await store.waiting(other_project, 9) == 1
+        await store.claim("n", 1)
+        assert await store.waiting("default", 9) == 3
+
     async def test_a_request_id_that_a_record_has_returns_the_record(self, store: Store) -> None:
         record = recorded(request_id="r-1")
         store.record(record)

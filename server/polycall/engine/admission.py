@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
+from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 from polycall.domain import Reason
 from polycall.errors import DeadlineExceeded, QueueFull
@@ -15,19 +16,34 @@ __all__ = ["Admission"]
 
 _GUESS_S = 0.05  # what a run is taken to last before any has ended; only Retry-After depends on it
 _WEIGHT = 0.1  # of the newest run in the moving average
+_QUEUE_BYTES = 256 << 20
+
+
+@dataclass(slots=True, eq=False)
+class _Turn:
+    came: asyncio.Future[None]
+    project_id: str
+    size: int
 
 
 class Admission:
-    """A bounded first-in-first-out queue before a fixed number of slots.
+    """A bounded queue before a fixed number of slots.
+
+    Each project's runs get their slots in the order of asking; between projects, the one with the fewest runs comes
+    first, so that nobody waits behind all that another project has asked for. ``queue_bytes`` bounds what the waiting
+    requests hold in memory together; one alone may always wait.
 
     Nothing of a run has started while it waits, so being refused or cancelled here is always safe to repeat.
     """
 
-    def __init__(self, slots: int, queue: int) -> None:
+    def __init__(self, slots: int, queue: int, queue_bytes: int = _QUEUE_BYTES) -> None:
         self.slots = slots
         self.queue = queue
+        self.queue_bytes = queue_bytes
         self._free = slots
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._running: Counter[str] = Counter()  # by project
+        self._waiting: dict[_Turn, None] = {}  # in the order of asking
+        self._held = 0  # bytes
         self._average_s = _GUESS_S
 
     @property
@@ -41,26 +57,32 @@ class Admission:
         return len(self._waiting)
 
     @asynccontextmanager
-    async def slot(self, expires_at: float | None = None, *, bounded: bool = True) -> AsyncIterator[float]:
+    async def slot(
+        self, expires_at: float | None = None, *, project_id: str = "", size: int = 0, bounded: bool = True
+    ) -> AsyncIterator[float]:
         """Hold a slot; yields the seconds waited.
 
-        ``expires_at`` (``time.monotonic``) bounds the wait. ``bounded=False`` is for Calls, which were accepted already
-        and are bounded by their dispatcher. Raises QueueFull, DeadlineExceeded (phase queue).
+        ``expires_at`` (``time.monotonic``) bounds the wait; ``size`` is what the request holds in memory, bytes.
+        ``bounded=False`` is for Calls, which were accepted already and are bounded by their dispatcher. Raises
+        QueueFull, DeadlineExceeded (phase queue).
         """
         since = time.monotonic()
-        await self._take(expires_at, bounded)
+        await self._take(expires_at, project_id, size, bounded)
         begun = time.monotonic()
         try:
             yield begun - since
         finally:
             self._average_s += _WEIGHT * (time.monotonic() - begun - self._average_s)
-            self._give()
+            self._give(project_id)
 
-    async def _take(self, expires_at: float | None, bounded: bool) -> None:
+    async def _take(self, expires_at: float | None, project_id: str, size: int, bounded: bool) -> None:
         if self._free > 0:
             self._free -= 1
+            self._running[project_id] += 1
             return
-        if bounded and len(self._waiting) >= self.queue:
+        too_many = len(self._waiting) >= self.queue
+        too_much = bool(self._waiting) and self._held + size > self.queue_bytes
+        if bounded and (too_many or too_much):
             after = max(0.1, self._average_s * (len(self._waiting) + 1) / self.slots)
             raise QueueFull(
                 f"{len(self._waiting)} runs wait for {self.slots} slots; nothing ran. Retry in {after:.1f} s.",
@@ -68,18 +90,18 @@ class Admission:
                 retry_after_s=after,
                 metadata={"waiting": str(len(self._waiting)), "slots": str(self.slots)},
             )
-        turn = asyncio.get_running_loop().create_future()
-        self._waiting.append(turn)
+        turn = _Turn(asyncio.get_running_loop().create_future(), project_id, size)
+        self._waiting[turn] = None
+        self._held += size
         try:
             timeout = None if expires_at is None else max(0.0, expires_at - time.monotonic())
             async with asyncio.timeout(timeout):
-                await turn
+                await turn.came
         except BaseException as error:
-            if turn.done() and not turn.cancelled():
-                self._give()  # the slot came in the same moment: pass it on
+            if turn in self._waiting:
+                self._leave(turn)
             else:
-                with suppress(ValueError):  # _give may have dropped it already
-                    self._waiting.remove(turn)
+                self._give(project_id)  # the slot came in the same moment: pass it on
             if isinstance(error, TimeoutError):
                 raise DeadlineExceeded(
                     "The deadline passed while the run waited for a slot; nothing ran. "
@@ -89,10 +111,20 @@ class Admission:
                 ) from None
             raise
 
-    def _give(self) -> None:
-        while self._waiting:
-            turn = self._waiting.popleft()
-            if not turn.done():
-                turn.set_result(None)
-                return
-        self._free += 1
+    def _leave(self, turn: _Turn) -> None:
+        del self._waiting[turn]
+        self._held -= turn.size
+
+    def _give(self, project_id: str) -> None:
+        """Take a slot back from a project, and give it to the next."""
+        self._running[project_id] -= 1
+        if not self._running[project_id]:
+            del self._running[project_id]
+        if not self._waiting:
+            self._free += 1
+            return
+        turn = min(self._waiting, key=lambda turn: self._running[turn.project_id])  # the first of equals
+        self._leave(turn)
+        self._running[turn.project_id] += 1
+        if not turn.came.done():
+            turn.came.set_result(None)

@@ -128,7 +128,7 @@ class Dispatcher:
             await self._finish(_unstarted(execution, ExecutionState.FAILED, why))
             return
         expires_at = _on_monotonic(execution.deadline)
-        async with self._engine.admission.slot(bounded=False) as waited_s:
+        async with self._engine.admission.slot(project_id=execution.project_id, bounded=False) as waited_s:
             if expires_at is not None and time.monotonic() >= expires_at:
                 await self._finish(_unstarted(execution, ExecutionState.TIMEOUT, _TOO_LATE))
                 return

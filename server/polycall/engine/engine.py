@@ -31,6 +31,7 @@ from polycall.domain import (
     Usage,
 )
 from polycall.engine.admission import Admission
+from polycall.engine.backlog import Backlog
 from polycall.engine.keys import KeyRing, require
 from polycall.engine.limits import LimitPolicy
 from polycall.engine.live import Finished, LiveRun, LiveRuns, Started, StreamEvent
@@ -66,6 +67,7 @@ class EngineSettings:
 
     isolation_floor: IsolationLevel
     missing: str = ""  # what keeps this machine from a higher level, in words
+    call_queue: int = 10_000  # Calls of one project that may wait
 
 
 class Engine:
@@ -92,6 +94,7 @@ class Engine:
         self._runner = runner
         self._store = store
         self._preparation = preparation
+        self._backlog = Backlog(store, settings.call_queue)
         self._first: dict[tuple[str, str], asyncio.Future[Execution]] = {}  # request ids under way
         self._draining = False
         self._closed = False
@@ -131,13 +134,17 @@ class Engine:
         return await self._synchronous(who, prepared, options)
 
     async def call(self, who: Principal, run: FunctionRun, options: RunOptions = RunOptions()) -> Execution:
-        """Accept a run of a function and return it QUEUED, durable by then. Raises as ``run``, never QueueFull."""
+        """Accept a run of a function and return it QUEUED, durable by then.
+
+        Raises as ``run``; QueueFull when too many Calls of the project wait.
+        """
         require(who, Scope.RUN)
         prepared = await self._preparation.function(who.project_id, run)
         self._check_open()
         execution = self._execution(who, prepared, options, ExecutionKind.CALL)
         if options.validate_only:
             return execution
+        await self._backlog.admit(who.project_id)
         accepted = await self._store.enqueue(execution)
         self.on_enqueue()
         return accepted
@@ -372,7 +379,8 @@ class Engine:
     ) -> Execution:
         """Wait for a slot, run, record."""
         expires_at = None if options.expires_at is None else options.expires_at - _ANSWER_MARGIN_S
-        async with self.admission.slot(expires_at) as waited_s:
+        slot = self.admission.slot(expires_at, project_id=execution.project_id, size=_held(job))
+        async with slot as waited_s:
             if self._closed:
                 raise Unavailable("This server is shutting down; nothing ran. Retry.")
             running = replace(
@@ -437,6 +445,11 @@ class Engine:
             pause = min(_POLL_S, pause * 2)
             execution = await self._store.get(execution.project_id, execution.id)
         return None, execution
+
+
+def _held(job: Job) -> int:
+    """Return how many bytes of its request a job holds in memory while it waits."""
+    return len(job.payload) + len(job.stdin) + sum(len(file.data) for file in job.files)
 
 
 def stopped(live: LiveRun, state: ExecutionState, error: ExecutionError) -> Execution:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -21,22 +20,20 @@ from polycall.domain import (
     VersionState,
 )
 from polycall.engine.analysis import Analyzer
+from polycall.engine.archive import MOST_BYTES, MOST_FILES
 from polycall.engine.checks import environment_violations
 from polycall.engine.keys import require
 from polycall.engine.limits import MIB, LimitPolicy
 from polycall.engine.reader import SandboxedReader
 from polycall.errors import AlreadyExists, FieldViolation, InvalidArgument, NotFound, NotReady, RuntimeMissing
 from polycall.ids import now_ms
+from polycall.names import NEWEST, PACKAGE_RULE, VERSION_RULE, is_package_id, is_version_id
 from polycall.sandbox.job import Bundle, Runner
 from polycall.store.protocol import Page, RegistryStore
 
 __all__ = ["NEWEST", "Registry", "VersionDraft"]
 
-NEWEST = "-"  # AIP-162: the newest released, else the newest ready version
 
-PACKAGE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,127}")
-VERSION_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,63}")
-_MAX_FILES, _MAX_SOURCE_BYTES = 10_000, 64 * MIB
 _MAX_LABELS, _MAX_LABEL_CHARS, _MAX_TEXT_CHARS = 64, 256, 4096
 _CACHE_S = 30.0  # how old another replica's release may be unseen; this one's own changes are seen at once
 _CACHE_VERSIONS = 1000
@@ -240,16 +237,16 @@ class Registry:
                 metadata={"runtime": draft.runtime[:64]},
             )
         wrong: list[FieldViolation] = []
-        if not PACKAGE_ID.fullmatch(draft.package_id):
-            wrong.append(FieldViolation("parent", _PACKAGE_RULE))
-        if draft.id and not VERSION_ID.fullmatch(draft.id):
-            wrong.append(FieldViolation("version_id", _VERSION_RULE))
+        if not is_package_id(draft.package_id):
+            wrong.append(FieldViolation("parent", PACKAGE_RULE))
+        if draft.id and not is_version_id(draft.id):
+            wrong.append(FieldViolation("version_id", VERSION_RULE))
         if not draft.files:
             wrong.append(FieldViolation("source", "must have at least one file"))
-        if len(draft.files) > _MAX_FILES:
-            wrong.append(FieldViolation("source", f"has {len(draft.files)} files; at most {_MAX_FILES}"))
-        if (size := _size(draft.files)) > _MAX_SOURCE_BYTES:
-            wrong.append(FieldViolation("source", f"has {size} bytes; at most {_MAX_SOURCE_BYTES}"))
+        if len(draft.files) > MOST_FILES:
+            wrong.append(FieldViolation("source", f"has {len(draft.files)} files; at most {MOST_FILES}"))
+        if (size := _size(draft.files)) > MOST_BYTES:
+            wrong.append(FieldViolation("source", f"has {size} bytes; at most {MOST_BYTES}"))
         names = [function.name for function in draft.functions]
         for index, function in enumerate(draft.functions):
             if not 0 < len(function.name) <= 128 or "/" in function.name or not function.name.isprintable():
@@ -326,14 +323,10 @@ class Registry:
             del self._versions[key]
 
 
-_PACKAGE_RULE = "must be 1 to 128 of letters, digits, `.`, `_`, `~`, `-`, beginning with a letter or digit"
-_VERSION_RULE = "must be 1 to 64 of letters, digits, `.`, `-`, beginning with a letter or digit"
-
-
 def _check_package(package: Package) -> None:
     wrong = []
-    if not PACKAGE_ID.fullmatch(package.id):
-        wrong.append(FieldViolation("package_id", _PACKAGE_RULE))
+    if not is_package_id(package.id):
+        wrong.append(FieldViolation("package_id", PACKAGE_RULE))
     wrong += [
         FieldViolation(f"package.{name}", f"must have at most {_MAX_TEXT_CHARS} characters")
         for name in ("display_name", "description")

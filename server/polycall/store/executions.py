@@ -191,6 +191,10 @@ class SqlExecutions:
         """Queue again what an owner has not finished, where attempts are left; return how many."""
         return await self._executor.single(queue.release, owner)
 
+    async def waiting(self, project_id: str, most: int) -> int:
+        """Return how many of a project are QUEUED, ``most`` at most; raise Unavailable."""
+        return await self._executor.read(queue.waiting, project_id, most)
+
     async def backlog(self) -> int:
         """Return how many are QUEUED and due; raise Unavailable."""
         return await self._executor.read(queue.backlog)

@@ -208,6 +208,9 @@ class ExecutionStore(Protocol):
     async def release(self, owner: str) -> int:
         """At drain: hand claimed but unfinished ones with attempts left back to the queue; returns how many."""
 
+    async def waiting(self, project_id: str, most: int) -> int:
+        """Return how many of a project are QUEUED, due or not; counting stops at ``most``."""
+
     async def backlog(self) -> int:
         """Return how many are QUEUED and due."""
 

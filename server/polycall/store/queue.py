@@ -21,7 +21,18 @@ from polycall.store.dialects import insert
 from polycall.store.rows import json_text, read_executions, row_of
 from polycall.store.tables import db_now, executions
 
-__all__ = ["backlog", "cancelled", "claim", "enqueue", "expire", "finish", "recover", "release", "request_cancel"]
+__all__ = [
+    "backlog",
+    "cancelled",
+    "claim",
+    "enqueue",
+    "expire",
+    "finish",
+    "recover",
+    "release",
+    "request_cancel",
+    "waiting",
+]
 
 _e = executions.c
 _QUEUED, _RUNNING = int(ExecutionState.QUEUED), int(ExecutionState.RUNNING)
@@ -33,6 +44,7 @@ _UNSTARTED = ExecutionError(
 # literals, not bound values: a partial index is matched by them
 _IS_QUEUED = sa.text("executions.state = 0")
 _IS_RUNNING = sa.text("executions.state = 1")
+_IS_ACTIVE = sa.text("executions.state < 2 AND executions.project_id <> ''")
 # what a finish may write; the rest was fixed when the execution was accepted
 _ENDED = (
     "state",
@@ -219,6 +231,19 @@ def release(conn: sa.Connection, owner: str) -> int:
 
 
 _BACKLOG = sa.select(sa.func.count()).select_from(executions).where(_IS_QUEUED, _e.run_at <= db_now())
+
+
+_WAITING = sa.select(sa.func.count()).select_from(
+    sa.select(_e.id)
+    .where(_e.project_id == sa.bindparam("project"), _IS_ACTIVE, _IS_QUEUED)
+    .limit(sa.bindparam("most"))
+    .subquery()
+)
+
+
+def waiting(conn: sa.Connection, project_id: str, most: int) -> int:
+    """Return how many executions of a project are queued, ``most`` at most."""
+    return conn.execute(_WAITING, {"project": project_id, "most": most}).scalar_one()
 
 
 def backlog(conn: sa.Connection) -> int:

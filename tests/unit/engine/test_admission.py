@@ -67,6 +67,44 @@ async def test_cancelled_waiters_leave_no_slot_behind() -> None:
     assert (admission.busy, admission.waiting) == (0, 0)
 
 
-async def _hold(admission: Admission, *, bounded: bool = True) -> None:
-    async with admission.slot(bounded=bounded):
+async def _hold(admission: Admission, size: int = 0, *, bounded: bool = True) -> None:
+    async with admission.slot(size=size, bounded=bounded):
         await asyncio.sleep(0)
+
+
+async def test_the_project_with_the_fewest_runs_comes_first() -> None:
+    admission = Admission(2, 10)
+    order: list[str] = []
+    go = asyncio.Event()
+
+    async def work(project: str) -> None:
+        async with admission.slot(project_id=project):
+            order.append(project)
+            await go.wait()
+
+    async with asyncio.TaskGroup() as group:
+        for project in ("loud", "loud", "loud", "loud", "quiet"):
+            group.create_task(work(project))
+            await asyncio.sleep(0)
+        assert order == ["loud", "loud"]
+        go.set()
+    assert order == ["loud", "loud", "quiet", "loud", "loud"]
+    assert (admission.busy, admission.waiting) == (0, 0)
+
+
+async def test_what_waiting_requests_hold_in_memory_is_bounded() -> None:
+    admission = Admission(1, 10, queue_bytes=100)
+    async with admission.slot(size=1000):
+        large = asyncio.create_task(_hold(admission, 1000))  # one alone may always wait
+        await asyncio.sleep(0)
+        with pytest.raises(QueueFull):
+            await admission.slot(size=1).__aenter__()
+        large.cancel()
+        await asyncio.wait([large])
+        small = [asyncio.create_task(_hold(admission, 50)) for _ in range(2)]
+        await asyncio.sleep(0)
+        with pytest.raises(QueueFull):
+            await admission.slot(size=1).__aenter__()
+        empty = asyncio.create_task(_hold(admission))
+    await asyncio.gather(*small, empty)
+    assert (admission.busy, admission.waiting) == (0, 0)
