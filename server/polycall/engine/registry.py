@@ -31,8 +31,7 @@ from polycall.names import NEWEST, PACKAGE_RULE, VERSION_RULE, is_package_id, is
 from polycall.sandbox.job import Bundle, Runner
 from polycall.store.protocol import Page, RegistryStore
 
-__all__ = ["NEWEST", "Registry", "VersionDraft"]
-
+__all__ = ["Registry", "VersionDraft"]
 
 _MAX_LABELS, _MAX_LABEL_CHARS, _MAX_TEXT_CHARS = 64, 256, 4096
 _CACHE_S = 30.0  # how old another replica's release may be unseen; this one's own changes are seen at once
