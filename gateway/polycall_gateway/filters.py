@@ -16,6 +16,7 @@ __all__ = [
     "INTERNAL_REST",
     "DescriptorSource",
     "Matcher",
+    "body_limit",
     "compressor",
     "health",
     "lua",
@@ -27,6 +28,9 @@ __all__ = [
 
 # How the transcoder gets the descriptor set: {"proto_descriptor_bin": …} or {"proto_descriptor": path}.
 DescriptorSource = dict[str, str]
+
+# What a message may have beside a body: path variables. The server takes as much.
+_WRAPPING = 256 << 10
 
 # A StringMatcher of a header's name.
 Matcher = dict[str, Any]
@@ -102,6 +106,11 @@ def compressor(config: GatewayConfig) -> list[dict[str, Any]]:
     ]
 
 
+def body_limit(config: GatewayConfig) -> dict[str, Any]:
+    """Return the filter that answers 413 to a body that is too large, whether its length was told or not."""
+    return typed("body_limit", "extensions.filters.http.buffer.v3.Buffer", max_request_bytes=config.max_body_bytes)
+
+
 def transcoders(
     contract: Contract, config: GatewayConfig, source: DescriptorSource, faces: tuple[str, ...]
 ) -> list[dict[str, Any]]:
@@ -114,7 +123,8 @@ def transcoders(
         **source,
         "match_incoming_request_route": True,
         "url_unescape_spec": "ALL_CHARACTERS",
-        "max_request_body_size": config.max_body_bytes,
+        # Of messages, not of bodies: `body_limit` has let them pass.
+        "max_request_body_size": config.max_body_bytes + _WRAPPING,
         "max_response_body_size": config.max_body_bytes,
     }
     made = []

@@ -17,6 +17,7 @@ from polycall_gateway.filters import (
     INTERNAL_REST,
     DescriptorSource,
     Matcher,
+    body_limit,
     compressor,
     health,
     lua,
@@ -84,6 +85,7 @@ def _rest(
         health(),
         *rate_limit(config),
         *compressor(config),
+        body_limit(config),
         *transcoders(contract, config, source, faces),
         router(),
     ]

@@ -37,7 +37,7 @@ def send(
     connection.putrequest(method, path, skip_accept_encoding=True)
     for name, value in headers.items():
         connection.putheader(name, value)
-    if body is not None:
+    if body is not None and "transfer-encoding" not in headers:
         connection.putheader("content-length", str(len(body)))
     connection.endheaders(body)
 

@@ -95,12 +95,22 @@ async def test_405_names_every_method_of_a_path(gateway: Gateway) -> None:
 
 
 @pytest.mark.parametrize("face", ALL)
-async def test_a_body_over_the_limit_is_413(impatient: Gateway, face: str) -> None:
-    answer = await ask(impatient.rest, "POST", METHODS[face], b"x" * (80 << 10))
-    code = 3 if face == "riza" else 8
-    other = {"detail": "Request body too large"} if face == "xpander" else {}
-    text = "The request body is larger than the server takes."
-    check(face, answer, 413, "Payload Too Large", code, text, **other)
+@pytest.mark.parametrize("more", [1, 16 << 10])
+async def test_a_body_over_the_limit_is_413_whether_its_length_is_told_or_not(
+    impatient: Gateway, face: str, more: int
+) -> None:
+    largest = b'{"code":"%s"}' % (b"x" * ((64 << 10) - len(b'{"code":""}')))
+    assert (await ask(impatient.rest, "POST", METHODS[face], largest)).status == 200
+    large = largest + b" " * more
+    for body, headers in (
+        (large, {}),
+        (b"%x\r\n%s\r\n0\r\n\r\n" % (len(large), large), {"transfer-encoding": "chunked"}),
+    ):
+        answer = await ask(impatient.rest, "POST", METHODS[face], body, headers)
+        code = 3 if face == "riza" else 8
+        other = {"detail": "Request body too large"} if face == "xpander" else {}
+        text = "The request body is larger than the server takes."
+        check(face, answer, 413, "Payload Too Large", code, text, **other)
 
 
 @pytest.mark.parametrize("face", ALL)

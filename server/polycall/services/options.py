@@ -8,6 +8,7 @@ MIB = 1024 * 1024
 
 # The largest result that can be asked for is 64 MiB; gRPC's own default of 4 MiB is less than a result's default.
 LARGEST_MESSAGE = 64 * MIB
+_WRAPPING = 1 * MIB  # what a request has beside a body of 64 MiB, which is the largest that the gateway lets in
 
 _DEFAULT_MAX_RUN_S = 1200.0
 
@@ -15,7 +16,7 @@ _DEFAULT_MAX_RUN_S = 1200.0
 def server_options(max_run_s: float = _DEFAULT_MAX_RUN_S) -> tuple[tuple[str, int], ...]:
     """Return the channel arguments of the server. ``max_run_s``: the longest run that may be asked for."""
     return (
-        ("grpc.max_receive_message_length", LARGEST_MESSAGE),
+        ("grpc.max_receive_message_length", LARGEST_MESSAGE + _WRAPPING),
         ("grpc.max_send_message_length", LARGEST_MESSAGE),
         # The gateway lets 32 KiB of head in and repeats the query in a header; between the two sizes gRPC refuses at
         # random, so the lower one is what must always pass.
