@@ -43,6 +43,8 @@ def serve_command(settings: Settings, examples: bool, as_json: bool) -> None:
     logging.basicConfig(
         level=settings.log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
+    # gRPC logs the value of any header that is not UTF-8, with a traceback: a key, as likely as not.
+    logging.getLogger("grpc._cython.cygrpc").addFilter(lambda record: record.msg != "Invalid encoding on %s")
     try:
         uvloop.run(serve(settings, ready=_Announcement(examples=examples, as_json=as_json)))
     except ServeError as error:
