@@ -77,7 +77,7 @@ def test_lengths_are_refused_before_anything_is_kept() -> None:
 
 def test_a_frame_to_a_child_is_its_lengths_its_header_and_its_parts() -> None:
     buffers = encode_frame({"op": "call"}, [b"ab", b"", b"c"])
-    assert b"".join(buffers) == struct.pack("<II", 14, 3) + b'{"op": "call"}abc'
+    assert b"".join(buffers) == struct.pack("<II", 13, 3) + b'{"op":"call"}abc'
 
 
 @pytest.mark.parametrize(

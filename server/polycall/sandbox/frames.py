@@ -6,7 +6,6 @@ payloads checked to be JSON but never built into objects.
 
 from __future__ import annotations
 
-import json
 import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ _PREFIX = struct.Struct("<II")
 _MOST_HEADER = 4096
 # 64 KiB of message and 256 KiB of traceback, every character of them escaped as \uXXXX.
 _MOST_OTHER = 2 << 20
+_COPIED = 16 << 10
 
 Kind = Literal["ready", "result", "raised", "missing", "unserializable", "too_large"]
 
@@ -60,6 +60,7 @@ class Reply:
     payload: bytes
 
 
+_encode_header = msgspec.json.Encoder().encode
 _decode_header = msgspec.json.Decoder(_Header).decode
 _decode_failure = msgspec.json.Decoder(Failure).decode
 _check_json = msgspec.json.Decoder(msgspec.Raw).decode
@@ -68,8 +69,10 @@ _check_json = msgspec.json.Decoder(msgspec.Raw).decode
 def encode_frame(header: Mapping[str, object], parts: Iterable[bytes] = ()) -> list[bytes]:
     """Return a frame to a child as buffers to be written one after the other."""
     parts = list(parts)
-    text = json.dumps(header).encode()
-    return [_PREFIX.pack(len(text), sum(map(len, parts))) + text, *parts]
+    text, size = _encode_header(header), sum(map(len, parts))
+    head = _PREFIX.pack(len(text), size) + text
+    # one small buffer is sent faster than several; large ones are not copied
+    return [head, *parts] if size > _COPIED else [b"".join((head, *parts))]
 
 
 class FrameParser:

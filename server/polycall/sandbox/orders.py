@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 
 from polycall.sandbox.frames import encode_frame
 from polycall.sandbox.job import Job
 
-__all__ = ["call_frame", "load_frame", "program_of"]
+__all__ = ["Program", "call_frame", "load_frame", "program_of"]
+
+Program = tuple[Hashable, ...]
 
 
-def program_of(job: Job) -> str:
-    """Return a digest of all that is fixed at load: only calls with equal ones share a worker."""
+def program_of(job: Job) -> Program:
+    """Return all that is fixed at load: only calls with equal ones share a worker."""
     limits = job.limits
-    fixed = (
-        job.key and (job.key.project_id, job.key.package_id, job.key.version_id, job.key.digest),
+    return (
+        job.key,
         job.bundle.digest,
-        sorted(job.env.items()),
+        tuple(sorted(job.env.items())),
         job.adapter,
         (limits.memory_bytes, limits.processes, limits.open_files, limits.disk_bytes),
     )
-    return hashlib.sha256(json.dumps(fixed).encode()).hexdigest()
 
 
 def load_frame(job: Job, *, own_uid: bool, bound_address_space: bool) -> list[bytes]:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from polycall.domain import StartKind
 from polycall.sandbox.child import Child
 from polycall.sandbox.job import Job, WorkerKey
-from polycall.sandbox.orders import program_of
+from polycall.sandbox.orders import Program, program_of
 from polycall.sandbox.shelf import Shelf
 from polycall.sandbox.slots import Slot, Slots
 from polycall.sandbox.spawner import Spawner, SpawnerError
@@ -65,7 +65,7 @@ class Lease:
     child: Child
     start_kind: StartKind
     key: WorkerKey | None
-    program: str
+    program: Program
 
 
 class Pool:
@@ -107,7 +107,7 @@ class Pool:
             await asyncio.gather(self._keeper, return_exceptions=True)
         self._wake()
         await self._zygotes.stop()
-        self._shelf.end_where(lambda *_: True)
+        self._shelf.close()
         self._waiting.clear()
         while self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -121,7 +121,7 @@ class Pool:
 
     async def acquire(self, job: Job) -> Lease:
         """Return a ready child, to be handed back by ``release``. Raises PoolError."""
-        program = ""
+        program: Program = ()
         if job.key is not None:
             program = program_of(job)
             warm = self._shelf.take(program)
@@ -133,7 +133,7 @@ class Pool:
             if child.usable:
                 return self._lease(child, kind, job.key, program)
 
-    def _lease(self, child: Child, kind: StartKind, key: WorkerKey | None, program: str) -> Lease:
+    def _lease(self, child: Child, kind: StartKind, key: WorkerKey | None, program: Program) -> Lease:
         child.free.clear()
         lease = Lease(child, kind, key, program)
         self._leases.add(lease)
@@ -149,7 +149,8 @@ class Pool:
         else:
             child.kill()
         child.free.set()
-        self._wanted.set()
+        if self._missing() > 0:
+            self._wanted.set()
 
     def retire(self, project_id: str, package_id: str, version_id: str | None) -> None:
         """End idle warm workers of a version now, busy ones after their run."""
