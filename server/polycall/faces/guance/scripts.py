@@ -38,8 +38,10 @@ class FuncName:
     def parse(cls, func_id: str) -> FuncName | None:
         """Read a function id; None for any spelling that no function can have."""
         script_id, _, function = func_id.partition(".")
+        if len(script_id) > _LONGEST_SCRIPT_ID:
+            return None  # before it is matched, which takes time by the square of its length
         match = _SCRIPT_ID.fullmatch(script_id)
-        if match is None or len(script_id) > _LONGEST_SCRIPT_ID or len(match[1]) > _LONGEST_SET:
+        if match is None or len(match[1]) > _LONGEST_SET:
             return None
         return cls(script_id, function) if function.isidentifier() else None
 

@@ -116,3 +116,10 @@ async def test_a_module_that_is_not_there_has_the_default_limits() -> None:
     limits = TimeLimits(cast("Registry", FakeRegistry(version())))
     function = Function(name="test", entrypoint="a.b:test", convention=Convention.KEYWORDS)
     assert await limits.of(version(), function) == Timing()
+
+
+def test_a_long_script_id_is_refused_before_it_is_matched() -> None:
+    """Matching takes time by the square of the length: for this one, hours of everybody's event loop."""
+    assert FuncName.parse("_" * 1_000_000 + "!.f") is None
+    assert FuncName.parse("s__" + "x" * 125 + ".f") == FuncName("s__" + "x" * 125, "f")
+    assert FuncName.parse("s__" + "x" * 126 + ".f") is None
