@@ -36,7 +36,7 @@ from polycall.engine.keys import KeyRing, require
 from polycall.engine.limits import LimitPolicy
 from polycall.engine.live import Finished, LiveRun, LiveRuns, Started, StreamEvent
 from polycall.engine.outcomes import ended
-from polycall.engine.preparation import Preparation, Prepared
+from polycall.engine.preparation import Preparation, Prepared, spec_of
 from polycall.engine.registry import Registry
 from polycall.engine.requests import AdHocRun, FunctionRun, RunOptions
 from polycall.errors import DeadlineExceeded, IsolationUnavailable, PolycallError, Unavailable
@@ -261,18 +261,11 @@ class Engine:
             if left_ms < job.limits.timeout_ms:
                 job = replace(job, limits=replace(job.limits, timeout_ms=left_ms))
         job = _with_context(job, live.execution)
-        running = live.task = asyncio.get_running_loop().create_task(self._runner.run(job, live.add))
-        try:
-            await asyncio.wait([running])
-        except asyncio.CancelledError:
-            # the kill is awaited, so that nothing of the run outlives this coroutine
-            running.cancel()
-            await asyncio.wait([running])
-            raise
-        if running.cancelled():
+        outcome = await live.unless_stopped(self._runner.run(job, live.add))
+        if outcome is None:
             state, error = live.stopped or (ExecutionState.FAILED, _LOST)
             return stopped(live, state, error)
-        return ended(live.execution, running.result(), now_ms(), script=job.convention is Convention.SCRIPT)
+        return ended(live.execution, outcome, now_ms(), script=job.convention is Convention.SCRIPT)
 
     async def drain(self, grace_s: float) -> None:
         """Refuse new work, give what runs its time, then kill the synchronous rest."""
@@ -319,6 +312,7 @@ class Engine:
 
     def _execution(self, who: Principal, prepared: Prepared, options: RunOptions, kind: ExecutionKind) -> Execution:
         is_call = kind is ExecutionKind.CALL
+        kept = prepared.run if is_call else None
         return Execution(
             id=new_id(),
             project_id=who.project_id,
@@ -335,9 +329,9 @@ class Engine:
             deadline=options.deadline,
             max_attempts=(options.max_attempts or _CALL_ATTEMPTS) if is_call else 1,
             created_by=who.key_id,
-            input=prepared.input if is_call else None,
+            input=kept.input if kept is not None else None,
             limits=prepared.limits,
-            spec=prepared.spec if is_call else None,
+            spec=spec_of(kept) if kept is not None else None,
             face_data=options.face_data,
         )
 
@@ -396,14 +390,12 @@ class Engine:
                 opened(live)
             visible = asyncio.get_running_loop().call_later(_VISIBLE_AFTER_S, self._store.record, running)
             bound_s = None if expires_at is None else expires_at - time.monotonic()
-            final = stopped(live, ExecutionState.CANCELLED, _CLIENT_GONE)
+            final = None
             try:
                 final = await self.perform(live, job, expires_at=expires_at)
-            except asyncio.CancelledError:
-                final = stopped(live, ExecutionState.CANCELLED, _CLIENT_GONE)
-                raise
             finally:
                 visible.cancel()
+                final = final or stopped(live, ExecutionState.CANCELLED, _CLIENT_GONE)
                 if late := _is_late(final, bound_s, job):
                     final = replace(final, error=replace(_LATE, message=_late_message(final)))
                 self._store.record(final)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
@@ -66,6 +67,8 @@ UNITS: Mapping[str, Unit] = {
     "stdout_bytes": Unit("stdout_kib", KIB, "KiB"),
     "stderr_bytes": Unit("stderr_kib", KIB, "KiB"),
 }
+_NAMES = tuple(field.name for field in fields(Limits))
+_values = operator.attrgetter(*_NAMES)  # every run has its limits resolved
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,24 +84,19 @@ class LimitPolicy:
 
         Raises LimitOutOfRange naming every field outside its range, as ``path.field`` in the caller's units.
         """
-        chosen: dict[str, int] = {}
-        wrong: list[FieldViolation] = []
-        for field in fields(Limits):
-            name = field.name
-            value: int = getattr(self.defaults, name)
-            for override in overrides:
-                asked = getattr(override, name)
-                if asked is not None:
-                    value = asked
-            low, high = getattr(self.minimums, name), getattr(self.maximums, name)
+        values = list(_values(self.defaults))
+        for override in overrides:
+            values = [kept if asked is None else asked for kept, asked in zip(values, _values(override), strict=True)]
+        ranges = zip(_NAMES, values, _values(self.minimums), _values(self.maximums), strict=True)
+        wrong = []
+        for name, value, low, high in ranges:
             if not low <= value <= high:
                 unit = UNITS[name]
                 span = f"{low / unit.scale:g} to {high / unit.scale:g}{unit.symbol and ' ' + unit.symbol}"
                 wrong.append(FieldViolation(f"{path}.{unit.name}", f"must be {span}, got {value / unit.scale:g}"))
-            chosen[name] = value
         if wrong:
             raise LimitOutOfRange(wrong)
-        return Limits(**chosen)
+        return Limits(**dict(zip(_NAMES, values, strict=True)))
 
     def where_unset(self, own: LimitOverrides, preset: LimitOverrides) -> LimitOverrides:
         """Return ``preset``, a contract's own defaults, where ``own`` sets nothing, as far as the operator allows."""

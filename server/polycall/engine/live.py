@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from dataclasses import dataclass, field
 
 from polycall.domain import Execution, ExecutionError, ExecutionState, OutputChunk
@@ -38,12 +38,12 @@ class LiveRun:
     """
 
     execution: Execution
-    task: asyncio.Task[Outcome] | None = None  # the sandbox's part; cancelling it kills the process tree
     stopped: tuple[ExecutionState, ExecutionError] | None = None  # how `stop` ends it
     output: list[OutputChunk] = field(default_factory=list)
     stored: int = 0  # how many pieces of output the store has
     finished: Execution | None = None
-    _news: asyncio.Event = field(default_factory=asyncio.Event)
+    _task: asyncio.Task[object] | None = None  # what waits for the sandbox; cancelling it kills the process tree
+    _followers: list[asyncio.Future[None]] = field(default_factory=list)
 
     def add(self, chunk: OutputChunk) -> None:
         """Take a piece of output (an OutputSink)."""
@@ -56,19 +56,45 @@ class LiveRun:
         self._wake()
 
     def stop(self, state: ExecutionState, error: ExecutionError) -> None:
-        """Kill the run; it ends in that state with that error, unless it has ended already."""
-        self.stopped = (state, error)
-        if self.task is not None:
-            self.task.cancel()
+        """Kill the run; it ends in that state with that error, unless it has ended or was stopped already."""
+        if self.stopped is None:
+            self.stopped = (state, error)
+            if self._task is not None:
+                self._task.cancel()
+
+    async def unless_stopped(self, work: Awaitable[Outcome]) -> Outcome | None:
+        """Return what ``work`` gives, None if ``stop`` ended it.
+
+        ``stop`` cancels the task that awaits this, and this takes that back: a task of its own would cost every run
+        what only few need. Raises CancelledError if somebody else cancelled the task.
+        """
+        self._task = task = asyncio.current_task()
+        assert task is not None  # noqa: S101  coroutines run in tasks
+        cancelled = task.cancelling()
+        try:
+            return await work
+        except asyncio.CancelledError:
+            if self.stopped is not None and task.uncancel() <= cancelled:
+                return None
+            raise
+        finally:
+            self._task = None
 
     def _wake(self) -> None:
-        self._news.set()
-        self._news = asyncio.Event()
+        followers, self._followers = self._followers, []
+        for follower in followers:
+            if not follower.done():
+                follower.set_result(None)
+
+    async def _news(self) -> None:
+        follower = asyncio.get_running_loop().create_future()
+        self._followers.append(follower)
+        await follower
 
     async def wait(self) -> Execution:
         """Return the execution once it has ended."""
         while self.finished is None:
-            await self._news.wait()
+            await self._news()
         return self.finished
 
     async def events(self) -> AsyncIterator[StreamEvent]:
@@ -76,14 +102,13 @@ class LiveRun:
         yield Started(self.execution)
         seen = 0
         while True:
-            news = self._news
             while seen < len(self.output):
                 seen += 1
                 yield self.output[seen - 1]
             if self.finished is not None and seen == len(self.output):
                 yield Finished(self.finished)
                 return
-            await news.wait()
+            await self._news()
 
 
 class LiveRuns:

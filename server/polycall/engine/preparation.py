@@ -17,7 +17,7 @@ from polycall.errors import InvalidArgument, RuntimeMissing
 from polycall.sandbox.files import check_files
 from polycall.sandbox.job import Bundle, Job, WorkerKey
 
-__all__ = ["CallSpec", "Preparation", "Prepared"]
+__all__ = ["CallSpec", "Preparation", "Prepared", "spec_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,8 +30,7 @@ class Prepared:
     package_id: str | None = None
     version_id: str | None = None
     function: str | None = None
-    input: bytes | None = None
-    spec: bytes | None = None
+    run: FunctionRun | None = None
 
 
 class CallSpec(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -88,15 +87,6 @@ class Preparation:
         version, function = await self.registry.resolve(project_id, run.package_id, run.version_id, run.function)
         check_json(run.input, "input_json")
         limits = self.limits.resolve(version.limits, run.limits)
-        spec = CallSpec(
-            limits={
-                name: asked for name in LimitOverrides.__slots__ if (asked := getattr(run.limits, name)) is not None
-            },
-            fresh=run.fresh,
-            convention=run.convention,
-            adapter=run.adapter,
-            adapter_options=run.adapter_options.decode(),
-        )
         return Prepared(
             job=await self._job(version, function, run, limits),
             limits=limits,
@@ -104,8 +94,7 @@ class Preparation:
             package_id=version.package_id,
             version_id=version.id,
             function=function.name,
-            input=run.input,
-            spec=msgspec.json.encode(spec),
+            run=run,
         )
 
     async def again(self, execution: Execution) -> Prepared:
@@ -157,8 +146,23 @@ def _completed(payload: bytes, function: Function) -> bytes:
     return msgspec.json.encode(members | missing) if missing else payload
 
 
+def spec_of(run: FunctionRun) -> bytes:
+    """Return what a Call keeps of its request."""
+    asked = {name: value for name in LimitOverrides.__slots__ if (value := getattr(run.limits, name)) is not None}
+    spec = CallSpec(
+        limits=asked,
+        fresh=run.fresh,
+        convention=run.convention,
+        adapter=run.adapter,
+        adapter_options=run.adapter_options.decode(),
+    )
+    return msgspec.json.encode(spec)
+
+
 def _fixed_at_load(version: Version, limits: Limits, run: FunctionRun) -> str:
-    """Digest what a worker is given once; time and sizes of answers are the server's to watch, run by run."""
+    """Tell apart what a worker is given once; time and sizes of answers are the server's to watch, run by run.
+
+    A version never changes, but one of the same name may be created after it.
+    """
     kept = (limits.memory_bytes, limits.processes, limits.open_files, limits.disk_bytes)
-    text = repr((version.created_at, version.bundle, sorted(version.env.items()), kept, run.adapter))
-    return hashlib.sha256(text.encode()).hexdigest()
+    return f"{version.created_at} {kept} {run.adapter}"
