@@ -148,17 +148,3 @@ def test_internal_headers_from_outside_change_nothing(riza: Riza) -> None:
     answer = riza.send(_PLAIN, headers)
     assert (answer.status, answer.json()["output_status"]) == (200, "valid")
     assert not [name for name in answer.headers if name.startswith(("grpc-", "x-http-status", "x-polycall"))]
-
-
-def test_a_forged_answer_is_one_answer_and_no_other(riza: Riza) -> None:
-    code = (
-        "import os\ndef execute(input):\n"
-        "    for fd in range(3, 64):\n"
-        "        try: os.write(fd, b'\\x02\\x00\\x00\\x00\\x02\\x00\\x00\\x00{}{}')\n"
-        "        except OSError: pass\n"
-        "    return 'mine'"
-    )
-    for _ in range(3):
-        result = riza.run(code)
-        assert result.ending != ("valid", 0) or result.output == "mine"
-        assert riza.run(input="after").output == "after"
