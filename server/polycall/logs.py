@@ -1,0 +1,75 @@
+"""What the server says of itself: lines on standard error.
+
+There is one a call, so they are cheap: nothing is collected that they do not show, the time is spelled once a second,
+and the lines of a moment leave in one write. Warnings and errors leave at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import TextIO
+
+__all__ = ["LineHandler", "log_to"]
+
+_MOMENT_S = 0.05
+_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+
+def log_to(stream: TextIO, level: str) -> None:
+    """Send all logs of a level and above to a stream."""
+    # what else is collected for each line (docs.python.org/3/howto/logging.html#optimization)
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    logging._srcfile = None
+    logging.basicConfig(level=level.upper(), handlers=[LineHandler(stream)])
+
+
+class LineHandler(logging.Handler):
+    """Writes lines to a stream: those that an event loop's thread logs together, others as they come."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__()
+        self.setFormatter(_Formatter(_FORMAT))
+        self._stream = stream
+        self._lines: list[str] = []
+        self._timer: asyncio.TimerHandle | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Take a line."""
+        try:
+            self._lines.append(self.format(record))
+            loop = asyncio._get_running_loop() if record.levelno < logging.WARNING else None
+            if loop is None:
+                self.flush()
+            elif self._timer is None:
+                self._timer = loop.call_later(_MOMENT_S, self._due)
+        except Exception:
+            self.handleError(record)
+
+    def _due(self) -> None:
+        self._timer = None
+        self.flush()
+
+    def flush(self) -> None:
+        """Write what waits."""
+        self.acquire()
+        try:
+            lines, self._lines = self._lines, []
+            if lines:
+                self._stream.write("\n".join(lines) + "\n")
+                self._stream.flush()
+        finally:
+            self.release()
+
+
+class _Formatter(logging.Formatter):
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._second, self._spelled = 0, ""
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
+        second = int(record.created)
+        if second != self._second:
+            self._second, self._spelled = second, time.strftime(self.default_time_format, time.localtime(second))
+        return f"{self._spelled},{int(record.msecs):03d}"

@@ -1,0 +1,57 @@
+"""The lines of the log."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import logging
+import re
+
+import pytest
+
+from polycall.logs import LineHandler
+
+
+@pytest.fixture
+def stream() -> io.StringIO:
+    return io.StringIO()
+
+
+@pytest.fixture
+def log(stream: io.StringIO) -> logging.Logger:
+    logger = logging.Logger("polycall.test", logging.INFO)
+    logger.addHandler(LineHandler(stream))
+    return logger
+
+
+def test_a_line_tells_time_severity_and_sender(log: logging.Logger, stream: io.StringIO) -> None:
+    log.info("said %d", 1)
+    stamp = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}"
+    assert re.fullmatch(rf"{stamp} INFO polycall\.test: said 1\n", stream.getvalue())
+
+
+async def test_lines_of_a_moment_leave_together(log: logging.Logger, stream: io.StringIO) -> None:
+    log.info("one")
+    log.info("two")
+    assert stream.getvalue() == ""
+    async with asyncio.timeout(5):
+        while not stream.getvalue():
+            await asyncio.sleep(0.01)
+    assert [line.rpartition(" ")[2] for line in stream.getvalue().splitlines()] == ["one", "two"]
+
+
+async def test_a_warning_leaves_at_once_and_takes_along_what_waits(log: logging.Logger, stream: io.StringIO) -> None:
+    log.info("one")
+    log.warning("two")
+    assert [line.rpartition(" ")[2] for line in stream.getvalue().splitlines()] == ["one", "two"]
+
+
+async def test_a_line_of_another_thread_leaves_at_once(log: logging.Logger, stream: io.StringIO) -> None:
+    await asyncio.to_thread(log.info, "aside")
+    assert stream.getvalue().endswith("aside\n")
+
+
+async def test_what_waits_at_the_end_is_written(log: logging.Logger, stream: io.StringIO) -> None:
+    log.info("last")
+    log.handlers[0].flush()
+    assert stream.getvalue().endswith("last\n")
