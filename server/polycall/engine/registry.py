@@ -246,13 +246,14 @@ class Registry:
             wrong.append(FieldViolation("source", f"has {len(draft.files)} files; at most {MOST_FILES}"))
         if (size := _size(draft.files)) > MOST_BYTES:
             wrong.append(FieldViolation("source", f"has {size} bytes; at most {MOST_BYTES}"))
-        names = [function.name for function in draft.functions]
+        names: set[str] = set()
         for index, function in enumerate(draft.functions):
             if not 0 < len(function.name) <= 128 or "/" in function.name or not function.name.isprintable():
                 rule = "must be 1 to 128 printable characters, no `/`"
                 wrong.append(FieldViolation(f"version.functions[{index}].name", rule))
-            elif names.index(function.name) != index:
+            elif function.name in names:
                 wrong.append(FieldViolation(f"version.functions[{index}].name", "stands there twice"))
+            names.add(function.name)
         wrong += environment_violations(draft.env, "version.env")
         if wrong:
             raise InvalidArgument(wrong)

@@ -13,6 +13,7 @@ from grpc_reflection.v1alpha import reflection
 from polycall.engine.engine import Engine
 from polycall.engine.keys import KeyRing
 from polycall.interceptors.authentication import Authentication
+from polycall.interceptors.counts import Counts
 from polycall.interceptors.errors import Errors
 from polycall.interceptors.stack import Stack
 from polycall.interceptors.telemetry import Telemetry
@@ -69,7 +70,7 @@ class HealthHandle:
 def interceptors(keys: KeyRing) -> list[grpc.aio.ServerInterceptor]:
     """Return what the server is built with; what a call passes first stands first. Faces authenticate themselves."""
     authentication = Authentication(keys)
-    layers = (Telemetry(), Errors(LARGEST_MESSAGE), authentication)
+    layers = (Telemetry(), Errors(LARGEST_MESSAGE), authentication, Counts())
     return [Stack(native=layers, faces=(Telemetry(),), gate=authentication)]
 
 
