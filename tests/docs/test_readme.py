@@ -1,4 +1,4 @@
-"""Every command of the README runs as it stands there, against a real server, in the order of the page."""
+"""Every command of the README and of the pages beside it runs as it stands there, against a real server, in order."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
-
 from tests.harness import Server
 
 ROOT = Path(__file__).resolve().parents[2]
-README = ROOT / "README.md"
+README, FACES = ROOT / "README.md", ROOT / "docs" / "faces.md"
 
+_OUTPUT = ("json", "text")  # what the block above it prints
 _BLOCK = re.compile(r"(<!-- run -->\n)?```(\w+)\n(.*?)```", re.DOTALL)
 
 
@@ -28,38 +27,40 @@ class Snippet:
     shown: str | None
 
 
-def snippets() -> list[Snippet]:
-    blocks = [(bool(mark), language, text) for mark, language, text in _BLOCK.findall(README.read_text())]
+def snippets(page: Path) -> list[Snippet]:
+    blocks = [(bool(mark), language, text) for mark, language, text in _BLOCK.findall(page.read_text())]
     found = []
     for index, (marked, language, text) in enumerate(blocks):
         after = blocks[index + 1] if index + 1 < len(blocks) else (False, "", "")
-        shown = after[2] if after[1] == "json" and not after[0] else None
+        shown = after[2] if after[1] in _OUTPUT and not after[0] else None
         if marked:
             found.append(Snippet(language, text, shown))
     return found
 
 
+def left_out(page: Path) -> list[str]:
+    """Return the first line of every block that is not run."""
+    blocks = _BLOCK.findall(page.read_text())
+    return [text.splitlines()[0] for mark, language, text in blocks if not mark and language not in _OUTPUT]
+
+
 def test_every_command_block_is_run_or_is_a_make_target_or_a_vendors_snippet() -> None:
-    left_out = [text for mark, language, text in _BLOCK.findall(README.read_text()) if not mark and language != "json"]
-    assert [text.splitlines()[0] for text in left_out] == ["make run", "make test", "from rizaio import Riza"]
+    assert left_out(README) == ["make run", "make test", "from rizaio import Riza"]
+    assert left_out(FACES) == []
 
 
-@pytest.fixture(scope="module")
-def environment(polycall: Server, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("POLYCALL_")}
-    return kept | {
-        "POLYCALL_API_KEY": polycall.key,
-        "POLYCALL_SERVER": polycall.grpc,
-        "XDG_DATA_HOME": str(tmp_path_factory.mktemp("home")),
+def run(page: Path, server: Server, place: Path) -> None:
+    """Run every command of a page; code and data of its own stay in ``place``."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("POLYCALL_")}
+    environment |= {
+        "POLYCALL_API_KEY": server.key,
+        "POLYCALL_SERVER": server.grpc,
+        "XDG_DATA_HOME": str(place),
         "NO_COLOR": "1",
     }
-
-
-def test_the_readme_runs_from_top_to_bottom(polycall: Server, environment: dict[str, str], tmp_path: Path) -> None:
-    assert len(snippets()) >= 8
-    for snippet in snippets():
-        text = snippet.text.replace("127.0.0.1:8080", polycall.rest.removeprefix("http://"))
-        text = text.replace("127.0.0.1:50051", polycall.grpc).replace("/tmp/", f"{tmp_path}/")
+    for snippet in snippets(page):
+        text = snippet.text.replace("127.0.0.1:8080", server.rest.removeprefix("http://"))
+        text = text.replace("127.0.0.1:50051", server.grpc).replace("/tmp/", f"{place}/")
         text = text.replace(".venv/bin/", f"{Path(sys.executable).parent}/")
         shell = ["bash", "-euo", "pipefail", "-c"] if snippet.language == "sh" else [sys.executable, "-c"]
         done = subprocess.run(
@@ -68,3 +69,13 @@ def test_the_readme_runs_from_top_to_bottom(polycall: Server, environment: dict[
         assert done.returncode == 0, f"{text}\n{done.stdout}\n{done.stderr}"
         if snippet.shown is not None:
             assert done.stdout == snippet.shown
+
+
+def test_the_readme_runs_from_top_to_bottom(polycall: Server, tmp_path: Path) -> None:
+    assert len(snippets(README)) >= 8
+    run(README, polycall, tmp_path)
+
+
+def test_the_page_of_the_faces_runs_from_top_to_bottom(polycall: Server, tmp_path: Path) -> None:
+    assert len(snippets(FACES)) == 6
+    run(FACES, polycall, tmp_path)
