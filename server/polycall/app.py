@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import resource
 import secrets
 import shutil
 import signal
@@ -61,6 +62,8 @@ BOOTSTRAP_KEY_FILE = "bootstrap.key"
 _LONGEST_SOCKET_DIRECTORY = 80  # sun_path holds 107 bytes; the rest is for the names of the sockets
 _ENVOY_RESTART_S = 0.5
 _ENVOY_RESTARTS = 5  # within a minute; a gateway that cannot stay up is for the operator to see
+# Connections, and some six for every process of a sandbox; 1024, the usual soft limit, is not enough for both.
+_OPEN_FILES = 65_536
 _SECRETS = ("POLYCALL_BOOTSTRAP_KEY", "POLYCALL_DATABASE_URL")
 
 log = logging.getLogger(__name__)
@@ -91,6 +94,7 @@ async def serve(settings: Settings, *, ready: Callable[[Ready], Awaitable[None]]
         loop.add_signal_handler(number, stop.set)
     for name in _SECRETS:
         os.environ.pop(name, None)  # no other process shall inherit them
+    _raise_open_files()
     async with contextlib.AsyncExitStack() as stack:
         try:
             app = await stack.enter_async_context(_running(settings))
@@ -304,6 +308,14 @@ async def _started(stack: contextlib.AsyncExitStack, settings: Settings, data_di
             ", ".join(f"{count} {ExecutionState(state).name}" for state, count in recovered.items()),
         )
     return store, sandbox
+
+
+def _raise_open_files() -> None:
+    """Take as many open files as the system lets us: what strangers connect with must not be missing for runs."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, _OPEN_FILES)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def _missing(sandbox: Sandbox) -> str:

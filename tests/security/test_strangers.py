@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import resource
+import socket
 import threading
 import uuid
 from collections.abc import Iterator
@@ -20,6 +23,7 @@ from polycall.faces.domo.v1 import domo_pb2
 from polycall.faces.guance.v1 import guance_pb2
 from polycall.faces.riza.v1 import riza_pb2
 from polycall.faces.xpander.v1 import xpander_pb2
+from polycall.services.options import MOST_CONNECTIONS
 from polycall.v1 import (
     execution_service_pb2,
     package_service_pb2,
@@ -237,3 +241,24 @@ def test_strangers_cannot_fill_the_servers_memory(polycall: Server) -> None:
         channel.close()
     assert refused == [grpc.StatusCode.UNAUTHENTICATED] * 40
     assert most - before < 400_000_000  # it was 3.4 GB when they were read
+
+
+def test_strangers_cannot_use_up_the_files_that_runs_need(polycall: Server) -> None:
+    """Each connection is one of the server's descriptors, each process of a run some six."""
+    assert polycall.process is not None
+    process = psutil.Process(polycall.process.pid)
+    soft, hard = process.rlimit(psutil.RLIMIT_NOFILE)
+    assert soft == (65_536 if hard == resource.RLIM_INFINITY else min(hard, 65_536))
+    mine = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, mine[1]), mine[1]))
+    before = process.num_fds()
+    with contextlib.ExitStack() as stack:
+        stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, mine)
+        for _ in range(MOST_CONNECTIONS + 200):
+            stack.enter_context(socket.create_connection(("127.0.0.1", polycall.grpc_port), timeout=10))
+        until(lambda: process.num_fds() > before + MOST_CONNECTIONS // 2)
+        run = execution_service_pb2.ExecuteRequest(code="def execute(input): return 1")
+        for _ in range(3):
+            assert polycall.executions.Execute(run, metadata=polycall.metadata).output_json == "1"
+        assert process.num_fds() <= before + MOST_CONNECTIONS + 100
+    until(lambda: process.num_fds() < before + 100)

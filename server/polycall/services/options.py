@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-__all__ = ["LARGEST_MESSAGE", "server_options"]
+__all__ = ["LARGEST_MESSAGE", "MOST_CONNECTIONS", "server_options"]
 
 MIB = 1024 * 1024
 
 # The largest result that can be asked for is 64 MiB; gRPC's own default of 4 MiB is less than a result's default.
 LARGEST_MESSAGE = 64 * MIB
 _WRAPPING = 1 * MIB  # what a request has beside a body of 64 MiB, which is the largest that the gateway lets in
+
+MOST_CONNECTIONS = 1000  # to one address
 
 _DEFAULT_MAX_RUN_S = 1200.0
 
@@ -24,6 +26,9 @@ def server_options(max_run_s: float = _DEFAULT_MAX_RUN_S) -> tuple[tuple[str, in
         ("grpc.absolute_max_metadata_size", 96 * 1024),
         # A connection carries this many calls at once; the gateway opens more connections if it needs to.
         ("grpc.max_concurrent_streams", 1000),
+        # Each costs a descriptor, and anybody may open one: what runs needs some too (app: _OPEN_FILES).
+        ("grpc.max_allowed_incoming_connections", MOST_CONNECTIONS),
+        ("grpc.max_connection_idle_ms", 5 * 60_000),
         # A client that vanished without a FIN is noticed, and its runs are killed, within 80 s.
         ("grpc.keepalive_time_ms", 60_000),
         ("grpc.keepalive_timeout_ms", 20_000),
