@@ -28,6 +28,7 @@ from polycall.ids import now_ms
 __all__ = ["bearer", "mount"]
 
 _STATUS = {code.value[0]: code for code in grpc.StatusCode}
+_DETAILS_CHARS = 256  # the gRPC status message travels in a header, which has a limit; the body has the whole text
 _LARGEST_REPLY = 64 * 1024 * 1024  # README of the contracts: answers may exceed 4 MB; the gateway takes 64 MiB
 
 log = logging.getLogger(__name__)
@@ -66,7 +67,7 @@ def _behaviour(
         yield HttpBody(content_type=reply.content_type, data=reply.body)
         if reply.code is not Code.OK:
             context.set_code(_STATUS[reply.code.value])
-            context.set_details(reply.message)
+            context.set_details(reply.message[:_DETAILS_CHARS])
 
     return behave
 

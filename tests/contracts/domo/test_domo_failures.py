@@ -245,6 +245,13 @@ def test_what_is_missing_is_named(domo: Domo, path: dict[str, Any], message: str
     assert domo.refusal(domo.post(**asked), 404, "Not Found") == message
 
 
+def test_however_many_functions_there_are_the_answer_arrives(domo: Domo, polycall: Server) -> None:
+    names = [f"{'f' * 100}_{number}" for number in range(900)]
+    polycall.deploy("wide", {"main.py": "".join(f"def {name}(): pass\n" for name in names)}, version="1", release=True)
+    message = domo.refusal(domo.post("nothing", package="wide", version="1"), 404, "Not Found")
+    assert message.endswith(f"callable functions: {', '.join(names)}.")
+
+
 def test_a_version_that_does_not_compile_is_404_and_says_why(domo: Domo) -> None:
     message = domo.refusal(domo.post("f", version="2.0.1"), 404, "Not Found")
     assert message.startswith(

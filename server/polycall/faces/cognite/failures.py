@@ -23,8 +23,6 @@ from polycall.faces.wire import UnsupportedEncoding, dump
 
 __all__ = ["Missing", "failed"]
 
-_DETAILS_CHARS = 256  # the gRPC status message is a header; the body has the whole text
-
 
 class Missing(NotFound):
     """Raised for what is unknown, or another project's; names everything that is, as the SDK expects to read it."""
@@ -61,7 +59,7 @@ def failed(error: PolycallError) -> Reply:
         body=dump(_Body(body)),
         status=status,
         code=code,
-        message=message[:_DETAILS_CHARS],
+        message=message,
         headers=_headers(error),
     )
 

@@ -25,7 +25,6 @@ from polycall.faces.wire import dump
 
 __all__ = ["failed"]
 
-_DETAILS_CHARS = 256  # the gRPC status message is a header; the body has the whole text
 _REFUSALS: Mapping[Code, int] = {
     Code.INVALID_ARGUMENT: 400,
     Code.FAILED_PRECONDITION: 400,
@@ -68,6 +67,4 @@ def _again(code: Code, error: PolycallError, after_s: float | None) -> Reply:
 
 
 def _reply(code: Code, status: int, message: str, headers: tuple[tuple[str, str], ...] = ()) -> Reply:
-    return Reply(
-        body=dump(_Body(code, message)), status=status, code=code, message=message[:_DETAILS_CHARS], headers=headers
-    )
+    return Reply(body=dump(_Body(code, message)), status=status, code=code, message=message, headers=headers)

@@ -345,10 +345,3 @@ def test_every_error_has_its_status_and_the_vendors_body(error: PolycallError, s
 def test_overload_says_when_to_come_back() -> None:
     assert failed(QueueFull("full", retry_after_s=0.4)).headers == (("retry-after", "1"),)
     assert failed(PayloadTooLarge("big")).headers == ()
-
-
-async def test_a_long_message_stays_out_of_the_headers(world: World) -> None:
-    body = {"items": [{"externalId": "x" * 255}] * 10}
-    answer = await world.ask("RetrieveFunctions", body)
-    assert len(answer.error["message"]) > 2550
-    assert len(answer.reply.message) == 256
