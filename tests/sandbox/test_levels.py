@@ -219,7 +219,9 @@ def readable_interpreter() -> str | None:
         if candidate is None:
             continue
         with contextlib.suppress(PermissionError, subprocess.CalledProcessError):
-            subprocess.run([candidate, "-c", ""], user=65534, group=65534, cwd="/", capture_output=True, check=True)
+            # a copied binary may run where the installation that it belongs to, which the sandbox uses, may not
+            check = [candidate, "-c", "import os, sys; sys.exit(not os.access(sys._base_executable, os.X_OK))"]
+            subprocess.run(check, user=65534, group=65534, cwd="/", capture_output=True, check=True)
             return candidate
     return None
 
