@@ -172,6 +172,11 @@ class Group:
         return _keyed(os.pread(self._events, 4096, 0).decode(), "oom_kill")
 
     @property
+    def processes(self) -> int:
+        """How many are in it. Raises OSError."""
+        return len(_read(next(iter(self._dirs.values())), "cgroup.procs").split())
+
+    @property
     def empty(self) -> bool:
         """Whether nobody is in it."""
         return not any(_read(fd, "cgroup.procs").strip() for fd in self._dirs.values())

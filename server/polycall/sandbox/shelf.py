@@ -14,12 +14,19 @@ from polycall.sandbox.orders import Program
 
 __all__ = ["Shelf"]
 
+# A run is over when its answer is there. What goes on working behind it, for the five minutes that a worker is kept,
+# does so on everybody's processors and within nobody's time limit: so idle workers are looked at this often, and those
+# with other processes, or with more than this share of a processor, are ended.
+_LOOK_S, _MOST_SHARE = 1.0, 0.1
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True)
 class _Idle:
     key: WorkerKey
     program: Program
     since: float  # time.monotonic
+    looked: float = 0.0
+    cpu_us: int | None = None  # when it was looked at
 
 
 class Shelf:
@@ -32,7 +39,7 @@ class Shelf:
         self._most = most
         self._idle_s = idle_s
         self._children: collections.OrderedDict[Child, _Idle] = collections.OrderedDict()  # longest unused first
-        self._sweeper: asyncio.TimerHandle | None = None  # one for all: most leave long before their time is up
+        self._sweeper: asyncio.TimerHandle | None = None  # one for all
 
     def __len__(self) -> int:
         return len(self._children)
@@ -41,7 +48,7 @@ class Shelf:
         """Keep a child that has ``program`` loaded."""
         self._children[child] = _Idle(key, program, time.monotonic())
         if self._sweeper is None:
-            self._sweep_after(self._idle_s)
+            self._sweep_after(_LOOK_S)
         while len(self._children) > self._most:
             self.end_oldest()
 
@@ -77,17 +84,30 @@ class Shelf:
 
     def _sweep(self) -> None:
         self._sweeper = None
-        while self._children:
-            child, idle = next(iter(self._children.items()))
-            left = idle.since + self._idle_s - time.monotonic()
-            if left > 0:
-                self._sweep_after(left)
-                return
-            self._end(child)
+        now = time.monotonic()
+        for child, idle in list(self._children.items()):
+            if now >= idle.since + self._idle_s or _is_restless(child, idle, now):
+                self._end(child)
+        if self._children:
+            self._sweep_after(_LOOK_S)
 
     def _sweep_after(self, seconds: float) -> None:
-        self._sweeper = asyncio.get_running_loop().call_later(seconds, self._sweep)
+        self._sweeper = asyncio.get_running_loop().call_later(min(seconds, self._idle_s), self._sweep)
 
     def _end(self, child: Child) -> None:
         self.forget(child)
         child.kill()
+
+
+def _is_restless(child: Child, idle: _Idle, now: float) -> bool:
+    group = child.slot.group
+    try:
+        if group is not None and group.processes > 1:
+            return True
+    except OSError:
+        return True  # what cannot be seen is not kept
+    before, since = idle.cpu_us, idle.looked
+    idle.cpu_us, idle.looked = child.cpu_us(), now
+    if before is None or idle.cpu_us is None:
+        return False
+    return idle.cpu_us - before > (now - since) * 1_000_000 * _MOST_SHARE
