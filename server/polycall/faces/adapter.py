@@ -24,11 +24,11 @@ from google.protobuf.message import Message
 from polycall.errors import Code, Internal, PayloadTooLarge, PolycallError
 from polycall.faces.reply import HTTP_OF, Face, Handler, Inbound, Reply
 from polycall.ids import now_ms
+from polycall.status import short
 
 __all__ = ["bearer", "mount"]
 
 _STATUS = {code.value[0]: code for code in grpc.StatusCode}
-_DETAILS_CHARS = 256  # the gRPC status message travels in a header, which has a limit; the body has the whole text
 _LARGEST_REPLY = 64 * 1024 * 1024  # README of the contracts: answers may exceed 4 MB; the gateway takes 64 MiB
 
 log = logging.getLogger(__name__)
@@ -67,7 +67,7 @@ def _behaviour(
         yield HttpBody(content_type=reply.content_type, data=reply.body)
         if reply.code is not Code.OK:
             context.set_code(_STATUS[reply.code.value])
-            context.set_details(reply.message[:_DETAILS_CHARS])
+            context.set_details(short(reply.message))  # of a header's size; the body has the whole text
 
     return behave
 
