@@ -32,6 +32,11 @@ def default_data_dir() -> Path:
     return (Path(base) if base else Path.home() / ".local" / "share") / "polycall"
 
 
+def _default_waiting() -> int:
+    # One for each core: more than run at once are forked no faster, and each holds 18 MiB resident (5 of its own).
+    return max(2, len(os.sched_getaffinity(0)))
+
+
 def _default_slots() -> int:
     # Two runs a core keep the cores busy while one of them waits; measured in bench/.
     return 2 * len(os.sched_getaffinity(0))
@@ -145,7 +150,11 @@ class Settings:
     queue_mib: int = setting(256, _whole(1, 1 << 20), "MiB that requests waiting for a slot may hold in memory.")
     call_queue: int = setting(10_000, _whole(0, 10_000_000), "Calls of one project that may wait; more are refused.")
     call_slots: int = setting(0, _whole(0, 4096), "Calls at once; 0: half of the slots, at least one.")
-    waiting_children: int = setting(4, _whole(1, 256), "Fresh sandboxed processes kept waiting.")
+    waiting_children: int = setting(
+        _default_waiting,
+        _whole(1, 256),
+        "Fresh sandboxed processes kept waiting; default: one for each core, at least 2.",
+    )
     warm_workers: int = setting(32, _whole(0, 4096), "Warm workers kept at most.")
     warm_idle_s: float = setting(300.0, _seconds(1, 86_400), "Idle seconds after which a warm worker ends.")
     # how long
