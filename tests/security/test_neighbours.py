@@ -169,3 +169,45 @@ async def test_no_thread_goes_on_working_when_its_run_is_over(sandbox: Sandbox) 
 
 async def test_no_process_stays_when_its_run_is_over(sandbox: Sandbox) -> None:
     await _outlasts(sandbox, "process")
+
+
+@pytest.mark.levels(1)
+async def test_no_signal_comes_by_way_of_a_descriptor(run: Run) -> None:
+    """Whoever owns a descriptor gets a signal of the setter's choice; who owns it is the setter's choice too."""
+    code = """
+        import fcntl, os, socket, struct
+        def execute(pid):
+            one, other = socket.socketpair()
+            refused = []
+            for attempt in (
+                lambda: fcntl.fcntl(one, fcntl.F_SETOWN, pid),
+                lambda: fcntl.fcntl(one, fcntl.F_SETOWN, -pid),
+                lambda: fcntl.fcntl(one, 15, struct.pack('ii', 1, pid)),  # F_SETOWN_EX
+                lambda: fcntl.ioctl(one, 0x8901, struct.pack('i', pid)),  # FIOSETOWN
+                lambda: fcntl.ioctl(one, 0x8902, struct.pack('i', pid)),  # SIOCSPGRP
+            ):
+                try:
+                    attempt()
+                except PermissionError:
+                    refused.append(True)
+            fcntl.fcntl(one, fcntl.F_SETOWN, os.getpid())
+            return refused
+    """
+    assert value(await run(code, os.getpid())) == [True] * 5
+
+
+@pytest.mark.levels(3, 2, 1)
+async def test_private_keys_of_the_host_cannot_be_read(run: Run) -> None:
+    code = """
+        import os, ssl
+        def execute(input):
+            ssl.create_default_context()
+            found = []
+            for path in ('/etc/ssl', '/etc/ssl/private', '/etc/ssh', '/etc/pki', '/root', '/var/lib'):
+                try:
+                    found += [name for name in os.listdir(path) if name in ('private', 'id_rsa') or 'key' in name]
+                except OSError:
+                    pass
+            return found
+    """
+    assert value(await run(code)) == []

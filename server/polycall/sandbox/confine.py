@@ -20,6 +20,9 @@ __all__ = ["NOBODY", "Box", "Confinement", "confine", "prepare"]
 # The uid inside the sandbox where there is only one to give.
 NOBODY = 1000
 
+# Of /etc/ssl what is public: beside it lie private keys, and without namespaces a run may be the user who owns them.
+_TRUST = ("/etc/ssl/certs", "/etc/ssl/openssl.cnf")
+
 _PAGE = 4096
 # One inode for 16 KiB: ext4's usual ratio; at least some hundreds, so that small disks can hold a package.
 _BYTES_PER_INODE = 16384
@@ -166,7 +169,7 @@ def _landlock(wanted: Confinement, layout: Layout) -> None:
         readable, writable = ["/"], ["/mnt", "/dev"]
     else:
         devices = [f"/dev/{name}" for name in DEVICES]
-        readable = [*system_paths(), "/etc/ld.so.cache", "/etc/localtime", "/etc/ssl", *devices]
+        readable = [*system_paths(), "/etc/ld.so.cache", "/etc/localtime", *_TRUST, *devices]
         writable = [layout.code, layout.work, layout.temporary, "/dev/null"]
     landlock.restrict(wanted.landlock, readable, writable)
 

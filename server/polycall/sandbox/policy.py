@@ -81,7 +81,8 @@ _CLONE_THREAD = 0x0001_0000
 # CLONE_NEWTIME, NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET
 _CLONE_NEW = 0x80 | 0x2_0000 | 0x200_0000 | 0x400_0000 | 0x800_0000 | 0x1000_0000 | 0x2000_0000 | 0x4000_0000
 _PR_SET_PDEATHSIG, _PR_SET_SECCOMP, _PR_SCHED_CORE = 1, 22, 62
-_F_NOTIFY = 1026
+_F_SETOWN, _F_SETOWN_EX, _F_NOTIFY = 8, 15, 1026
+_FIOSETOWN, _SIOCSPGRP = 0x8901, 0x8902
 _TIOCSTI, _TIOCLINUX = 0x5412, 0x541C
 _AF_UNIX = 1
 # the bit that SOCK_DGRAM (2) and SOCK_RAW (3, taken for it) have, and SOCK_STREAM (1) and SOCK_SEQPACKET (5) have not
@@ -109,6 +110,10 @@ class Grants:
     only_pid: int | None = None
 
 
+# dnotify, the elder inotify
+_NO_DNOTIFY = Case((Compare(1, "eq", _F_NOTIFY),), _EPERM)
+
+
 def _unless(tests: tuple[Compare, ...], action: int) -> Rule:
     return Rule((Case(tests, action),), ALLOW)
 
@@ -120,11 +125,10 @@ def _conditional(grants: Grants) -> dict[str, Rule | int]:
         "clone": _unless((Compare(0, "any", _CLONE_NEW),), _EPERM),
         "socket": Rule((Case((Compare(0, "eq", _AF_UNIX),), ALLOW),), _NO_FAMILY) if grants.sockets else _NO_FAMILY,
         "socketpair": _socketpair(grants),
-        "ioctl": Rule(tuple(Case((Compare(1, "eq", request),), _EPERM) for request in (_TIOCSTI, _TIOCLINUX)), ALLOW),
+        "ioctl": _ioctl(_TIOCSTI, _TIOCLINUX),
         "personality": Rule(tuple(Case((Compare(0, "eq", value),), ALLOW) for value in _PERSONALITIES), _EPERM),
         "prctl": _prctl(_PR_SET_SECCOMP, _PR_SCHED_CORE),
-        # dnotify, the elder inotify
-        "fcntl": _unless((Compare(1, "eq", _F_NOTIFY),), _EPERM),
+        "fcntl": Rule((_NO_DNOTIFY,), ALLOW),
     }
     if not grants.fork:
         rules["clone"] = Rule(
@@ -143,11 +147,19 @@ def _conditional(grants: Grants) -> dict[str, Rule | int]:
             rules[name] = _unless((Compare(0, "ne", self),), _EPERM)
         for name in ("prlimit64", "sched_setaffinity"):
             rules[name] = _unless((Compare(0, "ne", 0), Compare(0, "ne", self)), _EPERM)
+        # who owns a descriptor is sent a signal of the setter's choice when there is something to read
+        owns = Case((Compare(1, "eq", _F_SETOWN), Compare(2, "ne", self)), _EPERM)
+        rules["fcntl"] = Rule((_NO_DNOTIFY, owns, Case((Compare(1, "eq", _F_SETOWN_EX),), _EPERM)), ALLOW)
+        rules["ioctl"] = _ioctl(_TIOCSTI, _TIOCLINUX, _FIOSETOWN, _SIOCSPGRP)
         for name in ("tkill", "pidfd_open", "pidfd_send_signal", "setpriority"):
             rules[name] = _EPERM
         # outside a pid namespace the signal at the parent's death is what ends a run when the server is killed
         rules["prctl"] = _prctl(_PR_SET_SECCOMP, _PR_SCHED_CORE, _PR_SET_PDEATHSIG)
     return rules
+
+
+def _ioctl(*refused: int) -> Rule:
+    return Rule(tuple(Case((Compare(1, "eq", request),), _EPERM) for request in refused), ALLOW)
 
 
 def _prctl(*refused: int) -> Rule:
