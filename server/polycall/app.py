@@ -214,7 +214,12 @@ async def _running(settings: Settings) -> AsyncIterator[_App]:
         )
         health = add_native((native, behind), engine, NativeInfo(findings=sandbox.findings, version=__version__))
         for service, face in (
-            (riza_pb2.DESCRIPTOR.services_by_name["RizaService"], RizaFace(engine)),
+            (
+                riza_pb2.DESCRIPTOR.services_by_name["RizaService"],
+                RizaFace(
+                    engine, max_timeout_s=settings.riza_max_timeout_s, max_memory_mib=settings.riza_max_memory_mib
+                ),
+            ),
             (
                 cognite_pb2.DESCRIPTOR.services_by_name["CogniteService"],
                 CogniteFace(engine, store, lenient=settings.cognite_nonce == "lenient"),

@@ -161,6 +161,8 @@ class Settings:
     drain_grace_s: float = setting(30.0, _seconds(0, 3600), "Seconds that running work is given at SIGTERM.")
     records_flush_ms: int = setting(100, _whole(1, 10_000), "Milliseconds between flushes of execution records.")
     # faces
+    riza_max_timeout_s: int = setting(300, _whole(1, 86_400), "Longest run a Riza request may ask for, seconds.")
+    riza_max_memory_mib: int = setting(2048, _whole(16, 1 << 20), "Most memory a Riza request may ask for, MiB.")
     cognite_nonce: str = setting(
         "strict", _choice("strict", "lenient"), "strict: nonces come from sessions; lenient: any text will do."
     )

@@ -1,4 +1,4 @@
-"""A server with one slot: who waits, who is refused, who is told what."""
+"""A server that has little to give: who waits, who is refused, who is told what."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ _LOOP = "def execute(input):\n    print('running', flush=True)\n    while True: 
 
 @pytest.fixture(scope="module")
 def busy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Riza]:
-    with running_server(tmp_path_factory.mktemp("busy"), POLYCALL_SLOTS="1", POLYCALL_QUEUE="1") as server:
+    few = {"POLYCALL_SLOTS": "1", "POLYCALL_QUEUE": "1", "POLYCALL_RIZA_MAX_TIMEOUT_S": "2"}
+    with running_server(tmp_path_factory.mktemp("busy"), **few) as server:
         yield Riza(server, server.key)
 
 
@@ -36,3 +37,10 @@ def test_a_full_queue_is_told_before_anything_ran(busy: Riza) -> None:
     assert sum("it had waited" in result.stderr for result in results) == 1
     assert all(result.last_line == "execution timed out after 2 s (limits.execution_timeout)" for result in results)
     assert busy.run(input=1).output == 1
+
+
+def test_the_operator_says_how_much_may_be_asked_for(busy: Riza) -> None:
+    told = "limits.execution_timeout: must be 1 to 2 seconds, or 0 for 2"
+    assert busy.refused(busy.post(limits={"execution_timeout": 3})) == (400, 3, told)
+    loop = busy.run(_LOOP, limits={"execution_timeout": 1})
+    assert loop.last_line == "execution timed out after 1 s (limits.execution_timeout)"
