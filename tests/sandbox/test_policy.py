@@ -122,7 +122,13 @@ def test_without_namespaces_only_the_process_itself_is_reached() -> None:
     for name in ("execve", "fchmod", "fchmodat", "utimensat", "setxattr"):
         assert decide(program, numbers()[name]) == EPERM
     assert decide(program, numbers()["socket"], 1) == NO_FAMILY
-    for command, argument, expected in ((8, 77, ALLOW), (8, 78, EPERM), (8, -78 & 0xFFFFFFFF, EPERM), (15, 0, EPERM)):
+    for command, argument, expected in (
+        (8, 77, ALLOW),
+        (8, 78, EPERM),
+        (8, -78 & 0xFFFFFFFF, EPERM),
+        (15, 0, EPERM),
+        (1024, 0, EPERM),
+    ):
         assert decide(program, numbers()["fcntl"], 3, command, argument) == expected  # F_SETOWN, F_SETOWN_EX
     for request in (0x5412, 0x541C, 0x8901, 0x8902):  # and FIOSETOWN, SIOCSPGRP
         assert decide(program, numbers()["ioctl"], 3, request) == EPERM

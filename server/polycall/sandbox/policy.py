@@ -81,7 +81,7 @@ _CLONE_THREAD = 0x0001_0000
 # CLONE_NEWTIME, NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET
 _CLONE_NEW = 0x80 | 0x2_0000 | 0x200_0000 | 0x400_0000 | 0x800_0000 | 0x1000_0000 | 0x2000_0000 | 0x4000_0000
 _PR_SET_PDEATHSIG, _PR_SET_SECCOMP, _PR_SCHED_CORE = 1, 22, 62
-_F_SETOWN, _F_SETOWN_EX, _F_NOTIFY = 8, 15, 1026
+_F_SETOWN, _F_SETOWN_EX, _F_SETLEASE, _F_NOTIFY = 8, 15, 1024, 1026
 _FIOSETOWN, _SIOCSPGRP = 0x8901, 0x8902
 _TIOCSTI, _TIOCLINUX = 0x5412, 0x541C
 _AF_UNIX = 1
@@ -149,7 +149,9 @@ def _conditional(grants: Grants) -> dict[str, Rule | int]:
             rules[name] = _unless((Compare(0, "ne", 0), Compare(0, "ne", self)), _EPERM)
         # who owns a descriptor is sent a signal of the setter's choice when there is something to read
         owns = Case((Compare(1, "eq", _F_SETOWN), Compare(2, "ne", self)), _EPERM)
-        rules["fcntl"] = Rule((_NO_DNOTIFY, owns, Case((Compare(1, "eq", _F_SETOWN_EX),), _EPERM)), ALLOW)
+        # a lease on a file of one's own uid, such as a library of the system, keeps others from opening it
+        never = (Case((Compare(1, "eq", command),), _EPERM) for command in (_F_SETOWN_EX, _F_SETLEASE))
+        rules["fcntl"] = Rule((_NO_DNOTIFY, owns, *never), ALLOW)
         rules["ioctl"] = _ioctl(_TIOCSTI, _TIOCLINUX, _FIOSETOWN, _SIOCSPGRP)
         for name in ("tkill", "pidfd_open", "pidfd_send_signal", "setpriority"):
             rules[name] = _EPERM
