@@ -32,20 +32,19 @@ class LineHandler(logging.Handler):
         super().__init__()
         self.setFormatter(_Formatter(_FORMAT))
         self._stream = stream
-        self._lines: list[str] = []
+        self._records: list[logging.LogRecord] = []
         self._timer: asyncio.TimerHandle | None = None
 
     def emit(self, record: logging.LogRecord) -> None:
         """Take a line."""
-        try:
-            self._lines.append(self.format(record))
-            loop = asyncio._get_running_loop() if record.levelno < logging.WARNING else None
-            if loop is None:
-                self.flush()
-            elif self._timer is None:
-                self._timer = loop.call_later(_MOMENT_S, self._due)
-        except Exception:
-            self.handleError(record)
+        if record.args:  # they may change before it is written
+            record.msg, record.args = record.getMessage(), None
+        self._records.append(record)
+        loop = asyncio._get_running_loop() if record.levelno < logging.WARNING else None
+        if loop is None:
+            self.flush()
+        elif self._timer is None:
+            self._timer = loop.call_later(_MOMENT_S, self._due)
 
     def _due(self) -> None:
         self._timer = None
@@ -55,10 +54,12 @@ class LineHandler(logging.Handler):
         """Write what waits."""
         self.acquire()
         try:
-            lines, self._lines = self._lines, []
-            if lines:
-                self._stream.write("\n".join(lines) + "\n")
+            records, self._records = self._records, []
+            if records:
+                self._stream.write("".join(f"{self.format(record)}\n" for record in records))
                 self._stream.flush()
+        except Exception:
+            self.handleError(records[-1])
         finally:
             self.release()
 

@@ -12,6 +12,7 @@ import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from typing import Any
 
 import msgspec
 
@@ -141,7 +142,7 @@ class Engine:
         require(who, Scope.RUN)
         prepared = await self._preparation.function(who.project_id, run)
         self._check_open()
-        execution = self._execution(who, prepared, options, ExecutionKind.CALL)
+        execution = self._queued(who, prepared, options, ExecutionKind.CALL)
         if options.validate_only:
             return execution
         await self._backlog.admit(who.project_id)
@@ -310,15 +311,19 @@ class Engine:
                 },
             )
 
-    def _execution(self, who: Principal, prepared: Prepared, options: RunOptions, kind: ExecutionKind) -> Execution:
+    def _queued(self, who: Principal, prepared: Prepared, options: RunOptions, kind: ExecutionKind) -> Execution:
+        asked = {"id": new_id(), "state": ExecutionState.QUEUED, "queued_at": now_ms()}
+        return self._execution(who, prepared, options, kind, **asked)
+
+    def _execution(
+        self, who: Principal, prepared: Prepared, options: RunOptions, kind: ExecutionKind, **progress: Any
+    ) -> Execution:
         is_call = kind is ExecutionKind.CALL
         kept = prepared.run if is_call else None
         return Execution(
-            id=new_id(),
+            **progress,
             project_id=who.project_id,
             kind=kind,
-            state=ExecutionState.QUEUED,
-            queued_at=now_ms(),
             language=prepared.language,
             package_id=prepared.package_id,
             version_id=prepared.version_id,
@@ -337,23 +342,22 @@ class Engine:
 
     async def _synchronous(self, who: Principal, prepared: Prepared, options: RunOptions) -> Execution:
         self._check_open()
-        execution = self._execution(who, prepared, options, ExecutionKind.SYNC)
         if options.validate_only:
-            return execution
+            return self._queued(who, prepared, options, ExecutionKind.SYNC)
         if options.request_id is None:
-            return await self._performed(execution, prepared.job, options)
-        return await self._once(execution, prepared.job, options, options.request_id)
+            return await self._performed(who, prepared, options)
+        return await self._once(who, prepared, options, options.request_id)
 
-    async def _once(self, execution: Execution, job: Job, options: RunOptions, request_id: str) -> Execution:
+    async def _once(self, who: Principal, prepared: Prepared, options: RunOptions, request_id: str) -> Execution:
         """Run unless the project has used this request id; then return the first answer, waiting for it if need be."""
-        key = (execution.project_id, request_id)
+        key = (who.project_id, request_id)
         under_way = self._first.get(key)
         if under_way is not None:
             return await asyncio.shield(under_way)
         answer = self._first[key] = asyncio.get_running_loop().create_future()
         try:
             earlier = await self._store.find_request(*key)
-            final = earlier or await self._performed(execution, job, options)
+            final = earlier or await self._performed(who, prepared, options)
             answer.set_result(final)
             return final
         except BaseException as error:
@@ -369,17 +373,28 @@ class Engine:
             del self._first[key]
 
     async def _performed(
-        self, execution: Execution, job: Job, options: RunOptions, opened: Callable[[LiveRun], None] | None = None
+        self,
+        who: Principal,
+        prepared: Prepared,
+        options: RunOptions,
+        opened: Callable[[LiveRun], None] | None = None,
     ) -> Execution:
         """Wait for a slot, run, record."""
+        job = prepared.job
         expires_at = None if options.expires_at is None else options.expires_at - _ANSWER_MARGIN_S
-        slot = self.admission.slot(expires_at, project_id=execution.project_id, size=_held(job))
+        execution_id, queued_at = new_id(), now_ms()
+        slot = self.admission.slot(expires_at, project_id=who.project_id, size=_held(job))
         async with slot as waited_s:
             if self._closed:
                 raise Unavailable("This server is shutting down; nothing ran. Retry.")
-            running = replace(
-                execution,
+            running = self._execution(
+                who,
+                prepared,
+                options,
+                ExecutionKind.SYNC,
+                id=execution_id,
                 state=ExecutionState.RUNNING,
+                queued_at=queued_at,
                 started_at=now_ms(),
                 attempt=1,
                 usage=Usage(queue_us=int(waited_s * 1e6)),
@@ -410,10 +425,9 @@ class Engine:
 
     async def _stream_new(self, who: Principal, prepared: Prepared, options: RunOptions) -> AsyncIterator[StreamEvent]:
         self._check_open()
-        execution = self._execution(who, prepared, options, ExecutionKind.SYNC)
         loop = asyncio.get_running_loop()
         opened: asyncio.Future[LiveRun] = loop.create_future()
-        work = loop.create_task(self._performed(execution, prepared.job, options, opened.set_result))
+        work = loop.create_task(self._performed(who, prepared, options, opened.set_result))
         try:
             await asyncio.wait((opened, work), return_when=asyncio.FIRST_COMPLETED)
             if opened.done():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from polycall.domain import Execution, ExecutionError, ExecutionState, Limits, Reason
+from polycall.domain import Execution, ExecutionError, ExecutionState, Limits, Reason, Usage
 from polycall.engine.limits import KIB, MIB
 from polycall.sandbox.job import Ending, Outcome
 
@@ -24,6 +24,14 @@ def ended(execution: Execution, outcome: Outcome, ended_at: int, *, script: bool
         state = ExecutionState.COMPLETED
     assert execution.limits is not None  # noqa: S101  set when it was made
     completed = state is ExecutionState.COMPLETED
+    used = outcome.usage
+    usage = Usage(
+        queue_us=execution.usage.queue_us,
+        start_us=used.start_us,
+        run_us=used.run_us,
+        cpu_us=used.cpu_us,
+        peak_memory_bytes=used.peak_memory_bytes,
+    )
     return replace(
         execution,
         state=state,
@@ -36,7 +44,7 @@ def ended(execution: Execution, outcome: Outcome, ended_at: int, *, script: bool
         stderr=outcome.stderr,
         stdout_truncated=outcome.stdout_truncated,
         stderr_truncated=outcome.stderr_truncated,
-        usage=replace(outcome.usage, queue_us=execution.usage.queue_us),
+        usage=usage,
         start_kind=outcome.start_kind,
         isolation=outcome.isolation,
         owner=None,

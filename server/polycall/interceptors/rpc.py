@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import re
-import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, NoReturn, Protocol
@@ -58,7 +58,7 @@ class Rpc:
                 self.request_id = str(value)
             elif name == "traceparent" and (trace := _TRACE_ID.fullmatch(str(value))):
                 self.trace_id = trace[1]
-        self.request_id = self.request_id or secrets.token_hex(8)
+        self.request_id = self.request_id or os.urandom(8).hex()
         remaining = context.time_remaining()
         self.expires_at = None if remaining is None else time.monotonic() + remaining
         self.code: Code | None = None  # None: not failed

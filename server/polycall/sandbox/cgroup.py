@@ -75,14 +75,6 @@ def _has(directory: int, name: str) -> bool:
     return os.access(name, os.F_OK, dir_fd=directory)
 
 
-def _keyed(text: str, key: str) -> int:
-    for line in text.splitlines():
-        name, _, value = line.partition(" ")
-        if name == key:
-            return int(value)
-    return 0
-
-
 class _Version(Protocol):
     """What differs between the two versions; ``dirs`` are descriptors of a group's directories by controller."""
 
@@ -169,7 +161,8 @@ class Group:
         return Memory(self._kills > before, peak)
 
     def _count(self) -> int:
-        return _keyed(os.pread(self._events, 4096, 0).decode(), "oom_kill")
+        # after each run: a line `oom_kill 0`, which is never the first
+        return int(os.pread(self._events, 4096, 0).partition(b"\noom_kill ")[2].partition(b"\n")[0] or 0)
 
     @property
     def processes(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
+import os
 import time
 from dataclasses import dataclass
 
@@ -49,7 +49,7 @@ class Run:
         self._job = job
         self._options = options
         self._sink = sink
-        self._nonce = secrets.token_hex(8)
+        self._nonce = os.urandom(8).hex()
         self._stopped: asyncio.Future[Stop] = asyncio.get_running_loop().create_future()
         self._reply: Reply | FrameError | None = None
         self._exit: Exit | None = None

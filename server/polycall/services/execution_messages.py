@@ -109,6 +109,8 @@ def limits_message(limits: Limits) -> execution_pb2.Limits:
     )
 
 
+_NOTHING_ASKED = LimitOverrides()
+
 # Most runs have the same limits, and a message that is put into another is copied.
 _limits_message = lru_cache(maxsize=64)(limits_message)
 
@@ -129,6 +131,8 @@ def overrides_message(limits: LimitOverrides) -> execution_pb2.Limits:
 
 def overrides(limits: execution_pb2.Limits) -> LimitOverrides:
     """Read limits that are asked for; whether they may be is for the engine to say."""
+    if not limits.ListFields():
+        return _NOTHING_ASKED
 
     def asked(name: str, scale: int = 1) -> int | None:
         return getattr(limits, name) * scale if limits.HasField(name) else None

@@ -32,9 +32,10 @@ class RecordBuffer:
     def __init__(self, *, rows: int, size: int) -> None:
         self._max_rows = rows
         self._max_size = size
-        self._waiting: OrderedDict[uuid.UUID, Execution] = OrderedDict()
-        self._with_bodies: OrderedDict[uuid.UUID, None] = OrderedDict()  # of those that wait, oldest first
-        self._writing: dict[uuid.UUID, Execution] = {}
+        # by the ids' numbers: to hash a UUID is a call of Python code
+        self._waiting: OrderedDict[int, Execution] = OrderedDict()
+        self._with_bodies: OrderedDict[int, None] = OrderedDict()  # of those that wait, oldest first
+        self._writing: dict[int, Execution] = {}
         self._names: dict[tuple[str, ...], uuid.UUID] = {}  # request ids and aliases
         self._size = 0
         self._written = self._bodies_dropped = self._rows_dropped = 0
@@ -48,19 +49,24 @@ class RecordBuffer:
         """What became of records so far."""
         return RecordCounts(self._written, self._bodies_dropped, self._rows_dropped)
 
-    def add(self, execution: Execution) -> None:
-        """Take a record, in place of an earlier one of the same execution. An end is never replaced."""
-        earlier = self.find(execution.project_id, execution.id)
+    def add(self, execution: Execution) -> bool:
+        """Take a record, in place of an earlier one of the same execution. An end is never replaced.
+
+        Return whether something had to be dropped for it.
+        """
+        number = execution.id.int
+        waiting = self._waiting.get(number)
+        earlier = waiting or self._writing.get(number)
         if earlier is not None and earlier.state.final:
-            return
-        if (replaced := self._waiting.get(execution.id)) is not None:
-            self._size -= _size(replaced)
-        self._put(execution)
-        self._shrink()
+            return False
+        if waiting is not None:
+            self._size -= _size(waiting)
+        self._put(number, execution)
+        return self._shrink()
 
     def find(self, project_id: str, execution_id: uuid.UUID) -> Execution | None:
         """Return the newest record of an execution, if it is not known to be written."""
-        found = self._waiting.get(execution_id) or self._writing.get(execution_id)
+        found = self._waiting.get(execution_id.int) or self._writing.get(execution_id.int)
         return found if found is not None and found.project_id == project_id else None
 
     def find_request(self, project_id: str, request_id: str) -> Execution | None:
@@ -80,9 +86,9 @@ class RecordBuffer:
         """
         size = 0
         while self._waiting and len(self._writing) < rows and size < self._max_size // 8:
-            execution_id, execution = self._waiting.popitem(last=False)
-            self._with_bodies.pop(execution_id, None)
-            self._writing[execution_id] = execution
+            number, execution = self._waiting.popitem(last=False)
+            self._with_bodies.pop(number, None)
+            self._writing[number] = execution
             size += _size(execution)
         return tuple(self._writing.values())
 
@@ -98,45 +104,50 @@ class RecordBuffer:
     def put_back(self) -> None:
         """Let what was taken wait again, at the front."""
         taken, self._writing = self._writing, {}
-        for execution in reversed(taken.values()):
-            if execution.id in self._waiting:  # replaced meanwhile
+        for number, execution in reversed(taken.items()):
+            if number in self._waiting:  # replaced meanwhile
                 self._size -= _size(execution)
                 continue
-            self._waiting[execution.id] = execution
-            self._waiting.move_to_end(execution.id, last=False)
+            self._waiting[number] = execution
+            self._waiting.move_to_end(number, last=False)
             if _has_bodies(execution):
-                self._with_bodies[execution.id] = None
-                self._with_bodies.move_to_end(execution.id, last=False)
+                self._with_bodies[number] = None
+                self._with_bodies.move_to_end(number, last=False)
         self._shrink()
 
-    def _put(self, execution: Execution) -> None:
-        self._waiting[execution.id] = execution
+    def _put(self, number: int, execution: Execution) -> None:
+        self._waiting[number] = execution
         self._size += _size(execution)
         if _has_bodies(execution):
-            self._with_bodies[execution.id] = None
+            self._with_bodies[number] = None
         else:
-            self._with_bodies.pop(execution.id, None)
+            self._with_bodies.pop(number, None)
         for name in _names(execution):
             self._names.setdefault(name, execution.id)
 
-    def _shrink(self) -> None:
+    def _shrink(self) -> bool:
+        dropped = False
         while self._size > self._max_size and self._with_bodies:
-            execution_id, _ = self._with_bodies.popitem(last=False)
-            execution = self._waiting[execution_id]
-            self._waiting[execution_id] = bare = _without_bodies(execution)
+            number, _ = self._with_bodies.popitem(last=False)
+            execution = self._waiting[number]
+            self._waiting[number] = bare = _without_bodies(execution)
             self._size += _size(bare) - _size(execution)
             self._bodies_dropped += 1
+            dropped = True
         while self._waiting and (len(self._waiting) > self._max_rows or self._size > self._max_size):
-            execution_id, execution = self._waiting.popitem(last=False)
-            self._with_bodies.pop(execution_id, None)
+            number, execution = self._waiting.popitem(last=False)
+            self._with_bodies.pop(number, None)
             self._size -= _size(execution)
             self._forget_names(execution)
             self._rows_dropped += 1
+            dropped = True
+        return dropped
 
     def _forget_names(self, execution: Execution) -> None:
-        if execution.id in self._waiting or execution.id in self._writing:
+        names = _names(execution)
+        if not names or execution.id.int in self._waiting or execution.id.int in self._writing:
             return
-        for name in _names(execution):
+        for name in names:
             if self._names.get(name) == execution.id:
                 del self._names[name]
 

@@ -67,9 +67,7 @@ class RecordWriter:
 
     def add(self, execution: Execution) -> None:
         """Take a record; never waits."""
-        before = self._buffer.counts
-        self._buffer.add(execution)
-        if self._buffer.counts != before and not self._overflows:
+        if self._buffer.add(execution) and not self._overflows:
             self._overflows = True  # said once, and summed up when the database is back
             log.error("the record buffer is full: bodies of records, then records are lost until the database is back")
         self._some.set()
