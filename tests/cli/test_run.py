@@ -47,7 +47,7 @@ def greeter(polycall: Server) -> str:
 def test_the_first_command_anybody_tries(cli: Cli) -> None:
     done = cli("run", "-", "--input", '{"name":"Ada"}', stdin=HELLO)
     assert (done.code, done.json()) == (0, {"hello": "Ada"})
-    assert re.fullmatch(rf"OK · forked · [0-9.]+ (µs|ms|s) · (cpu [0-9.]+ (µs|ms|s) · )?{EXECUTION}\n", done.err)
+    assert re.fullmatch(rf"OK · (forked|cold) · [0-9.]+ (µs|ms|s) · (cpu [0-9.]+ (µs|ms|s) · )?{EXECUTION}\n", done.err)
 
 
 def test_the_value_comes_back_byte_for_byte(cli: Cli, tmp_path: Path) -> None:
