@@ -110,6 +110,12 @@ def _bootstrap(config: GatewayConfig) -> Document:
                 _at_heap("envoy.overload_actions.shrink_heap", 0.90),
                 _at_heap("envoy.overload_actions.stop_accepting_requests", 0.95),
             ],
+            # Bodies are held whole until all of them has arrived, so requests that were accepted go on growing: at the
+            # limit the connections on which more arrives are closed, whatever else runs on them.
+            "loadshed_points": [
+                _at_heap("envoy.load_shed_points.http1_server_abort_dispatch", 1.0),
+                _at_heap("envoy.load_shed_points.http2_server_go_away_and_close_on_dispatch", 1.0),
+            ],
         },
     }
 

@@ -262,3 +262,35 @@ def test_strangers_cannot_use_up_the_files_that_runs_need(polycall: Server) -> N
             assert polycall.executions.Execute(run, metadata=polycall.metadata).output_json == "1"
         assert process.num_fds() <= before + MOST_CONNECTIONS + 100
     until(lambda: process.num_fds() < before + 100)
+
+
+def test_strangers_bodies_are_not_kept_by_the_server_nor_without_bound_by_the_gateway(polycall: Server) -> None:
+    """Envoy holds a body until all of it has arrived: forty of 60 MB were 5 GB there and 9 GB in the server."""
+    assert polycall.process is not None
+    server = psutil.Process(polycall.process.pid)
+    (envoy,) = (child for child in server.children() if child.name() == "envoy")
+    before, most = server.memory_info().rss, [0, 0]
+    body = b'{"code": "%s"}' % (b"x" * 60_000_000)
+    head = b"POST /v1/execute-function HTTP/1.1\r\nhost: a\r\nauthorization: Bearer wrong\r\ncontent-length: %d\r\n\r\n"
+    answers: list[bytes] = []
+
+    def send() -> None:
+        with socket.create_connection(("127.0.0.1", polycall.rest_port), timeout=60) as connection:
+            try:
+                connection.sendall(head % len(body) + body)
+                answers.append(connection.recv(12))
+            except OSError:
+                answers.append(b"")  # closed: too much at once
+
+    threads = [threading.Thread(target=send) for _ in range(40)]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        most = [max(a, process.memory_info().rss) for a, process in zip(most, (server, envoy), strict=True)]
+        threads[0].join(0.02)
+    assert set(answers) <= {b"HTTP/1.1 401", b"HTTP/1.1 503", b""}
+    assert len(answers) == 40
+    assert most[0] - before < 200_000_000
+    assert most[1] < 2_000_000_000
+    # and the gateway serves on
+    until(lambda: polycall.http("GET", "/healthz").status == 200)

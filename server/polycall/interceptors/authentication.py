@@ -14,6 +14,12 @@ from polycall.interceptors.rpc import Rpc, Stream, Unary
 __all__ = ["Authentication"]
 
 
+# Where our own API and the contracts carry keys (riza, cognite: authorization; the others have headers of their own).
+_CREDENTIALS = frozenset(
+    ("authorization", "df-api-key", "x-api-key", "x-domo-authentication", "x-domo-developer-token")
+)
+
+
 class Authentication:
     """Lets nobody pass without a valid key. Raises Unauthenticated."""
 
@@ -21,16 +27,19 @@ class Authentication:
         self._keys = keys
 
     async def admits(self, metadata: Iterable[tuple[str, str | bytes]]) -> bool:
-        """Tell from the head of a call alone whether it will pass, before its message is read."""
-        authorization = ""
+        """Tell from the head of a call alone whether its message is to be read: some key in it is valid.
+
+        Whether it is the right key in the right place is decided later, by the layer or by the face.
+        """
         for name, value in metadata:
-            if name == "authorization":
-                authorization = str(value)
-        try:
-            await self._keys.authenticate(_bearer(authorization))
-        except PolycallError:
-            return False
-        return True
+            if name in _CREDENTIALS:
+                text = str(value)
+                try:
+                    await self._keys.authenticate(_bearer(text) if name == "authorization" else text.strip())
+                except PolycallError:
+                    continue
+                return True
+        return False
 
     def unary(self, inner: Unary) -> Unary:
         """Authenticate, then call."""

@@ -32,7 +32,7 @@ class Gate(Protocol):
     """Decides by the head of a call alone."""
 
     async def admits(self, metadata: Iterable[tuple[str, str | bytes]]) -> bool:
-        """Tell whether a call of our services may send its message."""
+        """Tell whether a call's message is to be read."""
 
 
 class Stack(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no types
@@ -40,7 +40,7 @@ class Stack(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no ty
 
     Others (health, reflection) pass untouched. A method that does not exist is UNIMPLEMENTED, with its reason.
 
-    What ``gate`` does not admit to our services passes the layers, which say why, but its message is never read: a
+    What ``gate`` does not admit passes the layers and the faces, which say why, but its message is never read: a
     stranger's requests would fill the server's memory otherwise, 64 MiB each, before anybody asks who sent them.
     """
 
@@ -62,8 +62,10 @@ class Stack(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no ty
             if handler is None:
                 return _unknown(method)
             wrapped = self._wrapped[method] = self._wrap(method, handler)
-        if method.startswith(_NATIVE) and not await self._gate.admits(handler_call_details.invocation_metadata):
-            return self._unread(method)
+        if method.startswith((_NATIVE, _FACES)) and not await self._gate.admits(
+            handler_call_details.invocation_metadata
+        ):
+            return self._unread(method) if method.startswith(_NATIVE) else _unread(wrapped)
         return wrapped
 
     def _unread(self, method: str) -> Handler:
@@ -138,3 +140,15 @@ def _unknown(method: str) -> Handler:
         yield b""
 
     return grpc.stream_stream_rpc_method_handler(refuse)
+
+
+def _unread(handler: Handler) -> Handler:
+    """Have a face answer without what was sent: it asks who is there before it looks at anything else."""
+
+    async def edge(_: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
+        nothing = handler.request_deserializer(b"")
+        async with aclosing(handler.unary_stream(nothing, context)) as answers:
+            async for answer in answers:
+                yield handler.response_serializer(answer)
+
+    return grpc.stream_stream_rpc_method_handler(edge)

@@ -275,7 +275,7 @@ async def test_a_request_id_is_kept_if_it_is_harmless(sent: str, kept: bool) -> 
 
 def face(behave: Callable[..., Any]) -> Callable[[grpc.aio.Server], None]:
     def register(server: grpc.aio.Server) -> None:
-        handlers = {"Do": grpc.unary_stream_rpc_method_handler(behave)}
+        handlers = {"Do": grpc.unary_stream_rpc_method_handler(behave, bytes, bytes)}
         generic = grpc.method_handlers_generic_handler("polycall.faces.test.v1.TestService", handlers)
         server.add_generic_rpc_handlers((generic,))
 
@@ -291,7 +291,8 @@ async def test_a_face_is_given_grpcs_own_context_and_is_not_authenticated(caplog
         context.set_details("the vendor's words")
 
     async with running(register=face(behave)) as native:
-        call = native.channel.unary_stream("/polycall.faces.test.v1.TestService/Do")(b"x")
+        do = native.channel.unary_stream("/polycall.faces.test.v1.TestService/Do")
+        call = do(b"x", metadata=(("df-api-key", KEY),))
         assert await call.read() == b"body of x"
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await call.read()
@@ -302,6 +303,28 @@ async def test_a_face_is_given_grpcs_own_context_and_is_not_authenticated(caplog
     assert line["method"] == "/polycall.faces.test.v1.TestService/Do"
     assert line["code"] == "UNAUTHENTICATED"
     assert "key" not in line
+
+
+@pytest.mark.parametrize(
+    ("headers", "read"),
+    [
+        ((), False),
+        ((("authorization", f"Bearer {KEY}"),), True),
+        ((("authorization", KEY),), False),
+        ((("authorization", "Bearer other"), ("x-api-key", KEY)), True),
+        ((("x-domo-developer-token", KEY),), True),
+        ((("x-domo-authentication", f" {KEY} "),), True),
+        ((("df-api-key", "other"),), False),
+        ((("x-other", KEY),), False),
+    ],
+)
+async def test_what_comes_without_a_valid_key_is_not_read(headers: tuple[tuple[str, str], ...], read: bool) -> None:
+    async def behave(request: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> AsyncIterator[bytes]:
+        yield b"body of " + request
+
+    async with running(register=face(behave)) as native:
+        call = native.channel.unary_stream("/polycall.faces.test.v1.TestService/Do")(b"x", metadata=headers)
+        assert await call.read() == (b"body of x" if read else b"body of ")
 
 
 async def test_a_method_is_wrapped_once() -> None:
