@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
+import logging
 import re
 import secrets
 import time
@@ -17,7 +18,8 @@ import zlib
 from dataclasses import dataclass, replace
 
 from polycall.domain import DEFAULT_PROJECT, ApiKey, Principal, Project, Reason, Scope
-from polycall.errors import FieldViolation, InvalidArgument, PermissionDenied, Unauthenticated
+from polycall.engine.tasks import end, through
+from polycall.errors import FieldViolation, InvalidArgument, PermissionDenied, PolycallError, Unauthenticated
 from polycall.ids import now_ms
 from polycall.store.protocol import TenancyStore
 
@@ -26,10 +28,12 @@ __all__ = ["BOOTSTRAP_KEY_ID", "KeyRing", "new_key_text", "reading", "require"]
 BOOTSTRAP_KEY_ID = "bootstrap"
 _CACHE_S = 30.0  # how long another replica's revocation may go unseen (durability: keys at most 30 s old)
 _CACHE_KEYS = 10_000
-_TOUCH_S = 60.0  # last_used_at is exact to the minute: one write a minute and key, not one a request
+_TOUCH_S = 60.0  # last_used_at is exact to the minute: one write a minute for all keys, not one a request
 _LONGEST_KEY = 4096  # nothing longer is hashed: a credential is not a payload
 _PROJECT = re.compile(r"[a-z][a-z0-9-]{0,62}")
 _DEFAULT_SCOPES = frozenset({Scope.RUN, Scope.READ})
+
+log = logging.getLogger(__name__)
 
 
 def require(who: Principal, scope: Scope) -> None:
@@ -75,9 +79,9 @@ class KeyRing:
         self._store = store
         self._bootstrap = _digest(bootstrap_key) if bootstrap_key else None
         self._known: dict[bytes, _Known] = {}
+        self._revocations = 0
         self._used: dict[str, int] = {}
-        self._touched_at = time.monotonic()
-        self._touch: asyncio.Task[None] | None = None
+        self._touching: asyncio.Task[None] | None = None
         self._operator = Principal(
             project_id=DEFAULT_PROJECT,
             key_id=BOOTSTRAP_KEY_ID,
@@ -151,10 +155,7 @@ class KeyRing:
 
     async def revoke(self, who: Principal, key_id: str, project_id: str | None = None) -> ApiKey:
         """End a key at once. Raises PermissionDenied, NotFound."""
-        project_id = self._managed(who, project_id)
-        key = await self._store.revoke_key(project_id, key_id, now_ms())
-        self._known = {d: k for d, k in self._known.items() if k.principal.key_id != key_id}
-        return key
+        return await through(self._revoke(self._managed(who, project_id), key_id))
 
     async def create_project(self, who: Principal, project_id: str, display_name: str = "") -> Project:
         """Make a project. Raises PermissionDenied (scope OPERATOR), InvalidArgument, AlreadyExists."""
@@ -176,11 +177,9 @@ class KeyRing:
 
     async def close(self) -> None:
         """Write what is known of the keys' last use."""
-        if self._touch is not None:
-            await asyncio.wait([self._touch])
-        used, self._used = self._used, {}
-        if used:
-            await self._store.touch_keys(used)
+        if self._touching is not None:
+            await end(self._touching)
+        await self._touch()
 
     @staticmethod
     def _managed(who: Principal, project_id: str | None) -> str:
@@ -192,23 +191,40 @@ class KeyRing:
         require(who, Scope.OPERATOR)
         return project_id
 
+    async def _revoke(self, project_id: str, key_id: str) -> ApiKey:
+        key = await self._store.revoke_key(project_id, key_id, now_ms())
+        self._revocations += 1
+        self._known = {d: k for d, k in self._known.items() if k.principal.key_id != key_id}
+        return key
+
     async def _look_up(self, digest: bytes) -> _Known:
         self._known.pop(digest, None)
+        revocations = self._revocations
         key = await self._store.find_key(digest)
         if key is None or key.revoked_at is not None:
             raise Unauthenticated("This API key is not valid.")
         principal = Principal(project_id=key.project_id, key_id=key.id, scopes=key.scopes, user_id=_user_id(key.id))
         known = _Known(principal, time.monotonic() + _CACHE_S, key.expires_at)
-        if len(self._known) >= _CACHE_KEYS:
-            self._known.pop(next(iter(self._known)))
-        self._known[digest] = known
+        if revocations == self._revocations:  # else what was read may be older than the revocation
+            if len(self._known) >= _CACHE_KEYS:
+                self._known.pop(next(iter(self._known)))
+            self._known[digest] = known
         return known
 
     def _note_use(self, key_id: str) -> None:
         self._used[key_id] = now_ms()
-        now = time.monotonic()
-        if now - self._touched_at < _TOUCH_S or (self._touch is not None and not self._touch.done()):
-            return
-        self._touched_at = now
+        if self._touching is None or self._touching.done():
+            self._touching = asyncio.get_running_loop().create_task(self._touch_later())
+
+    async def _touch_later(self) -> None:
+        await asyncio.sleep(_TOUCH_S)
+        await self._touch()
+
+    async def _touch(self) -> None:
         used, self._used = self._used, {}
-        self._touch = asyncio.get_running_loop().create_task(self._store.touch_keys(used))
+        try:
+            if used:
+                await self._store.touch_keys(used)
+        except PolycallError as error:
+            self._used = used | self._used  # with the next ones
+            log.warning("cannot store when keys were last used: %s", error)

@@ -2,58 +2,41 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
 import time
-from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from contextlib import suppress
+from dataclasses import dataclass, replace
 
 from polycall.bundle import bundle_digest
-from polycall.domain import (
-    Function,
-    Language,
-    LimitOverrides,
-    Package,
-    Principal,
-    Reason,
-    Scope,
-    Version,
-    VersionState,
-)
+from polycall.domain import Function, Package, Principal, Reason, Scope, Version, VersionState
 from polycall.engine.analysis import Analyzer
-from polycall.engine.archive import MOST_BYTES, MOST_FILES
-from polycall.engine.checks import environment_violations
+from polycall.engine.drafts import VersionDraft, check_draft, check_package
 from polycall.engine.keys import require
-from polycall.engine.limits import MIB, LimitPolicy
+from polycall.engine.limits import KIB, MIB, LimitPolicy
 from polycall.engine.reader import SandboxedReader
-from polycall.errors import AlreadyExists, FieldViolation, InvalidArgument, NotFound, NotReady, RuntimeMissing
+from polycall.engine.recent import Recent
+from polycall.engine.tasks import through
+from polycall.errors import AlreadyExists, NotFound, NotReady
 from polycall.ids import now_ms
-from polycall.names import NEWEST, PACKAGE_RULE, VERSION_RULE, is_package_id, is_version_id
+from polycall.names import NEWEST
 from polycall.sandbox.job import Bundle, Runner
 from polycall.store.protocol import Page, RegistryStore
 
 __all__ = ["Registry", "VersionDraft"]
 
-_MAX_LABELS, _MAX_LABEL_CHARS, _MAX_TEXT_CHARS = 64, 256, 4096
 _CACHE_S = 30.0  # how old another replica's release may be unseen; this one's own changes are seen at once
-_CACHE_VERSIONS = 1000
+_CACHE_VERSION_BYTES = 32 * MIB
 _CACHE_BUNDLE_BYTES = 32 * MIB
-_ID_ATTEMPTS = 5  # two deployers taking the same next number at once; more than a few is not chance
+_ID_ATTEMPTS = 5  # another server may take the same next number; more than a few times is not chance
+_NUMBER = re.compile(r"[1-9][0-9]{0,17}")  # ids that count: what we would have given out ourselves
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VersionDraft:
-    """A version to be: what ``Registry.create_version`` takes."""
-
-    package_id: str
-    files: Mapping[str, bytes]
-    id: str = ""  # "": the next number
-    language: Language = Language.PYTHON
-    runtime: str = ""
-    functions: tuple[Function, ...] = ()  # (): every public top-level function of the source
-    limits: LimitOverrides = field(default_factory=LimitOverrides)
-    env: Mapping[str, str] = field(default_factory=dict)
-    reuse: bool = True
-    face_data: bytes | None = None
+@dataclass(frozen=True, slots=True)
+class _Cached:
+    version: Version
+    until: float  # time.monotonic
 
 
 class Registry:
@@ -64,9 +47,10 @@ class Registry:
         self._runner = runner
         self._limits = limits
         self.analyzer = Analyzer(SandboxedReader(runner))
-        self._versions: OrderedDict[tuple[str, str, str], tuple[float, Version]] = OrderedDict()
-        self._bundles: OrderedDict[tuple[str, str], Bundle] = OrderedDict()
-        self._bundle_bytes = 0
+        self._versions: Recent[tuple[str, str, str], _Cached] = Recent(_CACHE_VERSION_BYTES, _size_of_version)
+        self._bundles: Recent[tuple[str, str], Bundle] = Recent(_CACHE_BUNDLE_BYTES, _size_of_bundle)
+        self._changes = 0
+        self._numbering = asyncio.Lock()
 
     # packages
 
@@ -75,7 +59,7 @@ class Registry:
         require(who, Scope.DEPLOY)
         now = now_ms()
         package = replace(package, project_id=who.project_id, created_at=now, updated_at=now)
-        _check_package(package)
+        check_package(package)
         return package if validate_only else await self._store.create_package(package)
 
     async def update_package(self, who: Principal, package: Package, *, validate_only: bool = False) -> Package:
@@ -83,7 +67,7 @@ class Registry:
         require(who, Scope.DEPLOY)
         kept = await self._store.get_package(who.project_id, package.id)
         package = replace(package, project_id=who.project_id, created_at=kept.created_at, updated_at=now_ms())
-        _check_package(package)
+        check_package(package)
         return package if validate_only else await self._store.update_package(package)
 
     async def get_package(self, who: Principal, package_id: str) -> Package:
@@ -99,9 +83,7 @@ class Registry:
     async def delete_package(self, who: Principal, package_id: str) -> None:
         """Delete a package and its versions; busy workers end after their run. Raises PermissionDenied, NotFound."""
         require(who, Scope.DEPLOY)
-        await self._store.delete_package(who.project_id, package_id)
-        self._forget(who.project_id, package_id)
-        await self._runner.retire(who.project_id, package_id)
+        await through(self._delete(who.project_id, package_id))
 
     # versions
 
@@ -119,14 +101,13 @@ class Registry:
         Raises PermissionDenied, InvalidArgument, LimitOutOfRange, NotFound, AlreadyExists, RuntimeMissing.
         """
         require(who, Scope.DEPLOY)
-        self._check_draft(draft)
+        check_draft(draft, self._limits)
+        if not create_package:
+            await self._store.get_package(who.project_id, draft.package_id)
         version = await self._drafted(who, draft, release=release)
         if validate_only:
-            return replace(version, id=draft.id)
-        await self._ensure_package(who, draft.package_id, create=create_package)
-        version = await self._stored(version, draft)
-        self._forget(who.project_id, draft.package_id)
-        return version
+            return version
+        return await through(self._keep(version, draft))
 
     async def get_version(self, who: Principal, package_id: str, version_id: str | None = None) -> Version:
         """Return a version; None or "-" is the newest. Raises PermissionDenied, NotFound."""
@@ -151,18 +132,12 @@ class Registry:
         version = await self._store.get_version(who.project_id, package_id, version_id)
         if version.state not in (VersionState.READY, VersionState.RELEASED):
             raise _not_ready(version)
-        version = await self._store.set_version_state(
-            who.project_id, package_id, version_id, VersionState.RELEASED, released_at=now_ms()
-        )
-        self._forget(who.project_id, package_id)
-        return version
+        return await through(self._release(who.project_id, package_id, version_id))
 
     async def delete_version(self, who: Principal, package_id: str, version_id: str) -> None:
         """Delete a version; busy workers end after their run. Raises PermissionDenied, NotFound."""
         require(who, Scope.DEPLOY)
-        await self._store.delete_version(who.project_id, package_id, version_id)
-        self._forget(who.project_id, package_id)
-        await self._runner.retire(who.project_id, package_id, version_id)
+        await through(self._delete(who.project_id, package_id, version_id))
 
     # for the verbs and the faces
 
@@ -171,8 +146,9 @@ class Registry:
         wanted = version_id or NEWEST
         key = (project_id, package_id, wanted)
         cached = self._versions.get(key)
-        if cached is not None and cached[0] > time.monotonic():
-            return cached[1]
+        if cached is not None and cached.until > time.monotonic():
+            return cached.version
+        changes = self._changes
         if wanted == NEWEST:
             found = await self._store.newest_version(project_id, package_id)
             if found is None:
@@ -180,9 +156,8 @@ class Registry:
                 raise NotFound(Reason.VERSION_NOT_FOUND, "polycall.v1.Version", name, f"{name} has no version yet.")
         else:
             found = await self._store.get_version(project_id, package_id, wanted)
-        self._versions[key] = (time.monotonic() + _CACHE_S, found)
-        if len(self._versions) > _CACHE_VERSIONS:
-            self._versions.popitem(last=False)
+        if changes == self._changes:  # else what was read may be older than the change
+            self._versions.put(key, _Cached(found, time.monotonic() + _CACHE_S))
         return found
 
     async def resolve(
@@ -207,57 +182,13 @@ class Registry:
     async def bundle(self, version: Version) -> Bundle:
         """Return the source of a version, from the cache if it can be. Raises NotFound."""
         key = (version.project_id, version.bundle)
-        if key in self._bundles:
-            self._bundles.move_to_end(key)
-            return self._bundles[key]
-        files = await self._store.get_bundle(version.project_id, version.bundle)
-        bundle = Bundle(digest=version.bundle, files=files)
-        if key not in self._bundles:
-            self._bundles[key] = bundle
-            self._bundle_bytes += _size(files)
-        while self._bundle_bytes > _CACHE_BUNDLE_BYTES and len(self._bundles) > 1:
-            _, dropped = self._bundles.popitem(last=False)
-            self._bundle_bytes -= _size(dropped.files)
+        bundle = self._bundles.get(key)
+        if bundle is None:
+            bundle = Bundle(digest=version.bundle, files=await self._store.get_bundle(*key))
+            self._bundles.put(key, bundle)
         return bundle
 
     # within
-
-    def _check_draft(self, draft: VersionDraft) -> None:
-        if draft.language is not Language.PYTHON:
-            raise RuntimeMissing(
-                f"{draft.language} is not installed on this server; it runs python.",
-                subject=draft.language,
-                metadata={"language": draft.language.value},
-            )
-        if draft.runtime not in ("", "python"):
-            raise RuntimeMissing(
-                f"There is no runtime {draft.runtime[:64]!r} on this server; leave it out for the default one.",
-                subject="runtime",
-                metadata={"runtime": draft.runtime[:64]},
-            )
-        wrong: list[FieldViolation] = []
-        if not is_package_id(draft.package_id):
-            wrong.append(FieldViolation("parent", PACKAGE_RULE))
-        if draft.id and not is_version_id(draft.id):
-            wrong.append(FieldViolation("version_id", VERSION_RULE))
-        if not draft.files:
-            wrong.append(FieldViolation("source", "must have at least one file"))
-        if len(draft.files) > MOST_FILES:
-            wrong.append(FieldViolation("source", f"has {len(draft.files)} files; at most {MOST_FILES}"))
-        if (size := _size(draft.files)) > MOST_BYTES:
-            wrong.append(FieldViolation("source", f"has {size} bytes; at most {MOST_BYTES}"))
-        names: set[str] = set()
-        for index, function in enumerate(draft.functions):
-            if not 0 < len(function.name) <= 128 or "/" in function.name or not function.name.isprintable():
-                rule = "must be 1 to 128 printable characters, no `/`"
-                wrong.append(FieldViolation(f"version.functions[{index}].name", rule))
-            elif function.name in names:
-                wrong.append(FieldViolation(f"version.functions[{index}].name", "stands there twice"))
-            names.add(function.name)
-        wrong += environment_violations(draft.env, "version.env")
-        if wrong:
-            raise InvalidArgument(wrong)
-        self._limits.resolve(draft.limits, path="version.limits")
 
     async def _drafted(self, who: Principal, draft: VersionDraft, *, release: bool) -> Version:
         analysis = await self.analyzer.complete(draft.files, draft.functions, draft.language)
@@ -283,64 +214,64 @@ class Registry:
             face_data=draft.face_data,
         )
 
-    async def _ensure_package(self, who: Principal, package_id: str, *, create: bool) -> None:
-        try:
-            await self._store.get_package(who.project_id, package_id)
-        except NotFound:
-            if not create:
-                raise
-            now = now_ms()
-            package = Package(project_id=who.project_id, id=package_id, created_at=now, updated_at=now)
-            try:
-                await self._store.create_package(package)
-            except AlreadyExists:  # another deployer was quicker; that is what was asked for
-                return
+    # changes, each run to its end: what the database has committed must be seen here, whoever goes away meanwhile
 
-    async def _stored(self, version: Version, draft: VersionDraft) -> Version:
+    async def _keep(self, version: Version, draft: VersionDraft) -> Version:
+        await self._ensure_package(version)
         if draft.id:
-            return await self._store.create_version(version, draft.files)
-        for attempt in range(_ID_ATTEMPTS):
-            number = await self._next_number(version)
-            try:
-                return await self._store.create_version(replace(version, id=str(number)), draft.files)
-            except AlreadyExists:
-                if attempt == _ID_ATTEMPTS - 1:
-                    raise
+            version = await self._store.create_version(version, draft.files)
+        else:
+            version = await self._numbered(version, draft.files)
+        self._forget(version.project_id, version.package_id)
+        return version
+
+    async def _release(self, project_id: str, package_id: str, version_id: str) -> Version:
+        version = await self._store.set_version_state(
+            project_id, package_id, version_id, VersionState.RELEASED, released_at=now_ms()
+        )
+        self._forget(project_id, package_id)
+        return version
+
+    async def _delete(self, project_id: str, package_id: str, version_id: str | None = None) -> None:
+        if version_id is None:
+            await self._store.delete_package(project_id, package_id)
+        else:
+            await self._store.delete_version(project_id, package_id, version_id)
+        self._forget(project_id, package_id)
+        await self._runner.retire(project_id, package_id, version_id)
+
+    async def _ensure_package(self, version: Version) -> None:
+        try:
+            await self._store.get_package(version.project_id, version.package_id)
+        except NotFound:
+            at = version.created_at
+            package = Package(project_id=version.project_id, id=version.package_id, created_at=at, updated_at=at)
+            with suppress(AlreadyExists):  # another deployer was quicker; that is what was asked for
+                await self._store.create_package(package)
+
+    async def _numbered(self, version: Version, files: Mapping[str, bytes]) -> Version:
+        async with self._numbering:  # deployers of this server do not take the same number
+            for attempt in range(_ID_ATTEMPTS):
+                number = await self._next_number(version)
+                try:
+                    return await self._store.create_version(replace(version, id=str(number)), files)
+                except AlreadyExists:
+                    if attempt == _ID_ATTEMPTS - 1:
+                        raise
         raise AssertionError("unreachable")
 
     async def _next_number(self, version: Version) -> int:
         highest, token = 0, ""
         while True:
             page = await self._store.list_versions(version.project_id, version.package_id, 1000, token)
-            numbers = [int(v.id) for v in page.items if v.id.isascii() and v.id.isdigit()]
-            highest = max([highest, *numbers])
+            highest = max([highest, *(int(v.id) for v in page.items if _NUMBER.fullmatch(v.id))])
             token = page.next_token
             if not token:
                 return highest + 1
 
     def _forget(self, project_id: str, package_id: str) -> None:
-        for key in [k for k in self._versions if k[:2] == (project_id, package_id)]:
-            del self._versions[key]
-
-
-def _check_package(package: Package) -> None:
-    wrong = []
-    if not is_package_id(package.id):
-        wrong.append(FieldViolation("package_id", PACKAGE_RULE))
-    wrong += [
-        FieldViolation(f"package.{name}", f"must have at most {_MAX_TEXT_CHARS} characters")
-        for name in ("display_name", "description")
-        if len(getattr(package, name)) > _MAX_TEXT_CHARS
-    ]
-    if len(package.labels) > _MAX_LABELS:
-        wrong.append(FieldViolation("package.labels", f"must be at most {_MAX_LABELS}"))
-    for name, value in package.labels.items():
-        if not name or len(name) > _MAX_LABEL_CHARS or len(value) > _MAX_LABEL_CHARS:
-            wrong.append(
-                FieldViolation(f"package.labels[{name[:40]!r}]", f"must have 1 to {_MAX_LABEL_CHARS} characters")
-            )
-    if wrong:
-        raise InvalidArgument(wrong)
+        self._changes += 1
+        self._versions.drop_where(lambda key: key[:2] == (project_id, package_id))
 
 
 def _not_ready(version: Version) -> NotReady:
@@ -353,5 +284,15 @@ def _not_ready(version: Version) -> NotReady:
     )
 
 
-def _size(files: Mapping[str, bytes]) -> int:
-    return sum(len(data) for data in files.values())
+def _size_of_version(cached: _Cached) -> int:
+    """Return about how many bytes a version holds on to: hostile ones have large environments and schemas."""
+    version = cached.version
+    size = 2 * KIB + sum(len(name) + len(value) for name, value in version.env.items())
+    for function in version.functions:
+        size += KIB + len(function.input_schema or b"") + len(function.description)
+        size += sum(KIB + len(parameter.default or b"") for parameter in function.parameters)
+    return size
+
+
+def _size_of_bundle(bundle: Bundle) -> int:
+    return KIB + sum(len(path) + len(data) for path, data in bundle.files.items())

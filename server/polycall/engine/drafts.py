@@ -1,0 +1,114 @@
+"""What packages and versions must be before they are kept; every violation is found at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from polycall.domain import Function, Language, LimitOverrides, Package
+from polycall.engine.archive import MOST_BYTES, MOST_FILES, source_files
+from polycall.engine.checks import environment_violations
+from polycall.engine.limits import LimitPolicy
+from polycall.errors import FieldViolation, InvalidArgument, RuntimeMissing
+from polycall.names import PACKAGE_RULE, VERSION_RULE, is_package_id, is_version_id
+
+__all__ = ["VersionDraft", "check_draft", "check_package"]
+
+_MOST_FUNCTIONS = 1000  # as many as are read from a source
+_LONGEST_FUNCTION = 128  # characters; what a resource name can hold
+_MOST_LABELS, _LONGEST_LABEL, _LONGEST_TEXT = 64, 256, 4096
+_LONGEST_SHOWN = 64  # characters of a wrong value that are quoted back
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VersionDraft:
+    """A version to be: what ``Registry.create_version`` takes."""
+
+    package_id: str
+    files: Mapping[str, bytes]
+    id: str = ""  # "": the next number
+    language: Language = Language.PYTHON
+    runtime: str = ""
+    functions: tuple[Function, ...] = ()  # (): every public top-level function of the source
+    limits: LimitOverrides = field(default_factory=LimitOverrides)
+    env: Mapping[str, str] = field(default_factory=dict)
+    reuse: bool = True
+    face_data: bytes | None = None
+
+
+def check_draft(draft: VersionDraft, limits: LimitPolicy) -> None:
+    """Raise RuntimeMissing, InvalidArgument or LimitOutOfRange for what cannot be a version."""
+    if draft.language is not Language.PYTHON:
+        raise RuntimeMissing(
+            f"{draft.language} is not installed on this server; it runs python.",
+            subject=draft.language,
+            metadata={"language": draft.language.value},
+        )
+    if draft.runtime not in ("", "python"):
+        shown = draft.runtime[:_LONGEST_SHOWN]
+        raise RuntimeMissing(
+            f"There is no runtime {shown!r} on this server; leave it out for the default one.",
+            subject="runtime",
+            metadata={"runtime": shown},
+        )
+    wrong: list[FieldViolation] = []
+    if not is_package_id(draft.package_id):
+        wrong.append(FieldViolation("parent", PACKAGE_RULE))
+    if draft.id and not is_version_id(draft.id):
+        wrong.append(FieldViolation("version_id", VERSION_RULE))
+    wrong += _source_violations(draft.files)
+    wrong += _function_violations(draft.functions)
+    wrong += environment_violations(draft.env, "version.env")
+    if wrong:
+        raise InvalidArgument(wrong)
+    limits.resolve(draft.limits, path="version.limits")
+
+
+def check_package(package: Package) -> None:
+    """Raise InvalidArgument for what cannot be a package."""
+    wrong = []
+    if not is_package_id(package.id):
+        wrong.append(FieldViolation("package_id", PACKAGE_RULE))
+    wrong += [
+        FieldViolation(f"package.{name}", f"must have at most {_LONGEST_TEXT} characters")
+        for name in ("display_name", "description")
+        if len(getattr(package, name)) > _LONGEST_TEXT
+    ]
+    if len(package.labels) > _MOST_LABELS:
+        wrong.append(FieldViolation("package.labels", f"must be at most {_MOST_LABELS}"))
+    wrong += [
+        FieldViolation(f"package.labels[{name[:40]!r}]", f"must have 1 to {_LONGEST_LABEL} characters")
+        for name, value in package.labels.items()
+        if not name or len(name) > _LONGEST_LABEL or len(value) > _LONGEST_LABEL
+    ]
+    if wrong:
+        raise InvalidArgument(wrong)
+
+
+def _source_violations(files: Mapping[str, bytes]) -> Iterator[FieldViolation]:
+    if not files:
+        yield FieldViolation("source", "must have at least one file")
+    if (size := sum(map(len, files.values()))) > MOST_BYTES:
+        yield FieldViolation("source", f"has {size} bytes; at most {MOST_BYTES}")
+    if len(files) > MOST_FILES:
+        yield FieldViolation("source", f"has {len(files)} files; at most {MOST_FILES}")
+        return
+    try:
+        source_files(files.items(), "source")
+    except InvalidArgument as error:
+        yield from error.violations
+
+
+def _function_violations(functions: Sequence[Function]) -> Iterator[FieldViolation]:
+    if len(functions) > _MOST_FUNCTIONS:
+        yield FieldViolation("version.functions", f"must be at most {_MOST_FUNCTIONS}")
+        return
+    names: set[str] = set()
+    for index, function in enumerate(functions):
+        name = function.name
+        if not 0 < len(name) <= _LONGEST_FUNCTION or "/" in name or not name.isprintable():
+            rule = f"must be 1 to {_LONGEST_FUNCTION} printable characters, no `/`"
+            yield FieldViolation(f"version.functions[{index}].name", rule)
+        elif name in names:
+            yield FieldViolation(f"version.functions[{index}].name", "stands there twice")
+        names.add(name)
