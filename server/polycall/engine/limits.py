@@ -79,6 +79,14 @@ class LimitPolicy:
     minimums: Limits = MINIMUMS
     maximums: Limits = MAXIMUMS
 
+    @classmethod
+    def up_to(cls, maximums: Limits) -> LimitPolicy:
+        """Return a policy with these maximums. A default above its maximum gives way: nobody has asked for it."""
+        lowered = {
+            field.name: min(getattr(DEFAULTS, field.name), getattr(maximums, field.name)) for field in fields(Limits)
+        }
+        return cls(defaults=Limits(**lowered), maximums=maximums)
+
     def resolve(self, *overrides: LimitOverrides, path: str = "limits") -> Limits:
         """Return the limits that hold: the last override that sets a field wins, else the default.
 

@@ -33,3 +33,12 @@ def test_a_contracts_own_defaults_hold_where_the_version_sets_nothing_and_give_w
     own = LimitOverrides(timeout_ms=5_000, memory_bytes=64 * MIB, processes=2)
     assert policy.where_unset(own, preset) == LimitOverrides(result_bytes=MIB)
     assert policy.where_unset(own, LimitOverrides()) == LimitOverrides()
+
+
+def test_a_default_gives_way_to_the_operators_maximum() -> None:
+    policy = LimitPolicy.up_to(replace(MAXIMUMS, timeout_ms=10_000, memory_bytes=64 * MIB))
+    limits = policy.resolve(LimitOverrides())
+    assert (limits.timeout_ms, limits.memory_bytes, limits.processes) == (10_000, 64 * MIB, DEFAULTS.processes)
+    with pytest.raises(LimitOutOfRange) as caught:
+        policy.resolve(LimitOverrides(timeout_ms=10_001))
+    assert caught.value.violations == (FieldViolation("limits.timeout", "must be 0.001 to 10 s, got 10.001"),)
