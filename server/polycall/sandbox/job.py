@@ -8,7 +8,7 @@ exception of this package.
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -120,10 +120,10 @@ class Runner(Protocol):
     def isolation(self) -> IsolationLevel:
         """The level that was probed and self-tested at start."""
 
-    async def run(self, job: Job, output: OutputSink | None = None) -> Outcome:
+    async def run(self, job: Job, output: OutputSink | None = None, begun: Callable[[], None] | None = None) -> Outcome:
         """Run a job to its end. Cancelling the awaiting task kills the whole process tree first.
 
-        ``limits.timeout_ms`` counts from the hand-off; the caller bounds the wait for a slot.
+        ``limits.timeout_ms`` counts from the hand-off, of which ``begun`` is told; the caller bounds what comes before.
         """
 
     async def retire(self, project_id: str, package_id: str, version_id: str | None = None) -> None:

@@ -82,6 +82,7 @@ class Run:
         except asyncio.CancelledError:
             self._kill()
             await asyncio.wait([child.exited], timeout=_KILL_S)
+            output.drain()  # its last words are still in the pipes
             raise
         finally:
             timer.cancel()

@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from polycall.domain import ExecutionError, IsolationLevel, Language, Reason
@@ -193,11 +194,12 @@ class Sandbox:
             await asyncio.to_thread(self._work_root.close)
             self._work_root = None
 
-    async def run(self, job: Job, output: OutputSink | None = None) -> Outcome:
+    async def run(self, job: Job, output: OutputSink | None = None, begun: Callable[[], None] | None = None) -> Outcome:
         """Run a job to its end. Cancelling the awaiting task kills the whole process tree first.
 
-        ``limits.timeout_ms`` counts from the hand-off; the caller bounds the wait for a process by cancelling. Raises
-        RuntimeMissing for a language that is not installed, Unavailable before ``start`` and after ``stop``.
+        ``limits.timeout_ms`` counts from the hand-off, of which ``begun`` is told; the caller bounds the wait for a
+        process by cancelling. Raises RuntimeMissing for a language that is not installed, Unavailable before ``start``
+        and after ``stop``.
         """
         if job.language is not Language.PYTHON:
             raise RuntimeMissing(f"{job.language.value} is not installed on this server; it runs python.")
@@ -209,6 +211,8 @@ class Sandbox:
         except PoolError as error:
             return self._lost(f"Nothing ran, because {error}; try again.")
         try:
+            if begun is not None:
+                begun()
             run = Run(lease.child, job, self._options, output)
             return await run.perform(lease.start_kind, (time.perf_counter_ns() - asked) // 1000)
         except OSError as error:
