@@ -1,4 +1,4 @@
-"""Admission: how many runs at once, how many may wait, for how long."""
+"""Admission: how many runs at once, how many may wait, for how long, and who comes first."""
 
 from __future__ import annotations
 
@@ -10,11 +10,29 @@ from dataclasses import dataclass
 from polycall.domain import Reason
 from polycall.errors import DeadlineExceeded, QueueFull
 
-__all__ = ["Admission"]
+__all__ = ["Admission", "Slot"]
 
 _GUESS_S = 0.05  # what a run is taken to last before any has ended; only Retry-After depends on it
 _WEIGHT = 0.1  # of the newest run in the moving average
 _QUEUE_BYTES = 256 << 20
+
+
+class Slot:
+    """A place to run, until it is released. ``waited_s``: how long it took to get it."""
+
+    __slots__ = ("_admission", "_project_id", "_since", "waited_s")
+
+    def __init__(self, admission: Admission, project_id: str, waited_s: float) -> None:
+        self.waited_s = waited_s
+        self._admission: Admission | None = admission
+        self._project_id = project_id
+        self._since = time.monotonic()
+
+    def release(self) -> None:
+        """Let the next one in; harmless the second time."""
+        admission, self._admission = self._admission, None
+        if admission is not None:
+            admission._release(self._project_id, time.monotonic() - self._since)
 
 
 @dataclass(slots=True, eq=False)
@@ -22,6 +40,7 @@ class _Turn:
     came: asyncio.Future[None]
     project_id: str
     size: int
+    bounded: bool
 
 
 class Admission:
@@ -40,7 +59,8 @@ class Admission:
         self.queue_bytes = queue_bytes
         self._free = slots
         self._running: Counter[str] = Counter()  # by project
-        self._waiting: dict[_Turn, None] = {}  # in the order of asking
+        self._turns: dict[_Turn, None] = {}  # in the order of asking
+        self._bounded = 0  # how many of them
         self._held = 0  # bytes
         self._average_s = _GUESS_S
 
@@ -52,97 +72,93 @@ class Admission:
     @property
     def waiting(self) -> int:
         """How many wait."""
-        return len(self._waiting)
+        return len(self._turns)
 
-    def slot(
+    async def take(
         self, expires_at: float | None = None, *, project_id: str = "", size: int = 0, bounded: bool = True
-    ) -> _Slot:
-        """Hold a slot in an ``async with``, which yields the seconds waited.
+    ) -> Slot:
+        """Take a slot, to be released by the caller.
 
         ``expires_at`` (``time.monotonic``) bounds the wait; ``size`` is what the request holds in memory, bytes.
-        ``bounded=False`` is for Calls, which were accepted already and are bounded by their dispatcher. Raises
-        QueueFull, DeadlineExceeded (phase queue).
+        ``bounded=False`` is for Calls: they were accepted already, and their dispatcher bounds how many ask at once.
+        Raises QueueFull, DeadlineExceeded (phase queue).
         """
-        return _Slot(self, expires_at, project_id, size, bounded)
+        since = time.monotonic()
+        if expires_at is not None and expires_at <= since:
+            raise _too_late()
+        slot = self.take_now(project_id=project_id)
+        if slot is not None:
+            return slot
+        if bounded and self._is_full(size):
+            raise self._full()
+        await self._turn_of(project_id, size, bounded, None if expires_at is None else expires_at - since)
+        return Slot(self, project_id, time.monotonic() - since)
 
-    async def take(self, expires_at: float | None, project_id: str, size: int, bounded: bool) -> None:
-        """Wait for a slot; ``slot`` says more."""
-        if self._free > 0:
-            self._free -= 1
-            self._running[project_id] += 1
-            return
-        too_many = len(self._waiting) >= self.queue
-        too_much = bool(self._waiting) and self._held + size > self.queue_bytes
-        if bounded and (too_many or too_much):
-            after = max(0.1, self._average_s * (len(self._waiting) + 1) / self.slots)
-            raise QueueFull(
-                f"{len(self._waiting)} runs wait for {self.slots} slots; nothing ran. Retry in {after:.1f} s.",
-                subject="queue",
-                retry_after_s=after,
-                metadata={"waiting": str(len(self._waiting)), "slots": str(self.slots)},
-            )
-        turn = _Turn(asyncio.get_running_loop().create_future(), project_id, size)
-        self._waiting[turn] = None
+    def take_now(self, *, project_id: str = "") -> Slot | None:
+        """Take a slot if one is free."""
+        if self._free <= 0:
+            return None
+        self._free -= 1
+        self._running[project_id] += 1
+        return Slot(self, project_id, 0.0)
+
+    async def _turn_of(self, project_id: str, size: int, bounded: bool, timeout_s: float | None) -> None:
+        turn = _Turn(asyncio.get_running_loop().create_future(), project_id, size, bounded)
+        self._turns[turn] = None
+        self._bounded += bounded
         self._held += size
         try:
-            timeout = None if expires_at is None else max(0.0, expires_at - time.monotonic())
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(timeout_s):
                 await turn.came
         except BaseException as error:
-            if turn in self._waiting:
+            if turn in self._turns:
                 self._leave(turn)
             else:
                 self._give(project_id)  # the slot came in the same moment: pass it on
             if isinstance(error, TimeoutError):
-                raise DeadlineExceeded(
-                    "The deadline passed while the run waited for a slot; nothing ran. "
-                    "Retry, or raise the server's `slots`.",
-                    reason=Reason.QUEUE_TIMEOUT,
-                    metadata={"phase": "queue"},
-                ) from None
+                raise _too_late() from None
             raise
 
     def _leave(self, turn: _Turn) -> None:
-        del self._waiting[turn]
+        del self._turns[turn]
+        self._bounded -= turn.bounded
         self._held -= turn.size
 
-    def give(self, project_id: str, used_s: float) -> None:
-        """Take a slot back from a project that had it for so long, and give it to the next."""
-        self._average_s += _WEIGHT * (used_s - self._average_s)
+    def _release(self, project_id: str, held_s: float) -> None:
+        self._average_s += _WEIGHT * (held_s - self._average_s)
         self._give(project_id)
 
     def _give(self, project_id: str) -> None:
+        """Take a slot back from a project, and give it to the next."""
         self._running[project_id] -= 1
         if not self._running[project_id]:
             del self._running[project_id]
-        if not self._waiting:
+        if not self._turns:
             self._free += 1
             return
-        turn = min(self._waiting, key=lambda turn: self._running[turn.project_id])  # the first of equals
+        turn = min(self._turns, key=lambda turn: self._running[turn.project_id])  # the first of equals
         self._leave(turn)
         self._running[turn.project_id] += 1
         if not turn.came.done():
             turn.came.set_result(None)
 
+    def _is_full(self, size: int) -> bool:
+        too_much = self._held > 0 and self._held + size > self.queue_bytes
+        return self._bounded >= self.queue or too_much
 
-class _Slot:
-    """A slot from its being asked for to its end: an ``asynccontextmanager`` costs three times as much."""
+    def _full(self) -> QueueFull:
+        after = max(0.1, self._average_s * (self._bounded + 1) / self.slots)
+        return QueueFull(
+            f"{self._bounded} runs wait for {self.slots} slots; nothing ran. Retry in {after:.1f} s.",
+            subject="queue",
+            retry_after_s=after,
+            metadata={"waiting": str(self._bounded), "slots": str(self.slots)},
+        )
 
-    __slots__ = ("_admission", "_asked", "_begun", "_project_id")
 
-    def __init__(
-        self, admission: Admission, expires_at: float | None, project_id: str, size: int, bounded: bool
-    ) -> None:
-        self._admission = admission
-        self._project_id = project_id
-        self._asked = (expires_at, project_id, size, bounded)
-        self._begun = 0.0
-
-    async def __aenter__(self) -> float:
-        since = time.monotonic()
-        await self._admission.take(*self._asked)
-        self._begun = time.monotonic()
-        return self._begun - since
-
-    async def __aexit__(self, *_: object) -> None:
-        self._admission.give(self._project_id, time.monotonic() - self._begun)
+def _too_late() -> DeadlineExceeded:
+    return DeadlineExceeded(
+        "The deadline passed before the run had a slot; nothing ran. Retry, or raise the server's `slots`.",
+        reason=Reason.QUEUE_TIMEOUT,
+        metadata={"phase": "queue"},
+    )

@@ -1,21 +1,25 @@
 """The dispatcher: takes Calls from the queue and runs them.
 
-The executions table is the queue. A Call is claimed (RUNNING, owned by this node), run in a slot of the same admission
-as everything else, and finished by a statement that is fenced on owner and attempt. What is still running when the
-server stops is handed back or, at the next boot, recovered.
+The executions table is the queue. A Call is claimed once a slot is held, so RUNNING means running; it runs in a slot of
+the same admission as everything else, and is finished by a statement that is fenced on owner and attempt. What is still
+running when the server stops is handed back, or ends as FAILED if it may not be started again.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from dataclasses import replace
 
 from polycall.domain import Execution, ExecutionError, ExecutionState, Reason, Usage
-from polycall.engine.engine import Engine, stopped
+from polycall.engine.admission import Slot
+from polycall.engine.engine import Engine
 from polycall.engine.live import LiveRun
 from polycall.engine.preparation import Preparation, Prepared
+from polycall.engine.running import CANCELLED, FAULT, SHUT_DOWN, perform
+from polycall.engine.tasks import end
 from polycall.errors import PolycallError, Unavailable
 from polycall.ids import now_ms
 from polycall.store.protocol import ExecutionStore
@@ -24,8 +28,7 @@ __all__ = ["Dispatcher"]
 
 _POLL_S = 1.0  # the bell is a hint; the queue is looked at this often anyway (durability, section 7)
 _OUTPUT_EVERY_S = 1.0  # output of a running Call is stored at most this often
-_RETRY_S = 0.2  # between attempts to write an end while the database is away
-_CANCELLED = ExecutionError(reason=Reason.EXECUTION_CANCELLED, message="The execution was cancelled.")
+_RETRY_S = 0.2  # between attempts while the database is away
 _TOO_LATE = ExecutionError(
     reason=Reason.EXECUTION_TIMEOUT, message="The deadline passed before a slot was free; nothing ran."
 )
@@ -45,55 +48,87 @@ class Dispatcher:
         self._slots = slots
         self._node = node
         self._bell = asyncio.Event()
-        self._running: set[asyncio.Task[None]] = set()
+        self._claiming = asyncio.Lock()
+        self._ask = 1  # how many to claim at once: more, as long as there are more
+        self._running: dict[asyncio.Task[None], LiveRun] = {}
         self._stopping = False
+        self._closed = False
         engine.on_enqueue = self._bell.set
 
     async def run(self) -> None:
-        """Claim and run until ``stop``. Cancelling kills what runs."""
+        """Claim and run until ``stop``. Cancelling kills what runs; its rows are recovered at the next start."""
+        if not self._isolated():
+            log.warning("calls stay in the queue: the isolation level of this machine is below the floor")
         async with asyncio.TaskGroup() as group:
             watch = group.create_task(self._watch())
             while not self._stopping:
                 self._bell.clear()
-                await self._claim(group)
-                try:
-                    async with asyncio.timeout(_POLL_S):
-                        await self._bell.wait()
-                except TimeoutError:
-                    continue
+                if not await self._claim(group):
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(_POLL_S):
+                            await self._bell.wait()
             watch.cancel()
 
     async def stop(self, grace_s: float) -> None:
-        """Claim nothing more, let what runs end, kill the rest and hand it back to the queue."""
+        """Claim nothing more, let what runs end, kill the rest: it goes back to the queue, or ends as FAILED."""
         self._stopping = True
         self._bell.set()
-        if self._running:
-            await asyncio.wait(self._running, timeout=grace_s)
-        for task in self._running:
-            task.cancel()
-        if self._running:
-            await asyncio.wait(self._running)
+        async with self._claiming:  # what is being claimed now is still run
+            running = dict(self._running)
+        if running:
+            await asyncio.wait(running, timeout=grace_s)
+        self._closed = True
+        for live in running.values():
+            live.stop(ExecutionState.FAILED, SHUT_DOWN)
+        if running:
+            await asyncio.wait(running)
         try:
             await self._store.release(self._node)
-        except Unavailable:
-            log.warning("the database is away: unfinished calls are recovered at the next start")
+        except PolycallError as error:
+            log.warning("unfinished calls are recovered at the next start: %s", error)
 
-    async def _claim(self, group: asyncio.TaskGroup) -> None:
-        free = self._slots - len(self._running)
-        if free <= 0:
-            return
+    # claiming
+
+    async def _claim(self, group: asyncio.TaskGroup) -> bool:
+        """Claim as many as there are slots for; tells whether there may be more."""
+        if len(self._running) >= self._slots or not self._isolated():
+            return False
+        slots = [await self._engine.admission.take(bounded=False)]
         try:
-            claimed = await self._store.claim(self._node, free)
-        except Unavailable as error:
-            log.warning("cannot claim calls: %s", error)
-            return
-        for execution in claimed:
-            task = group.create_task(self._one(execution))
-            self._running.add(task)
-            task.add_done_callback(self._done)
+            async with self._claiming:
+                if self._stopping:
+                    return False
+                while len(slots) < min(self._ask, self._slots - len(self._running)):
+                    slot = self._engine.admission.take_now()
+                    if slot is None:
+                        break
+                    slots.append(slot)
+                asked = len(slots)
+                for execution in await self._store.claim(self._node, asked):
+                    self._start(group, execution, slots.pop())
+                full = not slots
+                self._ask = 2 * asked if full else 1
+                return full
+        except Exception as error:
+            _complain("cannot claim calls", error)
+            return False
+        finally:
+            for slot in slots:
+                slot.release()
+
+    def _isolated(self) -> bool:
+        # what was accepted on a better machine, or before the operator raised the floor, waits for better days
+        return self._engine.isolation >= self._engine.isolation_floor
+
+    def _start(self, group: asyncio.TaskGroup, execution: Execution, slot: Slot) -> None:
+        usage = Usage(queue_us=max(0, now_ms() - execution.queued_at) * 1000)
+        live = self._engine.live.open(replace(execution, usage=usage, isolation=self._engine.isolation))
+        task = group.create_task(self._one(live, slot))
+        self._running[task] = live
+        task.add_done_callback(self._done)
 
     def _done(self, task: asyncio.Task[None]) -> None:
-        self._running.discard(task)
+        del self._running[task]
         self._bell.set()
 
     async def _watch(self) -> None:
@@ -104,83 +139,123 @@ class Dispatcher:
                 await self._store.expire(now_ms(), _TOO_LATE)
                 for execution_id in await self._store.cancelled(self._node):
                     if (live := self._engine.live.find(execution_id)) is not None:
-                        live.stop(ExecutionState.CANCELLED, _CANCELLED)
-            except Unavailable as error:
-                log.warning("cannot look after calls: %s", error)
+                        live.stop(ExecutionState.CANCELLED, CANCELLED)
+            except Exception as error:
+                _complain("cannot look after calls", error)
 
-    async def _one(self, execution: Execution) -> None:
-        try:
-            await self._perform(execution)
-        except Exception:
-            # one Call that goes wrong in an unforeseen way must not take the others down with the group
-            log.exception("execution %s failed", execution.id)
-            error = ExecutionError(reason=Reason.INTERNAL, message="Internal error; see the server's log.")
-            await self._finish(replace(execution, state=ExecutionState.FAILED, ended_at=now_ms(), error=error))
+    # one Call
 
-    async def _perform(self, execution: Execution) -> None:
-        if execution.cancel_requested:
-            await self._finish(_unstarted(execution, ExecutionState.CANCELLED, _CANCELLED))
-            return
+    async def _one(self, live: LiveRun, slot: Slot) -> None:
+        stored: Execution | None = None
+        over = asyncio.Event()
+        pump = asyncio.create_task(self._pump(live, over))
         try:
-            prepared = await self._preparation.again(execution)
-        except PolycallError as error:
-            why = ExecutionError(reason=error.reason, message=error.message)
-            await self._finish(_unstarted(execution, ExecutionState.FAILED, why))
-            return
-        expires_at = _on_monotonic(execution.deadline)
-        async with self._engine.admission.slot(project_id=execution.project_id, bounded=False) as waited_s:
-            if expires_at is not None and time.monotonic() >= expires_at:
-                await self._finish(_unstarted(execution, ExecutionState.TIMEOUT, _TOO_LATE))
-                return
-            await self._run(execution, prepared, waited_s, expires_at)
-
-    async def _run(self, execution: Execution, prepared: Prepared, waited_s: float, expires_at: float | None) -> None:
-        usage = Usage(queue_us=int(waited_s * 1e6) + (now_ms() - execution.queued_at) * 1000)
-        running = replace(execution, usage=usage, limits=prepared.limits, isolation=self._engine.isolation)
-        live = self._engine.live.open(running)
-        pump = asyncio.create_task(self._pump(live))
-        final = stopped(live, ExecutionState.FAILED, _CANCELLED)
-        try:
-            final = await self._engine.perform(live, prepared.job, expires_at=expires_at)
-            pump.cancel()
-            await asyncio.wait([pump])
-            await self._append(live)
-            await self._finish(final)
+            final = await self._ended(live)
+            slot.release()
+            over.set()
+            await asyncio.wait([pump])  # what it is writing must not be written twice
+            if final.error is SHUT_DOWN and final.attempt < final.max_attempts:
+                return  # `stop` hands it back
+            stored = await self._stored(live, final)
         finally:
-            pump.cancel()
-            await asyncio.wait([pump])
-            self._engine.live.close(live, final)
+            slot.release()
+            await end(pump)
+            self._engine.live.close(live, stored)
 
-    async def _pump(self, live: LiveRun) -> None:
-        """Store output while the run goes on, so that it can be read from anywhere."""
-        while True:
-            await asyncio.sleep(_OUTPUT_EVERY_S)
-            await self._append(live)
-
-    async def _append(self, live: LiveRun) -> None:
-        chunks = live.output[live.stored :]
-        if not chunks:
-            return
+    async def _ended(self, live: LiveRun) -> Execution:
+        """Run a Call; return it as it ended. Nothing it raises is known: that is a fault of ours, and its end too."""
         try:
-            await self._store.append_output(live.execution.id, live.execution.attempt, chunks)
-            live.stored += len(chunks)
-        except Unavailable as error:
-            log.warning("cannot store output of %s: %s", live.execution.id, error)
+            return await self._performed(live)
+        except Exception:
+            log.exception("execution %s failed", live.execution.id)
+            return live.ended_as(ExecutionState.FAILED, FAULT)
 
-    async def _finish(self, execution: Execution) -> None:
-        """Write an end, however long the database is away; only being killed stops the attempts."""
+    async def _performed(self, live: LiveRun) -> Execution:
+        execution = live.execution
+        if execution.cancel_requested:
+            return live.ended_as(ExecutionState.CANCELLED, CANCELLED)
+        expires_at = _on_monotonic(execution.deadline)
+        if expires_at is not None and time.monotonic() >= expires_at:
+            return live.ended_as(ExecutionState.TIMEOUT, _TOO_LATE)
+        try:
+            prepared = await self._prepared(live)
+        except PolycallError as error:  # the package may be gone, or the operator's limits lower by now
+            why = ExecutionError(reason=error.reason, message=error.message)
+            return live.ended_as(ExecutionState.FAILED, why)
+        live.execution = replace(live.execution, limits=prepared.limits)
+        return await perform(self._engine.runner, live, prepared.job, expires_at)
+
+    async def _prepared(self, live: LiveRun) -> Prepared:
+        """Prepare, however long the database is away. Raises as ``Preparation.again``."""
         while True:
             try:
-                if not await self._store.finish(execution, owner=self._node):
-                    log.warning("execution %s was finished by another server; this end is dropped", execution.id)
-                return
+                return await self._preparation.again(live.execution)
+            except Unavailable as error:
+                if live.stopped is not None:
+                    raise
+                log.warning("cannot prepare execution %s: %s", live.execution.id, error)
+                await asyncio.sleep(_RETRY_S)
+
+    # what is stored of it
+
+    async def _pump(self, live: LiveRun, over: asyncio.Event) -> None:
+        """Store output while the run goes on, so that it can be read from anywhere."""
+        while not over.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_OUTPUT_EVERY_S):
+                    await over.wait()
+                    return
+            with contextlib.suppress(Unavailable):
+                await self._append(live)
+
+    async def _append(self, live: LiveRun) -> None:
+        """Store the output that is not stored yet. Raises Unavailable."""
+        pieces = live.output[live.stored :]
+        if not pieces:
+            return
+        try:
+            await self._store.append_output(live.execution.id, live.execution.attempt, pieces)
+        except Unavailable:
+            raise
+        except PolycallError as error:  # the end has the output as well
+            log.error("output of execution %s is refused: %s", live.execution.id, error)
+        live.stored += len(pieces)
+
+    async def _stored(self, live: LiveRun, final: Execution) -> Execution | None:
+        """Store an end and return it; None if it is not this server's any more, or cannot be stored."""
+        bare = replace(final, state=ExecutionState.FAILED, error=FAULT, result=None, stdout=b"", stderr=b"")
+        for execution in (final, bare):
+            try:
+                return execution if await self._finish(live, execution) else None
+            except Exception as error:
+                _complain(f"the end of execution {final.id} is refused", error)
+        return None
+
+    async def _finish(self, live: LiveRun, execution: Execution) -> bool:
+        """Write an end, however long the database is away; only the end of the drain stops the attempts."""
+        while True:
+            try:
+                await self._append(live)
+                if await self._store.finish(execution, owner=self._node):
+                    return True
+                log.warning("execution %s was finished by another server; this end is dropped", execution.id)
+                return False
             except Unavailable as error:
                 log.warning("cannot finish execution %s: %s", execution.id, error)
+                if self._closed:
+                    return False
                 await asyncio.sleep(_RETRY_S)
 
 
-def _unstarted(execution: Execution, state: ExecutionState, error: ExecutionError) -> Execution:
-    return replace(execution, state=state, ended_at=now_ms(), error=error)
+def _complain(what: str, error: Exception) -> None:
+    """Log: one line for what is foreseen, the traceback for a fault of ours."""
+    log.log(
+        logging.WARNING if isinstance(error, Unavailable) else logging.ERROR,
+        "%s: %s",
+        what,
+        error,
+        exc_info=not isinstance(error, PolycallError),
+    )
 
 
 def _on_monotonic(deadline: int | None) -> float | None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, Awaitable
+from dataclasses import dataclass, field, replace
 
-from polycall.domain import Execution, ExecutionError, ExecutionState, OutputChunk
+from polycall.domain import Execution, ExecutionError, ExecutionState, OutputChunk, Stream
+from polycall.ids import now_ms
 from polycall.sandbox.job import Outcome
 
-__all__ = ["Finished", "LiveRun", "LiveRuns", "Started", "StreamEvent"]
+__all__ = ["Finished", "LiveRun", "LiveRuns", "Moved", "Started", "StreamEvent"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,33 +32,44 @@ class Finished:
 StreamEvent = Started | OutputChunk | Finished
 
 
-@dataclass(slots=True)
-class LiveRun:
-    """One run in progress.
+class Moved(Exception):
+    """Raised where an end was waited for that will not come here: the Call was handed back, or belongs to another."""
 
-    Output is bounded by the run's own limits on stdout and stderr, which the sandbox enforces before it gets here.
+
+@dataclass(slots=True, eq=False)
+class LiveRun:
+    """One run in progress, from before its sandbox starts until its end can be read from the store.
+
+    Output is bounded, in bytes and in pieces, by the sandbox before it gets here.
     """
 
     execution: Execution
     stopped: tuple[ExecutionState, ExecutionError] | None = None  # how `stop` ends it
+    late: str = ""  # the phase (start, run) in which a deadline stopped it, other than its own time limit
     output: list[OutputChunk] = field(default_factory=list)
-    stored: int = 0  # how many pieces of output the store has
+    stored: int = 0  # how many pieces of a Call's output the store has
     finished: Execution | None = None
+    moved: bool = False
     _task: asyncio.Task[object] | None = None  # what waits for the sandbox; cancelling it kills the process tree
+    _begun_at: float | None = None  # time.monotonic
     _followers: list[asyncio.Future[None]] = field(default_factory=list)
+
+    @property
+    def begun(self) -> bool:
+        """True once a process has the job."""
+        return self._begun_at is not None
+
+    def begin(self) -> None:
+        """Take note that a process gets the job now."""
+        self._begun_at = time.monotonic()
 
     def add(self, chunk: OutputChunk) -> None:
         """Take a piece of output (an OutputSink)."""
         self.output.append(chunk)
         self._wake()
 
-    def finish(self, execution: Execution) -> None:
-        """Take the end."""
-        self.finished = execution
-        self._wake()
-
     def stop(self, state: ExecutionState, error: ExecutionError) -> None:
-        """Kill the run; it ends in that state with that error, unless it has ended or was stopped already."""
+        """Kill the run; it ends in that state with that error, unless it has ended, or been stopped, already."""
         if self.stopped is None:
             self.stopped = (state, error)
             if self._task is not None:
@@ -80,6 +93,57 @@ class LiveRun:
         finally:
             self._task = None
 
+    def so_far(self) -> Execution:
+        """Return the execution with the output it has written."""
+        stdout, stderr = (self._text(stream) for stream in (Stream.STDOUT, Stream.STDERR))
+        limits = self.execution.limits
+        # Only the sandbox knows whether more was written than was kept; what fills its limit is said to be cut.
+        return replace(
+            self.execution,
+            stdout=stdout,
+            stderr=stderr,
+            stdout_truncated=limits is not None and 0 < limits.stdout_bytes <= len(stdout),
+            stderr_truncated=limits is not None and 0 < limits.stderr_bytes <= len(stderr),
+        )
+
+    def ended_as(self, state: ExecutionState, error: ExecutionError) -> Execution:
+        """Return the execution as it is when it is stopped now, with the output it has written."""
+        run_us = 0 if self._begun_at is None else int((time.monotonic() - self._begun_at) * 1e6)
+        usage = replace(self.execution.usage, run_us=run_us)
+        return replace(self.so_far(), state=state, ended_at=now_ms(), error=error, owner=None, usage=usage)
+
+    def finish(self, execution: Execution | None) -> None:
+        """Take the end; None: it ends elsewhere."""
+        self.finished = execution
+        self.moved = execution is None
+        self._wake()
+
+    async def wait(self) -> Execution:
+        """Return the execution once it has ended. Raises Moved."""
+        while self.finished is None:
+            if self.moved:
+                raise Moved
+            await self._news()
+        return self.finished
+
+    async def events(self) -> AsyncGenerator[StreamEvent, None]:
+        """Yield Started, every piece of output from the beginning, Finished. Raises Moved."""
+        yield Started(self.execution)
+        seen = 0
+        while True:
+            while seen < len(self.output):
+                seen += 1
+                yield self.output[seen - 1]
+            if self.moved:
+                raise Moved
+            if self.finished is not None:
+                yield Finished(self.finished)
+                return
+            await self._news()
+
+    def _text(self, stream: Stream) -> bytes:
+        return b"".join(chunk.data for chunk in self.output if chunk.stream is stream)
+
     def _wake(self) -> None:
         followers, self._followers = self._followers, []
         for follower in followers:
@@ -90,25 +154,6 @@ class LiveRun:
         follower = asyncio.get_running_loop().create_future()
         self._followers.append(follower)
         await follower
-
-    async def wait(self) -> Execution:
-        """Return the execution once it has ended."""
-        while self.finished is None:
-            await self._news()
-        return self.finished
-
-    async def events(self) -> AsyncIterator[StreamEvent]:
-        """Yield Started, every piece of output from the beginning, Finished."""
-        yield Started(self.execution)
-        seen = 0
-        while True:
-            while seen < len(self.output):
-                seen += 1
-                yield self.output[seen - 1]
-            if self.finished is not None and seen == len(self.output):
-                yield Finished(self.finished)
-                return
-            await self._news()
 
 
 class LiveRuns:
@@ -125,10 +170,10 @@ class LiveRuns:
         run = self._runs[execution.id] = LiveRun(execution)
         return run
 
-    def close(self, run: LiveRun, execution: Execution) -> None:
-        """End one."""
+    def close(self, run: LiveRun, execution: Execution | None) -> None:
+        """End one, once the store has its end; None: it ends elsewhere."""
+        self._runs.pop(run.execution.id, None)
         run.finish(execution)
-        self._runs.pop(execution.id, None)
 
     def get(self, project_id: str, execution_id: uuid.UUID) -> LiveRun | None:
         """Return the run of a project; None if it does not run here."""

@@ -1,0 +1,165 @@
+"""Executions that somebody waits for: a slot, a run, a record. Exactly one record each, whatever happens."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from typing import TypeAlias
+
+from polycall.domain import Execution, ExecutionKind, ExecutionState, Reason, Usage
+from polycall.engine.admission import Admission
+from polycall.engine.live import LiveRun, LiveRuns
+from polycall.engine.repeats import Repeats
+from polycall.engine.requests import RunOptions
+from polycall.engine.running import CLIENT_GONE, FAULT, SHUT_DOWN, perform
+from polycall.errors import DeadlineExceeded, Unavailable
+from polycall.ids import new_id, now_ms
+from polycall.sandbox.job import Job, Runner
+from polycall.store.protocol import ExecutionStore
+
+__all__ = ["Synchronous", "shutting_down"]
+
+# A run is stopped this much before its caller's deadline, so that the answer still gets out: a tenth of the time that
+# is left, and never more than it takes to kill a large process tree on a busy machine.
+_ANSWER_SHARE, _ANSWER_MOST_S = 0.1, 0.1
+_VISIBLE_AFTER_S = 1.0  # a run that lasts longer is recorded as RUNNING (durability: visible after 1 s)
+_KILL_S = 10.0  # how long a drain waits for kills; the sandbox gives each process 2 s
+
+# Makes an execution of its request from what has become of it so far, as keywords of Execution: id, state, times.
+Make: TypeAlias = Callable[..., Execution]
+
+log = logging.getLogger(__name__)
+
+
+class Synchronous:
+    """Runs jobs while their callers wait; a caller that is cancelled has its run killed first."""
+
+    def __init__(self, runner: Runner, store: ExecutionStore, live: LiveRuns, admission: Admission) -> None:
+        self._runner = runner
+        self._store = store
+        self._live = live
+        self._admission = admission
+        self._repeats = Repeats()
+        self._under_way = 0  # those that wait for a slot included
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._closed = False
+
+    async def once(self, project_id: str, make: Make, job: Job, options: RunOptions) -> Execution:
+        """Run and return the execution as it ended; if its request id has an answer already, return that.
+
+        Raises QueueFull, DeadlineExceeded (the caller's deadline), Unavailable (the drain is over).
+        """
+        if options.request_id is None:
+            return await self.run(project_id, make, job, options)
+        key = (project_id, options.request_id)
+        return await self._repeats(key, lambda: self._unless_answered(key, make, job, options))
+
+    async def run(
+        self,
+        project_id: str,
+        make: Make,
+        job: Job,
+        options: RunOptions,
+        opened: Callable[[LiveRun], None] | None = None,
+    ) -> Execution:
+        """Run, whatever the request id; ``opened`` is told of the run once it has a slot. Raises as ``once``."""
+        self._under_way += 1
+        self._idle.clear()
+        try:
+            execution_id, queued_at, expires_at = new_id(), now_ms(), _before(options.expires_at)
+            slot = await self._admission.take(expires_at, project_id=project_id, size=_held(job))
+            try:
+                if self._closed:
+                    raise shutting_down()
+                execution = make(
+                    id=execution_id,
+                    state=ExecutionState.RUNNING,
+                    queued_at=queued_at,
+                    started_at=now_ms(),
+                    attempt=1,
+                    usage=Usage(queue_us=int(slot.waited_s * 1e6)),
+                    isolation=self._runner.isolation,
+                )
+                live = self._live.open(execution)
+                if opened is not None:
+                    opened(live)
+                return await self._recorded(live, job, expires_at)
+            finally:
+                slot.release()
+        finally:
+            self._under_way -= 1
+            if self._under_way == 0:
+                self._idle.set()
+
+    async def drain(self, grace_s: float) -> None:
+        """Give what runs and what waits its time, then kill it and refuse all. Harmless twice."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(grace_s):
+                await self._idle.wait()
+        self._closed = True  # what still waits for a slot is refused when it gets one
+        for live in self._live.all():
+            if live.execution.kind is ExecutionKind.SYNC:
+                live.stop(ExecutionState.FAILED, SHUT_DOWN)
+        try:
+            async with asyncio.timeout(_KILL_S):
+                await self._idle.wait()
+        except TimeoutError:
+            log.error("%d executions did not end when they were killed", self._under_way)
+
+    async def _unless_answered(self, key: tuple[str, str], make: Make, job: Job, options: RunOptions) -> Execution:
+        earlier = await self._store.find_request(*key)
+        return earlier or await self.run(key[0], make, job, options)
+
+    async def _recorded(self, live: LiveRun, job: Job, expires_at: float | None) -> Execution:
+        visible = asyncio.get_running_loop().call_later(_VISIBLE_AFTER_S, self._store.record, live.execution)
+        final: Execution | None = None
+        answered = False
+        try:
+            final = await perform(self._runner, live, job, expires_at)
+            if live.late:
+                raise _late(final, live.late)
+            answered = True
+            return final
+        except asyncio.CancelledError:
+            live.stop(ExecutionState.CANCELLED, CLIENT_GONE)
+            raise
+        finally:
+            visible.cancel()
+            if final is None:
+                final = live.ended_as(*(live.stopped or (ExecutionState.FAILED, FAULT)))
+            # a request id stands for an answer: where there was none, a repeat runs (AIP-155)
+            self._store.record(final if answered else replace(final, request_id=None))
+            self._live.close(live, final)
+
+
+def shutting_down() -> Unavailable:
+    """Return what new work is refused with during the drain."""
+    return Unavailable("This server is shutting down; nothing ran. Retry: another one, or its successor, answers.")
+
+
+def _held(job: Job) -> int:
+    """Return how many bytes of its request a job holds in memory while it waits."""
+    return len(job.payload) + len(job.stdin) + sum(len(file.data) for file in job.files)
+
+
+def _before(expires_at: float | None) -> float | None:
+    """Return when to stop so that a caller's deadline is met."""
+    if expires_at is None:
+        return None
+    left_s = max(0.0, expires_at - time.monotonic())
+    return expires_at - min(_ANSWER_MOST_S, left_s * _ANSWER_SHARE)
+
+
+def _late(execution: Execution, phase: str) -> DeadlineExceeded:
+    ran_s = ((execution.ended_at or 0) - (execution.started_at or 0)) / 1000
+    return DeadlineExceeded(
+        f"Execution stopped after {ran_s:.2f} s: the caller's deadline. Output so far is in executions/{execution.id}; "
+        "raise the deadline, or use Call.",
+        reason=Reason.EXECUTION_TIMEOUT,
+        metadata={"phase": phase, "execution": f"executions/{execution.id}"},
+    )

@@ -1,0 +1,165 @@
+"""The drain: nothing new, time for what runs, an end for the rest, and nothing lost."""
+
+from __future__ import annotations
+
+import asyncio
+
+from polycall.domain import ExecutionState, Reason
+from polycall.engine.requests import RunOptions
+from polycall.errors import Unavailable
+from tests.engine.conftest import Build
+from tests.engine.house import DEFAULT, HANGS, House, ad_hoc, function, refusal, until
+
+SLEEPS = "import time\ndef execute(input):\n    print('begun', flush=True)\n    time.sleep(0.2)\n    return 1"
+
+
+async def test_new_work_is_refused_and_nothing_of_it_runs(home: House) -> None:
+    await home.deploy()
+    await home.engine.drain(1.0)
+    for verb in (
+        home.engine.execute(DEFAULT, ad_hoc()),
+        home.engine.run(DEFAULT, function()),
+        home.engine.call(DEFAULT, function()),
+        anext(home.engine.stream_execute(DEFAULT, ad_hoc())),
+    ):
+        refused = await refusal(verb, Unavailable)
+        assert refused.reason is Reason.DRAINING
+    assert await home.records() == []
+
+
+async def test_what_runs_and_what_waits_for_a_slot_ends_within_the_grace(build: Build) -> None:
+    async with build(slots=1) as home:
+        runs = [asyncio.create_task(home.engine.execute(DEFAULT, ad_hoc(SLEEPS))) for _ in range(3)]
+        await home.begun()
+        await home.engine.drain(30.0)
+        assert [(await run).result for run in runs] == [b"1"] * 3
+
+
+async def test_what_waits_behind_a_call_ends_within_the_grace(build: Build) -> None:
+    async with build(slots=1) as home:
+        await home.deploy()
+        home.work()
+        await home.engine.call(DEFAULT, function("slow"))
+        await home.begun()
+        run = asyncio.create_task(home.engine.execute(DEFAULT, ad_hoc()))
+        await until(lambda: home.engine.admission.waiting == 1)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(home.engine.drain(30.0))
+            group.create_task(home.dispatcher.stop(30.0))
+        assert (await run).state is ExecutionState.COMPLETED
+
+
+async def test_after_the_grace_runs_are_killed_and_what_waits_is_refused(build: Build) -> None:
+    async with build(slots=1) as home:
+        running = asyncio.create_task(home.engine.execute(DEFAULT, ad_hoc(HANGS)))
+        await home.begun()
+        waiting = asyncio.create_task(home.engine.execute(DEFAULT, ad_hoc()))
+        await until(lambda: home.engine.admission.waiting == 1)
+        await home.engine.drain(0.05)
+        killed = await running
+        assert killed.error is not None
+        assert (killed.state, killed.error.reason, killed.stdout) == (
+            ExecutionState.FAILED,
+            Reason.WORKER_LOST,
+            b"begun\n",
+        )
+        await refusal(waiting, Unavailable)
+        assert await home.record() == killed
+
+
+async def test_a_cancel_during_the_drain_does_not_change_how_a_killed_run_ended(home: House) -> None:
+    running = asyncio.create_task(home.engine.execute(DEFAULT, ad_hoc(HANGS)))
+    await home.begun()
+    (live,) = home.engine.live.all()
+    draining = asyncio.create_task(home.engine.drain(0))
+    await until(lambda: live.stopped is not None)
+    cancelled = await home.engine.cancel(DEFAULT, live.execution.id)
+    await draining
+    assert cancelled.error is not None
+    assert cancelled.error.reason is Reason.WORKER_LOST
+    assert await running == cancelled
+
+
+async def test_calls_that_run_are_given_the_grace(home: House) -> None:
+    await home.deploy()
+    home.work()
+    call = await home.engine.call(DEFAULT, function("slow", input=b'{"x": 1}'))
+    await home.begun()
+    await home.dispatcher.stop(30.0)
+    assert (await home.engine.get(DEFAULT, call.id)).result == b"1"
+
+
+async def test_a_call_that_may_be_started_again_is_handed_back_and_runs_after_the_restart(build: Build) -> None:
+    async with build() as home:
+        # hangs the first time it is started, in whatever process
+        await home.deploy()
+        home.work()
+        call = await home.engine.call(DEFAULT, function("hang"), RunOptions(max_attempts=2))
+        await home.begun()
+        waiting = asyncio.create_task(home.engine.wait(DEFAULT, call.id, 0.5))
+        await home.dispatcher.stop(0)
+        assert (await waiting).state is ExecutionState.QUEUED
+    async with build() as home:
+        home.work()
+        await home.begun()
+        read = await home.engine.get(DEFAULT, call.id)
+        assert (read.state, read.attempt) == (ExecutionState.RUNNING, 2)
+        await home.dispatcher.stop(0)
+        ended = await home.engine.get(DEFAULT, call.id)
+        assert ended.error is not None
+        assert (ended.state, ended.error.reason, ended.stdout) == (
+            ExecutionState.FAILED,
+            Reason.WORKER_LOST,
+            b"begun\n",
+        )
+
+
+async def test_a_call_that_waits_for_a_slot_loses_no_attempt(build: Build) -> None:
+    async with build(slots=1) as home:
+        await home.deploy()
+        home.work()
+        hanging = asyncio.create_task(home.engine.execute(DEFAULT, ad_hoc(HANGS)))
+        await home.begun()
+        call = await home.engine.call(DEFAULT, function(), RunOptions(max_attempts=1))
+        await until(lambda: home.engine.admission.waiting == 1)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(home.engine.drain(0))
+            group.create_task(home.dispatcher.stop(0))
+        assert (await hanging).state is ExecutionState.FAILED
+    async with build(slots=1) as home:
+        home.work()
+        ended = await home.engine.wait(DEFAULT, call.id, 10)
+        assert (ended.state, ended.attempt) == (ExecutionState.COMPLETED, 1)
+
+
+async def test_a_claim_under_way_when_the_drain_begins_is_still_run(home: House) -> None:
+    await home.deploy()
+    claim = home.store.hold("claim")
+    call = await home.engine.call(DEFAULT, function(input=b'{"x": 1}'), RunOptions(max_attempts=1))
+    home.work()
+    await claim.begun.wait()
+    stopping = asyncio.create_task(home.dispatcher.stop(30.0))
+    await asyncio.sleep(0)
+    claim.go.set()
+    await stopping
+    assert (await home.engine.get(DEFAULT, call.id)).result == b"1"
+
+
+async def test_a_server_that_is_killed_loses_no_call(build: Build) -> None:
+    async with build() as home:
+        await home.deploy()
+        home.work()
+        call = await home.engine.call(DEFAULT, function("hang"))
+        once = await home.engine.call(DEFAULT, function("hang"), RunOptions(max_attempts=1))
+        await home.begun(2)
+        assert home.working is not None
+        home.working.cancel()  # no drain
+        await asyncio.wait([home.working])
+        home.working = None
+        assert {kept.state for kept in await home.records()} == {ExecutionState.RUNNING}
+        home.store.away.add("release")
+    async with build() as home:
+        assert (await home.engine.get(DEFAULT, call.id)).state is ExecutionState.QUEUED
+        lost = await home.engine.get(DEFAULT, once.id)
+        assert lost.error is not None
+        assert (lost.state, lost.error.reason) == (ExecutionState.FAILED, Reason.WORKER_LOST)

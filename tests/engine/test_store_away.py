@@ -1,0 +1,99 @@
+"""The database goes away at every step of a Call, and comes back: nothing is lost, nothing is recorded twice."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from polycall.domain import ExecutionState, Reason
+from polycall.errors import Internal, Unavailable
+from tests.engine.house import DEFAULT, House, function, refusal, until
+
+
+@pytest.mark.parametrize("step", ["claim", "get_version", "get_bundle", "append_output", "finish"])
+async def test_a_call_outlives_an_outage(home: House, step: str) -> None:
+    await home.deploy()
+    call = await home.engine.call(DEFAULT, function("slow", input=b'{"x": 1}'))
+    home.registry._forget("default", "p")
+    home.registry._bundles.drop_where(lambda _: True)
+    home.store.away.add(step)
+    home.work()
+    await until(lambda: home.store.calls.count(step) >= 2)
+    assert not (await home.engine.get(DEFAULT, call.id)).state.final
+    home.store.away.clear()
+    ended = await home.engine.wait(DEFAULT, call.id, 10)
+    assert (ended.state, ended.result, ended.attempt) == (ExecutionState.COMPLETED, b"1", 1)
+    assert b"".join(chunk.data for chunk in await home.engine.output(DEFAULT, call.id)) == b"begun\ndone\n"
+
+
+async def test_what_cannot_be_accepted_is_refused(home: House) -> None:
+    await home.deploy()
+    home.store.away.add("enqueue")
+    refused = await refusal(home.engine.call(DEFAULT, function()), Unavailable)
+    assert refused.reason is Reason.STORE_UNAVAILABLE
+    assert await home.records() == []
+
+
+async def test_a_call_is_not_cancelled_here_if_that_cannot_be_stored(home: House) -> None:
+    await home.deploy()
+    home.work()
+    call = await home.engine.call(DEFAULT, function("hang"))
+    await home.begun()
+    home.store.away.add("request_cancel")
+    await refusal(home.engine.cancel(DEFAULT, call.id), Unavailable)
+    (live,) = home.engine.live.all()
+    assert live.stopped is None
+    home.store.away.clear()
+    assert (await home.engine.cancel(DEFAULT, call.id)).state is ExecutionState.CANCELLED
+
+
+async def test_an_end_that_the_database_refuses_is_stored_as_a_fault_of_ours(
+    home: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await home.deploy()
+    home.work()
+    real = home.store.real.finish
+
+    async def finish(execution: object, *, owner: str) -> bool:
+        if execution.result is not None:  # type: ignore[attr-defined]
+            raise Internal("The store refused what it was given.")
+        return await real(execution, owner=owner)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(home.store.real, "finish", finish)
+    call = await home.engine.call(DEFAULT, function(input=b'{"x": 1}'))
+    ended = await home.engine.wait(DEFAULT, call.id, 10)
+    assert ended.error is not None
+    assert (ended.state, ended.error.reason, ended.result) == (ExecutionState.FAILED, Reason.INTERNAL, None)
+    assert await home.record() == ended
+
+
+@pytest.mark.parametrize("step", ["claim", "expire", "finish", "append_output"])
+async def test_a_fault_at_any_step_does_not_end_the_dispatcher(home: House, step: str) -> None:
+    await home.deploy()
+    home.work()
+    home.store.failing[step] = ZeroDivisionError()
+    call = await home.engine.call(DEFAULT, function("slow", input=b'{"x": 1}'))
+    await until(lambda: home.store.calls.count(step) >= 1)
+    await until(lambda: len(home.engine.live) == 0)
+    home.store.failing.clear()
+    other = await home.engine.call(DEFAULT, function(input=b'{"x": 2}'))
+    assert (await home.engine.wait(DEFAULT, other.id, 10)).result == b"2"
+    assert home.working is not None
+    assert not home.working.done()
+    assert (await home.engine.get(DEFAULT, call.id)).attempt <= 1
+
+
+async def test_a_lost_finish_is_recovered_at_the_next_start(home: House) -> None:
+    await home.deploy()
+    home.work()
+    call = await home.engine.call(DEFAULT, function())
+    home.store.away.add("finish")
+    await until(lambda: home.store.calls.count("finish") >= 2)
+    # the drain does not wait for a database that does not come back
+    async with asyncio.timeout(5):
+        await home.dispatcher.stop(0)
+    home.store.away.clear()
+    # its attempts are not used up, so it was handed back
+    kept = await home.store.real.get("default", call.id)
+    assert (kept.state, kept.attempt) == (ExecutionState.QUEUED, 1)
