@@ -10,29 +10,29 @@ import contextlib
 import logging
 import os
 import resource
-import secrets
-import shutil
 import signal
-import tempfile
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
+from typing import Any, TypeVar
 
 import grpc.aio
 
 from polycall import __version__
 from polycall.config import Settings
+from polycall.datadir import kept_bootstrap_key, make_data_dir, socket_directory
 from polycall.domain import ExecutionError, ExecutionState, IsolationLevel, Reason
 from polycall.engine.admission import Admission
 from polycall.engine.dispatcher import Dispatcher
 from polycall.engine.engine import Engine, EngineSettings
-from polycall.engine.keys import KeyRing, new_key_text
+from polycall.engine.keys import KeyRing
 from polycall.engine.limits import MAXIMUMS, MIB, LimitPolicy
 from polycall.engine.preparation import Preparation
 from polycall.engine.registry import Registry
+from polycall.engine.tasks import end, through
 from polycall.errors import PolycallError
 from polycall.faces.adapter import mount
 from polycall.faces.cognite.face import CogniteFace
@@ -50,21 +50,17 @@ from polycall.sandbox.sandbox import Sandbox, SandboxConfig
 from polycall.services.native import HealthHandle, NativeInfo, add_native, interceptors, server_options
 from polycall.store.directory import DirectoryLock
 from polycall.store.sql import DATABASE_FILE, SqlStore, StoreConfig, open_store
-from polycall_gateway.config import GatewayConfig
+from polycall.supervision import SupervisedEnvoy
 from polycall_gateway.errors import GatewayError
-from polycall_gateway.launcher import Launcher
 
-__all__ = ["BOOTSTRAP_KEY_FILE", "Ready", "ServeError", "serve"]
+__all__ = ["Ready", "ServeError", "serve"]
 
-BOOTSTRAP_KEY_FILE = "bootstrap.key"
-# Envoy probes twice, 2 s apart, before it believes that a server is gone; a server alone behind its own Envoy drains
-# that Envoy first and need not wait for its probes.
-_LONGEST_SOCKET_DIRECTORY = 80  # sun_path holds 107 bytes; the rest is for the names of the sockets
-_ENVOY_RESTART_S = 0.5
-_ENVOY_RESTARTS = 5  # within a minute; a gateway that cannot stay up is for the operator to see
+_SECRETS = ("POLYCALL_BOOTSTRAP_KEY", "POLYCALL_DATABASE_URL")
 # Connections, and some six for every process of a sandbox; 1024, the usual soft limit, is not enough for both.
 _OPEN_FILES = 65_536
-_SECRETS = ("POLYCALL_BOOTSTRAP_KEY", "POLYCALL_DATABASE_URL")
+_LAST_ANSWERS_S = 1.0  # once every run has ended, how long its answer may take to leave
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -86,98 +82,128 @@ class Ready:
 
 
 async def serve(settings: Settings, *, ready: Callable[[Ready], Awaitable[None]] | None = None) -> None:
-    """Serve until SIGTERM or SIGINT, then drain; leaves no process behind. Raises ServeError."""
+    """Serve until SIGTERM or SIGINT, then drain; a second one ends the grace. Leaves no process. Raises ServeError."""
     begun = time.monotonic()
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
     for name in _SECRETS:
         os.environ.pop(name, None)  # no other process shall inherit them
     _raise_open_files()
-    async with contextlib.AsyncExitStack() as stack:
-        try:
-            app = await stack.enter_async_context(_running(settings))
-        except (PolycallError, GatewayError, OSError) as error:
-            raise ServeError(str(error)) from error
-        if ready is not None:
-            await ready(replace(app.ready, seconds=time.monotonic() - begun))
-        failed = await app.until(stop)
-    if failed:
-        raise ServeError(failed)
+    with _listening() as signals:
+        async with contextlib.AsyncExitStack() as stack:
+            try:
+                app = await _unless(signals.stop, stack.enter_async_context(_running(settings, signals)))
+            except (PolycallError, GatewayError, OSError) as error:
+                raise ServeError(str(error)) from error
+            if app is None:
+                return
+            if ready is not None:
+                await _unless(signals.stop, _told(ready, replace(app.ready, seconds=time.monotonic() - begun)))
+            failure = await app.until(signals.stop)
+        if failure:
+            raise ServeError(failure)
+
+
+@dataclass(frozen=True, slots=True)
+class _Signals:
+    """What the operator asked for: first to stop, then to stop now."""
+
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    now: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def take(self) -> None:
+        (self.now if self.stop.is_set() else self.stop).set()
+
+
+@contextlib.contextmanager
+def _listening() -> Iterator[_Signals]:
+    signals = _Signals()
+    loop = asyncio.get_running_loop()
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    for number in numbers:
+        loop.add_signal_handler(number, signals.take)
+    try:
+        yield signals
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)
+
+
+async def _unless(event: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
+    """Return what ``work`` returns; if the event comes first, cancel it, wait for its end, return None."""
+    doing = asyncio.create_task(work)
+    waiting = asyncio.create_task(event.wait())
+    try:
+        await asyncio.wait((doing, waiting), return_when=asyncio.FIRST_COMPLETED)
+        return doing.result() if doing.done() else None
+    finally:
+        await end(waiting)
+        await end(doing)
+
+
+async def _told(ready: Callable[[Ready], Awaitable[None]], what: Ready) -> None:
+    await ready(what)
 
 
 @dataclass(slots=True, kw_only=True)
 class _App:
     """What runs."""
 
-    settings: Settings
+    grace_s: float
     engine: Engine
     dispatcher: Dispatcher
     work: asyncio.Task[None]
     servers: tuple[grpc.aio.Server, ...]
     health: HealthHandle
-    launcher: Launcher | None
-    gateway: GatewayConfig | None
+    envoy: SupervisedEnvoy | None
     ready: Ready
 
     async def until(self, stop: asyncio.Event) -> str:
         """Wait for the signal. Returns why, if it is something else that ended."""
         waiting = asyncio.create_task(stop.wait())
-        watch = asyncio.create_task(self._watch_gateway())
-        done, pending = await asyncio.wait([waiting, watch, self.work], return_when=asyncio.FIRST_COMPLETED)
-        for task in pending - {self.work}:
-            task.cancel()
-        await asyncio.wait([waiting, watch])
-        if self.work in done:
-            return "the dispatcher of calls ended; see the log"
-        return watch.result() if watch in done else ""
+        watch = asyncio.create_task(self._watch())
+        try:
+            await asyncio.wait((waiting, watch, self.work), return_when=asyncio.FIRST_COMPLETED)
+            if self.work.done():
+                return "The dispatcher of calls ended; see the log."
+            return watch.result() if watch.done() else ""
+        finally:
+            await end(waiting)
+            await end(watch)
 
-    async def _watch_gateway(self) -> str:
-        """Start Envoy again if it dies; give up when it keeps dying."""
-        if self.launcher is None or self.gateway is None:
+    async def _watch(self) -> str:
+        if self.envoy is None:
             await asyncio.Event().wait()
             return ""
-        deaths: list[float] = []
-        while True:
-            status = await self.launcher.wait_exited()
-            deaths = [at for at in deaths if at > time.monotonic() - 60] + [time.monotonic()]
-            log.error("envoy ended with status %s", status)
-            if len(deaths) > _ENVOY_RESTARTS:
-                return f"Envoy ended {len(deaths)} times within a minute, last with status {status}; see the log"
-            await asyncio.sleep(_ENVOY_RESTART_S)
-            self.launcher = Launcher(self.gateway)
-            try:
-                await self.launcher.start()
-            except GatewayError as error:
-                return str(error)
+        return await self.envoy.watch()
 
-    async def drain(self) -> None:
-        """Stop taking work, let work end, stop."""
-        grace = self.settings.drain_grace_s
+    async def drain(self, now: asyncio.Event) -> None:
+        """Stop taking work, let work end, stop; ``now`` ends the grace."""
         await self.health.set_not_serving()
-        if self.launcher is not None:
-            with contextlib.suppress(GatewayError):
-                await self.launcher.drain(0)
+        if self.envoy is not None:
+            # a server alone behind its own Envoy need not wait until that Envoy has probed its health
+            await self.envoy.drain()
+        if await _unless(now, self._end_work(self.grace_s)) is None:
+            await self._end_work(0)
+        await asyncio.gather(*(server.stop(_LAST_ANSWERS_S) for server in self.servers))
+
+    async def _end_work(self, grace_s: float) -> bool:
         async with asyncio.TaskGroup() as group:
-            group.create_task(self.engine.drain(grace))
-            group.create_task(self.dispatcher.stop(grace))
-        # answers of runs that have ended still leave
-        await asyncio.gather(*(server.stop(1.0) for server in self.servers))
+            group.create_task(self.engine.drain(grace_s))
+            group.create_task(self.dispatcher.stop(grace_s))
+        return True
 
 
 @contextlib.asynccontextmanager
-async def _running(settings: Settings) -> AsyncIterator[_App]:
+async def _running(settings: Settings, signals: _Signals) -> AsyncIterator[_App]:
     """Build and start everything; at the end drain and stop it, in reverse order."""
     async with contextlib.AsyncExitStack() as stack:
-        data_dir = _data_dir(settings.data_dir)
+        data_dir = make_data_dir(settings.data_dir)
         store, sandbox = await _started(stack, settings, data_dir)
-        # from here on the data directory is ours alone: the store holds its lock
-        sockets = stack.enter_context(_socket_directory(data_dir))
-        key, key_file = _bootstrap_key(settings, data_dir)
+        # from here on the data directory is ours alone: its lock is held
+        sockets = stack.enter_context(socket_directory(data_dir))
+        key, key_file = (settings.bootstrap_key, None) if settings.bootstrap_key else kept_bootstrap_key(data_dir)
 
-        limits = LimitPolicy(
-            maximums=replace(
+        limits = LimitPolicy.up_to(
+            replace(
                 MAXIMUMS,
                 timeout_ms=int(settings.max_timeout_s * 1000),
                 memory_bytes=settings.max_memory_mib * MIB,
@@ -199,6 +225,7 @@ async def _running(settings: Settings) -> AsyncIterator[_App]:
             preparation=preparation,
             admission=Admission(settings.slots, settings.queue, settings.queue_mib * MIB),
         )
+        stack.push_async_callback(engine.drain, 0)  # however it ends: every run has its record before the store stops
         dispatcher = Dispatcher(
             engine,
             store,
@@ -210,8 +237,11 @@ async def _running(settings: Settings) -> AsyncIterator[_App]:
         # Two servers: the faces' services belong to the gateway, which says in headers what was asked of it, and to
         # nobody else. Who reaches the native address finds no faces there.
         native, behind = (
-            grpc.aio.server(interceptors=interceptors(engine.keys), options=server_options()) for _ in range(2)
+            grpc.aio.server(interceptors=interceptors(keys), options=server_options(settings.max_timeout_s))
+            for _ in range(2)
         )
+        for server in (native, behind):
+            stack.push_async_callback(server.stop, None)
         health = add_native((native, behind), engine, NativeInfo(findings=sandbox.findings, version=__version__))
         for service, face in (
             (
@@ -233,31 +263,30 @@ async def _running(settings: Settings) -> AsyncIterator[_App]:
         ):
             mount(behind, service, face)
 
-        upstream = upstream_socket(sockets)
         grpc_address = _bind(native, settings.grpc_address)
-        _bind(behind, f"unix:{upstream}")
+        _bind(behind, f"unix:{upstream_socket(sockets)}")
         for server in (native, behind):
             await server.start()
-            stack.push_async_callback(server.stop, None)
-        await health.set_serving()
+        await health.set_serving()  # before Envoy, which asks
+
+        envoy = SupervisedEnvoy(gateway_config(settings, sockets)) if settings.gateway else None
+        if envoy is not None:
+            stack.push_async_callback(envoy.stop)
+            await envoy.start()
+
+        # last: a Call that is taken by a server that then cannot start has lost an attempt
         work = asyncio.create_task(dispatcher.run())
         stack.push_async_callback(_ended, work)
-
-        gateway = gateway_config(settings, sockets) if settings.gateway else None
-        launcher = Launcher(gateway) if gateway is not None else None
-        if launcher is not None:
-            await launcher.start()
         app = _App(
-            settings=settings,
+            grace_s=settings.drain_grace_s,
             engine=engine,
             dispatcher=dispatcher,
             work=work,
             servers=(native, behind),
             health=health,
-            launcher=launcher,
-            gateway=gateway,
+            envoy=envoy,
             ready=Ready(
-                rest_address=launcher.addresses["rest"] if launcher is not None else "",
+                rest_address=envoy.addresses.get("rest", "") if envoy is not None else "",
                 grpc_address=grpc_address,
                 isolation=sandbox.isolation,
                 key=key,
@@ -265,12 +294,8 @@ async def _running(settings: Settings) -> AsyncIterator[_App]:
                 seconds=0.0,
             ),
         )
-        try:
-            yield app
-            await app.drain()
-        finally:
-            if app.launcher is not None:
-                await app.launcher.stop()
+        yield app
+        await app.drain(signals.now)
 
 
 async def _started(stack: contextlib.AsyncExitStack, settings: Settings, data_dir: Path) -> tuple[SqlStore, Sandbox]:
@@ -299,7 +324,8 @@ async def _started(stack: contextlib.AsyncExitStack, settings: Settings, data_di
     stack.push_async_callback(sandbox.stop)
     try:
         async with asyncio.TaskGroup() as group:
-            group.create_task(store.start())
+            # opened in a thread, which goes on whatever becomes of us
+            group.create_task(through(store.start()))
             group.create_task(sandbox.start())
     except* (PolycallError, OSError) as errors:
         raise errors.exceptions[0] from None
@@ -347,46 +373,7 @@ def _bind(server: grpc.aio.Server, address: str) -> str:
     return f"{address.rpartition(':')[0]}:{port}"
 
 
-def _data_dir(path: Path) -> Path:
-    try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise ServeError(
-            f"Cannot make the data directory {path}: {error.strerror}. Set POLYCALL_DATA_DIR to one that is writable."
-        ) from error
-    return path.resolve()
-
-
-@contextlib.contextmanager
-def _socket_directory(data_dir: Path) -> Iterator[Path]:
-    """Make the closed directory of the sockets: in the data directory, or in /tmp if that path is too long."""
-    inside = data_dir / "run"
-    if len(str(inside).encode()) <= _LONGEST_SOCKET_DIRECTORY:
-        shutil.rmtree(inside, ignore_errors=True)
-        inside.mkdir(mode=0o700)
-        directory = inside
-    else:
-        directory = Path(tempfile.mkdtemp(prefix="polycall-"))  # mode 0700
-    try:
-        yield directory
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
-
-
-def _bootstrap_key(settings: Settings, data_dir: Path) -> tuple[str, Path | None]:
-    """Return the bootstrap key, and the file it is kept in if nobody has set one."""
-    if settings.bootstrap_key:
-        return settings.bootstrap_key, None
-    path = data_dir / BOOTSTRAP_KEY_FILE
-    with contextlib.suppress(FileExistsError):
-        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(file, "w") as stream:
-            stream.write(new_key_text(secrets.token_hex(8)) + "\n")
-    return path.read_text().strip(), path
-
-
 async def _ended(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.wait([task])
+    await end(task)
     if not task.cancelled() and (error := task.exception()) is not None:
         log.error("the dispatcher failed", exc_info=error)

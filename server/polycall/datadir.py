@@ -1,0 +1,90 @@
+"""The data directory beside the database: the bootstrap key, and the sockets of one running server."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from polycall.domain import Reason
+from polycall.engine.keys import new_key_text
+from polycall.errors import FailedPrecondition
+
+__all__ = ["BOOTSTRAP_KEY_FILE", "kept_bootstrap_key", "make_data_dir", "socket_directory"]
+
+BOOTSTRAP_KEY_FILE = "bootstrap.key"
+_LONGEST_SOCKET_DIRECTORY = 80  # sun_path holds 107 bytes; the rest is for the names of the sockets
+_OTHERS = 0o077
+
+
+def make_data_dir(path: Path) -> Path:
+    """Return the directory as an absolute path, made if need be. Raises FailedPrecondition."""
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise FailedPrecondition(
+            f"Cannot make the data directory {path}: {error.strerror}. Set POLYCALL_DATA_DIR to one that is writable.",
+            subject=str(path),
+            reason=Reason.STORE_UNAVAILABLE,
+        ) from error
+    return path.resolve()
+
+
+@contextlib.contextmanager
+def socket_directory(data_dir: Path) -> Iterator[Path]:
+    """Make the closed directory of the sockets, anew: in the data directory, or in /tmp if that path is too long.
+
+    Only for the server that holds the data directory's lock.
+    """
+    inside = data_dir / "run"
+    if len(str(inside).encode()) <= _LONGEST_SOCKET_DIRECTORY:
+        shutil.rmtree(inside, ignore_errors=True)
+        inside.mkdir(mode=0o700)
+        directory = inside
+    else:
+        directory = Path(tempfile.mkdtemp(prefix="polycall-"))  # mode 0700
+    try:
+        yield directory
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def kept_bootstrap_key(data_dir: Path) -> tuple[str, Path]:
+    """Return the bootstrap key that nobody has set, made at the first start, and the file it is kept in.
+
+    Raises FailedPrecondition if others can read the file: whoever has the key may do everything.
+    """
+    path = data_dir / BOOTSTRAP_KEY_FILE
+    try:
+        mode = path.stat().st_mode
+        key = path.read_bytes().strip()
+    except FileNotFoundError:
+        return _made(path), path
+    if mode & _OTHERS:
+        raise FailedPrecondition(
+            f"The bootstrap key in {path} can be read or changed by other users (mode {mode & 0o777:03o}). "
+            f"Delete the file to get a new key, or run `chmod 600 {path}` if nobody has seen it.",
+            subject=str(path),
+        )
+    if not key or not key.isascii():
+        raise FailedPrecondition(
+            f"There is no key in {path}. Delete the file to get a new one.",
+            subject=str(path),
+        )
+    return key.decode(), path
+
+
+def _made(path: Path) -> str:
+    """Make a key and its file: all of it, or nothing."""
+    key = new_key_text(secrets.token_hex(8))
+    file, temporary = tempfile.mkstemp(prefix=f"{path.name}.", dir=path.parent)  # mode 0600
+    with os.fdopen(file, "w") as stream:
+        stream.write(f"{key}\n")
+        stream.flush()
+        os.fsync(stream.fileno())
+    Path(temporary).replace(path)
+    return key
