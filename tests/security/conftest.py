@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.sandbox.conftest import pytest_generate_tests, run, sandbox, started
+from tests.sandbox.conftest import pytest_configure, pytest_generate_tests, run, sandbox, started
 
-__all__ = ["pytest_generate_tests", "run", "sandbox", "started"]
+__all__ = ["pytest_configure", "pytest_generate_tests", "run", "sandbox", "started"]
