@@ -74,7 +74,7 @@ def execution_message(execution: Execution, *, named: bool = True, payloads: boo
         stderr=execution.stderr.decode(errors="replace") if show else None,
         stdout_truncated=execution.stdout_truncated,
         stderr_truncated=execution.stderr_truncated,
-        usage=_usage_message(execution.usage),
+        usage=_usage_fields(execution.usage),
         limits=_limits_message(execution.limits) if execution.limits is not None else None,
         start_kind=_START_KINDS[execution.start_kind] if execution.start_kind is not None else None,
         isolation_level=LEVEL_VALUES[execution.isolation] if execution.isolation is not None else None,
@@ -169,11 +169,11 @@ def _error_message(error: ExecutionError) -> execution_pb2.ExecutionError:
     )
 
 
-def _usage_message(usage: Usage) -> execution_pb2.Usage:
-    return execution_pb2.Usage(
-        queue_time=duration(usage.queue_us),
-        start_duration=duration(usage.start_us),
-        run_duration=duration(usage.run_us),
-        cpu_duration=duration(usage.cpu_us),
-        peak_memory_mib=None if usage.peak_memory_bytes is None else usage.peak_memory_bytes / MIB,
-    )
+def _usage_fields(usage: Usage) -> dict[str, object]:
+    return {
+        "queue_time": duration(usage.queue_us),
+        "start_duration": duration(usage.start_us),
+        "run_duration": duration(usage.run_us),
+        "cpu_duration": duration(usage.cpu_us),
+        "peak_memory_mib": None if usage.peak_memory_bytes is None else usage.peak_memory_bytes / MIB,
+    }

@@ -39,20 +39,20 @@ def enum_values(wire: Any, prefix: str, members: Iterable[M]) -> dict[M, Any]:
     return {member: wire.Value(f"{prefix}_{member.name}") for member in members}
 
 
-def timestamp(ms: int | None) -> timestamp_pb2.Timestamp | None:
-    """Render a time; None stays absent."""
+def timestamp(ms: int | None) -> dict[str, int] | None:
+    """Render a time as the fields of a Timestamp, which cost less than the message; None stays absent."""
     if ms is None:
         return None
     seconds, rest = divmod(ms, 1000)
-    return timestamp_pb2.Timestamp(seconds=seconds, nanos=rest * 1_000_000)
+    return {"seconds": seconds, "nanos": rest * 1_000_000}
 
 
-def duration(us: int | None) -> duration_pb2.Duration | None:
-    """Render microseconds; None stays absent."""
+def duration(us: int | None) -> dict[str, int] | None:
+    """Render microseconds as the fields of a Duration; None stays absent."""
     if us is None:
         return None
     seconds, rest = divmod(us, 1_000_000)
-    return duration_pb2.Duration(seconds=seconds, nanos=rest * 1000)
+    return {"seconds": seconds, "nanos": rest * 1000}
 
 
 def clean(text: str) -> str:

@@ -27,8 +27,9 @@ MOMENTS = st.integers(-62_135_596_800_000, 253_402_300_799_999)
 @given(MOMENTS)
 def test_a_time_comes_back_as_it_was(ms: int) -> None:
     wrong = Violations()
-    message = timestamp(ms)
-    assert message is not None
+    fields = timestamp(ms)
+    assert fields is not None
+    message = timestamp_pb2.Timestamp(**fields)
     assert 0 <= message.nanos < 1_000_000_000
     assert moment(message, "t", wrong) == ms
     assert not wrong
@@ -36,9 +37,9 @@ def test_a_time_comes_back_as_it_was(ms: int) -> None:
 
 @given(st.integers(0, 10**15))
 def test_a_duration_comes_back_to_the_millisecond_above(us: int) -> None:
-    message = duration(us)
-    assert message is not None
-    assert milliseconds(message) == -(-us // 1000)
+    fields = duration(us)
+    assert fields is not None
+    assert milliseconds(duration_pb2.Duration(**fields)) == -(-us // 1000)
 
 
 def test_what_is_absent_stays_absent() -> None:
