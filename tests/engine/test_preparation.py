@@ -1,0 +1,86 @@
+"""Jobs: what two runs must share to share a worker, and what faces bring into the sandbox."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from polycall.domain import Convention, Function, LimitOverrides
+from polycall.engine.limits import MIB
+from polycall.engine.preparation import Preparation
+from polycall.sandbox.job import WorkerKey
+from tests.engine.house import DEFAULT, OTHER, House, function, other_project
+
+SOURCE = b"def f(): return 1\ndef g(): return 2"
+F = function("f")
+
+
+async def key(home: House, run: object = F, project: str = "default") -> WorkerKey | None:
+    return (await home.preparation.function(project, run)).job.key  # type: ignore[arg-type]
+
+
+async def test_the_functions_of_a_version_share_its_workers(home: House) -> None:
+    await home.deploy(source=SOURCE)
+    assert await key(home) is not None
+    assert await key(home) == await key(home, function("g"))
+    assert await key(home) == await key(home, function("f", timeout_ms=1))  # the server watches the time
+
+
+async def test_workers_are_shared_across_nothing_else(home: House) -> None:
+    await other_project(home.store)
+    await home.deploy(source=SOURCE)
+    await home.deploy(source=SOURCE)
+    await home.deploy(source=SOURCE, env={"A": "1"})
+    await home.deploy("q", SOURCE)
+    await home.deploy(source=SOURCE, who=OTHER)
+    memory = replace(F, version_id="1", limits=LimitOverrides(memory_bytes=64 * MIB))
+    keys = [
+        *[await key(home, replace(F, version_id=number)) for number in ("1", "2", "3")],
+        await key(home, memory),
+        await key(home, function("f", "q")),
+        await key(home, project="other"),
+    ]
+    await home.registry.delete_version(DEFAULT, "p", "1")
+    await home.deploy(source=SOURCE, id="1")
+    keys.append(await key(home, replace(F, version_id="1")))
+    assert None not in keys
+    assert len(set(keys)) == len(keys)
+
+
+async def test_a_fresh_process_shares_nothing(home: House) -> None:
+    await home.deploy(source=SOURCE)
+    assert await key(home, replace(F, fresh=True)) is None
+    await home.deploy("q", SOURCE, reuse=False)
+    assert await key(home, function("f", "q")) is None
+
+
+async def test_a_faces_adapter_runs_inside_and_parts_its_workers(home: House) -> None:
+    inside = "def encode(value, options): return '\"' + options['sign'] + str(value) + '\"'"
+    home.preparation = Preparation(home.registry, home.engine.limits, adapters={"guance": inside})
+    home.engine._preparation = home.preparation
+    await home.deploy(source=SOURCE)
+    run = replace(F, adapter="guance", adapter_options=b'{"sign": "#"}')
+    assert (await home.engine.run(DEFAULT, run)).result == b'"#1"'
+    assert await key(home, run) != await key(home)
+
+
+async def test_a_call_is_prepared_again_as_it_was_accepted(home: House) -> None:
+    inside = "def encode(value, options): return 'null'"
+    preparation = Preparation(home.registry, home.engine.limits, adapters={"guance": inside})
+    home.engine._preparation = preparation
+    script = Function(name="s", entrypoint="main.py", convention=Convention.SCRIPT)
+    known = Function(name="f", entrypoint="main:f", convention=Convention.KEYWORDS)
+    await home.deploy(source=SOURCE, functions=(known, script), env={"A": "1"}, limits=LimitOverrides(processes=3))
+    run = replace(
+        F,
+        input=b'{"n": 1.0}',
+        limits=LimitOverrides(timeout_ms=1234, memory_bytes=64 * MIB),
+        fresh=True,
+        convention=Convention.INPUT,
+        adapter="guance",
+        adapter_options='{"x": "ä"}'.encode(),
+    )
+    call = await home.engine.call(DEFAULT, run)
+    stored = await home.store.real.get("default", call.id)
+    again = await preparation.again(stored)
+    assert again.job == (await preparation.function("default", run)).job
+    assert again.limits == call.limits
