@@ -194,12 +194,12 @@ class TestForged:
         code = FORGE + (
             "import threading\nseen = []\n"
             "def flood():\n    while True: send(struct.pack('<II', 10, 1 << 19) + b'x' * 65536)\n"
-            "def execute(i):\n    seen.append(i)\n    threading.Timer(0.05, flood).start()\n    return seen"
+            "def execute(i):\n    seen.append(i)\n    threading.Timer(0.3, flood).start()\n    return seen"
         )
         before = psutil.Process().memory_info().rss
         for number in range(3):
             assert value(await run(code, number, key=key("flood"))) == [number]
-            await asyncio.sleep(0.4)
+            await asyncio.sleep(0.7)
         assert psutil.Process().memory_info().rss - before < 64 << 20
 
     async def test_a_worker_that_talks_out_of_turn_is_not_used_again(self, run: Run) -> None:
