@@ -225,7 +225,6 @@ async def _running(settings: Settings, signals: _Signals) -> AsyncIterator[_App]
             preparation=preparation,
             admission=Admission(settings.slots, settings.queue, settings.queue_mib * MIB),
         )
-        stack.push_async_callback(engine.drain, 0)  # however it ends: every run has its record before the store stops
         dispatcher = Dispatcher(
             engine,
             store,
@@ -263,20 +262,24 @@ async def _running(settings: Settings, signals: _Signals) -> AsyncIterator[_App]
         ):
             mount(behind, service, face)
 
+        envoy = SupervisedEnvoy(gateway_config(settings, sockets)) if settings.gateway else None
+        if envoy is not None:
+            stack.push_async_callback(envoy.stop)
+        # however it ends: before anybody's connection is cut, every run has ended as what ended it
+        stack.push_async_callback(engine.drain, 0)
+
         grpc_address = _bind(native, settings.grpc_address)
         _bind(behind, f"unix:{upstream_socket(sockets)}")
         for server in (native, behind):
             await server.start()
         await health.set_serving()  # before Envoy, which asks
-
-        envoy = SupervisedEnvoy(gateway_config(settings, sockets)) if settings.gateway else None
         if envoy is not None:
-            stack.push_async_callback(envoy.stop)
             await envoy.start()
 
         # last: a Call that is taken by a server that then cannot start has lost an attempt
         work = asyncio.create_task(dispatcher.run())
         stack.push_async_callback(_ended, work)
+        stack.push_async_callback(dispatcher.stop, 0)
         app = _App(
             grace_s=settings.drain_grace_s,
             engine=engine,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -186,8 +187,12 @@ def test_the_operators_limits_bound_the_defaults_too(first: Server) -> None:
 
 
 def test_no_process_below_the_server_has_its_secrets(first: Server) -> None:
+    seen = []
     for process in first.descendants():
-        assert KEY not in str(process.environ())
+        with contextlib.suppress(psutil.NoSuchProcess):  # those that wait for work come and go
+            seen.append(process.environ())
+    assert len(seen) > 1
+    assert KEY not in str(seen)
 
 
 def test_an_envoy_that_is_killed_is_started_again_at_the_same_address(first: Server) -> None:
