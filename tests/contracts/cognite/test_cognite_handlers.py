@@ -114,8 +114,8 @@ def test_a_client_that_cannot_be_had_says_so_when_it_is_used(cognite: Cognite) -
     assert ended["error"]["message"].startswith("client.time_series is not available: ")
 
 
-def test_a_handle_that_is_not_there_fails_the_deployment(cognite: Cognite) -> None:
+def test_a_handle_that_is_not_there_fails_the_call(cognite: Cognite) -> None:
     function = cognite.deploy("def other():\n    pass\n")
-    answer = cognite.post(f"functions/{function}/call", {"data": {}, "nonce": cognite.nonce()})
-    message = f"Function {function} is not ready (status: Failed)"
-    assert (answer.status, answer.json()) == (400, {"error": {"code": 400, "message": message}})
+    ended = cognite.run(function)
+    assert ended["status"] == "Failed"
+    assert ended["error"]["message"] == "handle is not defined"
