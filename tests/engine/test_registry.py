@@ -303,12 +303,3 @@ async def test_a_package_keeps_its_project_and_its_birth(home: House) -> None:
         "package.labels['']",
         "package.labels['a']",
     ]
-
-
-async def test_an_entry_point_that_does_not_exist_is_found_when_the_version_is_made(home: House) -> None:
-    absent = Function(name="f", entrypoint="main:absent", convention=Convention.KEYWORDS)
-    version = await home.deploy(source=ONE, functions=(absent,))
-    assert (version.state, version.error) == (
-        VersionState.ERROR,
-        "main.py: has no 'absent', the entry point of 'f'",
-    )

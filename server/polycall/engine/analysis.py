@@ -114,8 +114,7 @@ class Analyzer:
         """Return declared functions completed by what their modules say; all of the main module's if none is declared.
 
         Filled in where they are not declared: entry point, input schema, description, ``accepts_any``. A function that
-        is not found is left as it is, for Python makes functions in more ways than can be read; but where its name is
-        nowhere in the source, that is a problem.
+        is not found is left as it is: Python makes functions in more ways than can be read.
         """
         if not declared:
             analysis = await self.analyze(files, language=language)
@@ -128,8 +127,6 @@ class Analyzer:
             located = [_located(function, files) for function in declared]
             wanted = {module: None for _, module in located}
             reports = await self._read(list(wanted), files)
-            for function, module in located:
-                _check_entrypoint(function, module, reports[module], files)
         except _Wrong as wrong:
             return Analysis(functions=declared, problems=(wrong.problem,))
         return Analysis(functions=tuple(_completed(function, reports[module]) for function, module in located))
@@ -180,19 +177,6 @@ def _located(function: Function, files: Mapping[str, bytes]) -> tuple[Function, 
         function = replace(function, entrypoint=f"{_main(files)}:{function.name}")
     module, _, _ = function.entrypoint.partition(":")
     return function, _Module(_path_of(module, files), function.convention)
-
-
-def _check_entrypoint(function: Function, module: _Module, report: Report, files: Mapping[str, bytes]) -> None:
-    """Raise _Wrong for an entry point that cannot be there: its own module does not bind it, no other names it."""
-    if function.convention is Convention.SCRIPT or report.names is None:
-        return
-    name = function.entrypoint.partition(":")[2].partition(".")[0]
-    if not name.isidentifier() or name in report.names:
-        return
-    spelled = name.encode()
-    if any(spelled in data for path, data in files.items() if path != module.path):
-        return
-    raise _Wrong(module.path, 0, f"has no {name[:100]!r}, the entry point of {function.name[:100]!r}")
 
 
 def _completed(function: Function, report: Report) -> Function:

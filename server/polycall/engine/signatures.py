@@ -21,23 +21,6 @@ __all__ = ["Report", "Signature", "describe", "describe_all"]
 
 _MOST_FUNCTIONS = 1000  # of one module; every one is kept with every version
 _LONGEST_NAME = 128  # characters; what a resource name can hold
-_MOST_NAMES = 10_000
-# A module that has one of these may make names that its text does not have.
-_MAKERS = frozenset(
-    (
-        "__dict__",
-        "__getattr__",
-        "__import__",
-        "eval",
-        "exec",
-        "globals",
-        "import_module",
-        "locals",
-        "modules",
-        "setattr",
-        "vars",
-    )
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +35,9 @@ class Signature:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What was found; if Python would not compile the source, why (``problem``) and where (``line``; 0: unknown).
-
-    ``names``: all that the text has; what is not among them, the module does not bind. None: that cannot be told.
-    """
+    """What was found; if Python would not compile the source, why (``problem``) and where (``line``; 0: unknown)."""
 
     functions: tuple[Signature, ...] = ()
-    names: tuple[str, ...] | None = None
     line: int = 0
     problem: str = ""
 
@@ -68,7 +47,7 @@ def describe(source: str, convention: str) -> Report:
     if "\0" in source:
         return Report(line=source[: source.index("\0")].count("\n") + 1, problem="source code has null bytes")
     try:
-        module, names = _parse(source)
+        module = _parse(source)
         definitions = _definitions(module)
     except SyntaxError as error:
         return Report(line=error.lineno or 0, problem=f"{type(error).__name__}: {error.msg}")
@@ -81,7 +60,7 @@ def describe(source: str, convention: str) -> Report:
     if long := next((name for name in definitions if len(name) > _LONGEST_NAME), None):
         return Report(problem=f"the name {long[:40]}… has {len(long)} characters; at most {_LONGEST_NAME}")
     schemas = Schemas(module)
-    return Report(tuple(_signature(name, node, convention, schemas) for name, node in definitions.items()), names)
+    return Report(tuple(_signature(name, node, convention, schemas) for name, node in definitions.items()))
 
 
 def describe_all(sources: list[tuple[str, str]]) -> list[dict[str, Any]]:
@@ -89,28 +68,15 @@ def describe_all(sources: list[tuple[str, str]]) -> list[dict[str, Any]]:
     return [asdict(describe(source, convention)) for source, convention in sources]
 
 
-def _parse(source: str) -> tuple[ast.Module, tuple[str, ...] | None]:
-    """Return the tree of a module that compiles, and the names that it may bind."""
+def _parse(source: str) -> ast.Module:
+    """Return the tree of a module that compiles."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # "\d" warns on the author's screen, not on ours
         module = ast.parse(source)
-        # finds what the grammar allows and Python does not, such as `return` outside of a function; it is never run
+        # finds what the grammar allows and Python does not, such as `return` outside of a function
         code: CodeType = compile(module, "<module>", "exec", dont_inherit=True)
-    return module, None if _imports_everything(module) else _names(code)
-
-
-def _imports_everything(module: ast.Module) -> bool:
-    return any(isinstance(node, ast.ImportFrom) and node.names[0].name == "*" for node in ast.walk(module))
-
-
-def _names(code: CodeType) -> tuple[str, ...] | None:
-    names: set[str] = set()
-    codes = [code]
-    while codes:
-        code = codes.pop()
-        names.update(code.co_names)
-        codes += (constant for constant in code.co_consts if isinstance(constant, CodeType))
-    return None if names & _MAKERS or len(names) > _MOST_NAMES else tuple(sorted(names))
+        del code  # it is never run
+    return module
 
 
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | None

@@ -264,10 +264,7 @@ def function(name: str, **options: Any) -> Function:
 
 
 def test_declared_functions_are_completed_by_what_is_found() -> None:
-    files = {
-        "main.py": b"def f(a: int, **k):\n    'Does f.'\nmade = type('made', (), {})\n",
-        "tool.py": b"def g(data: str): ...\n",
-    }
+    files = {"main.py": b"def f(a: int, **k):\n    'Does f.'\n", "tool.py": b"def g(data: str): ...\n"}
     mine = function("f", description="Mine.", input_schema=b"{}")
     handle = function("run", entrypoint="tool:g", convention=Convention.HANDLE)
     assert complete(files, function("f"), mine, handle, function("made", entrypoint="main:made")) == Analysis(
@@ -286,36 +283,6 @@ def test_declared_functions_are_completed_by_what_is_found() -> None:
             function("made", entrypoint="main:made"),
         )
     )
-
-
-@pytest.mark.parametrize("name", ["absent", "absent.method", "hidden"])
-def test_an_entry_point_that_is_nowhere_in_the_source_is_a_problem(name: str) -> None:
-    files = {"main.py": b"def f():\n    hidden = 1\n    return hidden\n", "data.txt": b"present"}
-    analysis = complete(files, function("x", entrypoint=f"main:{name}"))
-    head = name.partition(".")[0]
-    assert analysis.problems == (Problem("main.py", 0, f"has no {head!r}, the entry point of 'x'"),)
-    assert str(analysis.problems[0]) == f"main.py: has no {head!r}, the entry point of 'x'"
-
-
-@pytest.mark.parametrize(
-    "source",
-    [
-        *("absent = f", "import absent", "from m import absent", "from m import a as absent", "class absent: ..."),
-        *("for absent in (): ...", "with open('') as absent: ...", "absent: object = f", "(absent := f)"),
-        *("def g():\n    global absent\n    absent = f", "from m import *", "def __getattr__(name): return f"),
-        *("globals()['ab' + 'sent'] = f", "exec('ab' 'sent = f')", "import sys\nsetattr(sys.modules['main'], 'x', f)"),
-        *("try: ...\nexcept E as absent: ...", "match f:\n    case absent: ...", "def h(): return f.absent"),
-    ],
-)
-def test_an_entry_point_that_may_be_made_somehow_is_left_as_it_is(source: str) -> None:
-    analysis = complete({"main.py": f"def f(): ...\n{source}\n".encode()}, function("x", entrypoint="main:absent"))
-    assert (analysis.functions[0].entrypoint, analysis.problems) == ("main:absent", ())
-
-
-def test_an_entry_point_that_another_file_names_may_be_made_there() -> None:
-    declared = function("x", entrypoint="main:absent")
-    files = {"main.py": b"import tool\n", "tool.py": b"import main\nmain.absent = print\n"}
-    assert complete(files, declared) == Analysis(functions=(declared,))
 
 
 def test_without_declared_functions_all_of_the_main_module_are_taken() -> None:
@@ -362,7 +329,7 @@ class FakeRunner:
         self.outcome = outcome
         self.jobs: list[Job] = []
 
-    async def run(self, job: Job, output: object = None, begun: object = None) -> Outcome:
+    async def run(self, job: Job, output: object = None) -> Outcome:
         self.jobs.append(job)
         return self.outcome
 
@@ -412,7 +379,7 @@ async def test_too_many_analyses_at_once_are_sent_away(monkeypatch: pytest.Monke
     hold = asyncio.Event()
 
     class Slow(FakeRunner):
-        async def run(self, job: Job, output: object = None, begun: object = None) -> Outcome:
+        async def run(self, job: Job, output: object = None) -> Outcome:
             await hold.wait()
             return self.outcome
 
