@@ -329,7 +329,7 @@ class FakeRunner:
         self.outcome = outcome
         self.jobs: list[Job] = []
 
-    async def run(self, job: Job, output: object = None) -> Outcome:
+    async def run(self, job: Job, output: object = None, begun: object = None) -> Outcome:
         self.jobs.append(job)
         return self.outcome
 
@@ -379,7 +379,7 @@ async def test_too_many_analyses_at_once_are_sent_away(monkeypatch: pytest.Monke
     hold = asyncio.Event()
 
     class Slow(FakeRunner):
-        async def run(self, job: Job, output: object = None) -> Outcome:
+        async def run(self, job: Job, output: object = None, begun: object = None) -> Outcome:
             await hold.wait()
             return self.outcome
 
