@@ -80,15 +80,18 @@ class Pool:
             make_spawner,
             most_forks=config.zygote_forks,
             most_age_s=config.zygote_age_s,
-            died=lambda: self._wanted.set(),
+            died=lambda: self._worn.set(),
             crowded=lambda old: self._shelf.end_where(lambda child, _: old.owns(child)),
         )
         self._waiting: collections.deque[Child] = collections.deque()
         self._shelf = Shelf(config.warm, config.warm_idle_s)
         self._leases: set[Lease] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._wanted = asyncio.Event()  # the keeper has something to do
-        self._keeper: asyncio.Task[None] | None = None
+        self._coming = 0  # children that are being started, to wait
+        self._takers: collections.deque[asyncio.Future[Child | None]] = collections.deque()  # runs that get them
+        self._wanted = asyncio.Event()  # children may be missing
+        self._worn = asyncio.Event()  # zygotes may have to be replaced or ended
+        self._keepers: list[asyncio.Task[None]] = []
         self._sleepers: set[asyncio.Future[None]] = set()  # wait for a slot or a zygote
         self._closing = False
 
@@ -96,15 +99,16 @@ class Pool:
         """Start a zygote and the first child. Raises SpawnerError, OSError."""
         await self._zygotes.renew()
         self._waiting.append(await self._fork(self._slots.take(), self._config.disk_bytes))
-        self._keeper = asyncio.create_task(self._keep())
+        for wanted, work in ((self._wanted, self._refill), (self._worn, self._renew)):
+            self._keepers.append(asyncio.create_task(self._keep(wanted, work)))
         self._wanted.set()
 
     async def stop(self) -> None:
         """End every process and return when all are gone. Runs end as lost."""
         self._closing = True
-        if self._keeper is not None:
-            self._keeper.cancel()
-            await asyncio.gather(self._keeper, return_exceptions=True)
+        for keeper in self._keepers:
+            keeper.cancel()
+        await asyncio.gather(*self._keepers, return_exceptions=True)
         self._wake()
         await self._zygotes.stop()
         self._shelf.close()
@@ -176,11 +180,12 @@ class Pool:
         return job.limits.disk_bytes + extra
 
     async def _fresh(self, disk: int) -> tuple[Child, StartKind]:
-        if disk == self._config.disk_bytes and self._waiting:
-            child = self._waiting.popleft()
-            if not self._waiting:
-                self._wanted.set()  # otherwise only after the run: on few cores a fork competes with it
-            return child, StartKind.FORKED
+        if disk == self._config.disk_bytes:
+            child = self._waiting.popleft() if self._waiting else await self._next_to_come()
+            if child is not None:
+                if not self._waiting:
+                    self._wanted.set()  # otherwise only after the run: on few cores a fork competes with it
+                return child, StartKind.FORKED
         # nothing has run yet: a zygote that dies or a host that is out of processes for a moment need not cost the run
         for attempt in range(_ATTEMPTS):
             slot = await self._slot()
@@ -199,6 +204,28 @@ class Pool:
                     raise PoolError(str(error)) from None
                 await asyncio.sleep(_FIRST_BACKOFF_S * 2**attempt)
         raise AssertionError
+
+    async def _next_to_come(self) -> Child | None:
+        """Wait for a child that is being started already and that nobody else waits for; None if there is none."""
+        if self._coming <= len(self._takers):
+            return None
+        taker: asyncio.Future[Child | None] = asyncio.get_running_loop().create_future()
+        self._takers.append(taker)
+        try:
+            return await taker
+        except asyncio.CancelledError:
+            if taker.cancelled():
+                self._takers.remove(taker)
+            elif (child := taker.result()) is not None:
+                self._arrive(child)  # it came in the same moment
+            raise
+
+    def _arrive(self, child: Child | None) -> None:
+        """Take a child that was started; None: it was not to be, and who has waited for it starts one for itself."""
+        if self._takers:
+            self._takers.popleft().set_result(child)
+        elif child is not None:
+            self._waiting.append(child)
 
     async def _slot(self) -> Slot:
         while self._slots.exhausted:
@@ -265,6 +292,7 @@ class Pool:
         if exit is not None or await self._emptied(child.slot):
             self._give_back(child.slot)
         self._wanted.set()
+        self._worn.set()
 
     def _give_back(self, slot: Slot) -> None:
         self._slots.give_back(slot)
@@ -281,34 +309,50 @@ class Pool:
         _log.warning("slot %d is still occupied after its zygote died and is not used again", slot.index)
         return False
 
-    # the keeper
+    # the keepers
 
-    async def _keep(self) -> None:
-        """Replace what is missing, until cancelled."""
+    async def _keep(self, wanted: asyncio.Event, work: Callable[[], Coroutine[None, None, None]]) -> None:
+        """Do some work whenever it is wanted, until cancelled; when it fails, again after a while."""
         backoff = _FIRST_BACKOFF_S
         while True:
-            await self._wanted.wait()
-            self._wanted.clear()
+            await wanted.wait()
+            wanted.clear()
             try:
-                if await self._zygotes.renew():
-                    self._wake()
-                while (forks := self._missing()) > 0:
-                    done = await asyncio.gather(*(self._refill() for _ in range(forks)), return_exceptions=True)
-                    for failure in filter(None, done):
-                        raise failure
+                await work()
                 backoff = _FIRST_BACKOFF_S
             except (SpawnerError, OSError) as error:
                 _log.warning("cannot start sandboxed processes, next try in %.2f s: %s", backoff, error)
                 await asyncio.sleep(backoff)
                 backoff = min(backoff * 2, _MOST_BACKOFF_S)
-                self._wanted.set()
+                wanted.set()
 
-    def _missing(self) -> int:
-        return min(self._config.waiting - len(self._waiting), self._slots.left, _FORKS_AT_ONCE)
+    async def _renew(self) -> None:
+        """Keep the zygote young, beside everything else: it takes a new one half a second to get ready."""
+        if await self._zygotes.renew():
+            self._wake()
+            self._wanted.set()
 
     async def _refill(self) -> None:
-        if not self._slots.exhausted:
-            self._waiting.append(await self._fork(self._slots.take(), self._config.disk_bytes))
+        """Start children until enough are waiting. Without a zygote there is nothing to do until there is one."""
+        while self._zygotes.current is not None and (forks := self._missing()) > 0:
+            done = await asyncio.gather(*(self._refill_one() for _ in range(forks)), return_exceptions=True)
+            for failure in filter(None, done):
+                raise failure
+
+    def _missing(self) -> int:
+        at_once = 1 if self._waiting else _FORKS_AT_ONCE
+        return min(self._config.waiting - len(self._waiting), self._slots.left, at_once)
+
+    async def _refill_one(self) -> None:
+        if self._slots.exhausted:
+            return
+        child: Child | None = None
+        self._coming += 1
+        try:
+            child = await self._fork(self._slots.take(), self._config.disk_bytes)
+        finally:
+            self._coming -= 1
+            self._arrive(child)
 
     def _own(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

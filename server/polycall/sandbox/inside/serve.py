@@ -22,7 +22,7 @@ from polycall.sandbox.inside.encode import NotSerializable, encode
 from polycall.sandbox.inside.program import EntrypointNotFound, Program, place
 from polycall.sandbox.inside.report import describe
 from polycall.sandbox.inside.wire import Connection
-from polycall.sandbox.layout import Layout
+from polycall.sandbox.layout import NAMESPACED, Layout
 
 __all__ = ["Baseline", "main", "prepare"]
 
@@ -35,6 +35,9 @@ _SPARE, _RESERVE = 96 << 10, 4 << 20
 
 def prepare() -> None:
     """Do, in the zygote, what is the same for every child. Nothing of this package is imported after this."""
+    home = NAMESPACED.temporary  # where each child has a directory of its own, it says so itself
+    os.environ.clear()
+    os.environ.update(PATH=_PATH, HOME=home, TMPDIR=home, LANG="C.UTF-8")
     # -S left these out; programs use exit() and friends
     site.setquit()
     site.setcopyright()
@@ -199,8 +202,8 @@ def _rehearse(layout: Layout) -> None:
 
 def main(job_fd: int, layout: Layout, baseline: Baseline, laps: dict[str, int]) -> NoReturn:
     """Serve until the server hangs up."""
-    os.environ.clear()
-    os.environ.update(PATH=_PATH, HOME=layout.temporary, TMPDIR=layout.temporary, LANG="C.UTF-8")
+    if os.environ["HOME"] != layout.temporary:
+        os.environ.update(HOME=layout.temporary, TMPDIR=layout.temporary)
     _rehearse(layout)
     connection = Connection(job_fd)
     server = Server(connection, layout, baseline)
