@@ -9,9 +9,10 @@ import pytest
 import pytest_asyncio
 
 from polycall.domain import StartKind
+from polycall.sandbox.job import Outcome
 from polycall.sandbox.sandbox import Sandbox
 from tests.sandbox.conftest import config
-from tests.sandbox.programs import value
+from tests.sandbox.programs import job, value
 from tests.sandbox.test_warm import count
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -46,3 +47,16 @@ async def test_idle_workers_never_keep_a_run_from_its_process(small: Sandbox) ->
     names = [f"many-{number}" for number in range(24)]
     outcomes = await asyncio.wait_for(asyncio.gather(*(count(small, name) for name in names)), 60)
     assert [value(outcome)[1] for outcome in outcomes] == [1] * 24
+
+
+async def test_runs_that_are_cancelled_while_they_wait_for_a_process_take_none_along(small: Sandbox) -> None:
+    for _ in range(10):
+        runs = [asyncio.create_task(small.run(job("def execute(input): return 1"))) for _ in range(4)]
+        await asyncio.sleep(0.002)
+        for run in runs[1:]:
+            run.cancel()
+        first, *_ = await asyncio.wait_for(asyncio.gather(*runs, return_exceptions=True), 60)
+        assert isinstance(first, Outcome)
+        assert first.value == b"1"
+    outcomes = await asyncio.wait_for(asyncio.gather(*(count(small, f"after-{n}") for n in range(8))), 60)
+    assert [value(outcome)[1] for outcome in outcomes] == [1] * 8

@@ -78,6 +78,7 @@ class Server:
         self._placed: list[str] = []
         self._spare = bytes(_SPARE)
         self._streams = [_identity(fd) for fd in (1, 2)]
+        self._nothing = sys.stdin, _identity(0)  # an empty stdin and what is behind it
 
     def load(self, header: dict[str, Any], payload: memoryview) -> None:
         """Take the program and the limits that hold for the rest of this process."""
@@ -128,7 +129,9 @@ class Server:
         self._placed = list(files)
         for path, data in files.items():
             place(self._layout.work, path, data, 0o444)
-        _set_stdin(parts["stdin"], self._layout)
+        stdin, null = self._nothing
+        if parts["stdin"] or sys.stdin is not stdin or stdin.closed or _identity(0) != null:
+            _set_stdin(parts["stdin"], self._layout)
         if self._program is None:
             raise self._broken or RuntimeError("there is no program")
         return self._program
@@ -261,9 +264,12 @@ def _identity(fd: int) -> tuple[int, int] | None:
 
 
 def _flush() -> None:
-    for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
+    for stream, original in ((sys.stdout, sys.__stdout__), (sys.stderr, sys.__stderr__)):
         with contextlib.suppress(BaseException):
-            stream.flush()  # type: ignore[union-attr]
+            stream.flush()
+        if original is not stream:
+            with contextlib.suppress(BaseException):
+                original.flush()  # type: ignore[union-attr]
 
 
 def _write_all(fd: int, data: bytes) -> None:

@@ -12,11 +12,16 @@ __all__ = ["Connection"]
 _PREFIX = struct.Struct("<II")
 
 
+# As a rule all that comes with a call.
+_READ = 1 << 16
+
+
 class Connection:
     """Frames over a blocking socket."""
 
     def __init__(self, fd: int) -> None:
         self._socket = socket.socket(fileno=fd)
+        self._rest = b""  # read already, behind what was taken
 
     def receive(self) -> tuple[dict[str, Any], memoryview] | None:
         """Wait for a frame; None when the server has hung up."""
@@ -33,13 +38,29 @@ class Connection:
     def send(self, header: dict[str, Any], payload: bytes = b"") -> None:
         """Send a frame whole."""
         text = json.dumps(header).encode()
-        self._socket.sendall(_PREFIX.pack(len(text), len(payload)) + text)
-        if payload:
-            self._socket.sendall(payload)
+        head = _PREFIX.pack(len(text), len(payload)) + text
+        if len(payload) > _READ:
+            self._socket.sendall(head)
+            head = b""
+        self._socket.sendall(head + payload)  # in one piece if it is small: every piece wakes the server
 
     def _read(self, length: int) -> memoryview | None:
+        rest = self._rest
+        if length > max(len(rest), _READ):
+            self._rest = b""
+            return self._read_large(length, rest)
+        while len(rest) < length:
+            data = self._socket.recv(_READ)
+            if not data:
+                return None
+            rest += data
+        self._rest = rest[length:]
+        return memoryview(rest)[:length]
+
+    def _read_large(self, length: int, begun: bytes) -> memoryview | None:
         buffer = memoryview(bytearray(length))
-        got = 0
+        got = len(begun)
+        buffer[:got] = begun
         while got < length:
             count = self._socket.recv_into(buffer[got:])
             if count == 0:
