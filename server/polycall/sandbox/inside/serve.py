@@ -137,14 +137,14 @@ class Server:
         return self._program
 
     def _answer(self, program: Program, header: dict[str, Any], parts: dict[str, memoryview]) -> tuple[str, bytes]:
-        options = json.loads(bytes(parts["options"]))
+        options = _parsed(parts["options"])
         convention = header["convention"]
         function = program.function(header["entrypoint"], options, postponed=convention == "handle")
-        value = json.loads(bytes(parts["payload"]))
+        value = _parsed(parts["payload"])
         if hasattr(program.adapter, "bind"):
             arguments, keywords = program.adapter.bind(function, value, options)
         else:
-            context = json.loads(bytes(parts["context"]))
+            context = _parsed(parts["context"])
             arguments, keywords = bind(convention, function, value, header["parameters"], context)
         body = encode(await_if_needed(function(*arguments, **keywords)), program.adapter, options)
         if len(body) > header["result_bytes"]:
@@ -192,8 +192,9 @@ def _rehearse(layout: Layout) -> None:
     source = b"def execute(input):\n    return input\n"
     before, path = set(sys.modules), list(sys.path)
     program = Program(layout, {"rehearsal.py": memoryview(source)}, None)
-    function = program.function("rehearsal:execute", json.loads(b"{}"), postponed=False)
-    arguments, keywords = bind("input", function, json.loads(b'{"n": [1, 2.5, "x", null]}'), [], {})
+    function = program.function("rehearsal:execute", _parsed(memoryview(b"{}")), postponed=False)
+    value = _parsed(memoryview(b'{"n": [1, 2.5, "x", null]}'))
+    arguments, keywords = bind("input", function, value, [], {})
     encode(await_if_needed(function(*arguments, **keywords)), None, {})
     _set_stdin(memoryview(b""), layout)
     os.unlink(os.path.join(layout.code, "rehearsal.py"))
@@ -226,6 +227,10 @@ def _split(sizes: list[tuple[str, int]], payload: memoryview) -> tuple[dict[str,
         parts[name] = payload[:size]
         payload = payload[size:]
     return parts, payload
+
+
+def _parsed(text: memoryview) -> Any:
+    return json.loads(str(text, "utf-8"))  # of bytes it would guess the encoding first
 
 
 def _lower(kind: int, value: int, reserve: int = 0) -> None:

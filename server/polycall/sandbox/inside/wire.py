@@ -32,7 +32,7 @@ class Connection:
         body = self._read(header_length + payload_length)
         if body is None:
             return None
-        header: dict[str, Any] = json.loads(body[:header_length].tobytes())
+        header: dict[str, Any] = json.loads(str(body[:header_length], "utf-8"))
         return header, body[header_length:]
 
     def send(self, header: dict[str, Any], payload: bytes = b"") -> None:
