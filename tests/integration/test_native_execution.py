@@ -489,7 +489,7 @@ def test_a_client_that_leaves_has_its_run_killed_and_recorded(polycall: Server, 
     code = f"import time\ndef execute(input):\n    print('{marker}', flush=True)\n    time.sleep(600)"
     request = execution_service_pb2.ExecuteRequest(code=code)
     since = timestamp_pb2.Timestamp()
-    since.GetCurrentTime()
+    since.FromMilliseconds(int(time.time() * 1000))  # as executions count: a run of this millisecond is not before it
     future = polycall.executions.Execute.future(request, metadata=polycall.metadata)
 
     def mine(state: int) -> list[execution_pb2.Execution]:
