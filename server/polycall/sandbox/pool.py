@@ -215,16 +215,20 @@ class Pool:
             return await taker
         except asyncio.CancelledError:
             if taker.cancelled():
-                self._takers.remove(taker)
+                with contextlib.suppress(ValueError):  # _arrive may have dropped it already
+                    self._takers.remove(taker)
             elif (child := taker.result()) is not None:
                 self._arrive(child)  # it came in the same moment
             raise
 
     def _arrive(self, child: Child | None) -> None:
         """Take a child that was started; None: it was not to be, and who has waited for it starts one for itself."""
-        if self._takers:
-            self._takers.popleft().set_result(child)
-        elif child is not None:
+        while self._takers:
+            taker = self._takers.popleft()
+            if not taker.done():  # cancelled in the same moment
+                taker.set_result(child)
+                return
+        if child is not None:
             self._waiting.append(child)
 
     async def _slot(self) -> Slot:
