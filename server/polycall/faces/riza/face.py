@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from polycall.domain import Execution, Principal, Reason, Scope
 from polycall.engine.engine import Engine
@@ -16,8 +16,8 @@ from polycall.faces.adapter import bearer
 from polycall.faces.aside import aside
 from polycall.faces.reply import Handler, Inbound, Reply
 from polycall.faces.riza.failures import failed
-from polycall.faces.riza.requests import BODY_LIMIT, Bounds, FunctionCall, read_function_call
-from polycall.faces.riza.results import FunctionResult
+from polycall.faces.riza.requests import BODY_LIMIT, Bounds, Call, read_function_call, read_script_call
+from polycall.faces.riza.results import ExecutionResult, FunctionResult
 from polycall.faces.wire import dump
 
 __all__ = ["RizaFace"]
@@ -44,7 +44,10 @@ class RizaFace:
             min_memory_mib=least.memory_bytes // MIB,
             max_memory_mib=min(max_memory_mib, most.memory_bytes // MIB),
         )
-        self.handlers: Mapping[str, Handler] = {"ExecuteFunction": self.execute_function}
+        self.handlers: Mapping[str, Handler] = {
+            "Execute": self.execute,
+            "ExecuteFunction": self.execute_function,
+        }
 
     def failure(self, error: PolycallError, inbound: Inbound) -> Reply:
         """Word an error the vendor's way."""
@@ -52,16 +55,25 @@ class RizaFace:
 
     async def execute_function(self, inbound: Inbound) -> Reply:
         """POST /v1/execute-function: run the code that came along; 200 also if it fails."""
+        return await self._executed(inbound, read_function_call, FunctionResult.of)
+
+    async def execute(self, inbound: Inbound) -> Reply:
+        """POST /v1/execute: run the script that came along; 200 also if it fails."""
+        return await self._executed(inbound, read_script_call, ExecutionResult.of)
+
+    async def _executed(
+        self, inbound: Inbound, read: Callable[[bytes, Bounds], Call], show: Callable[[Execution], object]
+    ) -> Reply:
         who = await self._engine.keys.authenticate(bearer(inbound.headers))
         require(who, Scope.RUN)
         body = await inbound.read()
-        call = await aside(len(body), read_function_call, body, self._bounds)
+        call = await aside(len(body), read, body, self._bounds)
         _refuse_what_is_not_here(call)
         ended = await self._run(who, call, inbound)
         size = len(ended.stdout) + len(ended.stderr)
-        return Reply(body=await aside(size, lambda: dump(FunctionResult.of(ended))))
+        return Reply(body=await aside(size, lambda: dump(show(ended))))
 
-    async def _run(self, who: Principal, call: FunctionCall, inbound: Inbound) -> Execution:
+    async def _run(self, who: Principal, call: Call, inbound: Inbound) -> Execution:
         due = time.monotonic() + call.timeout_s + _ANSWER_SLACK_S
         expires_at = due if inbound.expires_at is None else min(due, inbound.expires_at)
         try:
@@ -77,7 +89,7 @@ class RizaFace:
             return await self._engine.get(reading(who), uuid.UUID(execution_id))
 
 
-def _refuse_what_is_not_here(call: FunctionCall) -> None:
+def _refuse_what_is_not_here(call: Call) -> None:
     revision = call.runtime_revision_id
     if revision is not None:
         shown = revision[:64]

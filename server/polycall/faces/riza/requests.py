@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 
-from polycall.domain import InputFile, Language, LimitOverrides
+from polycall.domain import Convention, InputFile, Language, LimitOverrides
 from polycall.engine.limits import KIB, MIB
 from polycall.engine.requests import AdHocRun
-from polycall.errors import FieldViolation, InvalidArgument
+from polycall.errors import FieldViolation, InvalidArgument, RuntimeMissing
 from polycall.faces.wire import decode, present
 
-__all__ = ["BODY_LIMIT", "Bounds", "FunctionCall", "read_function_call"]
+__all__ = ["BODY_LIMIT", "Bounds", "Call", "read_function_call", "read_script_call"]
 
 BODY_LIMIT = 64 * MIB  # contract, section 6.6
 
@@ -24,7 +24,9 @@ _STDOUT_BYTES, _STDERR_BYTES = 20 * MIB, 10 * MIB
 # 64 MiB that pass the gateway.
 _OUTPUT_BYTES = 15 * MIB
 
-_LANGUAGES = tuple(language.value for language in Language)
+_FUNCTION_LANGUAGES = tuple(language.value for language in Language)
+# The contract's own, of which an installation need not have all.
+_SCRIPT_LANGUAGES = (*_FUNCTION_LANGUAGES, "ruby", "php")
 
 # The request is kept with its execution, to be shown beside it; a larger one is not worth its place in the store.
 _RECORD_BYTES = 256 * KIB
@@ -52,7 +54,7 @@ class Bounds:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FunctionCall:
+class Call:
     """A call as it was asked for. ``record`` is JSON: the request in its canonical form, credentials masked."""
 
     run: AdHocRun
@@ -135,10 +137,9 @@ class _Limits(msgspec.Struct, omit_defaults=True):
     memory_size: int | None = None
 
 
-class _Body(msgspec.Struct, omit_defaults=True):
+class _Form(msgspec.Struct, omit_defaults=True):
     code: str | None = None
     language: str | None = None
-    input: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     env: dict[str, str] | None = None
     files: list[_File] | None = None
     http: _Http | None = None
@@ -146,53 +147,105 @@ class _Body(msgspec.Struct, omit_defaults=True):
     runtime_revision_id: str | None = None
 
 
+class _FunctionForm(_Form, omit_defaults=True):
+    input: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
+class _ScriptForm(_Form, omit_defaults=True):
+    args: list[str] | None = None
+    stdin: str | None = None
+    allow_http_hosts: list[str] | None = None  # how older clients spell http.allow
+
+
 class _Record(msgspec.Struct, omit_defaults=True):
-    request: _Body | None = None
+    type: str
+    request: _Form | None = None
     omitted: str = ""
 
 
-def read_function_call(body: bytes, bounds: Bounds) -> FunctionCall:
+def read_function_call(body: bytes, bounds: Bounds) -> Call:
     """Read the body of execute-function.
 
     Raises Malformed for what is not JSON of the right shape, InvalidArgument naming every value that breaks a rule.
     """
-    form = decode(body, _Body)
+    form = decode(body, _FunctionForm)
+    _check(form, _FUNCTION_LANGUAGES, bounds)
+    run = replace(_run(form, bounds), input=present(form.input) or b"null")
+    return _call("function", form, run, len(body))
+
+
+def read_script_call(body: bytes, bounds: Bounds) -> Call:
+    """Read the body of execute.
+
+    Raises as ``read_function_call``, and RuntimeMissing for a language of the contract that polycall does not have.
+    """
+    form = decode(body, _ScriptForm)
+    _check(form, _SCRIPT_LANGUAGES, bounds)
+    if form.http is None and form.allow_http_hosts is not None:
+        form.http = _Http([_Allow(host) for host in form.allow_http_hosts])
+    form.allow_http_hosts = None
+    run = replace(
+        _run(form, bounds),
+        convention=Convention.SCRIPT,
+        args=tuple(form.args or ()),
+        stdin=(form.stdin or "").encode(),
+    )
+    return _call("script", form, run, len(body))
+
+
+def _check(form: _Form, languages: tuple[str, ...], bounds: Bounds) -> None:
     limits = form.limits or _Limits()
-    wrong = [*_code_violations(form), *_file_violations(form.files or []), *_limit_violations(limits, bounds)]
+    wrong = [
+        *_code_violations(form, languages),
+        *_file_violations(form.files or []),
+        *_limit_violations(limits, bounds),
+    ]
     if wrong:
         raise InvalidArgument(wrong)
-    timeout_s = limits.execution_timeout or bounds.default_timeout_s
+
+
+def _run(form: _Form, bounds: Bounds) -> AdHocRun:
+    limits = form.limits or _Limits()
     form.language = (form.language or "").lower()
-    run = AdHocRun(
+    if form.language not in _FUNCTION_LANGUAGES:
+        raise RuntimeMissing(
+            f"{form.language} is not installed on this server.",
+            subject=form.language,
+            metadata={"language": form.language},
+        )
+    return AdHocRun(
         code=form.code or "",
         language=Language(form.language),
-        input=present(form.input) or b"null",
         env=form.env or {},
         files=tuple(_files(form.files or [])),
         limits=LimitOverrides(
-            timeout_ms=timeout_s * 1000,
+            timeout_ms=(limits.execution_timeout or bounds.default_timeout_s) * 1000,
             memory_bytes=(limits.memory_size or bounds.default_memory_mib) * MIB,
             result_bytes=_OUTPUT_BYTES,
             stdout_bytes=_STDOUT_BYTES,
             stderr_bytes=_STDERR_BYTES,
         ),
     )
-    return FunctionCall(
+
+
+def _call(kind: str, form: _Form, run: AdHocRun, size: int) -> Call:
+    assert run.limits.timeout_ms is not None  # noqa: S101  set above
+    return Call(
         run=run,
-        timeout_s=timeout_s,
+        timeout_s=run.limits.timeout_ms // 1000,
         runtime_revision_id=form.runtime_revision_id or None,
         wants_network=bool(form.http and form.http.allow),
-        record=_record(form, len(body)),
+        record=_record(kind, form, size),
     )
 
 
-def _code_violations(form: _Body) -> Iterator[FieldViolation]:
+def _code_violations(form: _Form, languages: tuple[str, ...]) -> Iterator[FieldViolation]:
     if form.code is None:
         yield FieldViolation("code", "is required")
     if form.language is None:
         yield FieldViolation("language", "is required")
-    elif form.language.lower() not in _LANGUAGES:
-        yield FieldViolation("language", f"must be one of {', '.join(_LANGUAGES)}")
+    elif form.language.lower() not in languages:
+        yield FieldViolation("language", f"must be one of {', '.join(languages)}")
 
 
 def _file_violations(files: list[_File]) -> Iterator[FieldViolation]:
@@ -220,11 +273,11 @@ def _limit_violations(limits: _Limits, bounds: Bounds) -> Iterator[FieldViolatio
         yield FieldViolation("limits.memory_size", rule)
 
 
-def _record(form: _Body, size: int) -> bytes:
+def _record(kind: str, form: _Form, size: int) -> bytes:
     if size > _RECORD_BYTES:
-        return msgspec.json.encode(_Record(omitted=f"The request was larger than {_RECORD_BYTES // KIB} KiB."))
+        return msgspec.json.encode(_Record(kind, omitted=f"The request was larger than {_RECORD_BYTES // KIB} KiB."))
     kept = msgspec.structs.replace(form, http=form.http and form.http.masked())
-    return msgspec.json.encode(_Record(request=kept))
+    return msgspec.json.encode(_Record(kind, request=kept))
 
 
 def _hidden(credential: str | None) -> str | None:

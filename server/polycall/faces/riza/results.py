@@ -1,4 +1,4 @@
-"""An execution as the vendor's FunctionResult: exit codes, last lines of stderr, JSON."""
+"""An execution as the vendor's FunctionResult or ExecutionResult: exit codes, last lines of stderr, JSON."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from polycall.faces.signals import signal_name
 from polycall.faces.wire import NULL
 from polycall.ids import to_ulid
 
-__all__ = ["FunctionResult"]
+__all__ = ["ExecutionResult", "FunctionResult"]
 
 # What `timeout` and a shell answer for these ends; contract, section 6.2.
 _TIMED_OUT = 124
@@ -26,13 +26,31 @@ _LATE_US = 100_000  # a wait that explains why a run was stopped before its limi
 
 
 class ExecutionResult(msgspec.Struct):
-    """How a run went; all members always present. ``duration`` in milliseconds."""
+    """How a run went; for a script, the whole answer. All members always present; ``duration`` in milliseconds."""
 
     id: str
     exit_code: int
     stdout: msgspec.Raw
     stderr: msgspec.Raw
     duration: int
+
+    @classmethod
+    def of(cls, execution: Execution) -> ExecutionResult:
+        """Show an execution that has ended. Raises Internal if it ended by our fault."""
+        reason = _reason(execution)
+        if reason is Reason.WORKER_LOST:
+            raise Internal(f"The sandbox of execution {to_ulid(execution.id)} was lost; the code may have run.")
+        stdout = Text.of(execution.stdout, _STDOUT_WIRE_BYTES)
+        stderr = Text.of(execution.stderr, _STDERR_WIRE_BYTES)
+        cut = {"stdout": stdout.cut or execution.stdout_truncated, "stderr": stderr.cut or execution.stderr_truncated}
+        notices = [*_truncation([name for name, was in cut.items() if was]), *_last_words(execution, reason)]
+        return cls(
+            id=to_ulid(execution.id),
+            exit_code=_exit_code(execution, reason),
+            stdout=stdout.json,
+            stderr=stderr.with_lines(notices),
+            duration=_duration_ms(execution),
+        )
 
 
 class FunctionResult(msgspec.Struct):
@@ -45,25 +63,16 @@ class FunctionResult(msgspec.Struct):
     @classmethod
     def of(cls, execution: Execution) -> FunctionResult:
         """Show an execution that has ended. Raises Internal if it ended by our fault."""
-        reason = execution.error.reason if execution.error else None
-        if reason is Reason.WORKER_LOST:
-            raise Internal(f"The sandbox of execution {to_ulid(execution.id)} was lost; the code may have run.")
-        stdout = Text.of(execution.stdout, _STDOUT_WIRE_BYTES)
-        stderr = Text.of(execution.stderr, _STDERR_WIRE_BYTES)
-        cut = {"stdout": stdout.cut or execution.stdout_truncated, "stderr": stderr.cut or execution.stderr_truncated}
-        notices = [*_truncation([name for name, was in cut.items() if was]), *_last_words(execution, reason)]
         completed = execution.state is ExecutionState.COMPLETED and execution.result is not None
         return cls(
             output=msgspec.Raw(execution.result or b"null") if completed else NULL,
-            output_status=_status(execution, reason),
-            execution=ExecutionResult(
-                id=to_ulid(execution.id),
-                exit_code=_exit_code(execution, reason),
-                stdout=stdout.json,
-                stderr=stderr.with_lines(notices),
-                duration=_duration_ms(execution),
-            ),
+            output_status=_status(execution, _reason(execution)),
+            execution=ExecutionResult.of(execution),
         )
+
+
+def _reason(execution: Execution) -> Reason | None:
+    return execution.error.reason if execution.error else None
 
 
 def _status(execution: Execution, reason: Reason | None) -> str:

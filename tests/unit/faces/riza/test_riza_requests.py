@@ -7,17 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from polycall.domain import InputFile, Language, LimitOverrides
+from polycall.domain import Convention, InputFile, Language, LimitOverrides
 from polycall.engine.limits import MIB
-from polycall.errors import InvalidArgument
-from polycall.faces.riza.requests import Bounds, FunctionCall, read_function_call
+from polycall.errors import InvalidArgument, RuntimeMissing
+from polycall.faces.riza.requests import Bounds, Call, read_function_call, read_script_call
 from polycall.faces.wire import Malformed
 
 BOUNDS = Bounds(max_timeout_s=300, min_memory_mib=16, max_memory_mib=2048)
 ECHO = "def execute(input): return input"
 
 
-def _read(**members: Any) -> FunctionCall:
+def _read(**members: Any) -> Call:
     body = {"language": "python", "code": ECHO, **members}
     return read_function_call(json.dumps(body).encode(), BOUNDS)
 
@@ -241,8 +241,8 @@ def test_the_record_is_the_request_in_canonical_form() -> None:
         http=None,
     )
     assert call.record == (
-        b'{"request":{"code":"def execute(input): return input","language":"python","input":{"n": 1.0},'
-        b'"env":{"A":"b"},"files":[{"path":"p","contents":"c"}],"limits":{"execution_timeout":2}}}'
+        b'{"type":"function","request":{"code":"def execute(input): return input","language":"python","env":{"A":"b"},'
+        b'"files":[{"path":"p","contents":"c"}],"limits":{"execution_timeout":2},"input":{"n": 1.0}}}'
     )
 
 
@@ -274,4 +274,66 @@ def test_the_record_has_no_credentials() -> None:
 
 def test_a_large_request_is_not_recorded_and_says_so() -> None:
     call = _read(input="x" * (256 * 1024))
-    assert call.record == b'{"omitted":"The request was larger than 256 KiB."}'
+    assert call.record == b'{"type":"function","omitted":"The request was larger than 256 KiB."}'
+
+
+def _read_script(**members: Any) -> Call:
+    return read_script_call(json.dumps({"language": "python", "code": "print()", **members}).encode(), BOUNDS)
+
+
+def test_a_script_is_code_with_arguments_and_standard_input() -> None:
+    call = _read_script(args=["a", "", "é"], stdin="in\n", env={"A": "b"}, files=[{"path": "f", "contents": "c"}])
+    assert call.run.convention is Convention.SCRIPT
+    assert (call.run.code, call.run.language) == ("print()", Language.PYTHON)
+    assert (call.run.args, call.run.stdin, call.run.env) == (("a", "", "é"), b"in\n", {"A": "b"})
+    assert call.run.files == (InputFile("f", b"c"),)
+    assert call.run.limits == _read().run.limits
+
+
+def test_a_script_without_arguments_and_input_has_none() -> None:
+    plain = _read_script()
+    assert (plain.run.args, plain.run.stdin) == ((), b"")
+    nulls = dict.fromkeys(("args", "stdin", "env", "files", "http", "limits", "runtime_revision_id"))
+    assert _read_script(**nulls, input={"ignored": 1}).run == plain.run
+
+
+def test_what_is_a_scripts_alone_is_ignored_for_a_function() -> None:
+    assert _read(args=5, stdin=["x"], allow_http_hosts=7).run == _read().run
+
+
+@pytest.mark.parametrize("language", ["ruby", "PHP"])
+def test_a_language_of_the_contract_that_is_not_here_is_told_as_such(language: str) -> None:
+    with pytest.raises(RuntimeMissing, match=f"{language.lower()} is not installed on this server"):
+        _read_script(language=language)
+
+
+def test_a_script_has_two_languages_more_than_a_function() -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        _read_script(language="cobol")
+    assert caught.value.message == "language: must be one of python, javascript, typescript, ruby, php"
+
+
+def test_the_older_spelling_of_hosts_counts_where_the_newer_is_absent() -> None:
+    old = _read_script(allow_http_hosts=["example.com", "*"])
+    assert old.wants_network is True
+    request = json.loads(old.record)["request"]
+    assert request["http"] == {"allow": [{"host": "example.com"}, {"host": "*"}]}
+    assert "allow_http_hosts" not in request
+    assert _read_script(allow_http_hosts=["a"], http={"allow": []}).wants_network is False
+    assert _read_script(allow_http_hosts=[]).wants_network is False
+
+
+def test_the_record_of_a_script_says_that_it_is_one() -> None:
+    assert json.loads(_read_script(args=["a"], stdin="s").record) == {
+        "type": "script",
+        "request": {"code": "print()", "language": "python", "args": ["a"], "stdin": "s"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("member", "value"), [("args", "a"), ("args", [1]), ("args", [None]), ("stdin", 1), ("allow_http_hosts", "h")]
+)
+def test_a_wrong_type_of_a_script_is_refused_and_named(member: str, value: object) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        _read_script(**{member: value})
+    assert caught.value.violations[0].field.startswith(member)

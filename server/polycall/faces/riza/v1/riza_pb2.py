@@ -26,17 +26,21 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!polycall/faces/riza/v1/riza.proto\x12\x16polycall.faces.riza.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\"<\n\x16\x45xecuteFunctionRequest\x12\"\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody2\x8a\x01\n\x0bRizaService\x12{\n\x0f\x45xecuteFunction\x12..polycall.faces.riza.v1.ExecuteFunctionRequest\x1a\x14.google.api.HttpBody\"\"\x82\xd3\xe4\x93\x02\x1c\"\x14/v1/execute-function:\x04\x62odyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!polycall/faces/riza/v1/riza.proto\x12\x16polycall.faces.riza.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\"4\n\x0e\x45xecuteRequest\x12\"\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\"<\n\x16\x45xecuteFunctionRequest\x12\"\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody2\xee\x01\n\x0bRizaService\x12\x62\n\x07\x45xecute\x12&.polycall.faces.riza.v1.ExecuteRequest\x1a\x14.google.api.HttpBody\"\x19\x82\xd3\xe4\x93\x02\x13\"\x0b/v1/execute:\x04\x62ody\x12{\n\x0f\x45xecuteFunction\x12..polycall.faces.riza.v1.ExecuteFunctionRequest\x1a\x14.google.api.HttpBody\"\"\x82\xd3\xe4\x93\x02\x1c\"\x14/v1/execute-function:\x04\x62odyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'polycall.faces.riza.v1.riza_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_RIZASERVICE'].methods_by_name['Execute']._loaded_options = None
+  _globals['_RIZASERVICE'].methods_by_name['Execute']._serialized_options = b'\202\323\344\223\002\023\"\013/v1/execute:\004body'
   _globals['_RIZASERVICE'].methods_by_name['ExecuteFunction']._loaded_options = None
   _globals['_RIZASERVICE'].methods_by_name['ExecuteFunction']._serialized_options = b'\202\323\344\223\002\034\"\024/v1/execute-function:\004body'
-  _globals['_EXECUTEFUNCTIONREQUEST']._serialized_start=118
-  _globals['_EXECUTEFUNCTIONREQUEST']._serialized_end=178
-  _globals['_RIZASERVICE']._serialized_start=181
-  _globals['_RIZASERVICE']._serialized_end=319
+  _globals['_EXECUTEREQUEST']._serialized_start=118
+  _globals['_EXECUTEREQUEST']._serialized_end=170
+  _globals['_EXECUTEFUNCTIONREQUEST']._serialized_start=172
+  _globals['_EXECUTEFUNCTIONREQUEST']._serialized_end=232
+  _globals['_RIZASERVICE']._serialized_start=235
+  _globals['_RIZASERVICE']._serialized_end=473
 # @@protoc_insertion_point(module_scope)

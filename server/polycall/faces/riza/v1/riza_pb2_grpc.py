@@ -40,6 +40,11 @@ class RizaServiceStub:
         Args:
             channel: A grpc.Channel.
         """
+        self.Execute = channel.unary_unary(
+                '/polycall.faces.riza.v1.RizaService/Execute',
+                request_serializer=polycall_dot_faces_dot_riza_dot_v1_dot_riza__pb2.ExecuteRequest.SerializeToString,
+                response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+                _registered_method=True)
         self.ExecuteFunction = channel.unary_unary(
                 '/polycall.faces.riza.v1.RizaService/ExecuteFunction',
                 request_serializer=polycall_dot_faces_dot_riza_dot_v1_dot_riza__pb2.ExecuteFunctionRequest.SerializeToString,
@@ -55,6 +60,13 @@ class RizaServiceServicer:
     metadata to the HTTP status.
     """
 
+    def Execute(self, request, context):
+        """Runs a script that came with the request: stdin, args, exit code.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ExecuteFunction(self, request, context):
         """Runs a function that came with the request.
         """
@@ -65,6 +77,11 @@ class RizaServiceServicer:
 
 def add_RizaServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
+            'Execute': grpc.unary_unary_rpc_method_handler(
+                    servicer.Execute,
+                    request_deserializer=polycall_dot_faces_dot_riza_dot_v1_dot_riza__pb2.ExecuteRequest.FromString,
+                    response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
+            ),
             'ExecuteFunction': grpc.unary_unary_rpc_method_handler(
                     servicer.ExecuteFunction,
                     request_deserializer=polycall_dot_faces_dot_riza_dot_v1_dot_riza__pb2.ExecuteFunctionRequest.FromString,
@@ -85,6 +102,33 @@ class RizaService:
     adds metadata x-polycall-query (the query string) and x-polycall-authority, and copies x-http-status of the initial
     metadata to the HTTP status.
     """
+
+    @staticmethod
+    def Execute(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/polycall.faces.riza.v1.RizaService/Execute',
+            polycall_dot_faces_dot_riza_dot_v1_dot_riza__pb2.ExecuteRequest.SerializeToString,
+            google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
 
     @staticmethod
     def ExecuteFunction(request,
