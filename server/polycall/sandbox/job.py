@@ -23,6 +23,7 @@ from polycall.domain import (
     StartKind,
     Usage,
 )
+from polycall.sandbox.image import DEFAULT_IMAGE, Image
 
 __all__ = ["Bundle", "Ending", "Job", "Outcome", "OutputSink", "Runner", "WorkerKey"]
 
@@ -53,7 +54,7 @@ class Job:
     bundle. ``payload`` is JSON text (checked by the caller, parsed only inside). ``context`` is a JSON object: for
     HANDLE ``{"secrets": {...}, "function_call_info": {...}}``. ``adapter`` is the source of an in-sandbox module of a
     face (see ``polycall.sandbox.inside``), ``adapter_options`` a JSON object for it. ``key`` asks for a warm worker;
-    None for a fresh process that serves this one run.
+    None for a fresh process that serves this one run. ``image`` is what that process is made of.
     """
 
     bundle: Bundle
@@ -71,6 +72,7 @@ class Job:
     args: tuple[str, ...] = ()
     stdin: bytes = b""
     key: WorkerKey | None = None
+    image: Image = DEFAULT_IMAGE
 
 
 class Ending(enum.StrEnum):

@@ -5,7 +5,8 @@ own. The control socket (SOCK_SEQPACKET) carries one JSON object a packet:
 
 server -> zygote
     the configuration, first and once
-    ``{"op": "spawn", "id", "uid", "disk"}`` with descriptors: job socket, stdout, stderr, ``cgroup.procs`` files
+    ``{"op": "spawn", "id", "uid", "disk", "egress"}`` with descriptors: job socket, stdout, stderr, and
+    ``cgroup.procs`` files
     ``{"op": "kill", "id"}``
 zygote -> server
     ``{"op": "ready"}``, once

@@ -17,6 +17,7 @@ def program_of(job: Job) -> Program:
     limits = job.limits
     return (
         job.key,
+        job.image,
         job.bundle.digest,
         tuple(sorted(job.env.items())),
         job.adapter,

@@ -1,22 +1,27 @@
 """The processes of a sandbox: fresh ones waiting, warm ones kept, none leaked.
 
-Fresh children are forked ahead of their runs and locked in while they wait. A child that has served a keyed run may
-stay as warm worker of its program. At most so many processes exist at once as there are slots: warm workers that idle
-never keep a run from its process, they are ended, least recently used first.
+Fresh children are forked ahead of their runs and locked in while they wait: always those of the default kind, those of
+another kind from its first use on, until it has not been used for a while. Each image has zygotes of its own, so what
+one of them takes to start delays nobody else. A child that has served a keyed run may stay as warm worker of its
+program. At most so many processes exist at once as there are slots: warm workers that idle and children that wait never
+keep a run from its process, they are ended, least recently used first.
 """
 
 from __future__ import annotations
 
 import asyncio
-import collections
-import contextlib
 import logging
+import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from functools import partial
 
 from polycall.domain import StartKind
+from polycall.sandbox.brood import Brood
 from polycall.sandbox.child import Child
+from polycall.sandbox.image import DEFAULT_IMAGE, Image, Kind
 from polycall.sandbox.job import Job, WorkerKey
+from polycall.sandbox.keeper import Keeper
 from polycall.sandbox.orders import Program, program_of
 from polycall.sandbox.shelf import Shelf
 from polycall.sandbox.slots import Slot, Slots
@@ -29,16 +34,18 @@ _log = logging.getLogger(__name__)
 
 # Set-up takes 3 ms; on a machine under full load a hundred times that.
 _READY_S = 10.0
-# How long a run waits for a zygote that has died to be replaced.
+# How long a run waits for a zygote that has died to be replaced, or for the first of its image.
 _ZYGOTE_S = 15.0
 _ATTEMPTS = 4
-_FIRST_BACKOFF_S, _MOST_BACKOFF_S = 0.05, 5.0
-# More would only compete with the runs for the cores.
-_FORKS_AT_ONCE = 2
+_FIRST_BACKOFF_S = 0.05
 # After a zygote's death its children's slots are looked at so often, and given up after so many looks.
 _QUARANTINE_S, _QUARANTINE_LOOKS = 0.05, 100
 # A small bundle rides along in the disk of a run; a larger one is added to it, in whole steps.
 _RIDES_ALONG, _DISK_STEP = 64 << 10, 1 << 20
+# How often kinds that are not used any more are looked for.
+_SWEEP_S = 5.0
+
+_DEFAULT_KIND = Kind()
 
 
 class PoolError(Exception):
@@ -55,6 +62,8 @@ class PoolConfig:
     warm_calls: int
     zygote_forks: int
     zygote_age_s: float
+    kind_idle_s: float
+    images: int
     disk_bytes: int
 
 
@@ -66,60 +75,61 @@ class Lease:
     start_kind: StartKind
     key: WorkerKey | None
     program: Program
+    brood: Brood | None = None  # one less waits there now
+
+
+@dataclass(slots=True, eq=False)
+class _Nest:
+    """The zygotes of one image, and what keeps them young."""
+
+    zygotes: Zygotes
+    keeper: Keeper
 
 
 class Pool:
     """Gives children to runs and takes them back."""
 
     def __init__(
-        self, config: PoolConfig, slots: Slots, make_spawner: Callable[[Callable[[Spawner], None]], Spawner]
+        self, config: PoolConfig, slots: Slots, make_spawner: Callable[[Image, Callable[[Spawner], None]], Spawner]
     ) -> None:
         self._config = config
         self._slots = slots
-        self._zygotes = Zygotes(
-            make_spawner,
-            most_forks=config.zygote_forks,
-            most_age_s=config.zygote_age_s,
-            died=lambda: self._worn.set(),
-            crowded=lambda old: self._shelf.end_where(lambda child, _: old.owns(child)),
-        )
-        self._waiting: collections.deque[Child] = collections.deque()
+        self._make_spawner = make_spawner
+        self._nests: dict[Image, _Nest] = {}
+        self._broods: dict[Kind, Brood] = {}
         self._shelf = Shelf(config.warm, config.warm_idle_s)
         self._leases: set[Lease] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._coming = 0  # children that are being started, to wait
-        self._takers: collections.deque[asyncio.Future[Child | None]] = collections.deque()  # runs that get them
-        self._wanted = asyncio.Event()  # children may be missing
-        self._worn = asyncio.Event()  # zygotes may have to be replaced or ended
-        self._keepers: list[asyncio.Task[None]] = []
+        self._sweeper: asyncio.TimerHandle | None = None
         self._sleepers: set[asyncio.Future[None]] = set()  # wait for a slot or a zygote
         self._closing = False
 
     async def start(self) -> None:
-        """Start a zygote and the first child. Raises SpawnerError, OSError."""
-        await self._zygotes.renew()
-        self._waiting.append(await self._fork(self._slots.take(), self._config.disk_bytes))
-        for wanted, work in ((self._wanted, self._refill), (self._worn, self._renew)):
-            self._keepers.append(asyncio.create_task(self._keep(wanted, work)))
-        self._wanted.set()
+        """Start a zygote and the first child of the default kind. Raises SpawnerError, OSError."""
+        await self._nest(DEFAULT_IMAGE).zygotes.renew()
+        brood = self._brood(_DEFAULT_KIND)
+        brood.put(await self._fork(self._slots.take(), _DEFAULT_KIND, self._config.disk_bytes))
+        brood.fill()
+        self._sweep_later()
 
     async def stop(self) -> None:
         """End every process and return when all are gone. Runs end as lost."""
         self._closing = True
-        for keeper in self._keepers:
-            keeper.cancel()
-        await asyncio.gather(*self._keepers, return_exceptions=True)
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        await asyncio.gather(*(nest.keeper.stop() for nest in self._nests.values()))
+        await asyncio.gather(*(brood.stop() for brood in self._broods.values()))
         self._wake()
-        await self._zygotes.stop()
+        await asyncio.gather(*(nest.zygotes.stop() for nest in self._nests.values()))
         self._shelf.close()
-        self._waiting.clear()
         while self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
     @property
     def pids(self) -> tuple[int, ...]:
-        """The zygotes' processes; all others descend from them."""
-        return self._zygotes.pids
+        """The zygotes' processes, the default image's last; all others descend from them."""
+        others = [pid for image, nest in self._nests.items() if image != DEFAULT_IMAGE for pid in nest.zygotes.pids]
+        return (*others, *self._nests[DEFAULT_IMAGE].zygotes.pids) if self._nests else ()
 
     # for runs
 
@@ -131,15 +141,18 @@ class Pool:
             warm = self._shelf.take(program)
             if warm is not None:
                 return self._lease(warm, StartKind.WARM, job.key, program)
-        disk = self._disk_for(job)
+        disk, kind = self._disk_for(job), Kind(job.image)
+        brood = self._brood(kind)
         while True:
-            child, kind = await self._fresh(disk)
+            child, start_kind = await self._fresh(brood, kind, disk)
             if child.usable:
-                return self._lease(child, kind, job.key, program)
+                return self._lease(child, start_kind, job.key, program, brood)
 
-    def _lease(self, child: Child, kind: StartKind, key: WorkerKey | None, program: Program) -> Lease:
+    def _lease(
+        self, child: Child, kind: StartKind, key: WorkerKey | None, program: Program, brood: Brood | None = None
+    ) -> Lease:
         child.free.clear()
-        lease = Lease(child, kind, key, program)
+        lease = Lease(child, kind, key, program, brood)
         self._leases.add(lease)
         return lease
 
@@ -153,8 +166,8 @@ class Pool:
         else:
             child.kill()
         child.free.set()
-        if self._missing() > 0:
-            self._wanted.set()
+        if lease.brood is not None and not self._closing:
+            lease.brood.fill()
 
     def retire(self, project_id: str, package_id: str, version_id: str | None) -> None:
         """End idle warm workers of a version now, busy ones after their run."""
@@ -179,61 +192,35 @@ class Pool:
         extra = 0 if given <= _RIDES_ALONG else -(-given // _DISK_STEP) * _DISK_STEP
         return job.limits.disk_bytes + extra
 
-    async def _fresh(self, disk: int) -> tuple[Child, StartKind]:
-        if disk == self._config.disk_bytes:
-            child = self._waiting.popleft() if self._waiting else await self._next_to_come()
-            if child is not None:
-                if not self._waiting:
-                    self._wanted.set()  # otherwise only after the run: on few cores a fork competes with it
-                return child, StartKind.FORKED
+    async def _fresh(self, brood: Brood, kind: Kind, disk: int) -> tuple[Child, StartKind]:
+        if disk == self._config.disk_bytes and (child := await brood.take()) is not None:
+            return child, StartKind.FORKED
         # nothing has run yet: a zygote that dies or a host that is out of processes for a moment need not cost the run
         for attempt in range(_ATTEMPTS):
-            slot = await self._slot()
+            await self._zygote(kind.image)  # before there is a slot, which others may need meanwhile
             try:
-                async with asyncio.timeout(_ZYGOTE_S):
-                    await self._wait_until(lambda: self._zygotes.current is not None)
-            except BaseException as error:
-                self._give_back(slot)
-                if isinstance(error, TimeoutError):
-                    raise PoolError("there is no zygote") from None
-                raise
-            try:
-                return await self._fork(slot, disk), StartKind.COLD
+                return await self._fork(await self._slot(), kind, disk), StartKind.COLD
             except (SpawnerError, OSError) as error:
                 if self._closing or attempt == _ATTEMPTS - 1:
                     raise PoolError(str(error)) from None
                 await asyncio.sleep(_FIRST_BACKOFF_S * 2**attempt)
         raise AssertionError
 
-    async def _next_to_come(self) -> Child | None:
-        """Wait for a child that is being started already and that nobody else waits for; None if there is none."""
-        if self._coming <= len(self._takers):
-            return None
-        taker: asyncio.Future[Child | None] = asyncio.get_running_loop().create_future()
-        self._takers.append(taker)
+    async def _zygote(self, image: Image) -> None:
+        """Wait until an image has a zygote. Raises PoolError."""
+        nest = self._nest(image)
+        if nest.zygotes.current is not None:
+            return
+        nest.keeper.want()
         try:
-            return await taker
-        except asyncio.CancelledError:
-            if taker.cancelled():
-                with contextlib.suppress(ValueError):  # _arrive may have dropped it already
-                    self._takers.remove(taker)
-            elif (child := taker.result()) is not None:
-                self._arrive(child)  # it came in the same moment
-            raise
-
-    def _arrive(self, child: Child | None) -> None:
-        """Take a child that was started; None: it was not to be, and who has waited for it starts one for itself."""
-        while self._takers:
-            taker = self._takers.popleft()
-            if not taker.done():  # cancelled in the same moment
-                taker.set_result(child)
-                return
-        if child is not None:
-            self._waiting.append(child)
+            async with asyncio.timeout(_ZYGOTE_S):
+                await self._wait_until(lambda: nest.zygotes.current is not None)
+        except TimeoutError:
+            raise PoolError(f"there is no zygote: {nest.keeper.failure or 'it takes too long to start'}") from None
 
     async def _slot(self) -> Slot:
         while self._slots.exhausted:
-            if self._shelf.end_oldest():
+            if self._shelf.end_oldest() or self._end_waiting():
                 await self._wait_until(lambda: not self._slots.exhausted)
             else:
                 await self._wait_until(lambda: not self._slots.exhausted or len(self._shelf) > 0)
@@ -241,6 +228,11 @@ class Pool:
             return self._slots.take()
         except OSError as error:
             raise PoolError(f"no cgroup can be made: {error.strerror}") from None
+
+    def _end_waiting(self) -> bool:
+        """End a waiting child of the kind that was not used for longest; False if none but the default's wait."""
+        others = [brood for kind, brood in self._broods.items() if kind != _DEFAULT_KIND]
+        return any(brood.end_one() for brood in sorted(others, key=lambda brood: brood.used))
 
     async def _wait_until(self, condition: Callable[[], bool]) -> None:
         while not self._closing and not condition():
@@ -258,18 +250,18 @@ class Pool:
             if not sleeper.done():
                 sleeper.set_result(None)
 
-    async def _fork(self, slot: Slot, disk: int) -> Child:
+    async def _fork(self, slot: Slot, kind: Kind, disk: int) -> Child:
         """Start a child in a slot and wait until it is locked in. Raises SpawnerError, OSError."""
-        zygote = self._zygotes.current
+        zygote = self._nest(kind.image).zygotes.current
         try:
             if zygote is None:
                 raise SpawnerError("there is no zygote")
-            child = zygote.spawn(slot, disk)
+            child = zygote.spawn(slot, disk, egress=kind.egress)
         except BaseException:
             self._give_back(slot)
             raise
         child.free.clear()
-        self._own(self._bury(child))
+        self._own(self._bury(child, kind))
         try:
             async with asyncio.timeout(_READY_S):
                 await child.connect()
@@ -285,18 +277,22 @@ class Pool:
         _log.debug("child %d is ready; its set-up took (us) %s", child.number, ready.laps)
         return child
 
-    async def _bury(self, child: Child) -> None:
+    async def _bury(self, child: Child, kind: Kind) -> None:
         """Wait for the end of a child and for whoever reads its last words, then free what it held."""
         exit = await child.exited
-        with contextlib.suppress(ValueError):
-            self._waiting.remove(child)
+        if (brood := self._broods.get(kind)) is not None:
+            brood.forget(child)
         self._shelf.forget(child)
         await child.free.wait()
         child.close()
         if exit is not None or await self._emptied(child.slot):
             self._give_back(child.slot)
-        self._wanted.set()
-        self._worn.set()
+        if self._closing:
+            return
+        for brood in self._broods.values():
+            brood.fill()  # it may have been the want of a slot that kept it from being full
+        if (nest := self._nests.get(kind.image)) is not None:
+            nest.keeper.want()
 
     def _give_back(self, slot: Slot) -> None:
         self._slots.give_back(slot)
@@ -313,50 +309,81 @@ class Pool:
         _log.warning("slot %d is still occupied after its zygote died and is not used again", slot.index)
         return False
 
-    # the keepers
+    # images and kinds
 
-    async def _keep(self, wanted: asyncio.Event, work: Callable[[], Coroutine[None, None, None]]) -> None:
-        """Do some work whenever it is wanted, until cancelled; when it fails, again after a while."""
-        backoff = _FIRST_BACKOFF_S
-        while True:
-            await wanted.wait()
-            wanted.clear()
-            try:
-                await work()
-                backoff = _FIRST_BACKOFF_S
-            except (SpawnerError, OSError) as error:
-                _log.warning("cannot start sandboxed processes, next try in %.2f s: %s", backoff, error)
-                await asyncio.sleep(backoff)
-                backoff = min(backoff * 2, _MOST_BACKOFF_S)
-                wanted.set()
+    def _nest(self, image: Image) -> _Nest:
+        """Return the zygotes of an image. The first use of an image makes place for it."""
+        nest = self._nests.get(image)
+        if nest is None:
+            zygotes = Zygotes(
+                partial(self._make_spawner, image),
+                most_forks=self._config.zygote_forks,
+                most_age_s=self._config.zygote_age_s,
+                died=lambda: keeper.want(),
+                crowded=lambda old: self._shelf.end_where(lambda child, _: old.owns(child)),
+            )
+            keeper = Keeper(partial(self._renew, image, zygotes))
+            nest = self._nests[image] = _Nest(zygotes, keeper)
+        return nest
 
-    async def _renew(self) -> None:
-        """Keep the zygote young, beside everything else: it takes a new one half a second to get ready."""
-        if await self._zygotes.renew():
-            self._wake()
-            self._wanted.set()
+    def _brood(self, kind: Kind) -> Brood:
+        """Return the waiting children of a kind, of which there are none before its first use."""
+        brood = self._broods.get(kind)
+        if brood is None:
+            brood = Brood(self._config.waiting, partial(self._room, kind), partial(self._fork_to_wait, kind))
+            self._broods[kind] = brood
+        return brood
 
-    async def _refill(self) -> None:
-        """Start children until enough are waiting. Without a zygote there is nothing to do until there is one."""
-        while self._zygotes.current is not None and (forks := self._missing()) > 0:
-            done = await asyncio.gather(*(self._refill_one() for _ in range(forks)), return_exceptions=True)
-            for failure in filter(None, done):
-                raise failure
+    def _room(self, kind: Kind) -> int:
+        zygote = self._nest(kind.image).zygotes.current
+        return self._slots.left if zygote is not None else 0
 
-    def _missing(self) -> int:
-        at_once = 1 if self._waiting else _FORKS_AT_ONCE
-        return min(self._config.waiting - len(self._waiting), self._slots.left, at_once)
-
-    async def _refill_one(self) -> None:
+    async def _fork_to_wait(self, kind: Kind) -> Child | None:
         if self._slots.exhausted:
-            return
-        child: Child | None = None
-        self._coming += 1
-        try:
-            child = await self._fork(self._slots.take(), self._config.disk_bytes)
-        finally:
-            self._coming -= 1
-            self._arrive(child)
+            return None
+        return await self._fork(self._slots.take(), kind, self._config.disk_bytes)
+
+    async def _renew(self, image: Image, zygotes: Zygotes) -> None:
+        """Keep an image's zygote young, beside everything else: it takes a new one half a second to get ready."""
+        if await zygotes.renew():
+            self._wake()
+            for kind, brood in self._broods.items():
+                if kind.image == image:
+                    brood.fill()
+
+    def _sweep_later(self) -> None:
+        self._sweeper = asyncio.get_running_loop().call_later(min(_SWEEP_S, self._config.kind_idle_s), self._sweep)
+
+    def _sweep(self) -> None:
+        """End what waits of kinds that are not used any more, then images without children."""
+        self._sweep_later()
+        now = time.monotonic()
+        used: dict[Image, float] = {}
+        for kind, brood in list(self._broods.items()):
+            used[kind.image] = max(brood.used, used.get(kind.image, 0.0))
+            if kind != _DEFAULT_KIND and now >= brood.used + self._config.kind_idle_s:
+                self._end_kind(kind)
+        others = sorted(
+            (image for image in self._nests if image != DEFAULT_IMAGE), key=lambda image: used.get(image, 0.0)
+        )
+        for number, image in enumerate(others):
+            nest = self._nests[image]
+            if number < len(others) - self._config.images:
+                for kind in [kind for kind in self._broods if kind.image == image]:
+                    self._end_kind(kind)
+                self._shelf.end_where(lambda child, _, zygotes=nest.zygotes: zygotes.own(child))  # type: ignore[misc]
+            if nest.zygotes.childless and not any(kind.image == image for kind in self._broods):
+                del self._nests[image]
+                self._own(self._end_nest(nest))
+
+    def _end_kind(self, kind: Kind) -> None:
+        if not (brood := self._broods[kind]).busy and not any(lease.brood is brood for lease in self._leases):
+            del self._broods[kind]
+            self._own(brood.stop())
+
+    async def _end_nest(self, nest: _Nest) -> None:
+        await nest.keeper.stop()
+        await nest.zygotes.stop()
 
     def _own(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

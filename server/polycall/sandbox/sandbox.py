@@ -14,6 +14,7 @@ from polycall.errors import Internal, IsolationUnavailable, RuntimeMissing, Unav
 from polycall.sandbox import canary
 from polycall.sandbox.cgroup import CgroupError, Cgroups, open_cgroups
 from polycall.sandbox.confine import NOBODY, Confinement
+from polycall.sandbox.image import Image
 from polycall.sandbox.isolation import Finding, Machine, ProbeError, at_most, findings_of, level_of, probe
 from polycall.sandbox.job import Ending, Job, Outcome, OutputSink
 from polycall.sandbox.pool import Pool, PoolConfig, PoolError
@@ -42,12 +43,15 @@ _UIDS = 65536
 class SandboxConfig:
     """Every knob of the sandbox.
 
-    ``waiting``: fresh children kept waiting. ``warm``: warm workers that idle, at most. ``processes``: process trees
-    at once, waiting, running and warm ones together. ``warm_idle_s`` and ``warm_calls``: a warm worker ends after so
-    long without a call, and after so many calls. ``zygote_forks`` and ``zygote_age_s``: a zygote is replaced after so
-    many forks or so long, because its children share hash seed and address layout. ``hard_output_bytes``: output of
-    one run, both streams, beyond which it is killed (``Limits.stdout_bytes`` only cuts). ``disk_bytes``: the disk
-    limit that waiting children have; runs that ask for another get a process started for them. ``max_level``: isolate
+    ``waiting``: fresh children kept waiting, of each kind in use. ``warm``: warm workers that idle, at most.
+    ``processes``: process trees at once, waiting, running and warm ones together. ``warm_idle_s`` and ``warm_calls``: a
+    warm worker ends after so long without a call, and after so many calls. ``zygote_forks`` and ``zygote_age_s``: a
+    zygote is replaced after so many forks or so long, because its children share hash seed and address layout.
+    ``kind_idle_s``: children of other kinds than the default's wait until their kind was not used for so long.
+    ``images``: zygotes of so many other images than the default's are kept, of more only while their children run.
+    ``hard_output_bytes``: output of one run, both streams, beyond which it is killed (``Limits.stdout_bytes`` only
+    cuts). ``disk_bytes``: the disk limit that waiting children have; runs that ask for another get a process started
+    for them. ``max_level``: isolate
     no better than this, for tests. ``uid_base``: first of 65536 host uids for sandboxes, when started by root.
     ``preload``: modules that children find imported. ``interpreter``: the Python that runs the code, by default the
     server's own.
@@ -60,6 +64,8 @@ class SandboxConfig:
     warm_calls: int = 10_000
     zygote_forks: int = 1000
     zygote_age_s: float = 600.0
+    kind_idle_s: float = 60.0
+    images: int = 8
     hard_output_bytes: int = 256 * _MIB
     disk_bytes: int = 64 * _MIB
     max_level: IsolationLevel = IsolationLevel.CONTAINED
@@ -143,13 +149,19 @@ class Sandbox:
             bound_address_space=not confinement.cgroup,
             own_uid=uids is not None or confinement.single_uid,
         )
-        zygote = ZygoteConfig(
-            confinement=dataclasses.asdict(confinement),
-            entry="none" if not machine.namespaces else "own" if machine.single_uid else "range",
-            uids=host_uids,
-            slots=uids or range(NOBODY, NOBODY + 1),
-            preload=config.preload,
-        )
+
+        def spawner(image: Image, died: Callable[[Spawner], None]) -> Spawner:
+            zygote = ZygoteConfig(
+                confinement=dataclasses.asdict(confinement),
+                entry="none" if not machine.namespaces else "own" if machine.single_uid else "range",
+                uids=host_uids,
+                slots=uids or range(NOBODY, NOBODY + 1),
+                preload=(*config.preload, *image.preload),
+                platform=image.platform,
+                path=image.path,
+            )
+            return Spawner(executable, zygote, died)
+
         self._pool = Pool(
             PoolConfig(
                 waiting=config.waiting,
@@ -158,10 +170,12 @@ class Sandbox:
                 warm_calls=config.warm_calls,
                 zygote_forks=config.zygote_forks,
                 zygote_age_s=config.zygote_age_s,
+                kind_idle_s=config.kind_idle_s,
+                images=config.images,
                 disk_bytes=config.disk_bytes,
             ),
             Slots(config.processes, uids, self._cgroups),
-            lambda died: Spawner(executable, zygote, died),
+            spawner,
         )
         await self._pool.start()
         if self.isolation > IsolationLevel.PROCESS:

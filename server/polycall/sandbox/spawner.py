@@ -55,6 +55,8 @@ class ZygoteConfig:
     uids: range
     slots: range
     preload: Sequence[str]
+    platform: str = "python"
+    path: str = ""  # of the image's environment, on the host
 
     def packet(self) -> bytes:
         """Return the first message to a zygote."""
@@ -63,6 +65,8 @@ class ZygoteConfig:
                 "confinement": self.confinement,
                 "slots": [self.slots.start, self.slots.stop],
                 "preload": list(self.preload),
+                "platform": self.platform,
+                "path": self.path,
             }
         ).encode()
 
@@ -149,8 +153,8 @@ class Spawner:
             start_new_session=True,  # Ctrl-C in a terminal is for the server, which drains first
         )
 
-    def spawn(self, slot: Slot, disk: int) -> Child:
-        """Ask for a child; it is neither connected nor ready yet.
+    def spawn(self, slot: Slot, disk: int, *, egress: bool = False) -> Child:
+        """Ask for a child; it is neither connected nor ready yet. ``egress``: it is to reach the server's proxy.
 
         Raises SpawnerError, OSError: nothing was asked then.
         """
@@ -176,7 +180,7 @@ class Spawner:
                     theirs.callback(os.close, fd)
                     fds.append(fd)
             child = Child(next(self._numbers), slot, near, *reads)
-            message = {"op": "spawn", "id": child.number, "uid": slot.uid, "disk": disk}
+            message = {"op": "spawn", "id": child.number, "uid": slot.uid, "disk": disk, "egress": egress}
             # duplicates: a full socket may keep the message waiting
             self._send(json.dumps(message).encode(), [os.dup(fd) for fd in fds])
             ours.pop_all()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from polycall.sandbox.child import Child
 from polycall.sandbox.spawner import Spawner
 
 __all__ = ["Zygotes"]
@@ -37,6 +38,7 @@ class Zygotes:
         self._current: Spawner | None = None
         self._retired: list[Spawner] = []
         self._dead: list[Spawner] = []
+        self._starting = False
 
     @property
     def current(self) -> Spawner | None:
@@ -48,6 +50,18 @@ class Zygotes:
         """The processes that were started, in their order; those that have died are not among them."""
         return tuple(spawner.pid for spawner in (*self._retired, self._current) if spawner is not None)
 
+    @property
+    def childless(self) -> bool:
+        """Whether none of them has a child, nor is one about to start."""
+        return not self._starting and not any(spawner.children for spawner in self._all())
+
+    def own(self, child: Child) -> bool:
+        """Whether a child is one of theirs, not reaped yet."""
+        return any(spawner.owns(child) for spawner in self._all())
+
+    def _all(self) -> list[Spawner]:
+        return [*self._retired, *self._dead, *([self._current] if self._current is not None else [])]
+
     async def renew(self) -> bool:
         """Start a zygote if there is none or it is old; end retired ones without children. Return whether one started.
 
@@ -58,7 +72,11 @@ class Zygotes:
             await self._sweep()
             return False
         fresh = self._make(self._on_death)
-        await fresh.start()
+        self._starting = True
+        try:
+            await fresh.start()
+        finally:
+            self._starting = False
         self._current = fresh
         if current is not None and current.alive:
             self._retired.append(current)
@@ -86,7 +104,7 @@ class Zygotes:
 
     async def stop(self) -> None:
         """End all of them and their children."""
-        spawners = [*self._retired, *self._dead, *([self._current] if self._current else [])]
+        spawners = self._all()
         self._current = None
         self._retired.clear()
         self._dead.clear()

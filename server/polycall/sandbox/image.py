@@ -1,0 +1,41 @@
+"""What sandboxed processes are made of: the things that are fixed before a process locks itself in."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+__all__ = ["DEFAULT_IMAGE", "Image", "Kind", "Platform"]
+
+
+class Platform(enum.StrEnum):
+    """What interprets the code."""
+
+    PYTHON = "python"
+    DENO = "deno"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """What a zygote has, and with it all that it forks.
+
+    ``revision`` is the id of a runtime revision, "" the server's default of the platform. ``path`` is the host's
+    directory of the built environment, read-only inside; "" for none. ``preload`` names modules that its children
+    find imported, beside those of every child.
+    """
+
+    platform: Platform = Platform.PYTHON
+    revision: str = ""
+    path: str = ""
+    preload: tuple[str, ...] = ()
+
+
+DEFAULT_IMAGE = Image()
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What two waiting children must share to be as good as each other; their disk is the pool's default."""
+
+    image: Image = DEFAULT_IMAGE
+    egress: bool = False  # it can reach the server's proxy
