@@ -223,7 +223,13 @@ async def _running(settings: Settings, signals: _Signals) -> AsyncIterator[_App]
             keys=keys,
             limits=limits,
             preparation=preparation,
-            admission=Admission(settings.slots, settings.queue, settings.queue_mib * MIB),
+            admission=Admission(
+                settings.slots,
+                settings.queue,
+                settings.queue_mib * MIB,
+                project_slots=settings.project_slots,
+                project_queue=settings.project_queue,
+            ),
         )
         dispatcher = Dispatcher(
             engine,

@@ -147,6 +147,12 @@ class Settings:
     # how much at once
     slots: int = setting(_default_slots, _whole(1, 4096), "Runs at once; default: two for each core.")
     queue: int = setting(128, _whole(0, 100_000), "Runs that may wait for a slot; more are refused.")
+    project_slots: int = setting(
+        0, _whole(0, 4096), "Runs and Calls of one project at once; 0: as many as there are slots."
+    )
+    project_queue: int = setting(
+        0, _whole(0, 100_000), "Runs of one project that may wait for a slot; 0: as many as `queue`."
+    )
     queue_mib: int = setting(256, _whole(1, 1 << 20), "MiB that requests waiting for a slot may hold in memory.")
     call_queue: int = setting(10_000, _whole(0, 10_000_000), "Calls of one project that may wait; more are refused.")
     call_slots: int = setting(0, _whole(0, 4096), "Calls at once; 0: half of the slots, at least one.")

@@ -184,6 +184,10 @@ class House:
         (only,) = await self.records(who)
         return only
 
+    async def all_ended(self, who: Principal = DEFAULT) -> bool:
+        """Tell whether every execution of a project has its end."""
+        return all(kept.state.final for kept in await self.records(who))
+
     async def begun(self, count: int = 1) -> None:
         """Wait until so many runs have written their first output."""
         await until(lambda: sum(bool(live.output) for live in self.engine.live.all()) >= count)
@@ -197,6 +201,7 @@ async def house(
     slots: int = 4,
     queue: int = 8,
     call_slots: int = 2,
+    project_slots: int = 0,
     floor: IsolationLevel = IsolationLevel.PROCESS,
     limits: LimitPolicy | None = None,
     bootstrap: str = "",
@@ -217,7 +222,7 @@ async def house(
         keys=keys,
         limits=policy,
         preparation=preparation,
-        admission=Admission(slots, queue),
+        admission=Admission(slots, queue, project_slots=project_slots),
     )
     dispatcher = Dispatcher(engine, between, preparation, slots=call_slots, node="node")
     built = House(store, engine, dispatcher, registry, keys, preparation)

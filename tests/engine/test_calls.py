@@ -21,7 +21,7 @@ from polycall.engine.limits import DEFAULTS, MAXIMUMS, LimitPolicy
 from polycall.engine.requests import RunOptions
 from polycall.errors import AlreadyExists, NotFound
 from tests.engine.conftest import Build
-from tests.engine.house import DEFAULT, HANGS, OTHER, House, ad_hoc, function, refusal, until
+from tests.engine.house import DEFAULT, HANGS, OTHER, House, ad_hoc, function, other_project, refusal, until
 
 
 async def test_a_call_is_stored_before_it_is_answered_and_run_later(home: House) -> None:
@@ -85,6 +85,48 @@ async def test_waiting_calls_take_no_place_in_the_queue_of_others(build: Build) 
         hanging.cancel()
         assert (await run).state is ExecutionState.COMPLETED
         assert (await home.engine.wait(DEFAULT, call.id, 10)).state is ExecutionState.COMPLETED
+
+
+async def test_a_project_with_many_calls_in_the_queue_does_not_hold_up_anothers_first(build: Build) -> None:
+    async with build(slots=1) as home:
+        await other_project(home.store)
+        for who in (DEFAULT, OTHER):
+            await home.deploy(who=who)
+        for _ in range(20):
+            await home.engine.call(DEFAULT, function())
+        hanging = asyncio.create_task(home.engine.execute(DEFAULT, ad_hoc(HANGS)))
+        await home.begun()
+        home.work()
+        await until(lambda: home.engine.admission.waiting == 1)
+        other = await home.engine.call(OTHER, function())
+        hanging.cancel()
+        ended = await home.engine.wait(OTHER, other.id, 10)
+        assert ended.ended_at is not None
+        await until(lambda: home.all_ended())
+        calls = [kept for kept in await home.records() if kept.kind is ExecutionKind.CALL]
+        assert len(calls) == 20
+        before = [kept for kept in calls if (kept.started_at or 0) < (ended.started_at or 0)]
+        assert len(before) <= 1  # it was the other project's turn
+
+
+async def test_calls_and_runs_of_a_project_together_have_no_more_slots_than_it_may_have(build: Build) -> None:
+    async with build(slots=4, call_slots=4, project_slots=2) as home:
+        await other_project(home.store)
+        for who in (DEFAULT, OTHER):
+            await home.deploy(who=who)
+        home.work()
+        hanging = asyncio.create_task(home.engine.execute(DEFAULT, ad_hoc(HANGS)))
+        await home.begun()
+        calls = [await home.engine.call(DEFAULT, function("hang")) for _ in range(2)]
+        await home.begun(2)
+        other = await home.engine.call(OTHER, function())
+        assert (await home.engine.wait(OTHER, other.id, 10)).state is ExecutionState.COMPLETED
+        states = {(await home.engine.get(DEFAULT, call.id)).state for call in calls}
+        assert states == {ExecutionState.RUNNING, ExecutionState.QUEUED}
+        hanging.cancel()
+        await home.begun(2)
+        for call in calls:
+            await home.engine.cancel(DEFAULT, call.id)
 
 
 async def test_calls_are_warm_in_their_own_project_and_version(home: House) -> None:

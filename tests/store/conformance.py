@@ -460,7 +460,7 @@ class ExecutionConformance:
         await store.flush()
         assert await store.get("default", execution.id) == execution
         call = await store.enqueue(queued(input=b"i" * size))
-        (claimed,) = await store.claim("n", 1)
+        (claimed,) = await store.claim("n", {"default": 1})
         assert claimed.input == call.input
         end = ended(claimed, result=b"r" * size, stdout=b"s" * size)
         assert await store.finish(end, owner="n")
@@ -595,7 +595,7 @@ class ExecutionConformance:
     async def test_a_repeated_request_id_returns_the_first_call(self, store: Store, other_project: str) -> None:
         first = await store.enqueue(queued(request_id="r-1"))
         assert await store.enqueue(queued(request_id="r-1", input=b"2")) == first
-        (claimed,) = await store.claim("n", 9)
+        (claimed,) = await store.claim("n", {"default": 9})
         end = replace(ended(claimed), owner=None)
         assert await store.finish(end, owner="n")
         assert await store.enqueue(queued(request_id="r-1")) == end
@@ -615,7 +615,7 @@ class ExecutionConformance:
         await store.enqueue(queued(project_id=other_project))
         assert [await store.waiting("default", most) for most in (3, 4, 9)] == [3, 4, 4]
         assert await store.waiting(other_project, 9) == 1
-        await store.claim("n", 1)
+        await store.claim("n", {"default": 1})
         assert await store.waiting("default", 9) == 3
 
     async def test_a_request_id_that_a_record_has_returns_the_record(self, store: Store) -> None:
@@ -663,31 +663,42 @@ class ExecutionConformance:
 
     # claiming and finishing
 
-    async def test_the_longest_due_are_claimed_first(self, store: Store, other_project: str) -> None:
+    async def test_the_longest_waiting_of_each_project_are_claimed_first(
+        self, store: Store, other_project: str
+    ) -> None:
+        assert await store.due() == []
         calls = []
-        for project in ("default", other_project, "default"):
+        for project in ("default", other_project, "default", "default"):
             calls.append(await store.enqueue(queued(project_id=project)))
-            await asyncio.sleep(0.002)  # the database's clock has milliseconds
+            await asyncio.sleep(0.002)  # ids have milliseconds
+        assert sorted(await store.due()) == sorted(["default", other_project])
         before = now_ms()
-        first = await store.claim("n", 2)
-        rest = await store.claim("m", 2)
-        assert await store.claim("n", 2) == []
-        assert [e.id for e in (*first, *rest)] == [c.id for c in calls]
-        for claimed, call, owner in zip((*first, *rest), calls, ("n", "n", "m"), strict=True):
+        first = await store.claim("n", {"default": 2, other_project: 2})
+        assert await store.due() == ["default"]
+        rest = await store.claim("m", {"default": 2, other_project: 2})
+        assert await store.claim("n", {"default": 2, other_project: 2}) == []
+        assert await store.claim("n", {}) == []
+        assert {e.id for e in first} == {c.id for c in calls[:3]}
+        assert [e.id for e in first if e.project_id == "default"] == [calls[0].id, calls[2].id]
+        assert [e.id for e in rest] == [calls[3].id]
+        owners = {call.id: "n" for call in calls} | {calls[3].id: "m"}
+        for claimed in (*first, *rest):
+            (call,) = (call for call in calls if call.id == claimed.id)
             assert claimed.started_at is not None
             assert abs(claimed.started_at - before) < 60_000
             assert claimed == replace(
-                call, state=ExecutionState.RUNNING, attempt=1, owner=owner, started_at=claimed.started_at
+                call, state=ExecutionState.RUNNING, attempt=1, owner=owners[call.id], started_at=claimed.started_at
             )
             assert await store.get(call.project_id, call.id) == claimed
 
     async def test_of_many_who_claim_nobody_gets_the_same(self, store: Store) -> None:
         await asyncio.gather(*[store.enqueue(queued()) for _ in range(60)])
-        taken = await asyncio.gather(*[store.claim(f"n{number}", 7) for number in range(10)])
+        taken = await asyncio.gather(*[store.claim(f"n{number}", {"default": 7}) for number in range(10)])
         assert all(len(part) <= 7 for part in taken)
         ids = [execution.id for part in taken for execution in part]
         assert len(ids) == len(set(ids))
-        while more := await store.claim("last", 60):  # rows that another claim had locked are skipped, not waited for
+        # rows that another claim had locked are skipped, not waited for
+        while more := await store.claim("last", {"default": 60}):
             ids += [execution.id for execution in more]
         assert len(ids) == len(set(ids)) == 60
 
@@ -695,12 +706,12 @@ class ExecutionConformance:
         store.record(recorded(state=ExecutionState.RUNNING))
         await store.flush()
         await store.enqueue(queued(state=ExecutionState.RUNNING, owner="n", attempt=1))
-        assert await store.claim("m", 9) == []
+        assert await store.claim("m", {"default": 9}) == []
         assert await store.backlog() == 0
 
     async def test_an_end_is_written_once(self, store: Store) -> None:
         call = await store.enqueue(queued(request_id="r-1"))
-        (claimed,) = await store.claim("n", 1)
+        (claimed,) = await store.claim("n", {"default": 1})
         end = ended(claimed)
         assert await store.finish(end, owner="n")
         stored = await store.get("default", call.id)
@@ -710,7 +721,7 @@ class ExecutionConformance:
 
     async def test_an_end_is_fenced_on_owner_attempt_and_project(self, store: Store, other_project: str) -> None:
         call = await store.enqueue(queued())
-        (claimed,) = await store.claim("n", 1)
+        (claimed,) = await store.claim("n", {"default": 1})
         end = ended(claimed)
         assert not await store.finish(end, owner="m")
         assert not await store.finish(replace(end, attempt=2), owner="n")
@@ -722,9 +733,9 @@ class ExecutionConformance:
 
     async def test_what_was_lost_cannot_be_finished_by_its_first_owner(self, store: Store) -> None:
         call = await store.enqueue(queued())
-        (first,) = await store.claim("n", 1)
+        (first,) = await store.claim("n", {"default": 1})
         await store.recover(LOST)
-        (second,) = await store.claim("n", 1)
+        (second,) = await store.claim("n", {"default": 1})
         assert second.attempt == 2
         assert not await store.finish(ended(first, result=b"1"), owner="n")
         assert await store.finish(ended(second, result=b"2"), owner="n")
@@ -739,7 +750,7 @@ class ExecutionConformance:
     async def test_output_is_read_in_order_of_the_current_attempt(self, store: Store, other_project: str) -> None:
         call = await store.enqueue(queued())
         assert await store.output("default", call.id) == ()
-        await store.claim("n", 1)
+        await store.claim("n", {"default": 1})
         parts = [
             OutputChunk(Stream.STDOUT, 1, b"\x00\xff"),
             OutputChunk(Stream.STDERR, 2, b""),
@@ -752,7 +763,7 @@ class ExecutionConformance:
         with pytest.raises(NotFound):
             await store.output(other_project, call.id)
         await store.recover(LOST)
-        await store.claim("n", 1)
+        await store.claim("n", {"default": 1})
         await store.append_output(call.id, 1, [OutputChunk(Stream.STDOUT, 3, b"from a frozen owner")])
         assert await store.output("default", call.id) == ()
         await store.append_output(call.id, 2, parts[2:])
@@ -782,11 +793,11 @@ class ExecutionConformance:
         )
         assert await store.get("default", call.id) == cancelled
         assert await store.request_cancel("default", call.id, at + 5) == cancelled
-        assert await store.claim("n", 1) == []
+        assert await store.claim("n", {"default": 1}) == []
 
     async def test_what_runs_is_asked_to_stop(self, store: Store) -> None:
         call, other = await store.enqueue(queued()), await store.enqueue(queued())
-        await store.claim("n", 2)
+        await store.claim("n", {"default": 2})
         assert await store.cancelled("n") == []
         asked = await store.request_cancel("default", call.id, now_ms())
         assert (asked.state, asked.cancel_requested, asked.owner) == (ExecutionState.RUNNING, True, "n")
@@ -802,7 +813,7 @@ class ExecutionConformance:
         store.record(record)
         assert await store.request_cancel("default", record.id, now_ms()) == record
         await store.enqueue(queued())
-        (claimed,) = await store.claim("n", 1)
+        (claimed,) = await store.claim("n", {"default": 1})
         end = replace(ended(claimed), owner=None)
         await store.finish(end, owner="n")
         assert await store.request_cancel("default", end.id, now_ms()) == end
@@ -855,7 +866,7 @@ class ExecutionConformance:
         assert (found.owner, found.ended_at is None) == (None, False)
         assert await store.get("default", finished.id) == finished
         assert await store.get("default", waiting.id) == waiting
-        assert {(e.id, e.attempt) for e in await store.claim("n", 9)} == {(again.id, 3), (waiting.id, 1)}
+        assert {(e.id, e.attempt) for e in await store.claim("n", {"default": 9})} == {(again.id, 3), (waiting.id, 1)}
 
     async def test_at_drain_what_has_attempts_left_is_queued_again(self, store: Store) -> None:
         running: dict[str, Any] = {"state": ExecutionState.RUNNING, "started_at": 5}
@@ -869,7 +880,7 @@ class ExecutionConformance:
         assert await store.get("default", last.id) == last
         assert await store.get("default", other.id) == other
         assert await store.backlog() == 1
-        (claimed,) = await store.claim("k", 9)
+        (claimed,) = await store.claim("k", {"default": 9})
         assert (claimed.id, claimed.attempt) == (mine.id, 2)
 
     async def test_the_backlog_counts_what_could_be_claimed(self, store: Store) -> None:
@@ -879,7 +890,7 @@ class ExecutionConformance:
         store.record(recorded())
         await store.flush()
         assert await store.backlog() == 3
-        await store.claim("n", 2)
+        await store.claim("n", {"default": 2})
         assert await store.backlog() == 1
 
     # life

@@ -27,7 +27,7 @@ async def produce(store: SqlStore) -> None:
 
 async def consume(store: SqlStore) -> None:
     while True:
-        for claimed in await store.claim("doomed", 10):
+        for claimed in await store.claim("doomed", {"default": 10}):
             end = ended(claimed, result=str(claimed.id).encode())
             if await store.finish(end, owner="doomed"):
                 say("finished", claimed.id)

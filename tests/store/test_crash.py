@@ -72,5 +72,5 @@ async def test_what_was_acknowledged_survives_kill_9(tmp_path: Path) -> None:
             assert (await store.get("default", row.id)).result == str(row.id).encode()
     waiting = sum(row.state is ExecutionState.QUEUED for row in rows)
     assert await store.backlog() == waiting
-    assert len(await store.claim("next", waiting + 1)) == waiting
+    assert len(await store.claim("next", {"default": waiting + 1})) == waiting
     await store.stop()

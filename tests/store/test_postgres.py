@@ -65,7 +65,7 @@ async def test_two_servers_take_different_calls_and_see_each_others(postgres: st
     async with _started(config) as first, _started(config) as second:
         calls = [await first.enqueue(queued(request_id=str(number))) for number in range(20)]
         assert await second.enqueue(queued(request_id="7")) == calls[7]
-        taken = await asyncio.gather(first.claim("first", 10), second.claim("second", 10))
+        taken = await asyncio.gather(first.claim("first", {"default": 10}), second.claim("second", {"default": 10}))
         ids = [execution.id for part in taken for execution in part]
         assert len(ids) == len(set(ids))
         assert {await first.next_number("n"), await second.next_number("n")} == {1, 1001}
@@ -207,8 +207,11 @@ async def test_the_queue_is_found_by_index_however_old_the_statistics_are(postgr
         def plan(conn: sa.Connection, text: str) -> str:
             return "\n".join(conn.execute(sa.text(f"EXPLAIN {text}")).scalars())
 
-        claim = "SELECT id FROM executions WHERE state = 0 AND run_at <= 1 ORDER BY run_at, id LIMIT 5"
-        assert "ix_executions_ready" in await store._executor.read(plan, claim)
+        active = "state < 2 AND project_id <> '' AND state = 0"
+        claim = f"SELECT id FROM executions WHERE project_id = 'p' AND {active} AND run_at <= 1 ORDER BY id LIMIT 5"
+        assert "ix_executions_active" in await store._executor.read(plan, claim)
         assert "Sort" not in await store._executor.read(plan, claim)
+        due = f"SELECT min(project_id) FROM executions WHERE {active} AND project_id > 'p'"
+        assert "ix_executions_active" in await store._executor.read(plan, due)
         owned = "SELECT id FROM executions WHERE state = 1 AND owner = 'n'"
         assert "ix_executions_owned" in await store._executor.read(plan, owned)

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from polycall.domain import ExecutionFilter, ExecutionState, OutputChunk, Stream
 from polycall.errors import Unavailable
 from polycall.ids import new_id
+from polycall.store import queue
 from polycall.store.executor_sqlite import SqliteExecutor
 from polycall.store.listing import list_statement
 from polycall.store.schema import prepare
@@ -110,6 +111,22 @@ async def test_a_list_is_found_by_index(tmp_path: Path, where: ExecutionFilter, 
         (step,) = await executor.read(plan, True, ascending)  # nothing is sorted
         assert index.split()[0] in step
         assert "AND id" in step
+    await executor.stop()
+
+
+async def test_a_claim_costs_the_same_however_much_others_have_queued(tmp_path: Path) -> None:
+    def plan(conn: sa.Connection, statement: sa.Executable) -> str:
+        compiled = statement.compile(conn, compile_kwargs={"render_postcompile": True})  # type: ignore[attr-defined]
+        arguments = (1,) * len(compiled.positiontup)
+        return "\n".join(str(row[-1]) for row in conn.exec_driver_sql(f"EXPLAIN QUERY PLAN {compiled}", arguments))
+
+    executor = SqliteExecutor(tmp_path / DATABASE_FILE, readers=1, waiting=8)
+    await executor.start(prepare)
+    for statement, seek in ((queue._CLAIM, "project_id=?"), (queue._DUE, "project_id>?")):
+        steps = await executor.read(plan, statement)
+        assert f"SEARCH executions USING INDEX ix_executions_active ({seek})" in steps
+        assert "TEMP B-TREE" not in steps
+        assert "SCAN executions" not in steps
     await executor.stop()
 
 

@@ -1,8 +1,9 @@
 """The dispatcher: takes Calls from the queue and runs them.
 
 The executions table is the queue. A Call is claimed once a slot is held, so RUNNING means running; it runs in a slot of
-the same admission as everything else, and is finished by a statement that is fenced on owner and attempt. What is still
-running when the server stops is handed back, or ends as FAILED if it may not be started again.
+the same admission as everything else, got in its project's turn, and is finished by a statement that is fenced on owner
+and attempt. What is still running when the server stops is handed back, or ends as FAILED if it may not be started
+again.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections import Counter, defaultdict
 from dataclasses import replace
 
 from polycall.domain import Execution, ExecutionError, ExecutionState, Reason, Usage
@@ -49,11 +51,13 @@ class Dispatcher:
         self._node = node
         self._bell = asyncio.Event()
         self._claiming = asyncio.Lock()
+        self._due: dict[str, int] = {}  # projects that have Calls in the queue, and how often they were heard of
+        self._heard = 0
         self._ask = 1  # how many to claim at once: more, as long as there are more
         self._running: dict[asyncio.Task[None], LiveRun] = {}
         self._stopping = False
         self._closed = False
-        engine.on_enqueue = self._bell.set
+        engine.on_enqueue = self._enqueued
 
     async def run(self) -> None:
         """Claim and run until ``stop``. Cancelling kills what runs; its rows are recovered at the next start."""
@@ -64,9 +68,7 @@ class Dispatcher:
             while not self._stopping:
                 self._bell.clear()
                 if not await self._claim(group):
-                    with contextlib.suppress(TimeoutError):
-                        async with asyncio.timeout(_POLL_S):
-                            await self._bell.wait()
+                    await self._bell.wait()
             watch.cancel()
 
     async def stop(self, grace_s: float) -> None:
@@ -89,31 +91,46 @@ class Dispatcher:
 
     # claiming
 
+    def _enqueued(self, project_id: str) -> None:
+        """Take note that a project has Calls in the queue."""
+        known = project_id in self._due
+        self._heard += 1
+        self._due[project_id] = self._heard
+        self._bell.set()
+        if not known:
+            self._engine.admission.look()
+
     async def _claim(self, group: asyncio.TaskGroup) -> bool:
         """Claim as many as there are slots for; tells whether there may be more."""
-        if len(self._running) >= self._slots or not self._isolated():
+        if len(self._running) >= self._slots or not self._due or not self._isolated():
             return False
-        slots = [await self._engine.admission.take(bounded=False)]
+        admission = self._engine.admission
+        slots = defaultdict[str, list[Slot]](list)
         try:
+            slot: Slot | None = await admission.take_for(self._due)
+            asked = 0
+            while slot is not None:
+                slots[slot.project_id].append(slot)
+                asked += 1
+                more = asked < min(self._ask, self._slots - len(self._running))
+                slot = admission.take_now_for(self._due) if more else None
             async with self._claiming:
                 if self._stopping:
                     return False
-                while len(slots) < min(self._ask, self._slots - len(self._running)):
-                    slot = self._engine.admission.take_now()
-                    if slot is None:
-                        break
-                    slots.append(slot)
-                asked = len(slots)
-                for execution in await self._store.claim(self._node, asked):
-                    self._start(group, execution, slots.pop())
-                full = not slots
-                self._ask = 2 * asked if full else 1
-                return full
+                heard = self._heard
+                for execution in await self._store.claim(self._node, Counter({p: len(s) for p, s in slots.items()})):
+                    self._start(group, execution, slots[execution.project_id].pop())
+            for project_id in [project_id for project_id, left in slots.items() if left]:
+                if self._due.get(project_id, 0) <= heard:  # nothing was added meanwhile
+                    self._due.pop(project_id, None)
+            full = not any(slots.values())
+            self._ask = 2 * asked if full else 1
+            return bool(self._due)
         except Exception as error:
             _complain("cannot claim calls", error)
             return False
         finally:
-            for slot in slots:
+            for slot in [slot for left in slots.values() for slot in left]:
                 slot.release()
 
     def _isolated(self) -> bool:
@@ -132,16 +149,20 @@ class Dispatcher:
         self._bell.set()
 
     async def _watch(self) -> None:
-        """Expire what waited too long; stop what another server was asked to cancel."""
+        """Look at the queue; expire what waited too long; stop what another server was asked to cancel."""
         while True:
-            await asyncio.sleep(_POLL_S)
             try:
+                for project_id in await self._store.due():
+                    if project_id not in self._due:
+                        self._enqueued(project_id)
+                self._bell.set()  # also for what could not be claimed the last time
                 await self._store.expire(now_ms(), _TOO_LATE)
                 for execution_id in await self._store.cancelled(self._node):
                     if (live := self._engine.live.find(execution_id)) is not None:
                         live.stop(ExecutionState.CANCELLED, CANCELLED)
             except Exception as error:
                 _complain("cannot look after calls", error)
+            await asyncio.sleep(_POLL_S)
 
     # one Call
 

@@ -85,7 +85,7 @@ class Engine:
         self._backlog = Backlog(store, settings.call_queue)
         self._synchronous = Synchronous(runner, store, self.live, admission)
         self._draining = False
-        self.on_enqueue: Callable[[], None] = lambda: None  # the dispatcher's bell
+        self.on_enqueue: Callable[[str], None] = lambda _: None  # the dispatcher's bell
 
     @property
     def isolation(self) -> IsolationLevel:
@@ -133,7 +133,7 @@ class Engine:
             return execution
         await self._backlog.admit(who.project_id)
         accepted = await self._store.enqueue(execution)
-        self.on_enqueue()
+        self.on_enqueue(who.project_id)
         return accepted
 
     # executions

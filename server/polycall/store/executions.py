@@ -145,9 +145,16 @@ class SqlExecutions:
         run = self._executor.write if self._has_blobs(execution) else self._executor.single
         return await run(queue.enqueue, execution, self._inline_bytes)
 
-    async def claim(self, owner: str, limit: int) -> Sequence[Execution]:
-        """Take up to ``limit`` due executions for an owner, the longest due first; raise Unavailable."""
-        return await self._executor.write(queue.claim, owner, limit)
+    async def due(self) -> Sequence[str]:
+        """Return the projects that have something QUEUED; raise Unavailable."""
+        return await self._executor.read(queue.due)
+
+    async def claim(self, owner: str, wanted: Mapping[str, int]) -> Sequence[Execution]:
+        """Take up to so many due executions of each project for an owner, the longest waiting first.
+
+        Raises Unavailable.
+        """
+        return await self._executor.write(queue.claim, owner, wanted)
 
     async def finish(self, execution: Execution, *, owner: str) -> bool:
         """Write the end of what ``owner`` claimed. False: fenced off; drop it. Raises Unavailable."""

@@ -171,8 +171,14 @@ class ExecutionStore(Protocol):
         Raise InvalidArgument (token).
         """
 
-    async def claim(self, owner: str, limit: int) -> Sequence[Execution]:
-        """Take up to ``limit`` due QUEUED ones: RUNNING, attempt + 1, owner; with input and spec. Crosses projects."""
+    async def due(self) -> Sequence[str]:
+        """Return the projects that have something QUEUED. Crosses projects, for the dispatcher."""
+
+    async def claim(self, owner: str, wanted: Mapping[str, int]) -> Sequence[Execution]:
+        """Take up to so many due QUEUED ones of each project: RUNNING, attempt + 1, owner; with input and spec.
+
+        Within a project in the order of their ids, which is that of acceptance.
+        """
 
     async def finish(self, execution: Execution, *, owner: str) -> bool:
         """Write the end of a claimed execution.

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 
 import pytest
@@ -47,15 +47,6 @@ async def test_a_full_queue_refuses_at_once_and_says_when_to_come_back() -> None
     await waiting
 
 
-async def test_a_call_that_was_accepted_waits_whatever_the_queue() -> None:
-    admission = Admission(1, 0)
-    async with held(admission):
-        waiting = asyncio.create_task(_hold(admission, bounded=False))
-        await asyncio.sleep(0)
-        assert admission.waiting == 1
-    await waiting
-
-
 async def test_a_deadline_ends_the_wait_and_says_that_it_was_the_queue() -> None:
     admission = Admission(1, 1)
     async with held(admission):
@@ -76,8 +67,8 @@ async def test_cancelled_waiters_leave_no_slot_behind() -> None:
     assert (admission.busy, admission.waiting) == (0, 0)
 
 
-async def _hold(admission: Admission, size: int = 0, *, bounded: bool = True) -> None:
-    slot = await admission.take(size=size, bounded=bounded)
+async def _hold(admission: Admission, size: int = 0, project_id: str = "") -> None:
+    slot = await admission.take(size=size, project_id=project_id)
     try:
         await asyncio.sleep(0)
     finally:
@@ -149,14 +140,193 @@ async def _take_after(admission: Admission, slot: Slot) -> Slot:
     return await admission.take()
 
 
+# between projects
+
+
+class Rounds:
+    """Runs that hold their slots until they are told to go on, one after the other."""
+
+    def __init__(self, admission: Admission) -> None:
+        self.admission = admission
+        self.order: list[str] = []
+        self._held: list[Slot] = []
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def ask(self, *projects: str) -> None:
+        for project in projects:
+            self._tasks.append(asyncio.create_task(self._one(project)))
+            await asyncio.sleep(0)
+
+    async def ask_for_calls(self, projects: Collection[str]) -> None:
+        self._tasks.append(asyncio.create_task(self._call(projects)))
+        await asyncio.sleep(0)
+
+    async def go_on(self, project: str | None = None) -> None:
+        """End the longest run, of a project if one is named."""
+        slot = next(slot for slot in self._held if project in (None, slot.project_id))
+        self._held.remove(slot)
+        slot.release()
+        for _ in range(3):
+            await asyncio.sleep(0)
+
+    async def end(self) -> None:
+        while self._held:
+            await self.go_on()
+        await asyncio.gather(*self._tasks)
+        assert (self.admission.busy, self.admission.waiting) == (0, 0)
+
+    async def _one(self, project: str) -> None:
+        self._held.append(await self.admission.take(project_id=project))
+        self.order.append(project)
+
+    async def _call(self, projects: Collection[str]) -> None:
+        slot = await self.admission.take_for(projects)
+        self._held.append(slot)
+        self.order.append(f"call of {slot.project_id}")
+
+
+async def test_projects_that_wait_take_turns() -> None:
+    rounds = Rounds(Admission(1, 100))
+    await rounds.ask("a", *["loud"] * 4, "quiet", "calm", "quiet")
+    await rounds.end()
+    assert rounds.order == ["a", "loud", "quiet", "calm", "loud", "quiet", "loud", "loud"]
+
+
+async def test_a_project_of_long_runs_gets_no_more_slots_than_one_of_short_ones() -> None:
+    rounds = Rounds(Admission(4, 100))
+    await rounds.ask(*["long"] * 8, *["short"] * 8)
+    assert rounds.order == ["long"] * 4
+    await rounds.go_on()
+    await rounds.go_on()
+    for _ in range(4):  # the short ones come and go, in half of the slots
+        await rounds.go_on("short")
+    assert rounds.order == ["long"] * 4 + ["short"] * 6
+    await rounds.end()
+
+
+async def test_a_project_has_no_more_slots_than_it_may_have_though_some_are_free() -> None:
+    rounds = Rounds(Admission(4, 100, project_slots=2))
+    await rounds.ask(*["loud"] * 4)
+    assert (rounds.order, rounds.admission.busy, rounds.admission.waiting) == (["loud"] * 2, 2, 2)
+    await rounds.ask("quiet")
+    assert rounds.order == ["loud", "loud", "quiet"]
+    await rounds.go_on()
+    assert rounds.order == ["loud", "loud", "quiet", "loud"]
+    await rounds.end()
+
+
+async def test_calls_take_turns_with_runs_of_other_projects_and_of_their_own() -> None:
+    rounds = Rounds(Admission(1, 100))
+    await rounds.ask("a", "a", "a", "b", "b")
+    due = {"a": 1, "c": 1}
+    for turn in ("call of a", "b", "call of c", "a", "b", "call of c", "call of a", "call of c", "a"):
+        if rounds.admission.waiting - rounds.admission._waits == 0:
+            await rounds.ask_for_calls(due)
+        await rounds.go_on()
+        assert rounds.order[-1] == turn
+    await rounds.end()
+
+
+async def test_calls_of_a_project_that_has_its_most_leave_the_slot_to_others() -> None:
+    rounds = Rounds(Admission(2, 100, project_slots=1))
+    await rounds.ask("a")
+    due = {"a": 1}
+    await rounds.ask_for_calls(due)
+    assert (rounds.admission.busy, rounds.admission.waiting) == (1, 1)
+    due["b"] = 1
+    rounds.admission.look()
+    await asyncio.sleep(0)
+    assert rounds.order == ["a", "call of b"]
+    await rounds.end()
+
+
 async def test_accepted_calls_take_no_place_of_the_queue() -> None:
+    rounds = Rounds(Admission(1, 1))
+    await rounds.ask("a")
+    await rounds.ask_for_calls({"a": 1})
+    await rounds.ask("a")
+    assert rounds.admission.waiting == 2
+    await rounds.end()
+    assert rounds.order == ["a", "call of a", "a"]
+
+
+async def test_a_dispatcher_that_is_cancelled_leaves_no_slot_behind() -> None:
     admission = Admission(1, 1)
     slot = await admission.take()
-    call = asyncio.create_task(_hold(admission, bounded=False))
-    await asyncio.sleep(0)
-    run = asyncio.create_task(_hold(admission))
-    await asyncio.sleep(0)
-    assert admission.waiting == 2
-    slot.release()
-    await asyncio.gather(call, run)
+    for in_the_same_moment in (False, True):
+        asking = asyncio.create_task(admission.take_for({"a": 1}))
+        await asyncio.sleep(0)
+        if in_the_same_moment:
+            slot.release()
+        asking.cancel()
+        await asyncio.wait([asking])
+        assert asking.cancelled()
     assert (admission.busy, admission.waiting) == (0, 0)
+
+
+# a full queue
+
+
+async def test_one_project_may_have_only_so_many_waiting() -> None:
+    admission = Admission(1, 10, project_queue=1)
+    async with held(admission):
+        waiting = asyncio.create_task(_hold(admission, project_id="loud"))
+        await asyncio.sleep(0)
+        with pytest.raises(QueueFull) as caught:
+            await admission.take(project_id="loud")
+        assert (caught.value.subject, caught.value.metadata) == ("project_queue", {"waiting": "1", "slots": "1"})
+        assert "1 runs of this project wait" in str(caught.value)
+        other = asyncio.create_task(_hold(admission, project_id="quiet"))
+        await asyncio.sleep(0)
+        assert admission.waiting == 2
+    await asyncio.gather(waiting, other)
+
+
+async def test_in_a_full_queue_who_has_most_gives_way_with_its_newest() -> None:
+    admission = Admission(1, 3)
+    async with held(admission):
+        loud = [asyncio.create_task(_hold(admission, project_id="loud")) for _ in range(3)]
+        await asyncio.sleep(0)
+        quiet = asyncio.create_task(_hold(admission, project_id="quiet"))
+        await asyncio.wait([loud[2]])
+        assert isinstance(loud[2].exception(), QueueFull)
+        assert admission.waiting == 3
+        with pytest.raises(QueueFull):  # 2 and 1 is as even as it gets
+            await admission.take(project_id="quiet")
+        with pytest.raises(QueueFull):
+            await admission.take(project_id="loud")
+    await asyncio.gather(*loud[:2], quiet)
+    assert (admission.busy, admission.waiting) == (0, 0)
+
+
+async def test_large_requests_of_one_project_give_way_to_anothers() -> None:
+    admission = Admission(1, 10, queue_bytes=100)
+    async with held(admission):
+        loud = [asyncio.create_task(_hold(admission, 25, "loud")) for _ in range(4)]
+        await asyncio.sleep(0)
+        quiet = asyncio.create_task(_hold(admission, 40, "quiet"))
+        await asyncio.wait(loud[2:])
+        assert [isinstance(task.exception(), QueueFull) for task in loud[2:]] == [True, True]
+        with pytest.raises(QueueFull):
+            await admission.take(size=100, project_id="other")  # would leave nothing to anybody
+    await asyncio.gather(*loud[:2], quiet)
+
+
+async def test_the_time_to_come_back_is_that_of_the_projects_own_share() -> None:
+    admission = Admission(2, 10, project_queue=1)
+    admission._average_s = 10.0
+    async with held(admission), held(admission):
+        waiting = [asyncio.create_task(_hold(admission, project_id=project)) for project in ("a", "b")]
+        await asyncio.sleep(0)
+        with pytest.raises(QueueFull) as caught:
+            await admission.take(project_id="a")
+        assert caught.value.retry_after_s == 20.0  # second of its line, in one slot of two
+        assert "Retry in 20.0 s." in str(caught.value)
+    await asyncio.gather(*waiting)
+
+
+async def test_projects_that_come_and_go_are_forgotten() -> None:
+    admission = Admission(1, 1)
+    for number in range(10_000):
+        (await admission.take(project_id=str(number))).release()
+    assert len(admission._lines) <= 4096
