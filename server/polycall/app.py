@@ -46,6 +46,8 @@ from polycall.faces.riza.v1 import riza_pb2
 from polycall.faces.xpander.face import XpanderFace
 from polycall.faces.xpander.v1 import xpander_pb2
 from polycall.gateway import gateway_config, upstream_socket
+from polycall.runtimes.distributions import default_packages
+from polycall.runtimes.environments import Environments
 from polycall.sandbox.sandbox import Sandbox, SandboxConfig
 from polycall.services.native import HealthHandle, NativeInfo, add_native, interceptors, server_options
 from polycall.store.directory import DirectoryLock
@@ -321,23 +323,16 @@ async def _started(stack: contextlib.AsyncExitStack, settings: Settings, data_di
             flush_ms=settings.records_flush_ms,
         )
     )
-    sandbox = Sandbox(
-        SandboxConfig(
-            waiting=settings.waiting_children,
-            warm=settings.warm_workers,
-            processes=settings.slots + settings.waiting_children + settings.warm_workers,
-            warm_idle_s=settings.warm_idle_s,
-        )
-    )
     stack.push_async_callback(store.stop)
-    stack.push_async_callback(sandbox.stop)
+    environments = Environments(data_dir / "runtimes")
     try:
         async with asyncio.TaskGroup() as group:
             # opened in a thread, which goes on whatever becomes of us
             group.create_task(through(store.start()))
-            group.create_task(sandbox.start())
+            starting = group.create_task(_started_sandbox(stack, settings, environments))
     except* (PolycallError, OSError) as errors:
         raise errors.exceptions[0] from None
+    sandbox = starting.result()
     lost = ExecutionError(
         reason=Reason.WORKER_LOST, message="The server that ran this was lost; what the code did is not known."
     )
@@ -348,6 +343,22 @@ async def _started(stack: contextlib.AsyncExitStack, settings: Settings, data_di
             ", ".join(f"{count} {ExecutionState(state).name}" for state, count in recovered.items()),
         )
     return store, sandbox
+
+
+async def _started_sandbox(stack: contextlib.AsyncExitStack, settings: Settings, environments: Environments) -> Sandbox:
+    packages = await asyncio.to_thread(default_packages, environments)
+    sandbox = Sandbox(
+        SandboxConfig(
+            waiting=settings.waiting_children,
+            warm=settings.warm_workers,
+            processes=settings.slots + settings.waiting_children + settings.warm_workers,
+            warm_idle_s=settings.warm_idle_s,
+            packages=str(packages),
+        )
+    )
+    stack.push_async_callback(sandbox.stop)
+    await sandbox.start()
+    return sandbox
 
 
 def _raise_open_files() -> None:

@@ -49,6 +49,7 @@ class Confinement:
     cgroup: bool  # memory and processes of the whole tree are bounded
     single_uid: bool  # every child has the server's own uid on the host
     work_root: str = ""  # without namespaces: a directory for the children's own
+    packages: str = ""  # without namespaces: a directory of the host that they read, "" for none
 
 
 @dataclass(slots=True, kw_only=True)
@@ -170,6 +171,8 @@ def _landlock(wanted: Confinement, layout: Layout) -> None:
     else:
         devices = [f"/dev/{name}" for name in DEVICES]
         readable = [*system_paths(), "/etc/ld.so.cache", "/etc/localtime", *_TRUST, *devices]
+        if wanted.packages:
+            readable.append(wanted.packages)
         writable = [layout.code, layout.work, layout.temporary, "/dev/null"]
     landlock.restrict(wanted.landlock, readable, writable)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-__all__ = ["NAMESPACED", "SHARED_MEMORY", "Layout"]
+__all__ = ["NAMESPACED", "PACKAGES", "SHARED_MEMORY", "Layout"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,3 +31,4 @@ class Layout:
 # contract promises input files.
 NAMESPACED = Layout.below("/mnt")
 SHARED_MEMORY = "/mnt/shm"  # what /dev/shm leads to
+PACKAGES = "/packages"  # the built environment of the image

@@ -27,12 +27,14 @@ import select
 import signal
 import socket
 import struct
+import sys
 import threading
 import traceback
 from typing import Any, NoReturn
 
 from polycall.sandbox import confine, kernel, userns
 from polycall.sandbox.inside import serve
+from polycall.sandbox.layout import PACKAGES
 from polycall.sandbox.rootfs import Sources, build_root
 from polycall.sandbox.trees import remove_tree
 
@@ -61,6 +63,7 @@ class Nursery:
         self._confinement = confine.Confinement(**config["confinement"])
         self._slots = range(*config["slots"])
         self._preload: list[str] = config["preload"]
+        self._packages: str = config["path"]
         self._proc: int | None = None
         self._has_proc = False
         self._program: bytes | None = None
@@ -71,7 +74,7 @@ class Nursery:
 
     def move_in(self, uids: bool) -> None:
         """Leave the host's file system and, if there is a range of them, its uids. PID 1 of the namespaces calls it."""
-        sources = Sources()
+        sources = Sources(self._packages)
         if uids:
             userns.become_root()
             kernel.die_with_parent()
@@ -83,6 +86,8 @@ class Nursery:
 
     def prepare(self) -> None:
         """Do once what every child would do."""
+        if self._packages:
+            sys.path.append(PACKAGES if self._confinement.namespaces else self._packages)
         for name in self._preload:
             with contextlib.suppress(ImportError):
                 importlib.import_module(name)

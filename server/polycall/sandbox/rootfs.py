@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping
 
 from polycall.sandbox import kernel
-from polycall.sandbox.layout import NAMESPACED, SHARED_MEMORY
+from polycall.sandbox.layout import NAMESPACED, PACKAGES, SHARED_MEMORY
 from polycall.sandbox.syscalls import numbers
 
 __all__ = ["DEVICES", "Sources", "build_root", "system_paths"]
@@ -73,12 +73,14 @@ class Sources:
     """What is taken over from the host, opened while it can be.
 
     Open after the new mount namespace (a descriptor of the old one cannot be bound) and before any change of ids (an
-    interpreter may live below a home with mode 0700).
+    interpreter may live below a home with mode 0700). ``packages`` is a directory of the host, "" for none.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, packages: str = "") -> None:
         numbers()  # the table's file may be as private as the interpreter, or lie below what is about to be shadowed
         self.trees = {path: os.open(path, os.O_PATH | os.O_CLOEXEC) for path in system_paths()}
+        if packages:
+            self.trees[PACKAGES] = os.open(packages, os.O_PATH | os.O_CLOEXEC | os.O_DIRECTORY)
         self.devices = {name: os.open(f"/dev/{name}", os.O_PATH | os.O_CLOEXEC) for name in DEVICES}
         self.copies = {path: data for path in _COPIES if (data := _read(path)) is not None}
         self.proc = os.open("/proc", os.O_PATH | os.O_CLOEXEC | os.O_DIRECTORY)

@@ -14,7 +14,7 @@ from polycall.errors import Internal, IsolationUnavailable, RuntimeMissing, Unav
 from polycall.sandbox import canary
 from polycall.sandbox.cgroup import CgroupError, Cgroups, open_cgroups
 from polycall.sandbox.confine import NOBODY, Confinement
-from polycall.sandbox.image import Image
+from polycall.sandbox.image import Image, Platform
 from polycall.sandbox.isolation import Finding, Machine, ProbeError, at_most, findings_of, level_of, probe
 from polycall.sandbox.job import Ending, Job, Outcome, OutputSink
 from polycall.sandbox.pool import Pool, PoolConfig, PoolError
@@ -54,7 +54,8 @@ class SandboxConfig:
     for them. ``max_level``: isolate
     no better than this, for tests. ``uid_base``: first of 65536 host uids for sandboxes, when started by root.
     ``preload``: modules that children find imported. ``interpreter``: the Python that runs the code, by default the
-    server's own.
+    server's own. ``packages``: a directory of the host that Python code without a runtime of its own imports from,
+    after the standard library; "" for none.
     """
 
     waiting: int = 4
@@ -73,6 +74,7 @@ class SandboxConfig:
     uid_base: int = 0x7000_0000
     preload: tuple[str, ...] = _PRELOAD
     interpreter: str | None = None
+    packages: str = ""
 
     def __post_init__(self) -> None:
         if not 1 <= self.waiting < self.processes:
@@ -132,8 +134,11 @@ class Sandbox:
         machine = at_most(await probe(executable, host_uids), config.max_level)
         cgroup = await asyncio.to_thread(self._open_cgroups)
         self._findings = findings_of(machine, cgroup.title if isinstance(cgroup, Cgroups) else cgroup)
+        packages = config.packages
         if not machine.namespaces:
             self._work_root = WorkRoot()
+            if packages:
+                packages = await asyncio.to_thread(self._work_root.adopt, packages)
         confinement = Confinement(
             namespaces=machine.namespaces,
             landlock=machine.landlock,
@@ -151,14 +156,17 @@ class Sandbox:
         )
 
         def spawner(image: Image, died: Callable[[Spawner], None]) -> Spawner:
+            default = packages if image.platform is Platform.PYTHON and not image.revision else ""
+            path = image.path or default
+            visible = "" if machine.namespaces else path
             zygote = ZygoteConfig(
-                confinement=dataclasses.asdict(confinement),
+                confinement=dataclasses.asdict(dataclasses.replace(confinement, packages=visible)),
                 entry="none" if not machine.namespaces else "own" if machine.single_uid else "range",
                 uids=host_uids,
                 slots=uids or range(NOBODY, NOBODY + 1),
                 preload=(*config.preload, *image.preload),
                 platform=image.platform,
-                path=image.path,
+                path=path,
             )
             return Spawner(executable, zygote, died)
 
