@@ -22,6 +22,7 @@ from polycall.faces.riza.v1 import riza_pb2
 from polycall.status import short
 
 _SERVICE = riza_pb2.DESCRIPTOR.services_by_name["RizaService"]
+_METHODS = tuple(method.name for method in _SERVICE.methods)
 
 
 @dataclass
@@ -32,7 +33,7 @@ class Face:
     body_limit: int = 100
     does: Handler | None = None
     asked: list[Inbound] = field(default_factory=list)
-    methods: tuple[str, ...] = ("ExecuteFunction",)
+    methods: tuple[str, ...] = _METHODS
 
     @property
     def handlers(self) -> Mapping[str, Handler]:
@@ -89,7 +90,7 @@ async def mounted() -> AsyncIterator[Mounted]:
 
 async def test_a_face_that_lacks_a_method_or_has_one_too_many_is_not_mounted() -> None:
     server = grpc.aio.server()
-    for methods in ((), ("ExecuteFunction", "Execute")):
+    for methods in (_METHODS[1:], (*_METHODS, "OneTooMany")):
         with pytest.raises(ValueError, match="face riza: handlers differ"):
             mount(server, _SERVICE, Face(methods=methods))
 
