@@ -333,6 +333,7 @@ class Function:
     entrypoint: str  # "module:callable", or the file for SCRIPT
     convention: Convention
     input_schema: bytes | None = None  # JSON Schema text
+    output_schema: bytes | None = None  # of what it returns; None: not known
     parameters: tuple[Parameter, ...] = ()  # PARAMETERS: in declared order
     output: DeclaredType | None = None
     display_name: str = ""

@@ -3,31 +3,30 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from polycall.domain import Convention, Function, Language
 from polycall.engine.limits import MIB
-from polycall.engine.reader import Reader, Unreadable
-from polycall.engine.signatures import Report
+from polycall.engine.reader import Reader, Unreadable, Wanted
+from polycall.engine.signatures.report import Note, Report, Signature
 
 __all__ = ["Analysis", "Analyzer", "Problem", "main_module"]
 
 _LARGEST_MODULE = 1 * MIB  # as large as ad-hoc code may be
 _MOST_MODULES = 20  # with declared functions; a version has one, as a rule
-_COOKIE = re.compile(rb"^[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)")  # PEP 263
-# Other codecs are slow on hostile text (idna, punycode), or not about text at all.
-_CODECS = {"utf-8": "utf-8", "utf8": "utf-8", "ascii": "ascii", "us-ascii": "ascii", "latin-1": "latin-1"}
+_MOST_NOTES = 200  # of one answer
 _NO_MAIN = "has no main.py, and not exactly one top-level module"
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong. ``line`` counts from 1; 0: the whole file. ``path`` "": the whole source."""
+    """One thing that is wrong. ``line``, ``column`` count from 1; 0: the whole file, line. ``path`` "": the source."""
 
     path: str
     line: int
     message: str
+    column: int = 0
 
     def __str__(self) -> str:
         where = f"{self.path}:{self.line}" if self.line else self.path
@@ -36,26 +35,19 @@ class Problem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Analysis:
-    """What was found: functions, and what is wrong."""
+    """What was found: functions, what is wrong, and what of the functions' types JSON Schema cannot say (``notes``)."""
 
     functions: tuple[Function, ...] = ()
     problems: tuple[Problem, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class _Module:
-    """A module to be read, for functions of one convention."""
-
-    path: str
-    convention: Convention
+    notes: tuple[Problem, ...] = ()
 
 
 class _Wrong(Exception):
     """Raised with the problem that ends an analysis."""
 
-    def __init__(self, path: str, line: int, message: str) -> None:
+    def __init__(self, path: str, line: int, message: str, column: int = 0) -> None:
         super().__init__(message)
-        self.problem = Problem(path, line, message)
+        self.problem = Problem(path, line, message, column)
 
 
 def main_module(files: Mapping[str, bytes]) -> str | None:
@@ -91,30 +83,23 @@ class Analyzer:
         try:
             _check_language(language)
             name = module or _main(files)
-            wanted = _Module(_path_of(name, files), convention)
+            wanted = Wanted(_path_of(name, files), convention)
             report = (await self._read([wanted], files))[wanted]
         except _Wrong as wrong:
             return Analysis(problems=(wrong.problem,))
         functions = (
-            Function(
-                name=signature.name,
-                entrypoint=f"{name}:{signature.name}",
-                convention=convention,
-                input_schema=signature.schema.encode(),
-                description=signature.description,
-                accepts_any=signature.accepts_any,
-            )
-            for signature in report.functions
+            _filled(Function(name=each.name, entrypoint=f"{name}:{each.name}", convention=convention), each)
+            for each in report.functions
         )
-        return Analysis(functions=tuple(functions))
+        return Analysis(functions=tuple(functions), notes=_notes(report.functions))
 
     async def complete(
         self, files: Mapping[str, bytes], declared: tuple[Function, ...], language: Language = Language.PYTHON
     ) -> Analysis:
         """Return declared functions completed by what their modules say; all of the main module's if none is declared.
 
-        Filled in where they are not declared: entry point, input schema, description, ``accepts_any``. A function that
-        is not found is left as it is: Python makes functions in more ways than can be read.
+        Filled in where they are not declared: entry point, schemas, description, ``accepts_any``. A function that is
+        not found is left as it is: Python makes functions in more ways than can be read.
         """
         if not declared:
             analysis = await self.analyze(files, language=language)
@@ -129,20 +114,27 @@ class Analyzer:
             reports = await self._read(list(wanted), files)
         except _Wrong as wrong:
             return Analysis(functions=declared, problems=(wrong.problem,))
-        return Analysis(functions=tuple(_completed(function, reports[module]) for function, module in located))
+        found = [(function, _signature_of(function, reports[module])) for function, module in located]
+        return Analysis(
+            functions=tuple(_filled(function, each) if each else function for function, each in found),
+            notes=_notes(each for _, each in found if each),
+        )
 
-    async def _read(self, modules: list[_Module], files: Mapping[str, bytes]) -> dict[_Module, Report]:
+    async def _read(self, modules: list[Wanted], files: Mapping[str, bytes]) -> dict[Wanted, Report]:
         """Return the report of each module. Raises _Wrong for the first that does not compile."""
         if len(modules) > _MOST_MODULES:
             raise _Wrong("", 0, f"has functions in {len(modules)} modules; at most {_MOST_MODULES}")
-        sources = [(_text(module.path, files[module.path]), module.convention) for module in modules]
+        for module in modules:
+            if (size := len(files[module.path])) > _LARGEST_MODULE:
+                limit = f"has {size} bytes; a module with functions may have {_LARGEST_MODULE}"
+                raise _Wrong(module.path, 0, limit)
         try:
-            reports = await self._reader.read(sources)
+            reports = await self._reader.read(files, modules)
         except Unreadable as refusal:
             raise _Wrong(modules[0].path if len(modules) == 1 else "", 0, str(refusal)) from None
         for module, report in zip(modules, reports, strict=True):
             if report.problem:
-                raise _Wrong(module.path, report.line, report.problem)
+                raise _Wrong(module.path, report.line, report.problem, report.column)
         return dict(zip(modules, reports, strict=True))
 
 
@@ -167,52 +159,40 @@ def _path_of(module: str, files: Mapping[str, bytes]) -> str:
     raise _Wrong("", 0, f"has no module {module[:200]!r}")
 
 
-def _located(function: Function, files: Mapping[str, bytes]) -> tuple[Function, _Module]:
+def _located(function: Function, files: Mapping[str, bytes]) -> tuple[Function, Wanted]:
     """Return a declared function with its entry point, and the module it is in."""
     if function.convention is Convention.SCRIPT:
         if function.entrypoint not in files:
             raise _Wrong("", 0, f"has no file {function.entrypoint[:200]!r}")
-        return function, _Module(function.entrypoint, Convention.SCRIPT)
+        return function, Wanted(function.entrypoint, Convention.SCRIPT)
     if not function.entrypoint:
         function = replace(function, entrypoint=f"{_main(files)}:{function.name}")
     module, _, _ = function.entrypoint.partition(":")
-    return function, _Module(_path_of(module, files), function.convention)
+    return function, Wanted(_path_of(module, files), function.convention)
 
 
-def _completed(function: Function, report: Report) -> Function:
+def _signature_of(function: Function, report: Report) -> Signature | None:
     if function.convention is Convention.SCRIPT:
-        return function
+        return None
     _, _, attribute = function.entrypoint.partition(":")
-    found = next((signature for signature in report.functions if signature.name == (attribute or function.name)), None)
-    if found is None:
-        return function
+    return next((each for each in report.functions if each.name == (attribute or function.name)), None)
+
+
+def _filled(function: Function, found: Signature) -> Function:
+    """Return a function with what its definition says of what is not declared."""
+    output = found.output_schema.encode() or None
     return replace(
         function,
-        input_schema=function.input_schema or found.schema.encode(),
+        input_schema=function.input_schema or found.input_schema.encode(),
+        output_schema=function.output_schema or output,
         description=function.description or found.description,
         accepts_any=function.accepts_any or found.accepts_any,
     )
 
 
-def _text(path: str, data: bytes) -> str:
-    """Decode a module as Python would."""
-    if len(data) > _LARGEST_MODULE:
-        raise _Wrong(path, 0, f"has {len(data)} bytes; a module with functions may have {_LARGEST_MODULE}")
-    if data.startswith(b"\xef\xbb\xbf"):
-        return _decoded(path, data[3:], "utf-8")
-    for line, text in enumerate(data[:4096].split(b"\n")[:2], 1):
-        if cookie := _COOKIE.match(text):
-            named = cookie[1].decode().lower().replace("_", "-")
-            if named not in _CODECS:
-                raise _Wrong(path, line, f"encoding {named[:40]!r} is not supported; use UTF-8")
-            return _decoded(path, data, _CODECS[named])
-        if text.strip() and not text.lstrip().startswith(b"#"):
-            break
-    return _decoded(path, data, "utf-8")
-
-
-def _decoded(path: str, data: bytes, codec: str) -> str:
-    try:
-        return data.decode(codec)
-    except UnicodeDecodeError as error:
-        raise _Wrong(path, data[: error.start].count(b"\n") + 1, f"is not valid {codec.upper()}") from None
+def _notes(signatures: Iterable[Signature]) -> tuple[Problem, ...]:
+    """Return the notes of some signatures, each once, up to a bound."""
+    notes: dict[Note, None] = {}
+    for each in signatures:
+        notes |= dict.fromkeys(each.notes)
+    return tuple(Problem(note.path, note.line, note.message, note.column) for note in list(notes)[:_MOST_NOTES])

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import replace
+import signal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -12,30 +13,42 @@ import msgspec
 
 from polycall.bundle import bundle_digest
 from polycall.domain import Convention
-from polycall.engine import docstrings, schema, signatures
+from polycall.engine import signatures
 from polycall.engine.limits import DEFAULTS, MIB
-from polycall.engine.signatures import Report
+from polycall.engine.signatures.report import Report
 from polycall.errors import Internal, QueueFull
 from polycall.sandbox.job import Bundle, Ending, Job, Outcome, Runner
 
-__all__ = ["Reader", "SandboxedReader", "Unreadable"]
+__all__ = ["Reader", "SandboxedReader", "Unreadable", "Wanted"]
 
-# The largest module of the standard library, 230 kB, takes 0.5 s and 40 MiB.
-_LIMITS = replace(DEFAULTS, timeout_ms=5_000, memory_bytes=512 * MIB, result_bytes=16 * MIB, stdout_bytes=0)
+# The largest module of the standard library, 230 kB, takes 0.5 s of the processor and 40 MiB. The other bound is for a
+# machine that is busy otherwise.
+_CPU_S = 5
+_LIMITS = replace(DEFAULTS, timeout_ms=60_000, memory_bytes=512 * MIB, result_bytes=16 * MIB, stdout_bytes=0)
+_OUT_OF_CPU = (signal.SIGXCPU, signal.SIGKILL)
 _AT_ONCE = 2  # beside the slots of runs, so that a deployment never waits for somebody's long run
 _TURN_S = 10.0
-_OURS = (docstrings, schema, signatures)
+# What is laid beside the wanted modules, for types that they import.
+_MOST_FILES, _MOST_BYTES, _LARGEST_FILE = 1000, 8 * MIB, 1 * MIB
 
 
 class Unreadable(Exception):
     """Raised for sources that cannot be read within the limits; the text says why."""
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A module to be read, for functions of one convention."""
+
+    path: str
+    convention: Convention
+
+
 class Reader(Protocol):
     """Tells what sources say of their functions."""
 
-    async def read(self, sources: Sequence[tuple[str, Convention]]) -> Sequence[Report]:
-        """Return a report for each source text; the schemas are those of the input by its convention.
+    async def read(self, files: Mapping[str, bytes], wanted: Sequence[Wanted]) -> Sequence[Report]:
+        """Return a report for each wanted module of a source; the schemas are those of the input by its convention.
 
         Raises Unreadable.
         """
@@ -47,15 +60,18 @@ class SandboxedReader:
     def __init__(self, runner: Runner) -> None:
         self._runner = runner
         self._turns = asyncio.Semaphore(_AT_ONCE)
-        files = {f"{module.__name__.replace('.', '/')}.py": Path(str(module.__file__)).read_bytes() for module in _OURS}
-        self._bundle = Bundle(digest=bundle_digest(files), files=files)
+        self._ours = {
+            f"{signatures.__name__.replace('.', '/')}/{path.name}": path.read_bytes()
+            for path in sorted(Path(str(signatures.__file__)).parent.glob("*.py"))
+        }
 
-    async def read(self, sources: Sequence[tuple[str, Convention]]) -> Sequence[Report]:
-        """Return a report for each source. Raises Unreadable, QueueFull (too many others), Internal."""
-        payload = {"sources": [(text, convention.value) for text, convention in sources]}
+    async def read(self, files: Mapping[str, bytes], wanted: Sequence[Wanted]) -> Sequence[Report]:
+        """Return a report for each module. Raises Unreadable, QueueFull (too many others), Internal."""
+        bundle = self._ours | {f"{signatures.SOURCE}/{path}": data for path, data in _read_along(files, wanted).items()}
+        payload = {"wanted": [(each.path, each.convention.value) for each in wanted], "cpu_s": _CPU_S}
         job = Job(
-            bundle=self._bundle,
-            entrypoint=f"{signatures.__name__}:describe_all",
+            bundle=Bundle(digest=bundle_digest(bundle), files=bundle),
+            entrypoint=f"{signatures.__name__}.describe:describe_all",
             convention=Convention.KEYWORDS,
             limits=_LIMITS,
             payload=msgspec.json.encode(payload),
@@ -71,12 +87,26 @@ class SandboxedReader:
             outcome = await self._runner.run(job)
         finally:
             self._turns.release()
-        return _reports(outcome, len(sources))
+        return _reports(outcome, len(wanted))
+
+
+def _read_along(files: Mapping[str, bytes], wanted: Sequence[Wanted]) -> dict[str, bytes]:
+    """Return the wanted modules, and as many others as may be read for their types."""
+    chosen = {each.path: files[each.path] for each in wanted}
+    size = sum(map(len, chosen.values()))
+    for path in sorted(files):
+        data = files[path]
+        if path not in chosen and path.endswith(".py") and len(data) <= _LARGEST_FILE:
+            size += len(data)
+            if size > _MOST_BYTES or len(chosen) >= _MOST_FILES:
+                break
+            chosen[path] = data
+    return chosen
 
 
 def _reports(outcome: Outcome, count: int) -> Sequence[Report]:
-    if outcome.ending is Ending.TIMED_OUT:
-        raise Unreadable(f"takes longer than {_LIMITS.timeout_ms // 1000} s to compile")
+    if outcome.ending is Ending.TIMED_OUT or (outcome.ending is Ending.SIGNALLED and outcome.signal in _OUT_OF_CPU):
+        raise Unreadable(f"takes longer than {_CPU_S} s to compile")
     if outcome.ending is Ending.LOST:
         raise Internal("The sandbox that analysed the source was lost.")
     if outcome.ending is not Ending.RETURNED or outcome.value is None:

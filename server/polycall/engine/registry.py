@@ -289,7 +289,8 @@ def _size_of_version(cached: _Cached) -> int:
     version = cached.version
     size = 2 * KIB + sum(len(name) + len(value) for name, value in version.env.items())
     for function in version.functions:
-        size += KIB + len(function.input_schema or b"") + len(function.description)
+        size += KIB + len(function.description)
+        size += len(function.input_schema or b"") + len(function.output_schema or b"")
         size += sum(KIB + len(parameter.default or b"") for parameter in function.parameters)
     return size
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from polycall.domain import Convention, DeclaredType, Function, Package, Parameter, Version, VersionState
-from polycall.engine.analysis import Analysis
+from polycall.engine.analysis import Analysis, Problem
 from polycall.names import PackageName, VersionName
 from polycall.services.execution_messages import CONVENTION_VALUES, CONVENTIONS, LANGUAGE_VALUES, overrides_message
 from polycall.services.scalars import clean, enum_values, json_text, known, timestamp
@@ -52,10 +52,14 @@ def analysis_message(analysis: Analysis) -> package_service_pb2.AnalyzeSourceRes
     """Render what a source holds."""
     return package_service_pb2.AnalyzeSourceResponse(
         functions=[_function_message(function) for function in analysis.functions],
-        problems=[
-            package_service_pb2.SourceProblem(path=clean(p.path), line=p.line, message=clean(p.message))
-            for p in analysis.problems
-        ],
+        problems=[_problem_message(problem) for problem in analysis.problems],
+        notes=[_problem_message(note) for note in analysis.notes],
+    )
+
+
+def _problem_message(problem: Problem) -> package_service_pb2.SourceProblem:
+    return package_service_pb2.SourceProblem(
+        path=clean(problem.path), line=problem.line, column=problem.column, message=clean(problem.message)
     )
 
 
@@ -80,6 +84,7 @@ def _read_function(function: package_pb2.Function, field: str, wrong: Violations
         entrypoint=function.entrypoint,
         convention=convention,
         input_schema=_read_schema(function.input_schema_json, f"{field}.input_schema_json", wrong),
+        output_schema=_read_schema(function.output_schema_json, f"{field}.output_schema_json", wrong),
         parameters=_read_parameters(function.parameters, f"{field}.parameters", wrong),
         output=_read_type(function.output, f"{field}.output", wrong) if function.HasField("output") else None,
         display_name=function.display_name,
@@ -146,6 +151,7 @@ def _function_message(function: Function) -> package_pb2.Function:
         description=function.description,
         private=function.private,
         accepts_any=function.accepts_any,
+        output_schema_json=function.output_schema.decode() if function.output_schema is not None else None,
     )
 
 

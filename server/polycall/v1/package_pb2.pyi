@@ -59,7 +59,7 @@ class Parameter(_message.Message):
     def __init__(self, name: _Optional[str] = ..., declared_type: _Optional[_Union[DeclaredType, _Mapping]] = ..., default_json: _Optional[str] = ..., display_name: _Optional[str] = ...) -> None: ...
 
 class Function(_message.Message):
-    __slots__ = ("name", "entrypoint", "convention", "input_schema_json", "parameters", "output", "display_name", "description", "private", "accepts_any")
+    __slots__ = ("name", "entrypoint", "convention", "input_schema_json", "parameters", "output", "display_name", "description", "private", "accepts_any", "output_schema_json")
     NAME_FIELD_NUMBER: _ClassVar[int]
     ENTRYPOINT_FIELD_NUMBER: _ClassVar[int]
     CONVENTION_FIELD_NUMBER: _ClassVar[int]
@@ -70,6 +70,7 @@ class Function(_message.Message):
     DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
     PRIVATE_FIELD_NUMBER: _ClassVar[int]
     ACCEPTS_ANY_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_SCHEMA_JSON_FIELD_NUMBER: _ClassVar[int]
     name: str
     entrypoint: str
     convention: _execution_pb2.Convention
@@ -80,7 +81,8 @@ class Function(_message.Message):
     description: str
     private: bool
     accepts_any: bool
-    def __init__(self, name: _Optional[str] = ..., entrypoint: _Optional[str] = ..., convention: _Optional[_Union[_execution_pb2.Convention, str]] = ..., input_schema_json: _Optional[str] = ..., parameters: _Optional[_Iterable[_Union[Parameter, _Mapping]]] = ..., output: _Optional[_Union[DeclaredType, _Mapping]] = ..., display_name: _Optional[str] = ..., description: _Optional[str] = ..., private: _Optional[bool] = ..., accepts_any: _Optional[bool] = ...) -> None: ...
+    output_schema_json: str
+    def __init__(self, name: _Optional[str] = ..., entrypoint: _Optional[str] = ..., convention: _Optional[_Union[_execution_pb2.Convention, str]] = ..., input_schema_json: _Optional[str] = ..., parameters: _Optional[_Iterable[_Union[Parameter, _Mapping]]] = ..., output: _Optional[_Union[DeclaredType, _Mapping]] = ..., display_name: _Optional[str] = ..., description: _Optional[str] = ..., private: _Optional[bool] = ..., accepts_any: _Optional[bool] = ..., output_schema_json: _Optional[str] = ...) -> None: ...
 
 class SourceFile(_message.Message):
     __slots__ = ("path", "contents")

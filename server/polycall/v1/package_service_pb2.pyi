@@ -134,19 +134,23 @@ class AnalyzeSourceRequest(_message.Message):
     def __init__(self, language: _Optional[_Union[_execution_pb2.Language, str]] = ..., files: _Optional[_Union[_package_pb2.SourceFiles, _Mapping]] = ..., zip: _Optional[bytes] = ..., module: _Optional[str] = ...) -> None: ...
 
 class AnalyzeSourceResponse(_message.Message):
-    __slots__ = ("functions", "problems")
+    __slots__ = ("functions", "problems", "notes")
     FUNCTIONS_FIELD_NUMBER: _ClassVar[int]
     PROBLEMS_FIELD_NUMBER: _ClassVar[int]
+    NOTES_FIELD_NUMBER: _ClassVar[int]
     functions: _containers.RepeatedCompositeFieldContainer[_package_pb2.Function]
     problems: _containers.RepeatedCompositeFieldContainer[SourceProblem]
-    def __init__(self, functions: _Optional[_Iterable[_Union[_package_pb2.Function, _Mapping]]] = ..., problems: _Optional[_Iterable[_Union[SourceProblem, _Mapping]]] = ...) -> None: ...
+    notes: _containers.RepeatedCompositeFieldContainer[SourceProblem]
+    def __init__(self, functions: _Optional[_Iterable[_Union[_package_pb2.Function, _Mapping]]] = ..., problems: _Optional[_Iterable[_Union[SourceProblem, _Mapping]]] = ..., notes: _Optional[_Iterable[_Union[SourceProblem, _Mapping]]] = ...) -> None: ...
 
 class SourceProblem(_message.Message):
-    __slots__ = ("path", "line", "message")
+    __slots__ = ("path", "line", "message", "column")
     PATH_FIELD_NUMBER: _ClassVar[int]
     LINE_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    COLUMN_FIELD_NUMBER: _ClassVar[int]
     path: str
     line: int
     message: str
-    def __init__(self, path: _Optional[str] = ..., line: _Optional[int] = ..., message: _Optional[str] = ...) -> None: ...
+    column: int
+    def __init__(self, path: _Optional[str] = ..., line: _Optional[int] = ..., message: _Optional[str] = ..., column: _Optional[int] = ...) -> None: ...

@@ -6,9 +6,12 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from polycall.domain import Convention, Function
+from polycall.domain import Function
 from polycall.engine.analysis import Analysis, Analyzer
-from polycall.engine.signatures import Report, describe
+from polycall.engine.reader import Wanted
+from polycall.engine.signatures.functions import describe
+from polycall.engine.signatures.modules import Modules
+from polycall.engine.signatures.report import Report
 
 __all__ = ["HereReader", "analyze", "complete"]
 
@@ -17,11 +20,18 @@ class HereReader:
     """Reads without a sandbox; notes what it was asked."""
 
     def __init__(self) -> None:
-        self.asked: list[tuple[str, Convention]] = []
+        self.asked: list[Wanted] = []
 
-    async def read(self, sources: Sequence[tuple[str, Convention]]) -> Sequence[Report]:
-        self.asked += sources
-        return [describe(text, convention.value) for text, convention in sources]
+    async def read(self, files: Mapping[str, bytes], wanted: Sequence[Wanted]) -> Sequence[Report]:
+        self.asked += wanted
+        return [
+            describe(Modules(files.get), name_of(each.path), each.path, files[each.path], each.convention.value)
+            for each in wanted
+        ]
+
+
+def name_of(path: str) -> str:
+    return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
 
 
 def analyze(files: Mapping[str, bytes], **options: Any) -> Analysis:

@@ -49,6 +49,7 @@ def test_a_function_is_found_with_all_that_its_definition_says() -> None:
                     b'{"type":"object","properties":{"a":{"type":"integer"},"b":{"type":"integer","default":2}},'
                     b'"required":["a"]}'
                 ),
+                output_schema=b'{"type":"integer"}',
                 description="Add two numbers.",
             ),
         )
@@ -191,8 +192,8 @@ def test_a_module_may_be_named() -> None:
 @pytest.mark.parametrize(
     ("files", "options", "problem"),
     [
-        ({"main.py": b"def f(:\n"}, {}, Problem("main.py", 1, "SyntaxError: invalid syntax")),
-        ({"main.py": b"x = 1\n  y = 2\n"}, {}, Problem("main.py", 2, "IndentationError: unexpected indent")),
+        ({"main.py": b"def f(:\n"}, {}, Problem("main.py", 1, "SyntaxError: invalid syntax", 7)),
+        ({"main.py": b"x = 1\n  y = 2\n"}, {}, Problem("main.py", 2, "IndentationError: unexpected indent", 2)),
         ({"main.py": b"x = 1\n\0"}, {}, Problem("main.py", 2, "source code has null bytes")),
         ({"main.py": b"x = 1\n# \xff\n"}, {}, Problem("main.py", 2, "is not valid UTF-8")),
         (
@@ -212,11 +213,11 @@ def test_a_module_may_be_named() -> None:
             {},
             Problem("main.py", 0, "has 1001 public functions; at most 1000"),
         ),
-        ({"main.py": b"\nreturn 1"}, {}, Problem("main.py", 2, "SyntaxError: 'return' outside function")),
+        ({"main.py": b"\nreturn 1"}, {}, Problem("main.py", 2, "SyntaxError: 'return' outside function", 1)),
         (
             {"main.py": b"def f(a, a): ..."},
             {},
-            Problem("main.py", 1, "SyntaxError: duplicate argument 'a' in function definition"),
+            Problem("main.py", 1, "SyntaxError: duplicate argument 'a' in function definition", 10),
         ),
         (
             {"main.py": b"def " + b"f" * 129 + b"(): ..."},
@@ -305,7 +306,7 @@ def test_each_module_is_read_once_for_each_convention() -> None:
     files = {"main.py": b"def f(): ...\ndef g(): ..."}
     declared = (function("f"), function("g"), function("g", convention=Convention.HANDLE))
     asyncio.run(Analyzer(reader).complete(files, declared))
-    assert [convention for _, convention in reader.asked] == [Convention.KEYWORDS, Convention.HANDLE]
+    assert [each.convention for each in reader.asked] == [Convention.KEYWORDS, Convention.HANDLE]
 
 
 def test_functions_in_too_many_modules_are_refused() -> None:
@@ -344,13 +345,17 @@ def sandboxed(outcome: Outcome) -> tuple[Analysis, list[Job]]:
 
 
 def test_sources_are_read_in_a_sandbox_under_limits() -> None:
-    value = b'[{"functions":[{"name":"f","schema":"{}","description":"","accepts_any":false}],"line":0,"problem":""}]'
+    value = (
+        b'[{"functions":[{"name":"f","input_schema":"{}","output_schema":"","description":"","accepts_any":false}]}]'
+    )
     analysis, (job,) = sandboxed(Outcome(ending=Ending.RETURNED, value=value))
     assert [f.name for f in analysis.functions] == ["f"]
     assert job.key is None
-    assert job.payload == b'{"sources":[["def f(): ...","keywords"]]}'
-    assert set(job.bundle.files) == {f"polycall/engine/{name}.py" for name in ("docstrings", "schema", "signatures")}
-    assert (job.limits.timeout_ms, job.limits.memory_bytes) == (5_000, 512 * 1024 * 1024)
+    assert job.payload == b'{"wanted":[["main.py","keywords"]],"cpu_s":5}'
+    assert job.bundle.files["source/main.py"] == b"def f(): ..."
+    ours = {path for path in job.bundle.files if path.startswith("polycall/engine/signatures/")}
+    assert len(ours) == len(job.bundle.files) - 1
+    assert (job.limits.timeout_ms, job.limits.memory_bytes) == (60_000, 512 * 1024 * 1024)
     assert job.limits.processes == DEFAULTS.processes
 
 

@@ -1,4 +1,4 @@
-"""polycall.engine.docstrings."""
+"""polycall.engine.signatures.docstrings."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from polycall.engine.docstrings import parameter_descriptions, summary
+from polycall.engine.signatures.docstrings import parameter_descriptions, summary
 
 GOOGLE = """Do it.
 

@@ -12,10 +12,15 @@ from tests.unit.engine_analysis.here import analyze
 INT, STR, NULL = {"type": "integer"}, {"type": "string"}, {"type": "null"}
 
 
-def of(hint: str, before: str = "") -> Any:
-    analysis = analyze({"main.py": f"{before}\ndef f(a: {hint}): ...".encode()})
+def of(hint: str, before: str = "", **more: str) -> Any:
+    return schema_of(hint, before, **more)["properties"]["a"]
+
+
+def schema_of(hint: str, before: str = "", **more: str) -> Any:
+    files = {f"{name}.py": text.encode() for name, text in more.items()}
+    analysis = analyze(files | {"main.py": f"{before}\ndef f(a: {hint}): ...".encode()})
     assert analysis.problems == ()
-    return json.loads(analysis.functions[-1].input_schema or b"")["properties"]["a"]
+    return json.loads(analysis.functions[-1].input_schema or b"")
 
 
 def default(text: str) -> Any:
@@ -35,7 +40,7 @@ def default(text: str) -> Any:
         ("None", NULL),
         ("Any", {}),
         ("object", {}),
-        ("bytes", {}),
+        ("bytes", {"type": "string", "format": "binary"}),
         ("SomethingElse", {}),
         ("numpy.ndarray", {}),
         ("1 + 1", {}),
@@ -68,9 +73,12 @@ def default(text: str) -> Any:
         ('Literal[b"a"]', {}),
         ("Literal[Color.RED]", {}),
         ('Annotated[int, "How many."]', {"type": "integer", "description": "How many."}),
-        ('Annotated[str, Field(min_length=1, description="A name.")]', {"type": "string", "description": "A name."}),
+        (
+            'Annotated[str, Field(min_length=1, pattern="^a", description="A name.")]',
+            {"type": "string", "minLength": 1, "pattern": "^a", "description": "A name."},
+        ),
         ('Annotated[str, Doc("A name.")]', {"type": "string", "description": "A name."}),
-        ("Annotated[int, Gt(1)]", INT),
+        ("Annotated[int, Gt(1)]", {"type": "integer", "exclusiveMinimum": 1}),
         ("Final[int]", INT),
         ('"int"', INT),
         ('"List[int]"', {"type": "array", "items": INT}),
@@ -155,7 +163,14 @@ def test_a_pydantic_model_is_an_object() -> None:
 
 def test_an_enum_is_its_values() -> None:
     assert of("C", "class C(str, Enum):\n    A = 'a'\n    B = 'b'") == {"enum": ["a", "b"]}
-    assert of("C", "class C(Enum):\n    A = auto()") == {}
+    assert of("C", "class C(Enum):\n    A = auto()\n    B = auto()") == {"enum": [1, 2]}
+    assert of("C", "class C(StrEnum):\n    RED = auto()\n    BLUE = 'b'") == {"enum": ["red", "b"]}
+    assert of("C", "class C(IntEnum):\n    LOW = 3\n    HIGH = auto()\n    ALSO = 3") == {"enum": [3, 4]}
+    assert of("C", "class C(IntFlag):\n    A = 1") == INT
+    assert of("C", "class C(Enum):\n    A = make()") == {}
+    assert of("C", "C = Enum('C', 'A B')") == {"enum": [1, 2]}
+    assert of("C", "C = StrEnum('C', ['A', 'B'])") == {"enum": ["a", "b"]}
+    assert of("C", "C = Enum('C', {'A': 'x'})") == {"enum": ["x"]}
 
 
 def test_other_classes_are_any_value() -> None:
@@ -165,14 +180,35 @@ def test_other_classes_are_any_value() -> None:
 def test_aliases_and_imports_under_other_names_are_followed() -> None:
     assert of("Ids", "Ids = list[int]") == {"type": "array", "items": INT}
     assert of("Id", 'Id = NewType("Id", int)') == INT
-    assert of("Id", "Id: TypeAlias = 'int'") == {}
+    assert of("Id", "Id: TypeAlias = 'int'") == INT
+    assert of("Id", 'Id = TypeAliasType("Id", int)') == INT
+    assert of("dt.datetime", "import datetime as dt") == {"type": "string", "format": "date-time"}
     assert of("L[int]", "from typing import List as L") == {"type": "array", "items": INT}
 
 
 def test_what_leads_back_to_itself_ends() -> None:
-    assert of("Node", "@dataclass\nclass Node:\n    next: 'Node | None'")["properties"] == {
-        "next": {"anyOf": [{"type": "object"}, NULL]}
+    assert schema_of("Node", "@dataclass\nclass Node:\n    next: 'Node | None'") == {
+        "type": "object",
+        "properties": {"a": {"$ref": "#/$defs/Node"}},
+        "required": ["a"],
+        "$defs": {
+            "Node": {
+                "type": "object",
+                "properties": {"next": {"anyOf": [{"$ref": "#/$defs/Node"}, NULL]}},
+                "required": ["next"],
+            }
+        },
     }
+    assert schema_of("J", "J = Union[int, List['J'], Dict[str, 'J']]")["$defs"] == {
+        "J": {
+            "anyOf": [
+                INT,
+                {"type": "array", "items": {"$ref": "#/$defs/J"}},
+                {"type": "object", "additionalProperties": {"$ref": "#/$defs/J"}},
+            ]
+        }
+    }
+    assert of("A", "A = Union[int, 'A']") == INT
     assert of("A", "A = B\nB = A") == {}
     assert of("A", "class A(A, TypedDict):\n    a: int")["properties"] == {"a": INT}
 

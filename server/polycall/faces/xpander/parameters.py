@@ -5,7 +5,7 @@ from __future__ import annotations
 from polycall.domain import Function
 from polycall.faces.wire import dump
 from polycall.faces.xpander.bodies import read_members
-from polycall.faces.xpander.checks import check_members
+from polycall.faces.xpander.checks import Checker
 from polycall.faces.xpander.problems import Problems, Unprocessable
 from polycall.faces.xpander.schema import Schema, read_schema
 
@@ -22,7 +22,7 @@ def read_parameters(function: Function, body: bytes) -> bytes:
         return dump(members)
     schema = read_schema(function.input_schema)
     problems = Problems()
-    checked = check_members(schema, members, body.strip() or b"{}", ("body",), problems)
+    checked = Checker(schema, body.strip() or b"{}").members(members, problems)
     if problems.found:
         raise Unprocessable(problems.found)
     if function.accepts_any or isinstance(schema.additional_properties, Schema) or schema.additional_properties:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -25,7 +25,7 @@ class Problem(msgspec.Struct):
     loc: Location
     msg: str
     input: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-    ctx: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
+    ctx: dict[str, object] | msgspec.UnsetType = msgspec.UNSET
 
 
 class Problems:
@@ -39,11 +39,11 @@ class Problems:
         """True once no more are taken."""
         return len(self.found) >= _MOST_PROBLEMS
 
-    def add(self, kind: str, loc: Location, message: str, raw: bytes, ctx: dict[str, str] | None = None) -> None:
+    def add(self, kind: str, loc: Location, message: str, raw: bytes, ctx: Mapping[str, object] | None = None) -> None:
         """Note one. ``raw``: JSON text of the value that it is about."""
         if not self.full:
             shown = msgspec.Raw(raw) if len(raw) <= _MOST_INPUT_BYTES else msgspec.UNSET
-            self.found.append(Problem(kind, loc, message, shown, msgspec.UNSET if ctx is None else ctx))
+            self.found.append(Problem(kind, loc, message, shown, msgspec.UNSET if ctx is None else dict(ctx)))
 
     def extend(self, others: Problems) -> None:
         """Note those of another collection."""

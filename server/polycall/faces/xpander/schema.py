@@ -1,7 +1,9 @@
-"""Input schemas, and what of JSON Schema is checked: what signatures turn into.
+"""Input schemas, and what of JSON Schema is checked: what signatures turn into, and what pydantic writes.
 
-``type``, ``properties``, ``required``, ``items``, ``additionalProperties``, ``anyOf`` (and ``oneOf``, read the same
-way), ``enum`` and ``const``. What else a schema says is not looked at.
+``type``, ``properties``, ``required``, ``additionalProperties``, ``propertyNames``, ``items``, ``prefixItems``,
+``anyOf`` (and ``oneOf``, read the same way), ``allOf``, ``enum``, ``const``, ``$ref`` into ``$defs``, bounds of numbers
+and lengths. ``format`` and ``pattern`` are for people: expressions of strangers are not run here (docs/analysis.md).
+What else a schema says is not looked at.
 """
 
 from __future__ import annotations
@@ -14,6 +16,8 @@ from polycall.errors import FailedPrecondition
 
 __all__ = ["Schema", "read_schema"]
 
+_DEFS = "#/$defs/"
+
 
 class Schema(msgspec.Struct, rename="camel"):
     """One schema; ``True`` in place of one stands for any value."""
@@ -21,12 +25,28 @@ class Schema(msgspec.Struct, rename="camel"):
     type: str | list[str] | None = None
     properties: dict[str, Schema | bool] = {}
     required: list[str] = []
-    additional_properties: Schema | bool = False
+    additional_properties: Schema | bool | None = None
+    property_names: Schema | bool = True
     items: Schema | bool = True
+    prefix_items: list[Schema | bool] = []
     any_of: list[Schema | bool] = []
     one_of: list[Schema | bool] = []
+    all_of: list[Schema | bool] = []
     enum: list[Any] | None = None
     const: Any = msgspec.UNSET
+    minimum: int | float | None = None
+    maximum: int | float | None = None
+    exclusive_minimum: int | float | None = None
+    exclusive_maximum: int | float | None = None
+    multiple_of: int | float | None = None
+    min_length: int | None = None
+    max_length: int | None = None
+    min_items: int | None = None
+    max_items: int | None = None
+    min_properties: int | None = None
+    max_properties: int | None = None
+    ref: str | None = msgspec.field(default=None, name="$ref")
+    defs: dict[str, Schema | bool] = msgspec.field(default_factory=dict, name="$defs")
 
     @property
     def branches(self) -> list[Schema | bool]:
@@ -41,6 +61,11 @@ class Schema(msgspec.Struct, rename="camel"):
         if self.const is not msgspec.UNSET:
             return [self.const]
         return self.enum
+
+    @property
+    def target(self) -> str | None:
+        """The name of the definition that this refers to."""
+        return self.ref.removeprefix(_DEFS) if self.ref is not None else None
 
 
 def read_schema(text: bytes) -> Schema:

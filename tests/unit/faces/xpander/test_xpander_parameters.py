@@ -383,3 +383,176 @@ def test_what_is_not_looked_at_is_passed_on_byte_for_byte(value: object) -> None
 def test_any_bytes_are_taken_or_refused_and_nothing_else(body: bytes) -> None:
     with contextlib.suppress(Unprocessable):
         assert isinstance(json.loads(_passed(_object(x={"type": "integer"}), body)), dict)
+
+
+# what richer schemas say
+
+
+def _kinds(schema: object, body: bytes) -> list[tuple[str, list[str | int]]]:
+    return [(problem["type"], problem["loc"]) for problem in _problems(schema, body)]
+
+
+@pytest.mark.parametrize(
+    ("schema", "fitting", "unfitting", "problem"),
+    [
+        (
+            {"type": "integer", "minimum": 1},
+            ["1", "1.0", "9007199254740993"],
+            ["0", "-5.0"],
+            ("greater_than_equal", "Input should be greater than or equal to 1", {"ge": 1}),
+        ),
+        (
+            {"type": "number", "exclusiveMinimum": 0.1},
+            ["0.11", "1e999"],
+            ["0.1", "-1"],
+            ("greater_than", "Input should be greater than 0.1", {"gt": 0.1}),
+        ),
+        (
+            {"type": "number", "maximum": 9007199254740992},
+            ["9007199254740992", "-1e999"],
+            ["9007199254740993", "1e999", "1e99999999999999999999"],
+            ("less_than_equal", "Input should be less than or equal to 9007199254740992", {"le": 9007199254740992}),
+        ),
+        (
+            {"type": "integer", "exclusiveMaximum": 3},
+            ["2"],
+            ["3", "3.0"],
+            ("less_than", "Input should be less than 3", {"lt": 3}),
+        ),
+        (
+            {"type": "number", "multipleOf": 0.1},
+            ["0.3", "-1", "0", "1e20"],
+            ["0.25", "1e999", "1" * 500],
+            ("multiple_of", "Input should be a multiple of 0.1", {"multiple_of": 0.1}),
+        ),
+        (
+            {"type": "string", "minLength": 2},
+            ['"ab"', '"\\u00e9\\u00e9"', '"\U0001f600\U0001f600"'],
+            ['"a"', '"\\u00e9"', '""'],
+            ("string_too_short", "String should have at least 2 characters", {"min_length": 2}),
+        ),
+        (
+            {"type": "string", "maxLength": 1},
+            ['""', '"\\n"'],
+            ['"ab"'],
+            ("string_too_long", "String should have at most 1 character", {"max_length": 1}),
+        ),
+        (
+            {"type": "array", "minItems": 1},
+            ["[null]"],
+            ["[]"],
+            (
+                "too_short",
+                "List should have at least 1 item after validation, not 0",
+                {"field_type": "List", "min_length": 1, "actual_length": 0},
+            ),
+        ),
+        (
+            {"type": "object", "maxProperties": 1},
+            ["{}"],
+            ['{"a":1,"b":2}'],
+            (
+                "too_long",
+                "Dictionary should have at most 1 item after validation, not 2",
+                {"field_type": "Dictionary", "max_length": 1, "actual_length": 2},
+            ),
+        ),
+    ],
+)
+def test_bounds_hold(schema: Json, fitting: list[str], unfitting: list[str], problem: tuple[str, str, Json]) -> None:
+    shape = _object(x=schema)
+    for text in fitting:
+        _passed(shape, b'{"x":%s}' % text.encode())
+    for text in unfitting:
+        (found,) = _problems(shape, b'{"x":%s}' % text.encode())
+        assert (found["type"], found["msg"], found["ctx"]) == problem
+
+
+def test_patterns_and_formats_are_not_run() -> None:
+    shape = _object(x={"type": "string", "pattern": "^(a+)+$", "format": "uuid"})
+    assert _passed(shape, b'{"x":"%s!"}' % (b"a" * 1000)) == b'{"x":"%s!"}' % (b"a" * 1000)
+
+
+def test_references_are_followed_as_deep_as_the_value_goes() -> None:
+    node = _object(["n"], n={"type": "integer"}, next={"anyOf": [{"$ref": "#/$defs/Node"}, {"type": "null"}]})
+    shape = {**_object(x={"$ref": "#/$defs/Node", "description": "A list."}), "$defs": {"Node": node}}
+    assert _passed(shape, b'{"x":{"n":1,"next":{"n":2.0,"next":null}}}') == b'{"x":{"n":1,"next":{"n":2,"next":null}}}'
+    assert _kinds(shape, b'{"x":{"n":1,"next":{"n":"2","next":{}}}}') == [
+        ("int_type", ["body", "x", "next", "n"]),
+        ("missing", ["body", "x", "next", "next", "n"]),
+    ]
+
+
+def test_a_reference_to_nothing_takes_anything() -> None:
+    assert _passed(_object(x={"$ref": "#/$defs/Gone"}), b'{"x":1}') == b'{"x":1}'
+
+
+def test_the_items_of_a_tuple_have_schemas_of_their_own() -> None:
+    shape = _object(x={"type": "array", "prefixItems": [{"type": "integer"}, {"type": "string"}], "maxItems": 2})
+    assert _passed(shape, b'{"x":[1.0,"a"]}') == b'{"x":[1,"a"]}'
+    assert _kinds(shape, b'{"x":["a",1,null]}') == [
+        ("too_long", ["body", "x"]),
+        ("int_type", ["body", "x", 0]),
+        ("string_type", ["body", "x", 1]),
+    ]
+
+
+def test_a_closed_object_within_takes_no_other_members() -> None:
+    inner = {**_object(a={"type": "integer"}), "additionalProperties": False}
+    assert _kinds(_object(x=inner), b'{"x":{"a":1,"b":2}}') == [("extra_forbidden", ["body", "x", "b"])]
+
+
+def test_names_of_members_may_have_a_schema() -> None:
+    shape = _object(x={"type": "object", "propertyNames": {"enum": ["a", "b"]}})
+    assert _passed(shape, b'{"x":{"a":1}}') == b'{"x":{"a":1}}'
+    assert _kinds(shape, b'{"x":{"c":1}}') == [("literal_error", ["body", "x", "c", "[key]"])]
+
+
+def test_all_of_several_schemas_must_fit() -> None:
+    shape = {
+        **_object(x={"allOf": [{"$ref": "#/$defs/A"}, {"type": "integer", "minimum": 2}]}),
+        "$defs": {"A": {"type": "integer", "maximum": 3}},
+    }
+    assert _passed(shape, b'{"x":2.0}') == b'{"x":2}'
+    assert _kinds(shape, b'{"x":4}') == [("less_than_equal", ["body", "x"])]
+
+
+def test_objects_can_be_literals() -> None:
+    shape = _object(x={"enum": [{"a": 1, "b": [True]}, [1]]})
+    assert _passed(shape, b'{"x":{"b": [true], "a":1}}') == b'{"x":{"b": [true], "a":1}}'
+    assert _kinds(shape, b'{"x":{"a":true}}') == [("literal_error", ["body", "x"])]
+
+
+def test_a_long_list_of_literals_is_cut_in_the_message() -> None:
+    shape = _object(x={"enum": list(range(100_000))})
+    (problem,) = _problems(shape, b'{"x":-1}')
+    assert problem["msg"].endswith("48, 49 or …")
+    assert _passed(shape, b'{"x":99999}') == b'{"x":99999}'
+
+
+@pytest.mark.parametrize(
+    "definitions",
+    [
+        {"A": {"$ref": "#/$defs/A"}},
+        {"A": {"$ref": "#/$defs/B"}, "B": {"anyOf": [{"$ref": "#/$defs/A"}, {"type": "null"}]}},
+        {"A": {"allOf": [{"$ref": "#/$defs/A"}, {"$ref": "#/$defs/A"}]}},
+    ],
+)
+def test_a_schema_that_only_leads_back_to_itself_ends(definitions: Json) -> None:
+    shape = {**_object(x={"$ref": "#/$defs/A"}), "$defs": definitions}
+    assert {kind for kind, _ in _kinds(shape, b'{"x":1}')} <= {"too_complex", "none_required"}
+
+
+def test_a_value_that_is_nested_too_deeply_is_refused() -> None:
+    shape = {
+        **_object(x={"$ref": "#/$defs/L"}),
+        "$defs": {"L": {"anyOf": [{"type": "integer"}, {"type": "array", "items": {"$ref": "#/$defs/L"}}]}},
+    }
+    assert _passed(shape, b'{"x":%s1%s}' % (b"[" * 40, b"]" * 40))
+    assert "too_complex" in {kind for kind, _ in _kinds(shape, b'{"x":%s1%s}' % (b"[" * 200, b"]" * 200))}
+
+
+def test_unions_that_multiply_their_ways_are_bounded() -> None:
+    branch = {"type": "array", "items": {"$ref": "#/$defs/L"}}
+    shape = {**_object(x={"$ref": "#/$defs/L"}), "$defs": {"L": {"anyOf": [branch] * 4}}}
+    assert len(_problems(shape, b'{"x":%s1%s}' % (b"[" * 30, b"]" * 30))) == 1000

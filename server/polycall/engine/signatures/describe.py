@@ -1,0 +1,33 @@
+"""What is called in the sandbox: the modules of a source lie beside this package, as files that nothing imports."""
+
+from __future__ import annotations
+
+import resource
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from polycall.engine.signatures import SOURCE
+from polycall.engine.signatures.functions import describe
+from polycall.engine.signatures.modules import Modules
+
+__all__ = ["describe_all"]
+
+
+def describe_all(wanted: list[tuple[str, str]], cpu_s: int) -> list[dict[str, Any]]:
+    """Return the report of each (path, convention), as JSON holds it. More than ``cpu_s`` seconds end the process."""
+    resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s))  # of the processor, which a busy machine does not shorten
+    root = Path(__file__).parents[3] / SOURCE
+
+    def read(path: str) -> bytes | None:
+        try:
+            return (root / path).read_bytes()
+        except OSError:
+            return None
+
+    reports = []
+    for path, convention in wanted:
+        name = path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+        report = describe(Modules(read), name, path, read(path) or b"", convention)
+        reports.append(asdict(report))
+    return reports
