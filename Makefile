@@ -15,7 +15,7 @@ run: setup
 	@$(BIN)/polycall serve --examples --log-level warning
 
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 check: setup
 	scripts/check

@@ -46,3 +46,8 @@ async def postgres(postgres_server: str) -> str:
         await conn.execute(sa.text("CREATE SCHEMA public"))
     await engine.dispose()
     return postgres_server
+
+
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Name gzipped bytes by their length: there is a time in them, and every worker must find the same names."""
+    return f"gzip {len(val)}" if isinstance(val, bytes) and val.startswith(b"\x1f\x8b") else None

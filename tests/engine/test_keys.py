@@ -47,7 +47,7 @@ async def test_no_key_is_missing(home: House, token: str | None) -> None:
     assert (await refusal(home.keys.authenticate(token), Unauthenticated)).reason is Reason.API_KEY_MISSING
 
 
-@pytest.mark.parametrize("token", ["x", "pc_1_2", "k" * 5000, "\udcff", "\0", new_key_text("0" * 16)])
+@pytest.mark.parametrize("token", ["x", "pc_1_2", "k" * 5000, "\udcff", "\0", new_key_text("0" * 16)], ids=range(6))
 async def test_what_is_no_key_of_ours_is_invalid(home: House, token: str) -> None:
     assert (await refusal(home.keys.authenticate(token), Unauthenticated)).reason is Reason.API_KEY_INVALID
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -13,8 +14,10 @@ import pytest
 import pytest_asyncio
 
 from polycall_gateway import Contract, GatewayConfig, Launcher
+from tests.gateway.client import ask
 from tests.gateway.upstream import Call, Upstream
 
+HEALTHY_S = 20.0  # Envoy asks every two seconds
 FACES = ("cognite", "domo", "guance", "riza", "xpander")
 
 
@@ -71,19 +74,37 @@ def short_path() -> Iterator[Path]:
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def gateway() -> AsyncIterator[Gateway]:
+async def shared() -> AsyncIterator[Gateway]:
     with tempfile.TemporaryDirectory(prefix="gateway-") as directory:
         faces = dict.fromkeys(FACES, "127.0.0.1:0")
         async with running(Path(directory), face_addresses=faces) as made:
             yield made
 
 
+@pytest_asyncio.fixture(loop_scope="session")
+async def gateway(shared: Gateway) -> Gateway:
+    return await _healthy(shared)
+
+
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def impatient() -> AsyncIterator[Gateway]:
-    """Half a second for a run, 64 KiB for a body."""
+async def shared_impatient() -> AsyncIterator[Gateway]:
     with tempfile.TemporaryDirectory(prefix="gateway-") as directory:
         async with running(Path(directory), max_run_s=0.3, run_margin_s=0.2, max_body_bytes=64 << 10) as made:
             yield made
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def impatient(shared_impatient: Gateway) -> Gateway:
+    """Half a second for a run, 64 KiB for a body."""
+    return await _healthy(shared_impatient)
+
+
+async def _healthy(gateway: Gateway) -> Gateway:
+    """Wait until Envoy takes the server for healthy: while others' tests have the event loop, it answers no probes."""
+    async with asyncio.timeout(HEALTHY_S):
+        while (await ask(gateway.rest, "GET", "/healthz")).status != 200:
+            await asyncio.sleep(0.05)
+    return gateway
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -5,7 +5,7 @@ from urllib.parse import quote
 
 import pytest
 from google.protobuf import json_format
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from polycall_gateway.descriptors import NATIVE, Binding, Contract
@@ -59,7 +59,11 @@ async def test_every_path_lies_in_its_own_face(contract: Contract) -> None:
 SEGMENT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=20)
 
 
-@settings(max_examples=60, deadline=None)
+# the fixture waits, it makes nothing anew
+SHARED = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@settings(SHARED, max_examples=60)
 @given(SEGMENT.filter(lambda text: text not in (".", "..")))
 async def test_path_variables_arrive_percent_decoded(gateway: Gateway, value: str) -> None:
     answer = await ask(gateway.rest, "POST", f"/v1/custom_functions/{quote(value, safe='')}/execute", b"{}")
@@ -67,7 +71,7 @@ async def test_path_variables_arrive_percent_decoded(gateway: Gateway, value: st
     assert gateway.last.request.function_id == value
 
 
-@settings(max_examples=40, deadline=None)
+@settings(SHARED, max_examples=40)
 @given(st.binary(max_size=2000))
 async def test_bodies_pass_both_ways_byte_for_byte(gateway: Gateway, body: bytes) -> None:
     answer = await ask(gateway.rest, "POST", "/v1/execute-function", body, {"x-test-echo": "1"})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import uuid
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -99,7 +98,9 @@ def test_a_large_body_within_the_limit_passes(xpander: Xpander) -> None:
     assert xpander.send(function, b'{"n":[%s1]}' % (b"1," * _MIB)).body == b"1048577"
 
 
-@pytest.mark.parametrize("function_id", [str(uuid.uuid4()), "unknown", "a_b", "%20", "x" * 300, "..%2F..", "%C3%A9"])
+@pytest.mark.parametrize(
+    "function_id", ["0b8f2a52-6f0e-4c3e-9b59-5a3f4f0b8a11", "unknown", "a_b", "%20", "x" * 300, "..%2F..", "%C3%A9"]
+)
 def test_an_unknown_function_is_not_found(xpander: Xpander, function_id: str) -> None:
     answer = xpander.send(function_id, b"{")
     assert (answer.status, refused(answer)) == (404, _NOT_FOUND)
