@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -30,7 +31,9 @@ def postgres_server() -> Iterator[str]:
     # not pytest's own directory: as root the server gets a user of its own, who has to reach it
     directory = Path(tempfile.mkdtemp(prefix="polycall-postgres-"))
     directory.chmod(0o755)
-    server = get_server(directory, cleanup_mode="delete")
+    with open(Path(tempfile.gettempdir()) / "polycall-postgres.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # as root it makes a system user, and another process may be doing the same
+        server = get_server(directory, cleanup_mode="delete")
     # nothing here outlives the tests, so nothing has to be on disk
     server.psql("ALTER SYSTEM SET fsync = off; ALTER SYSTEM SET full_page_writes = off; SELECT pg_reload_conf();")
     yield server.get_uri()
