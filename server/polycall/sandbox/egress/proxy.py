@@ -1,0 +1,152 @@
+"""The proxies of all runs: what they share, and one session for each run."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import logging
+import socket
+import ssl
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from dataclasses import dataclass, field
+
+from polycall.domain import EgressPolicy
+from polycall.sandbox.egress.addresses import AddressFilter, Network
+from polycall.sandbox.egress.bounds import Bounds
+from polycall.sandbox.egress.certificates import Authority as CertificateAuthority
+from polycall.sandbox.egress.certificates import system_certificates
+from polycall.sandbox.egress.client import Client
+from polycall.sandbox.egress.ledger import Ledger
+from polycall.sandbox.egress.policy import Allowed, Authority, Policy
+from polycall.sandbox.egress.resolver import Lookup, Resolver, system_lookup
+from polycall.sandbox.egress.upstream import connect, verifying_context
+
+__all__ = ["Egress", "EgressConfig", "Session"]
+
+_log = logging.getLogger(__name__)
+
+# After the server could not accept, usually because it has no descriptors left: others may give some back.
+_PAUSE_S = 0.1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EgressConfig:
+    """Knobs. ``networks``: not public, but runs may be connected there if a rule names the host itself.
+
+    ``certificates``: trusted besides the system's (PEM). ``lookup``: how names are resolved.
+    """
+
+    networks: Sequence[Network] = ()
+    certificates: bytes = b""
+    bounds: Bounds = field(default_factory=Bounds)
+    lookup: Lookup = system_lookup
+
+
+class Egress:
+    """What the sessions share. Belongs to one event loop."""
+
+    def __init__(self, config: EgressConfig | None = None) -> None:
+        """Read the system's certificates and make an authority: blocks some 30 ms."""
+        config = config or EgressConfig()
+        self._bounds = config.bounds
+        self._authority = CertificateAuthority()
+        trusted = b"\n".join(part for part in (system_certificates(), config.certificates) if part)
+        self._verifying = verifying_context(trusted)
+        self._resolver = Resolver(AddressFilter(config.networks), config.lookup)
+        self.certificates = trusted + b"\n" + self._authority.certificate
+
+    def close(self) -> None:
+        """Let go of the threads."""
+        self._resolver.close()
+
+    @contextlib.asynccontextmanager
+    async def serve(self, listener: socket.socket, policy: EgressPolicy) -> AsyncIterator[Session]:
+        """Serve a run on its own listening socket. At the end every connection is closed, and nothing goes on."""
+        session = Session(listener, Policy(policy), self._bounds, self._verifying, self._resolver, self._authority)
+        session.begin()
+        try:
+            yield session
+        finally:
+            await session.end()
+
+
+class Session:
+    """The proxy of one run, or of one call of a warm worker."""
+
+    def __init__(
+        self,
+        listener: socket.socket,
+        policy: Policy,
+        bounds: Bounds,
+        verifying: ssl.SSLContext,
+        resolver: Resolver,
+        authority: CertificateAuthority,
+    ) -> None:
+        self.policy = policy
+        self.bounds = bounds
+        self.verifying = verifying
+        self.ledger = Ledger(bounds.records)
+        self._listener = listener
+        self._resolver = resolver
+        self._authority = authority
+        self._lookups = asyncio.Semaphore(bounds.lookups)
+        self._connections = asyncio.Semaphore(bounds.connections)
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def begin(self) -> None:
+        """Accept from now on. What waited already is from between two calls and belongs to none."""
+        with contextlib.suppress(OSError):
+            while True:
+                self._listener.accept()[0].close()
+        self._own(self._accept())
+
+    async def end(self) -> None:
+        """Close every connection."""
+        while self._tasks:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def dial(self, authority: Authority, allowed: Allowed) -> socket.socket:
+        """See ``Outside``."""
+        addresses = await self._resolver.resolve(
+            authority, listed=allowed.listed, any_address=self.policy.any_address, turns=self._lookups
+        )
+        return await connect(addresses, authority, self.bounds)
+
+    def certify(self, host: str) -> ssl.SSLContext:
+        """See ``Outside``."""
+        return self._authority.context(host)
+
+    async def _accept(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._connections.acquire()
+            try:
+                sock, _ = await loop.sock_accept(self._listener)
+            except OSError as error:
+                self._connections.release()
+                _log.warning("a run's connection cannot be accepted: %s", error.strerror)
+                await asyncio.sleep(_PAUSE_S)
+                continue
+            task = self._own(self._serve(sock))
+            task.add_done_callback(functools.partial(self._ended, sock))  # a task may be cancelled before it begins
+
+    def _ended(self, sock: socket.socket, _: asyncio.Task[None]) -> None:
+        sock.close()
+        self._connections.release()
+
+    async def _serve(self, sock: socket.socket) -> None:
+        try:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            await Client(sock, self).serve()
+        except Exception:
+            # ours: what a run or a server sends raises what Client knows of
+            _log.exception("a connection of a run failed")
+
+    def _own(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task

@@ -1,0 +1,88 @@
+"""From a name to addresses that have been checked. A connection goes to one of them, never to the name again."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import socket
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from polycall.sandbox.egress.addresses import Address, AddressFilter
+from polycall.sandbox.egress.policy import Authority, Refused
+
+__all__ = ["Lookup", "Resolver", "Unresolved", "system_lookup"]
+
+Lookup = Callable[[str], Sequence[str]]
+
+# getaddrinfo blocks a thread, and a name server that never answers blocks it for some 30 s (resolv.conf(5): 2 attempts
+# of 5 s for each of up to 3 servers), which a hostile one will do. Threads of our own: the event loop's are for the
+# store; and so many that runs which have used up their turns leave some for others.
+_THREADS = 64
+_LOOKUP_S = 10.0
+# Of the addresses of a name, how many are tried.
+_ADDRESSES = 4
+
+
+class Unresolved(Exception):
+    """Raised for a name without an address."""
+
+
+def system_lookup(host: str) -> Sequence[str]:
+    """Return the addresses of a name as the system sees it. Blocks. Raises OSError."""
+    return [
+        str(entry[4][0]) for entry in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
+    ]
+
+
+class Resolver:
+    """Looks names up, and leaves only addresses that a run may be connected to."""
+
+    def __init__(self, addresses: AddressFilter, lookup: Lookup = system_lookup) -> None:
+        self._filter = addresses
+        self._lookup = lookup
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="egress-lookup")
+
+    def close(self) -> None:
+        """Let go of the threads, whatever they still wait for."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def resolve(
+        self, authority: Authority, *, listed: bool, any_address: bool, turns: asyncio.Semaphore
+    ) -> list[Address]:
+        """Return where to connect to, the best first. ``turns``: the run's, of lookups. Raises Refused, Unresolved."""
+        if authority.literal:
+            found: Sequence[str] = [authority.host]
+        else:
+            try:
+                async with asyncio.timeout(_LOOKUP_S):
+                    found = await self._look_up(authority.host, turns)
+            except TimeoutError:
+                raise Unresolved(f"{authority.host} was not resolved within {_LOOKUP_S:g} s") from None
+            except (OSError, UnicodeError):
+                raise Unresolved(f"{authority.host} cannot be resolved") from None
+        addresses = list(dict.fromkeys(ipaddress.ip_address(text) for text in found))
+        if not addresses:
+            raise Unresolved(f"{authority.host} has no address")
+        if any_address:
+            return addresses[:_ADDRESSES]
+        allowed = [address for address in addresses if self._filter.refusal(address, listed=listed) is None]
+        if not allowed:
+            # the address itself is not told: the code need not learn how the inside of a network is numbered
+            why = self._filter.refusal(addresses[0], listed=listed)
+            raise Refused(f"the address of {authority.host} is not allowed: {why}")
+        return allowed[:_ADDRESSES]
+
+    async def _look_up(self, host: str, turns: asyncio.Semaphore) -> Sequence[str]:
+        loop = asyncio.get_running_loop()
+        await turns.acquire()
+        asked = self._threads.submit(self._lookup, host)
+
+        def done(_: object) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop may be closed by now
+                loop.call_soon_threadsafe(turns.release)
+
+        # a turn is over when the thread is free again, not when nobody waits for it any more
+        asked.add_done_callback(done)
+        return await asyncio.wrap_future(asked)

@@ -1,0 +1,73 @@
+"""Connections to the outside: to an address that was checked, with TLS that is verified."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Iterable
+
+from polycall.sandbox.egress.addresses import Address
+from polycall.sandbox.egress.bounds import Bounds
+from polycall.sandbox.egress.policy import Authority
+from polycall.sandbox.egress.streams import SocketStream, TlsStream
+
+__all__ = ["Unreachable", "connect", "secure", "verifying_context"]
+
+
+class Unreachable(Exception):
+    """Raised when there is no connection; written for the code that asked."""
+
+
+def verifying_context(certificates: bytes) -> ssl.SSLContext:
+    """Return what TLS with the outside needs: it trusts ``certificates`` (PEM) and nothing else. Blocks some 20 ms."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # verifies certificate and name
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    if certificates:
+        context.load_verify_locations(cadata=certificates.decode("ascii", errors="ignore"))
+    return context
+
+
+async def connect(addresses: Iterable[Address], authority: Authority, bounds: Bounds) -> socket.socket:
+    """Return a connection to the first address that takes one. Raises Unreachable."""
+    loop = asyncio.get_running_loop()
+    why = "it has no address"
+    for address in addresses:
+        family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
+        try:
+            sock = socket.socket(family, socket.SOCK_STREAM)
+        except OSError as error:  # no IPv6 here, or no descriptors
+            why = error.strerror or "no socket"
+            continue
+        try:
+            sock.setblocking(False)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            async with asyncio.timeout(bounds.connect_s):
+                await loop.sock_connect(sock, (str(address), authority.port))
+        except TimeoutError:
+            why = f"no connection within {bounds.connect_s:g} s"
+        except OSError as error:
+            why = (error.strerror or "refused").lower()
+        except BaseException:
+            sock.close()
+            raise
+        else:
+            return sock
+        sock.close()
+    raise Unreachable(f"{authority} cannot be reached: {why}")
+
+
+async def secure(stream: SocketStream, context: ssl.SSLContext, authority: Authority, bounds: Bounds) -> TlsStream:
+    """Begin TLS on a connection. Raises Unreachable, above all for a certificate that is not the host's."""
+    tls = TlsStream(stream, context, server_hostname=authority.host)
+    try:
+        async with asyncio.timeout(bounds.handshake_s):
+            await tls.shake_hands()
+    except ssl.SSLCertVerificationError as error:
+        raise Unreachable(f"the certificate of {authority.host} is not valid: {error.verify_message}") from None
+    except TimeoutError:
+        raise Unreachable(f"{authority} did not agree on TLS within {bounds.handshake_s:g} s") from None
+    except OSError:
+        raise Unreachable(f"{authority} did not agree on TLS") from None
+    return tls
