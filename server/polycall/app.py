@@ -48,6 +48,8 @@ from polycall.faces.xpander.v1 import xpander_pb2
 from polycall.gateway import gateway_config, upstream_socket
 from polycall.runtimes.distributions import default_packages
 from polycall.runtimes.environments import Environments
+from polycall.sandbox.egress.addresses import parse_networks
+from polycall.sandbox.egress.proxy import EgressConfig
 from polycall.sandbox.sandbox import Sandbox, SandboxConfig
 from polycall.services.native import HealthHandle, NativeInfo, add_native, interceptors, server_options
 from polycall.store.directory import DirectoryLock
@@ -354,6 +356,10 @@ async def _started_sandbox(stack: contextlib.AsyncExitStack, settings: Settings,
             processes=settings.slots + settings.waiting_children + settings.warm_workers,
             warm_idle_s=settings.warm_idle_s,
             packages=str(packages),
+            egress=EgressConfig(
+                networks=parse_networks(filter(None, settings.egress_networks.split(","))),
+                trusted=settings.egress_ca_file,
+            ),
         )
     )
     stack.push_async_callback(sandbox.stop)

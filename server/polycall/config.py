@@ -5,6 +5,7 @@ A key that is not known is an error, wherever it stands: a setting that is silen
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import tomllib
 from collections.abc import Callable, Mapping
@@ -111,6 +112,14 @@ def _choice(*words: str) -> Callable[[object], str]:
     return parse
 
 
+def _networks(value: object) -> str:
+    words = _text(value).replace(",", " ").split()
+    try:
+        return ",".join(str(ipaddress.ip_network(word)) for word in words)
+    except ValueError as error:
+        raise ValueError(f"must be address ranges such as 10.1.0.0/16, separated by commas: {error}") from None
+
+
 def setting(default: Any, parse: Callable[[object], Any], help: str, *, secret: bool = False) -> Any:
     """Declare a setting; a callable default is called for each object."""
     metadata = {"parse": parse, "help": help, "secret": secret}
@@ -144,6 +153,11 @@ class Settings:
     )
     max_timeout_s: float = setting(1200.0, _seconds(1, 86_400), "Longest run a request may ask for, seconds.")
     max_memory_mib: int = setting(5120, _whole(16, 1 << 20), "Most memory a run may ask for, MiB.")
+    # what may be reached
+    egress_networks: str = setting(
+        "", _networks, "Address ranges that are not public and may be reached by hosts that a rule names; with commas."
+    )
+    egress_ca_file: str = setting("", _text, "Certificates (PEM) that outbound TLS trusts besides the system's.")
     # how much at once
     slots: int = setting(_default_slots, _whole(1, 4096), "Runs at once; default: two for each core.")
     queue: int = setting(128, _whole(0, 100_000), "Runs that may wait for a slot; more are refused.")

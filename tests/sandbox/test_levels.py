@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import os
 import shutil
@@ -206,7 +207,12 @@ def everybodys() -> Iterator[Path]:
         for module in ("__init__.py", "domain.py", "errors.py", "ids.py"):
             shutil.copy(package / module, root / "polycall" / module)
         shutil.copytree(package / "sandbox", root / "polycall" / "sandbox", ignore=hidden)
-        shutil.copytree(Path(msgspec.__file__).parent, root / "msgspec", ignore=hidden)
+        for library in ("msgspec", "h11", "cryptography", "_cffi_backend"):  # the last is cryptography's
+            found = Path(str(importlib.util.find_spec(library).origin))  # type: ignore[union-attr]
+            if found.name == "__init__.py":
+                shutil.copytree(found.parent, root / library, ignore=hidden)
+            else:
+                shutil.copy(found, root)
         for path in root.rglob("*"):
             path.chmod(0o755 if path.is_dir() else 0o644)
         yield root

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import cast
 
+from polycall.sandbox.doorway import take_doorway
 from polycall.sandbox.frames import FrameError, FrameParser, Reply
 from polycall.sandbox.slots import Slot
 
@@ -35,10 +36,12 @@ class Child(asyncio.Protocol):
 
     ``ready`` is done once the process has locked itself in. ``exited`` is done once it was reaped; with None if its
     zygote died, and nobody can know how it ended. ``free`` is set while nobody reads from it. ``usable`` holds while it
-    lives and nothing odd has come from it.
+    lives and nothing odd has come from it. ``listener`` is the socket of an egress child's proxy, which it sends first.
     """
 
-    def __init__(self, number: int, slot: Slot, job: socket.socket, stdout: int, stderr: int) -> None:
+    def __init__(
+        self, number: int, slot: Slot, job: socket.socket, stdout: int, stderr: int, *, egress: bool = False
+    ) -> None:
         loop = asyncio.get_running_loop()
         self.number = number
         self.slot = slot
@@ -58,10 +61,16 @@ class Child(asyncio.Protocol):
         self._listener: Callable[[Reply | FrameError | None], None] | None = None
         self._parser = FrameParser()
         self._socket = job
+        self._egress = egress
+        self.listener: socket.socket | None = None
         self._transport: asyncio.Transport | None = None
 
     async def connect(self) -> None:
-        """Begin to listen to it."""
+        """Begin to listen to it. Raises OSError if it does not send its listener."""
+        if self._egress:
+            # before there is a transport, which would take the message and drop the socket
+            await _readable(self._socket)
+            self.listener = take_doorway(self._socket)
         await asyncio.get_running_loop().create_unix_connection(lambda: self, sock=self._socket)
 
     # asyncio.Protocol
@@ -164,8 +173,25 @@ class Child(asyncio.Protocol):
             self._transport.abort()
         else:
             self._socket.close()
+        if self.listener is not None:
+            self.listener.close()
         os.close(self.stdout)
         os.close(self.stderr)
+
+
+async def _readable(sock: socket.socket) -> None:
+    loop = asyncio.get_running_loop()
+    came: asyncio.Future[None] = loop.create_future()
+
+    def readable() -> None:
+        if not came.done():
+            came.set_result(None)
+
+    loop.add_reader(sock, readable)
+    try:
+        await came
+    finally:
+        loop.remove_reader(sock)
 
 
 def _nothing() -> None:

@@ -9,13 +9,14 @@ import contextlib
 import os
 import resource
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from polycall.sandbox import kernel, landlock, policy, userns
+from polycall.sandbox import doorway, kernel, landlock, policy, userns
 from polycall.sandbox.layout import NAMESPACED, SHARED_MEMORY, Layout
 from polycall.sandbox.rootfs import DEVICES, system_paths
 
-__all__ = ["NOBODY", "Box", "Confinement", "confine", "prepare"]
+__all__ = ["NOBODY", "Box", "Confinement", "Filters", "confine", "prepare"]
 
 # The uid inside the sandbox where there is only one to give.
 NOBODY = 1000
@@ -71,13 +72,23 @@ class _Laps:
         self._last = now
 
 
-def prepare(wanted: Confinement) -> bytes | None:
-    """Do, in the zygote, what holds for all of its children. Return their system call filter, if they share one."""
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """The system call filters that the children of a zygote share; None where each has its own."""
+
+    plain: bytes | None
+    egress: bytes | None
+
+
+def prepare(wanted: Confinement) -> Filters:
+    """Do, in the zygote, what holds for all of its children."""
     if wanted.namespaces or os.geteuid() == 0:
         # a container's root may lack CAP_SETPCAP; without new privileges the set has no use in a child anyway
         with contextlib.suppress(PermissionError):
             kernel.drop_bounding_set()
-    return policy.build(_grants(wanted)) if wanted.seccomp and wanted.namespaces else None
+    if not (wanted.seccomp and wanted.namespaces):
+        return Filters(None, None)
+    return Filters(policy.build(_grants(wanted)), policy.build(_grants(wanted, egress=True)))
 
 
 def confine(
@@ -88,18 +99,26 @@ def confine(
     disk: int,
     proc: int | None,
     has_proc: bool,
-    program: bytes | None,
+    filters: Filters,
+    connection: int | None = None,
 ) -> Box:
     """Lock this process in, whose zygote was prepared.
 
-    ``uid`` is its own (None: keep), ``disk`` bytes, ``proc`` a descriptor of the outer /proc, ``program`` the filter
-    that all children share. Raises OSError if any step is refused: the caller must end the process then.
+    ``uid`` is its own (None: keep), ``disk`` bytes, ``proc`` a descriptor of the outer /proc. ``connection``: the
+    socket over which the server gets the doorway of an egress child; None for other children. Raises OSError if any
+    step is refused: the caller must end the process then.
     """
+    egress = connection is not None
+    if egress and not wanted.namespaces:
+        raise OSError("there is no way out without a network namespace")
     box = Box(layout=NAMESPACED if wanted.namespaces else Layout.below(os.path.join(wanted.work_root, name)))
     lap = _Laps(box.laps)
     if wanted.namespaces:
         kernel.unshare(kernel.CLONE_NEWNS | kernel.CLONE_NEWIPC | kernel.CLONE_NEWNET)
         lap("unshare")
+        if connection is not None:
+            doorway.make_doorway(connection)  # needs the capabilities
+            lap("doorway")
         _mount_disk(disk, uid or 0)
         if has_proc:
             # subset=pid: processes and nothing of the host. A nested user namespace could not write its maps otherwise.
@@ -140,11 +159,12 @@ def confine(
         os.mkdir(SHARED_MEMORY, 0o700)
     os.chdir(box.layout.work)
     if wanted.landlock:
-        _landlock(wanted, box.layout)
+        _landlock(wanted, box.layout, (doorway.PORT,) if egress else ())
         lap("landlock")
     if wanted.seccomp:
         # last: the filter forbids most of the above
-        kernel.set_seccomp_filter(program or policy.build(_grants(wanted)))
+        program = filters.egress if egress else filters.plain
+        kernel.set_seccomp_filter(program or policy.build(_grants(wanted, egress=egress)))
         lap("seccomp")
     return box
 
@@ -164,7 +184,7 @@ def _limit(disk: int) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (disk, disk))
 
 
-def _landlock(wanted: Confinement, layout: Layout) -> None:
+def _landlock(wanted: Confinement, layout: Layout, ports: Iterable[int]) -> None:
     if wanted.namespaces:
         # all that there is in this mount namespace, and nothing of what is outside; /dev has five harmless nodes
         readable, writable = ["/"], ["/mnt", "/dev"]
@@ -174,14 +194,15 @@ def _landlock(wanted: Confinement, layout: Layout) -> None:
         if wanted.packages:
             readable.append(wanted.packages)
         writable = [layout.code, layout.work, layout.temporary, "/dev/null"]
-    landlock.restrict(wanted.landlock, readable, writable)
+    landlock.restrict(wanted.landlock, readable, writable, ports)
 
 
-def _grants(wanted: Confinement) -> policy.Grants:
+def _grants(wanted: Confinement, *, egress: bool = False) -> policy.Grants:
     return policy.Grants(
         fork=wanted.cgroup and wanted.namespaces,
         execute=wanted.namespaces,
         sockets=wanted.namespaces,
+        internet=egress and wanted.namespaces,
         memfd=wanted.cgroup,
         metadata=wanted.namespaces,
         only_pid=None if wanted.namespaces else os.getpid(),

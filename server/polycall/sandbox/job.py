@@ -14,11 +14,13 @@ from typing import Protocol
 
 from polycall.domain import (
     Convention,
+    EgressPolicy,
     ExecutionError,
     InputFile,
     IsolationLevel,
     Language,
     Limits,
+    OutboundRequest,
     OutputChunk,
     StartKind,
     Usage,
@@ -54,7 +56,8 @@ class Job:
     bundle. ``payload`` is JSON text (checked by the caller, parsed only inside). ``context`` is a JSON object: for
     HANDLE ``{"secrets": {...}, "function_call_info": {...}}``. ``adapter`` is the source of an in-sandbox module of a
     face (see ``polycall.sandbox.inside``), ``adapter_options`` a JSON object for it. ``key`` asks for a warm worker;
-    None for a fresh process that serves this one run. ``image`` is what that process is made of.
+    None for a fresh process that serves this one run. ``image`` is what that process is made of. ``egress``: the
+    hosts that it may reach by HTTP; None for no network at all.
     """
 
     bundle: Bundle
@@ -73,6 +76,7 @@ class Job:
     stdin: bytes = b""
     key: WorkerKey | None = None
     image: Image = DEFAULT_IMAGE
+    egress: EgressPolicy | None = None
 
 
 class Ending(enum.StrEnum):
@@ -104,6 +108,8 @@ class Outcome:
     stdout_truncated: bool = False
     stderr_truncated: bool = False
     usage: Usage = field(default_factory=Usage)
+    outbound: tuple[OutboundRequest, ...] = ()  # the first of them
+    outbound_omitted: int = 0  # how many more there were
     start_kind: StartKind = StartKind.FORKED
     isolation: IsolationLevel = IsolationLevel.PROCESS
 

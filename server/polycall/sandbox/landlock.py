@@ -16,6 +16,7 @@ __all__ = ["abi_version", "restrict"]
 
 _CREATE_RULESET_VERSION = 1
 _RULE_PATH_BENEATH = 1
+_RULE_NET_PORT = 2
 
 _EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR = 1 << 0, 1 << 1, 1 << 2, 1 << 3
 _MAKE_CHAR, _MAKE_BLOCK = 1 << 6, 1 << 11
@@ -24,7 +25,7 @@ _FIRST_RIGHTS = (1 << 13) - 1
 # right -> the ABI that brought it
 _LATER_RIGHTS = {1 << 13: 2, _TRUNCATE: 3, 1 << 15: 5}  # REFER, TRUNCATE, IOCTL_DEV
 
-_NET_BIND_AND_CONNECT_TCP = 1 | 2  # ABI 4
+_NET_BIND_TCP, _NET_CONNECT_TCP = 1, 2  # ABI 4
 _SCOPE_ABSTRACT_SOCKETS_AND_SIGNALS = 1 | 2  # ABI 6
 
 
@@ -45,16 +46,21 @@ def abi_version() -> int:
         return 0
 
 
-def restrict(abi: int, readable: Iterable[str | int], writable: Iterable[str | int]) -> None:
+class _NetPort(ctypes.Structure):
+    _fields_ = [("allowed", ctypes.c_uint64), ("port", ctypes.c_uint64)]
+
+
+def restrict(abi: int, readable: Iterable[str | int], writable: Iterable[str | int], ports: Iterable[int] = ()) -> None:
     """Confine this process and its future children. Paths, or O_PATH descriptors, that exist; others are left out.
 
-    Readable paths may be read, listed and executed; writable ones get everything but device nodes. TCP is refused
-    altogether (ABI 4); signals and abstract sockets end at this process and its children (ABI 6). Raises OSError.
+    Readable paths may be read, listed and executed; writable ones get everything but device nodes. TCP is refused but
+    for connections to ``ports`` (ABI 4); signals and abstract sockets end at this process and its children (ABI 6).
+    Raises OSError.
     """
     rights = _FIRST_RIGHTS | sum(right for right, since in _LATER_RIGHTS.items() if abi >= since)
     attributes = _Ruleset(
         rights,
-        _NET_BIND_AND_CONNECT_TCP if abi >= 4 else 0,
+        _NET_BIND_TCP | _NET_CONNECT_TCP if abi >= 4 else 0,
         _SCOPE_ABSTRACT_SOCKETS_AND_SIGNALS if abi >= 6 else 0,
     )
     size = 24 if abi >= 6 else 16 if abi >= 4 else 8
@@ -64,6 +70,9 @@ def restrict(abi: int, readable: Iterable[str | int], writable: Iterable[str | i
             _allow(ruleset, path, (_EXECUTE | _READ_FILE | _READ_DIR) & rights)
         for path in writable:
             _allow(ruleset, path, rights & ~(_MAKE_CHAR | _MAKE_BLOCK))
+        for port in ports if abi >= 4 else ():
+            rule = _NetPort(_NET_CONNECT_TCP, port)
+            syscall("landlock_add_rule", ruleset, _RULE_NET_PORT, ctypes.byref(rule), 0)
         syscall("landlock_restrict_self", ruleset, 0)
     finally:
         os.close(ruleset)

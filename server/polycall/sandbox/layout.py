@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-__all__ = ["NAMESPACED", "PACKAGES", "SHARED_MEMORY", "Layout"]
+__all__ = ["NAMESPACED", "PACKAGES", "SHARED_MEMORY", "TRUSTED", "Layout"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,3 +32,4 @@ class Layout:
 NAMESPACED = Layout.below("/mnt")
 SHARED_MEMORY = "/mnt/shm"  # what /dev/shm leads to
 PACKAGES = "/packages"  # the built environment of the image
+TRUSTED = "/etc/ssl/egress.pem"  # the certificates that runs with a way out trust

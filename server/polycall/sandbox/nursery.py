@@ -64,9 +64,11 @@ class Nursery:
         self._slots = range(*config["slots"])
         self._preload: list[str] = config["preload"]
         self._packages: str = config["path"]
+        self._trusted: list[str] = config["trusted"]
+        self._certificate: str = config["certificate"]
         self._proc: int | None = None
         self._has_proc = False
-        self._program: bytes | None = None
+        self._filters = confine.Filters(None, None)
         self._pid_namespace = -1
         self._children: dict[int, int | None] = {}  # pid -> id; None: a helper of our own
         self._job_fd = _raise_open_files()
@@ -74,7 +76,7 @@ class Nursery:
 
     def move_in(self, uids: bool) -> None:
         """Leave the host's file system and, if there is a range of them, its uids. PID 1 of the namespaces calls it."""
-        sources = Sources(self._packages)
+        sources = Sources(self._packages, self._trusted, self._certificate)
         if uids:
             userns.become_root()
             kernel.die_with_parent()
@@ -92,7 +94,7 @@ class Nursery:
             with contextlib.suppress(ImportError):
                 importlib.import_module(name)
         threading.stack_size(_THREAD_STACK)
-        self._program = confine.prepare(self._confinement)
+        self._filters = confine.prepare(self._confinement)
         serve.prepare()
         self._baseline = _memory_in_use(self._proc)
         if not self._confinement.namespaces:
@@ -245,7 +247,8 @@ class Nursery:
                 disk=message["disk"],
                 proc=self._proc,
                 has_proc=self._has_proc,
-                program=self._program,
+                filters=self._filters,
+                connection=self._job_fd if message["egress"] else None,
             )
             serve.main(self._job_fd, box.layout, self._baseline, box.laps)
         except BaseException as error:

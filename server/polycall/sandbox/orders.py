@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 
+from polycall.sandbox.doorway import ENVIRONMENT
 from polycall.sandbox.frames import encode_frame
 from polycall.sandbox.job import Job
 
@@ -18,6 +19,7 @@ def program_of(job: Job) -> Program:
     return (
         job.key,
         job.image,
+        job.egress is not None,
         job.bundle.digest,
         tuple(sorted(job.env.items())),
         job.adapter,
@@ -34,7 +36,7 @@ def load_frame(job: Job, *, own_uid: bool, bound_address_space: bool) -> list[by
         "op": "load",
         "files": [(path, len(data)) for path, data in job.bundle.files.items()],
         "adapter": job.adapter is not None,
-        "env": dict(job.env),
+        "env": dict(job.env) if job.egress is None else {**job.env, **ENVIRONMENT},
         "memory": job.limits.memory_bytes,
         "open_files": job.limits.open_files,
         "processes": job.limits.processes if own_uid else None,

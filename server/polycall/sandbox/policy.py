@@ -76,6 +76,7 @@ _METADATA = _names(
 _EPERM = errno_action(errno.EPERM)
 _ENOSYS = errno_action(errno.ENOSYS)
 _NO_FAMILY = errno_action(errno.EAFNOSUPPORT)
+_NO_PROTOCOL = errno_action(errno.EPROTONOSUPPORT)
 
 _CLONE_THREAD = 0x0001_0000
 # CLONE_NEWTIME, NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET
@@ -84,9 +85,12 @@ _PR_SET_PDEATHSIG, _PR_SET_SECCOMP, _PR_SCHED_CORE = 1, 22, 62
 _F_SETOWN, _F_SETOWN_EX, _F_SETLEASE, _F_NOTIFY = 8, 15, 1024, 1026
 _FIOSETOWN, _SIOCSPGRP = 0x8901, 0x8902
 _TIOCSTI, _TIOCLINUX = 0x5412, 0x541C
-_AF_UNIX = 1
+_AF_UNIX, _AF_INET, _AF_INET6 = 1, 2, 10
+_IPPROTO_TCP = 6
 # the bit that SOCK_DGRAM (2) and SOCK_RAW (3, taken for it) have, and SOCK_STREAM (1) and SOCK_SEQPACKET (5) have not
 _DATAGRAMS = 2
+# and those that SOCK_STREAM has not: others load modules of the kernel that nobody looks at (SCTP, DCCP)
+_NO_STREAM = 2 | 4 | 8
 # personality(2): Linux, Linux without address randomisation off, and the query
 _PERSONALITIES = (0x0, 0x0004_0000, 0xFFFF_FFFF)
 
@@ -96,7 +100,8 @@ class Grants:
     """What differs between isolation levels.
 
     ``fork``: new processes (only where a cgroup bounds the tree's memory); ``execute``: execve; ``sockets``: AF_UNIX
-    sockets (only where a mount namespace hides the host's); ``memfd``: anonymous files, which count against no limit
+    sockets (only where a mount namespace hides the host's); ``internet``: TCP sockets (only in a network namespace with
+    nothing but a loopback); ``memfd``: anonymous files, which count against no limit
     of the process; ``metadata``: changes of mode, owner, times and extended attributes, which Landlock does not control
     (only where a mount namespace hides the host's files); ``only_pid``: signals and the like to this process only
     (where no pid namespace hides others).
@@ -105,6 +110,7 @@ class Grants:
     fork: bool
     execute: bool
     sockets: bool
+    internet: bool = False
     memfd: bool
     metadata: bool
     only_pid: int | None = None
@@ -123,7 +129,7 @@ def _conditional(grants: Grants) -> dict[str, Rule | int]:
         # the flags of clone3 stand in memory, where a filter cannot see them; libraries fall back to clone
         "clone3": _ENOSYS,
         "clone": _unless((Compare(0, "any", _CLONE_NEW),), _EPERM),
-        "socket": Rule((Case((Compare(0, "eq", _AF_UNIX),), ALLOW),), _NO_FAMILY) if grants.sockets else _NO_FAMILY,
+        "socket": _socket(grants),
         "socketpair": _socketpair(grants),
         "ioctl": _ioctl(_TIOCSTI, _TIOCLINUX),
         "personality": Rule(tuple(Case((Compare(0, "eq", value),), ALLOW) for value in _PERSONALITIES), _EPERM),
@@ -167,6 +173,25 @@ def _ioctl(*refused: int) -> Rule:
 def _prctl(*refused: int) -> Rule:
     # core scheduling lets a process keep everybody else off the other thread of its core
     return Rule(tuple(Case((Compare(0, "eq", option),), _EPERM) for option in refused), ALLOW)
+
+
+def _socket(grants: Grants) -> Rule | int:
+    if not grants.sockets:
+        return _NO_FAMILY
+    local = Case((Compare(0, "eq", _AF_UNIX),), ALLOW)
+    if not grants.internet:
+        return Rule((local,), _NO_FAMILY)
+    # TCP and nothing else: neither datagrams nor what else goes by the name of a stream (MPTCP, SMC)
+    tcp = [
+        case
+        for family in (_AF_INET, _AF_INET6)
+        for case in (
+            Case((Compare(0, "eq", family), Compare(1, "any", _NO_STREAM)), _NO_PROTOCOL),
+            *(Case((Compare(0, "eq", family), Compare(2, "eq", protocol)), ALLOW) for protocol in (0, _IPPROTO_TCP)),
+            Case((Compare(0, "eq", family),), _NO_PROTOCOL),
+        )
+    ]
+    return Rule((local, *tcp), _NO_FAMILY)
 
 
 def _socketpair(grants: Grants) -> Rule:

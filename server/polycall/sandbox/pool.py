@@ -141,7 +141,7 @@ class Pool:
             warm = self._shelf.take(program)
             if warm is not None:
                 return self._lease(warm, StartKind.WARM, job.key, program)
-        disk, kind = self._disk_for(job), Kind(job.image)
+        disk, kind = self._disk_for(job), Kind(job.image, job.egress is not None)
         brood = self._brood(kind)
         while True:
             child, start_kind = await self._fresh(brood, kind, disk)

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from polycall.sandbox import kernel
-from polycall.sandbox.layout import NAMESPACED, PACKAGES, SHARED_MEMORY
+from polycall.sandbox.layout import NAMESPACED, PACKAGES, SHARED_MEMORY, TRUSTED
 from polycall.sandbox.syscalls import numbers
 
 __all__ = ["DEVICES", "Sources", "build_root", "system_paths"]
@@ -74,15 +74,19 @@ class Sources:
 
     Open after the new mount namespace (a descriptor of the old one cannot be bound) and before any change of ids (an
     interpreter may live below a home with mode 0700). ``packages`` is a directory of the host, "" for none.
+    ``trusted``: files with certificates (PEM) for runs with a way out; ``certificate``: one more, which is in no file.
     """
 
-    def __init__(self, packages: str = "") -> None:
+    def __init__(self, packages: str = "", trusted: Iterable[str] = (), certificate: str = "") -> None:
         numbers()  # the table's file may be as private as the interpreter, or lie below what is about to be shadowed
         self.trees = {path: os.open(path, os.O_PATH | os.O_CLOEXEC) for path in system_paths()}
         if packages:
             self.trees[PACKAGES] = os.open(packages, os.O_PATH | os.O_CLOEXEC | os.O_DIRECTORY)
         self.devices = {name: os.open(f"/dev/{name}", os.O_PATH | os.O_CLOEXEC) for name in DEVICES}
         self.copies = {path: data for path in _COPIES if (data := _read(path)) is not None}
+        if certificate:
+            found = (_read(path) for path in trusted)
+            self.copies[TRUSTED] = b"\n".join([*filter(None, found), certificate.encode()])
         self.proc = os.open("/proc", os.O_PATH | os.O_CLOEXEC | os.O_DIRECTORY)
 
     def close(self) -> None:

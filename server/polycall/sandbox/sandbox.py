@@ -7,17 +7,18 @@ import dataclasses
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from polycall.domain import ExecutionError, IsolationLevel, Language, Reason
+from polycall.domain import EgressPolicy, ExecutionError, IsolationLevel, Language, Reason
 from polycall.errors import Internal, IsolationUnavailable, RuntimeMissing, Unavailable
 from polycall.sandbox import canary
 from polycall.sandbox.cgroup import CgroupError, Cgroups, open_cgroups
 from polycall.sandbox.confine import NOBODY, Confinement
+from polycall.sandbox.egress.proxy import Egress, EgressConfig
 from polycall.sandbox.image import Image, Platform
 from polycall.sandbox.isolation import Finding, Machine, ProbeError, at_most, findings_of, level_of, probe
 from polycall.sandbox.job import Ending, Job, Outcome, OutputSink
-from polycall.sandbox.pool import Pool, PoolConfig, PoolError
+from polycall.sandbox.pool import Lease, Pool, PoolConfig, PoolError
 from polycall.sandbox.run import Run, RunOptions
 from polycall.sandbox.slots import FIRST_UID, Slots
 from polycall.sandbox.spawner import Spawner, SpawnerError, ZygoteConfig, interpreter
@@ -55,7 +56,7 @@ class SandboxConfig:
     no better than this, for tests. ``uid_base``: first of 65536 host uids for sandboxes, when started by root.
     ``preload``: modules that children find imported. ``interpreter``: the Python that runs the code, by default the
     server's own. ``packages``: a directory of the host that Python code without a runtime of its own imports from,
-    after the standard library; "" for none.
+    after the standard library; "" for none. ``egress``: how runs reach other hosts.
     """
 
     waiting: int = 4
@@ -75,6 +76,7 @@ class SandboxConfig:
     preload: tuple[str, ...] = _PRELOAD
     interpreter: str | None = None
     packages: str = ""
+    egress: EgressConfig = field(default_factory=EgressConfig)
 
     def __post_init__(self) -> None:
         if not 1 <= self.waiting < self.processes:
@@ -96,6 +98,7 @@ class Sandbox:
         self._pool: Pool | None = None
         self._options: RunOptions | None = None
         self._findings: tuple[Finding, ...] = ()
+        self._egress: Egress | None = None  # None: there are no network namespaces
 
     @property
     def isolation(self) -> IsolationLevel:
@@ -147,6 +150,8 @@ class Sandbox:
             single_uid=machine.namespaces and machine.single_uid,
             work_root=self._work_root.path if self._work_root is not None else "",
         )
+        if machine.namespaces:
+            self._egress = await asyncio.to_thread(Egress, config.egress)  # it reads the system's certificates
         uids = _run_uids(machine, host_uids, config.processes)
         self._options = RunOptions(
             isolation=level_of(machine, cgroup=confinement.cgroup),
@@ -167,6 +172,8 @@ class Sandbox:
                 preload=(*config.preload, *image.preload),
                 platform=image.platform,
                 path=path,
+                trusted=self._egress.trusted if self._egress is not None else (),
+                certificate=self._egress.certificate if self._egress is not None else "",
             )
             return Spawner(executable, zygote, died)
 
@@ -212,6 +219,9 @@ class Sandbox:
         if self._cgroups is not None:
             await asyncio.to_thread(self._cgroups.close)
             self._cgroups = None
+        if self._egress is not None:
+            self._egress.close()
+            self._egress = None
         if self._work_root is not None:
             await asyncio.to_thread(self._work_root.close)
             self._work_root = None
@@ -227,6 +237,8 @@ class Sandbox:
             raise RuntimeMissing(f"{job.language.value} is not installed on this server; it runs python.")
         if self._pool is None or self._options is None:
             raise Unavailable("The sandbox is not running.")
+        if job.egress is not None and self._egress is None:
+            raise IsolationUnavailable(self._no_egress(), subject="egress")
         asked = time.perf_counter_ns()
         try:
             lease = await self._pool.acquire(job)
@@ -235,13 +247,32 @@ class Sandbox:
         try:
             if begun is not None:
                 begun()
+            start_us = (time.perf_counter_ns() - asked) // 1000
             run = Run(lease.child, job, self._options, output)
-            return await run.perform(lease.start_kind, (time.perf_counter_ns() - asked) // 1000)
+            if job.egress is None:
+                return await run.perform(lease.start_kind, start_us)
+            return await self._with_egress(run, lease, job.egress, start_us)
         except OSError as error:
             lease.child.kill()
             return self._lost(f"The cgroup of the run is out of reach ({error.strerror}).")
         finally:
             self._pool.release(lease)
+
+    async def _with_egress(self, run: Run, lease: Lease, policy: EgressPolicy, start_us: int) -> Outcome:
+        """Run with a proxy that ends with the run."""
+        assert self._egress is not None  # noqa: S101
+        assert lease.child.listener is not None  # noqa: S101
+        async with self._egress.serve(lease.child.listener, policy) as session:
+            outcome = await run.perform(lease.start_kind, start_us)
+        return dataclasses.replace(outcome, outbound=session.ledger.requests, outbound_omitted=session.ledger.omitted)
+
+    def _no_egress(self) -> str:
+        why = next((f for f in self._findings if f.feature == "namespaces"), None)
+        return (
+            f"Code can reach the network at isolation level {IsolationLevel.NAMESPACED.value} and above only, and this "
+            f"server has {self.isolation.value}: "
+            + (f"namespaces: {why.detail} ({why.remedy})." if why is not None else "it has no namespaces.")
+        )
 
     def _lost(self, message: str) -> Outcome:
         _log.error("a run was lost: %s", message)

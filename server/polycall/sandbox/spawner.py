@@ -57,6 +57,8 @@ class ZygoteConfig:
     preload: Sequence[str]
     platform: str = "python"
     path: str = ""  # of the image's environment, on the host
+    trusted: Sequence[str] = ()  # files of certificates for runs with a way out
+    certificate: str = ""  # and one more
 
     def packet(self) -> bytes:
         """Return the first message to a zygote."""
@@ -67,6 +69,8 @@ class ZygoteConfig:
                 "preload": list(self.preload),
                 "platform": self.platform,
                 "path": self.path,
+                "trusted": list(self.trusted),
+                "certificate": self.certificate,
             }
         ).encode()
 
@@ -179,7 +183,7 @@ class Spawner:
                 for fd in slot.group.open_procs():
                     theirs.callback(os.close, fd)
                     fds.append(fd)
-            child = Child(next(self._numbers), slot, near, *reads)
+            child = Child(next(self._numbers), slot, near, *reads, egress=egress)
             message = {"op": "spawn", "id": child.number, "uid": slot.uid, "disk": disk, "egress": egress}
             # duplicates: a full socket may keep the message waiting
             self._send(json.dumps(message).encode(), [os.dup(fd) for fd in fds])

@@ -69,7 +69,7 @@ Proxy = Callable[..., AbstractAsyncContextManager[tuple[int, Session]]]
 
 @pytest.fixture
 def proxy(certificates: Certificates, tmp_path: Path) -> Proxy:
-    """Start a proxy; every name leads to loopback. ``proxy.authority`` is a file with what a run trusts."""
+    """Start a proxy; every name leads to loopback."""
 
     @contextlib.asynccontextmanager
     async def start(
@@ -80,10 +80,10 @@ def proxy(certificates: Certificates, tmp_path: Path) -> Proxy:
     ) -> AsyncIterator[tuple[int, Session]]:
         egress = Egress(
             EgressConfig(
-                networks=networks, certificates=certificates.authority, bounds=bounds or Bounds(), lookup=lookup
+                networks=networks, trusted=str(certificates.authority), bounds=bounds or Bounds(), lookup=lookup
             )
         )
-        (tmp_path / "trusted.pem").write_bytes(egress.certificates)
+        (tmp_path / "trusted.pem").write_text(egress.certificate + certificates.authority.read_text())
         listener = socket.create_server(("127.0.0.1", 0), backlog=32)
         listener.setblocking(False)
         try:

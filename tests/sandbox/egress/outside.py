@@ -26,7 +26,8 @@ class Certificates:
         self._directory = directory
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "the world")])
-        self.authority = self._sign(self._name, self._key, x509.BasicConstraints(ca=True, path_length=None))
+        self.authority = directory / "authority.pem"
+        self.authority.write_bytes(self._sign(self._name, self._key, x509.BasicConstraints(ca=True, path_length=None)))
 
     def _sign(self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, *extensions: Any, days: int = 2) -> bytes:
         now = datetime.datetime.now(datetime.UTC)
@@ -86,6 +87,7 @@ class Site:
 
 class _Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     site: Site
 
     def setup(self) -> None:

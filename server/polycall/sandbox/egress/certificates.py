@@ -38,16 +38,9 @@ _BUNDLES = (
 )
 
 
-def system_certificates() -> bytes:
-    """Return the system's trusted certificates (PEM); empty if there are none. Blocks."""
-    for path in (os.environ.get("SSL_CERT_FILE"), *_BUNDLES):
-        if path:
-            try:
-                with open(path, "rb") as stream:
-                    return stream.read()
-            except OSError:
-                continue
-    return b""
+def system_certificates() -> str | None:
+    """Return the file of the system's trusted certificates (PEM); None if there is none."""
+    return next(filter(os.path.isfile, filter(None, (os.environ.get("SSL_CERT_FILE"), *_BUNDLES))), None)
 
 
 class Authority:

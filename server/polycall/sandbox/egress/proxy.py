@@ -34,27 +34,28 @@ _PAUSE_S = 0.1
 class EgressConfig:
     """Knobs. ``networks``: not public, but runs may be connected there if a rule names the host itself.
 
-    ``certificates``: trusted besides the system's (PEM). ``lookup``: how names are resolved.
+    ``trusted``: a file of certificates that are trusted besides the system's (PEM), "" for none. ``lookup``: how names
+    are resolved.
     """
 
     networks: Sequence[Network] = ()
-    certificates: bytes = b""
+    trusted: str = ""
     bounds: Bounds = field(default_factory=Bounds)
     lookup: Lookup = system_lookup
 
 
 class Egress:
-    """What the sessions share. Belongs to one event loop."""
+    """What the sessions share. What runs have to trust is in the files ``trusted``, and ``certificate`` (PEM)."""
 
     def __init__(self, config: EgressConfig | None = None) -> None:
-        """Read the system's certificates and make an authority: blocks some 30 ms."""
+        """Read certificates and make an authority: blocks some 30 ms. Raises OSError for a file that is not right."""
         config = config or EgressConfig()
         self._bounds = config.bounds
         self._authority = CertificateAuthority()
-        trusted = b"\n".join(part for part in (system_certificates(), config.certificates) if part)
-        self._verifying = verifying_context(trusted)
+        self.trusted = tuple(path for path in (system_certificates(), config.trusted) if path)
+        self._verifying = verifying_context(self.trusted)
         self._resolver = Resolver(AddressFilter(config.networks), config.lookup)
-        self.certificates = trusted + b"\n" + self._authority.certificate
+        self.certificate = self._authority.certificate.decode("ascii")
 
     def close(self) -> None:
         """Let go of the threads."""

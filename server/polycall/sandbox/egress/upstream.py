@@ -19,13 +19,16 @@ class Unreachable(Exception):
     """Raised when there is no connection; written for the code that asked."""
 
 
-def verifying_context(certificates: bytes) -> ssl.SSLContext:
-    """Return what TLS with the outside needs: it trusts ``certificates`` (PEM) and nothing else. Blocks some 20 ms."""
+def verifying_context(trusted: Iterable[str]) -> ssl.SSLContext:
+    """Return what TLS with the outside needs: it trusts what is in files (PEM), and nothing else. Blocks some 20 ms.
+
+    Raises OSError for a file that cannot be read or holds no certificates.
+    """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # verifies certificate and name
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
-    if certificates:
-        context.load_verify_locations(cadata=certificates.decode("ascii", errors="ignore"))
+    for path in trusted:
+        context.load_verify_locations(path)
     return context
 
 
