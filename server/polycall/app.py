@@ -31,6 +31,7 @@ from polycall.engine.engine import Engine, EngineSettings
 from polycall.engine.keys import KeyRing
 from polycall.engine.limits import MAXIMUMS, MIB, LimitPolicy
 from polycall.engine.preparation import Preparation
+from polycall.engine.readiness import Readiness
 from polycall.engine.registry import Registry
 from polycall.engine.tasks import end, through
 from polycall.errors import PolycallError
@@ -235,6 +236,7 @@ async def _running(settings: Settings, signals: _Signals) -> AsyncIterator[_App]
                 project_queue=settings.project_queue,
             ),
         )
+        readiness = Readiness(store, registry, preparation, sandbox)
         dispatcher = Dispatcher(
             engine,
             store,
@@ -251,7 +253,11 @@ async def _running(settings: Settings, signals: _Signals) -> AsyncIterator[_App]
         )
         for server in (native, behind):
             stack.push_async_callback(server.stop, None)
-        health = add_native((native, behind), engine, NativeInfo(findings=sandbox.findings, version=__version__))
+        health = add_native(
+            (native, behind),
+            engine,
+            NativeInfo(findings=sandbox.findings, version=__version__, counts=lambda: sandbox.counts),
+        )
         for service, face in (
             (
                 riza_pb2.DESCRIPTOR.services_by_name["RizaService"],
@@ -285,6 +291,9 @@ async def _running(settings: Settings, signals: _Signals) -> AsyncIterator[_App]
         await health.set_serving()  # before Envoy, which asks
         if envoy is not None:
             await envoy.start()
+
+        getting_ready = asyncio.create_task(readiness.run())
+        stack.push_async_callback(end, getting_ready)
 
         # last: a Call that is taken by a server that then cannot start has lost an attempt
         work = asyncio.create_task(dispatcher.run())
@@ -354,7 +363,12 @@ async def _started_sandbox(stack: contextlib.AsyncExitStack, settings: Settings,
             waiting=settings.waiting_children,
             warm=settings.warm_workers,
             processes=settings.slots + settings.waiting_children + settings.warm_workers,
+            warm_of_version=settings.warm_of_version,
+            warm_memory_bytes=settings.warm_memory_mib * MIB,
             warm_idle_s=settings.warm_idle_s,
+            warm_calls=settings.warm_calls,
+            warm_age_s=settings.warm_age_s,
+            warm_growth_bytes=settings.warm_growth_mib * MIB,
             packages=str(packages),
             egress=EgressConfig(
                 networks=parse_networks(filter(None, settings.egress_networks.split(","))),

@@ -43,6 +43,11 @@ def _default_slots() -> int:
     return 2 * len(os.sched_getaffinity(0))
 
 
+def _default_warm_memory() -> int:
+    # Idle workers are there to save time, and what runs, caches and the server need comes first.
+    return max(128, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 4 >> 20)
+
+
 def _text(value: object) -> str:
     if not isinstance(value, str):
         raise ValueError("must be text")
@@ -176,7 +181,18 @@ class Settings:
         "Fresh sandboxed processes kept waiting; default: one for each core, at least 2.",
     )
     warm_workers: int = setting(32, _whole(0, 4096), "Warm workers kept at most.")
+    warm_of_version: int = setting(
+        0, _whole(0, 4096), "Warm workers of one version at most, if it says nothing; 0: any number of `warm_workers`."
+    )
+    warm_memory_mib: int = setting(
+        _default_warm_memory, _whole(1, 1 << 20), "MiB that warm workers may hold; default: a quarter of the machine's."
+    )
     warm_idle_s: float = setting(300.0, _seconds(1, 86_400), "Idle seconds after which a warm worker ends.")
+    warm_calls: int = setting(10_000, _whole(1, 1_000_000_000), "Calls after which a warm worker ends.")
+    warm_age_s: float = setting(3600.0, _seconds(1, 31_536_000), "Seconds after which a warm worker ends.")
+    warm_growth_mib: int = setting(
+        128, _whole(1, 1 << 20), "MiB that a warm worker may hold more than after its first call; then it ends."
+    )
     # how long
     drain_grace_s: float = setting(30.0, _seconds(0, 3600), "Seconds that running work is given at SIGTERM.")
     records_flush_ms: int = setting(100, _whole(1, 10_000), "Milliseconds between flushes of execution records.")

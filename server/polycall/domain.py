@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 __all__ = [
+    "DEFAULT_WARM",
     "ApiKey",
     "Convention",
     "Credential",
@@ -45,6 +46,7 @@ __all__ = [
     "Usage",
     "Version",
     "VersionState",
+    "WarmPolicy",
 ]
 
 DEFAULT_PROJECT = "default"
@@ -210,6 +212,23 @@ class LimitOverrides:
     result_bytes: int | None = None
     stdout_bytes: int | None = None
     stderr_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WarmPolicy:
+    """How many warm workers a version has, and for how long; 0 leaves it to the server.
+
+    ``min`` are ready before anybody calls, of the version that callers get who name none. ``max`` are there at most,
+    idle and busy ones together; runs beyond it get fresh processes, which end with them. One that idles for ``idle_ms``
+    ends.
+    """
+
+    min: int = 0
+    max: int = 0
+    idle_ms: int = 0
+
+
+DEFAULT_WARM = WarmPolicy()
 
 
 @dataclass(frozen=True, slots=True)
@@ -426,6 +445,7 @@ class Version:
     env: Mapping[str, str] = field(default_factory=dict)
     runtime: str = ""  # "" = the server's default runtime of the language
     reuse: bool = True  # False: every run gets a fresh process
+    warm: WarmPolicy = DEFAULT_WARM
     released_at: int | None = None
     created_by: str | None = None
     error: str | None = None  # why the state is ERROR

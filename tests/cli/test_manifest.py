@@ -17,6 +17,11 @@ version = "1.0.1"
 release = true
 fresh = true
 
+[warm]
+min = 1
+max = 4
+idle = "10m"
+
 [limits]
 timeout = "1.5s"
 memory_mib = 512
@@ -49,6 +54,8 @@ def refusal(text: bytes) -> str:
 def test_everything_a_manifest_says_is_asked_of_the_server() -> None:
     request = version_request(Source(files={"main.py": b"x = 1"}), parse_manifest(DOMO, "polycall.toml"))
     number = package_pb2.DeclaredType(type="number")
+    warm = package_pb2.WarmPolicy(min=1, max=4)
+    warm.idle.FromSeconds(600)
     limits = execution_pb2.Limits(memory_mib=512)
     limits.timeout.FromMilliseconds(1500)
     assert request.parent == "packages/756f0b19-5125-44f6-b541-058980ff6a94"
@@ -58,6 +65,7 @@ def test_everything_a_manifest_says_is_asked_of_the_server() -> None:
         language=execution_pb2.LANGUAGE_PYTHON,
         fresh_process=True,
         limits=limits,
+        warm=warm,
         env={"GREETING": "Hello"},
         functions=[
             package_pb2.Function(
@@ -97,6 +105,7 @@ def test_an_empty_manifest_leaves_everything_to_the_server() -> None:
             "polycall.toml: Invalid enum value 'magic' - at `functions[...].convention`.",
         ),
         (b'[limits]\ntimeout = "soon"', "polycall.toml: 'soon' is not a duration; write 2s, 500ms, 5m, 1h or 7d."),
+        (b'[warm]\nidle = "long"', "polycall.toml: 'long' is not a duration; write 2s, 500ms, 5m, 1h or 7d."),
         (b"[limits]\nmemory_mib = 1.5", "polycall.toml: Expected `int | null`, got `float` - at `limits.memory_mib`."),
         (b'[functions."a/b"]', "polycall.toml: 'a/b' cannot be the name of a function."),
         (

@@ -30,8 +30,10 @@ from polycall.engine.engine import Engine, EngineSettings
 from polycall.engine.keys import KeyRing
 from polycall.engine.limits import LimitPolicy
 from polycall.engine.preparation import Preparation
+from polycall.engine.readiness import Readiness
 from polycall.engine.registry import Registry, VersionDraft
 from polycall.engine.requests import AdHocRun, FunctionRun
+from polycall.engine.tasks import end
 from polycall.errors import Unavailable
 from polycall.sandbox.sandbox import Sandbox
 from polycall.store.sql import SqlStore, StoreConfig, open_store
@@ -159,11 +161,17 @@ class House:
     registry: Registry
     keys: KeyRing
     preparation: Preparation
+    readiness: Readiness
     working: asyncio.Task[None] | None = None
+    preparing: asyncio.Task[None] | None = None
 
     def work(self) -> None:
         """Let the dispatcher work."""
         self.working = asyncio.create_task(self.dispatcher.run())
+
+    def get_ready(self) -> None:
+        """Have warm workers of the versions that ask for some made ready."""
+        self.preparing = asyncio.create_task(self.readiness.run())
 
     async def deploy(
         self, package: str = "p", source: bytes = SOURCE, *, who: Principal = DEFAULT, **changes: Any
@@ -225,12 +233,15 @@ async def house(
         admission=Admission(slots, queue, project_slots=project_slots),
     )
     dispatcher = Dispatcher(engine, between, preparation, slots=call_slots, node="node")
-    built = House(store, engine, dispatcher, registry, keys, preparation)
+    readiness = Readiness(between, registry, preparation, sandbox)
+    built = House(store, engine, dispatcher, registry, keys, preparation, readiness)
     try:
         await store.real.recover(LOST)
         yield built
     finally:
         store.let_go()
+        if built.preparing is not None:
+            await end(built.preparing)
         await engine.drain(0)
         await dispatcher.stop(0)
         if built.working is not None:

@@ -24,6 +24,7 @@ from polycall.domain import (
     Usage,
     Version,
     VersionState,
+    WarmPolicy,
 )
 from polycall.ids import new_id, now_ms
 
@@ -166,6 +167,7 @@ def version(version_id: str = "1", **changes: Any) -> Version:
         limits=LimitOverrides(timeout_ms=5, memory_bytes=6),
         env={"A": "1"},
         runtime="python",
+        warm=WarmPolicy(min=1, max=3, idle_ms=60_000),
         reuse=False,
         created_by="key",
         face_data=b"{}",

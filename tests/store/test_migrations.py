@@ -76,7 +76,9 @@ def test_the_last_revision_is_the_one_that_new_databases_get() -> None:
     scripts = ScriptDirectory.from_config(config)
     assert scripts.get_heads() == [schema.HEAD]
     revisions = [script.revision for script in scripts.walk_revisions()][::-1]
-    assert revisions == [f"{number:04}" for number in range(1, len(revisions) + 1)]
+    # some numbers may be missing: those who work side by side each have theirs
+    assert revisions == sorted(set(revisions))
+    assert {len(revision) for revision in revisions} == {4}
 
 
 async def test_on_sqlite_migrated_and_new_are_the_same(tmp_path: Path) -> None:
@@ -120,7 +122,7 @@ async def test_an_older_database_is_migrated(tmp_path: Path, monkeypatch: pytest
     await executor.start(schema.prepare)
     await executor.stop()
     asked: list[str] = []
-    monkeypatch.setattr(schema, "HEAD", "0002")
+    monkeypatch.setattr(schema, "HEAD", "9999")
     monkeypatch.setattr(schema, "upgrade", lambda conn: asked.append("upgrade"))
     await executor_again(tmp_path)
     assert asked == ["upgrade"]

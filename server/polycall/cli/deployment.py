@@ -6,14 +6,22 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from polycall.cli.failures import Failure
-from polycall.cli.manifest import FunctionEntry, LimitsEntry, Manifest, OutputEntry, ParameterEntry, default_json
+from polycall.cli.manifest import (
+    FunctionEntry,
+    LimitsEntry,
+    Manifest,
+    OutputEntry,
+    ParameterEntry,
+    WarmEntry,
+    default_json,
+)
 from polycall.cli.options import limits_of
 
 if TYPE_CHECKING:
     from polycall.cli.client import Client
     from polycall.cli.source import Source
     from polycall.v1.execution_pb2 import Limits
-    from polycall.v1.package_pb2 import DeclaredType, Function, Parameter, Version
+    from polycall.v1.package_pb2 import DeclaredType, Function, Parameter, Version, WarmPolicy
     from polycall.v1.package_service_pb2 import CreateVersionRequest
 
 __all__ = ["deploy", "version_request"]
@@ -50,6 +58,7 @@ def version_request(source: Source, manifest: Manifest, validate_only: bool = Fa
             limits=_limits(manifest.limits),
             env=manifest.env,
             fresh_process=manifest.fresh,
+            warm=_warm(manifest.warm) if manifest.warm != WarmEntry() else None,
         ),
         create_package=True,
         release=manifest.release,
@@ -61,6 +70,15 @@ def version_request(source: Source, manifest: Manifest, validate_only: bool = Fa
         files = [package_pb2.SourceFile(path=path, contents=data) for path, data in source.files.items()]
         request.files.CopyFrom(package_pb2.SourceFiles(files=files))
     return request
+
+
+def _warm(entry: WarmEntry) -> WarmPolicy:
+    from polycall.v1 import package_pb2
+
+    policy = package_pb2.WarmPolicy(min=entry.min, max=entry.max)
+    if (idle_s := entry.idle_s()) is not None:
+        policy.idle.FromMilliseconds(round(idle_s * 1000))
+    return policy
 
 
 def _limits(entry: LimitsEntry) -> Limits:

@@ -13,7 +13,16 @@ from polycall.cli.failures import Failure
 from polycall.cli.options import parse_duration
 from polycall.domain import Convention, Language
 
-__all__ = ["MANIFEST", "FunctionEntry", "LimitsEntry", "Manifest", "OutputEntry", "ParameterEntry", "parse_manifest"]
+__all__ = [
+    "MANIFEST",
+    "FunctionEntry",
+    "LimitsEntry",
+    "Manifest",
+    "OutputEntry",
+    "ParameterEntry",
+    "WarmEntry",
+    "parse_manifest",
+]
 
 MANIFEST = "polycall.toml"
 
@@ -73,6 +82,18 @@ class LimitsEntry(_Table, frozen=True):
         return parse_duration(self.timeout) if isinstance(self.timeout, str) else self.timeout
 
 
+class WarmEntry(_Table, frozen=True):
+    """``[warm]``: warm processes of the version; ``idle`` is a duration such as "10m"."""
+
+    min: int = 0
+    max: int = 0
+    idle: str | int | float | None = None
+
+    def idle_s(self) -> float | None:
+        """Return the idle time in seconds. Raises ValueError."""
+        return parse_duration(self.idle) if isinstance(self.idle, str) else self.idle
+
+
 class Manifest(_Table, frozen=True):
     """A package, one version of it, and its functions. Everything has a default, or a flag of ``polycall deploy``."""
 
@@ -86,6 +107,7 @@ class Manifest(_Table, frozen=True):
     runtime: str = ""
     fresh: bool = False
     limits: LimitsEntry = LimitsEntry()
+    warm: WarmEntry = WarmEntry()
     env: dict[str, str] = msgspec.field(default_factory=dict)
     functions: dict[str, FunctionEntry] = msgspec.field(default_factory=dict)
 
@@ -95,6 +117,7 @@ def parse_manifest(text: bytes, where: str) -> Manifest:
     try:
         manifest = msgspec.convert(tomllib.loads(text.decode()), Manifest)
         manifest.limits.timeout_s()
+        manifest.warm.idle_s()
         for name, function in manifest.functions.items():
             for parameter in function.parameters:
                 default_json(parameter)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from polycall.domain import Reason
@@ -21,12 +21,16 @@ _LINES = 4096  # projects that are remembered while they neither run nor wait; t
 
 
 class Slot:
-    """A place to run, until it is released. ``waited_s``: how long it took to get it."""
+    """A place to run, until it is released.
 
-    __slots__ = ("_admission", "_line", "_since", "waited_s")
+    ``waited_s``: how long it took to get it; ``lent_s``: for how long it was lent.
+    """
+
+    __slots__ = ("_admission", "_line", "_since", "lent_s", "waited_s")
 
     def __init__(self, admission: Admission, line: _Line, waited_s: float) -> None:
         self.waited_s = waited_s
+        self.lent_s = 0.0
         self._admission: Admission | None = admission
         self._line = line
         self._since = time.monotonic()
@@ -35,6 +39,21 @@ class Slot:
     def project_id(self) -> str:
         """The project that has it."""
         return self._line.project_id
+
+    async def lend(
+        self, work: Callable[[], Awaitable[None]], expires_at: float | None = None, *, bounded: bool = True
+    ) -> None:
+        """Do something that needs no slot, such as to start what a process is made of, and let others run meanwhile.
+
+        The slot comes back before any other run of its project gets one. ``bounded``: only so many as may wait lend
+        theirs at once. Raises QueueFull, DeadlineExceeded (phase start, or queue), and what ``work`` raises: the slot
+        is gone then.
+        """
+        admission, self._admission = self._admission, None
+        if admission is not None:
+            await admission._lend(self, self._line, work, expires_at, bounded)
+            self._admission = admission
+            self._since = time.monotonic()
 
     def release(self) -> None:
         """Let the next one in; harmless the second time."""
@@ -98,6 +117,7 @@ class Admission:
         self._waits = 0  # turns
         self._held = 0  # bytes
         self._served = 0
+        self._lent = 0
         self._average_s = _GUESS_S
 
     @property
@@ -181,9 +201,39 @@ class Admission:
             line = self._lines[project_id] = _Line(project_id)
         return line
 
-    async def _turn_of(self, line: _Line, size: int, timeout_s: float | None) -> None:
+    async def _lend(
+        self,
+        slot: Slot,
+        line: _Line,
+        work: Callable[[], Awaitable[None]],
+        expires_at: float | None,
+        bounded: bool,
+    ) -> None:
+        since = time.monotonic()
+        self._give(line)
+        if bounded and self._lent >= max(self.queue, self.slots):
+            raise self._full(line, False)
+        self._lent += bounded
+        try:
+            try:
+                async with asyncio.timeout(None if expires_at is None else max(0.0, expires_at - since)):
+                    await work()
+            except TimeoutError:
+                raise _too_late("start") from None
+            back = time.monotonic()
+            slot.lent_s += back - since
+            if self.take_now(line.project_id) is None:
+                await self._turn_of(line, 0, None if expires_at is None else max(0.0, expires_at - back), first=True)
+            slot.waited_s += time.monotonic() - back
+        finally:
+            self._lent -= bounded
+
+    async def _turn_of(self, line: _Line, size: int, timeout_s: float | None, *, first: bool = False) -> None:
         turn = _Turn(asyncio.get_running_loop().create_future(), size)
-        line.turns.append(turn)
+        if first:
+            line.turns.appendleft(turn)
+        else:
+            line.turns.append(turn)
         line.held += size
         self._waiting[line] = None
         self._waits += 1
@@ -306,9 +356,9 @@ def _before(call: _Line, run: _Line) -> bool:
     return _rank(call) < _rank(run)
 
 
-def _too_late() -> DeadlineExceeded:
-    return DeadlineExceeded(
-        "The deadline passed before the run had a slot; nothing ran. Retry, or raise the server's `slots`.",
-        reason=Reason.QUEUE_TIMEOUT,
-        metadata={"phase": "queue"},
-    )
+def _too_late(phase: str = "queue") -> DeadlineExceeded:
+    why = {
+        "queue": "before the run had a slot; nothing ran. Retry, or raise the server's `slots`.",
+        "start": "while its runtime was being started; nothing ran. Retry: it is there by then.",
+    }
+    return DeadlineExceeded(f"The deadline passed {why[phase]}", reason=Reason.QUEUE_TIMEOUT, metadata={"phase": phase})

@@ -14,6 +14,7 @@ import logging
 import time
 from collections import Counter, defaultdict
 from dataclasses import replace
+from functools import partial
 
 from polycall.domain import Execution, ExecutionError, ExecutionState, Reason, Usage
 from polycall.engine.admission import Slot
@@ -22,7 +23,7 @@ from polycall.engine.live import LiveRun
 from polycall.engine.preparation import Preparation, Prepared
 from polycall.engine.running import CANCELLED, FAULT, SHUT_DOWN, perform
 from polycall.engine.tasks import end
-from polycall.errors import PolycallError, Unavailable
+from polycall.errors import DeadlineExceeded, PolycallError, Unavailable
 from polycall.ids import now_ms
 from polycall.store.protocol import ExecutionStore
 
@@ -171,7 +172,7 @@ class Dispatcher:
         over = asyncio.Event()
         pump = asyncio.create_task(self._pump(live, over))
         try:
-            final = await self._ended(live)
+            final = await self._ended(live, slot)
             slot.release()
             over.set()
             await asyncio.wait([pump])  # what it is writing must not be written twice
@@ -183,15 +184,15 @@ class Dispatcher:
             await end(pump)
             self._engine.live.close(live, stored)
 
-    async def _ended(self, live: LiveRun) -> Execution:
+    async def _ended(self, live: LiveRun, slot: Slot) -> Execution:
         """Run a Call; return it as it ended. Nothing it raises is known: that is a fault of ours, and its end too."""
         try:
-            return await self._performed(live)
+            return await self._performed(live, slot)
         except Exception:
             log.exception("execution %s failed", live.execution.id)
             return live.ended_as(ExecutionState.FAILED, FAULT)
 
-    async def _performed(self, live: LiveRun) -> Execution:
+    async def _performed(self, live: LiveRun, slot: Slot) -> Execution:
         execution = live.execution
         if execution.cancel_requested:
             return live.ended_as(ExecutionState.CANCELLED, CANCELLED)
@@ -204,7 +205,15 @@ class Dispatcher:
             why = ExecutionError(reason=error.reason, message=error.message)
             return live.ended_as(ExecutionState.FAILED, why)
         live.execution = replace(live.execution, limits=prepared.limits)
-        return await perform(self._engine.runner, live, prepared.job, expires_at)
+        runner, job = self._engine.runner, prepared.job
+        if not runner.ready(job):
+            try:
+                await live.unless_stopped(slot.lend(partial(runner.get_ready, job), expires_at, bounded=False))
+            except DeadlineExceeded:
+                return live.ended_as(ExecutionState.TIMEOUT, _TOO_LATE)
+            usage = replace(live.execution.usage, start_us=int(slot.lent_s * 1e6))
+            live.execution = replace(live.execution, usage=usage)
+        return await perform(runner, live, job, expires_at)
 
     async def _prepared(self, live: LiveRun) -> Prepared:
         """Prepare, however long the database is away. Raises as ``Preparation.again``."""

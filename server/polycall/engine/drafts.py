@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from polycall.domain import Function, Language, LimitOverrides, Package
+from polycall.domain import DEFAULT_WARM, Function, Language, LimitOverrides, Package, WarmPolicy
 from polycall.engine.archive import MOST_BYTES, MOST_FILES, source_files
 from polycall.engine.checks import environment_violations
 from polycall.engine.limits import LimitPolicy
@@ -17,6 +17,9 @@ __all__ = ["VersionDraft", "check_draft", "check_package"]
 _MOST_FUNCTIONS = 1000  # as many as are read from a source
 _LONGEST_FUNCTION = 128  # characters; what a resource name can hold
 _MOST_LABELS, _LONGEST_LABEL, _LONGEST_TEXT = 64, 256, 4096
+_MOST_WARM = 4096  # as many as the setting warm_workers may be
+_MOST_READY = 64  # held by one version whether it is called or not
+_SHORTEST_IDLE_MS, _LONGEST_IDLE_MS = 1000, 86_400_000  # as the setting warm_idle_s
 _LONGEST_SHOWN = 64  # characters of a wrong value that are quoted back
 
 
@@ -33,6 +36,7 @@ class VersionDraft:
     limits: LimitOverrides = field(default_factory=LimitOverrides)
     env: Mapping[str, str] = field(default_factory=dict)
     reuse: bool = True
+    warm: WarmPolicy = DEFAULT_WARM
     face_data: bytes | None = None
 
 
@@ -59,9 +63,24 @@ def check_draft(draft: VersionDraft, limits: LimitPolicy) -> None:
     wrong += _source_violations(draft.files)
     wrong += _function_violations(draft.functions)
     wrong += environment_violations(draft.env, "version.env")
+    wrong += _warm_violations(draft.warm, draft.reuse)
     if wrong:
         raise InvalidArgument(wrong)
     limits.resolve(draft.limits, path="version.limits")
+
+
+def _warm_violations(warm: WarmPolicy, reuse: bool) -> Iterator[FieldViolation]:
+    if not 0 <= warm.max <= _MOST_WARM:
+        yield FieldViolation("version.warm.max", f"must be from 0 to {_MOST_WARM}, is {warm.max}")
+    if not 0 <= warm.min <= _MOST_READY:
+        yield FieldViolation("version.warm.min", f"must be from 0 to {_MOST_READY}, is {warm.min}")
+    elif 0 < warm.max < warm.min:
+        yield FieldViolation("version.warm.min", f"must not be above version.warm.max, which is {warm.max}")
+    elif warm.min and not reuse:
+        yield FieldViolation("version.warm.min", "must be 0 where every run gets a fresh process (fresh_process)")
+    if warm.idle_ms and not _SHORTEST_IDLE_MS <= warm.idle_ms <= _LONGEST_IDLE_MS:
+        seconds = f"from {_SHORTEST_IDLE_MS // 1000} to {_LONGEST_IDLE_MS // 1000} seconds"
+        yield FieldViolation("version.warm.idle", f"must be {seconds}, is {warm.idle_ms / 1000:g}")
 
 
 def check_package(package: Package) -> None:

@@ -7,12 +7,14 @@ import time
 import uuid
 from collections.abc import AsyncGenerator, Awaitable
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from polycall.domain import Execution, ExecutionError, ExecutionState, OutputChunk, Stream
 from polycall.ids import now_ms
-from polycall.sandbox.job import Outcome
 
 __all__ = ["Finished", "LiveRun", "LiveRuns", "Moved", "Started", "StreamEvent"]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,7 @@ class LiveRun:
             if self._task is not None:
                 self._task.cancel()
 
-    async def unless_stopped(self, work: Awaitable[Outcome]) -> Outcome | None:
+    async def unless_stopped(self, work: Awaitable[T]) -> T | None:
         """Return what ``work`` gives, None if ``stop`` ended it.
 
         ``stop`` cancels the task that awaits this, and this takes that back: a task of its own would cost every run

@@ -27,7 +27,7 @@ def ended(execution: Execution, outcome: Outcome, ended_at: int, *, script: bool
     used = outcome.usage
     usage = Usage(
         queue_us=execution.usage.queue_us,
-        start_us=used.start_us,
+        start_us=execution.usage.start_us + used.start_us,
         run_us=used.run_us,
         cpu_us=used.cpu_us,
         peak_memory_bytes=used.peak_memory_bytes,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import msgspec
 
@@ -97,6 +97,15 @@ class Preparation:
             run=run,
         )
 
+    async def to_have_ready(self, version: Version) -> Job | None:
+        """Return the job that loads a version into a warm worker; None if it never runs in one. Raises NotFound."""
+        function = next((f for f in version.functions if f.convention is not Convention.SCRIPT and not f.private), None)
+        if function is None or not version.reuse:
+            return None
+        run = FunctionRun(package_id=version.package_id, function=function.name)
+        job = await self._job(version, function, run, self.limits.resolve(version.limits))
+        return replace(job, load_only=True)
+
     async def again(self, execution: Execution) -> Prepared:
         """Prepare a Call that was accepted earlier. Raises as ``function``: the package may be gone by now."""
         spec = msgspec.json.decode(execution.spec or b"{}", type=CallSpec)
@@ -130,6 +139,7 @@ class Preparation:
             adapter_options=run.adapter_options,
             env=version.env,
             key=key,
+            warm=version.warm,
         )
 
 

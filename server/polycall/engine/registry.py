@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -50,6 +50,7 @@ class Registry:
         self._versions: Recent[tuple[str, str, str], _Cached] = Recent(_CACHE_VERSION_BYTES, _size_of_version)
         self._bundles: Recent[tuple[str, str], Bundle] = Recent(_CACHE_BUNDLE_BYTES, _size_of_bundle)
         self._changes = 0
+        self.on_change: Callable[[str, str], None] = lambda project_id, package_id: None
         self._numbering = asyncio.Lock()
 
     # packages
@@ -208,6 +209,7 @@ class Registry:
             env=dict(draft.env),
             runtime=draft.runtime,
             reuse=draft.reuse,
+            warm=draft.warm,
             released_at=now if state is VersionState.RELEASED else None,
             created_by=who.key_id,
             error=error,
@@ -272,6 +274,7 @@ class Registry:
     def _forget(self, project_id: str, package_id: str) -> None:
         self._changes += 1
         self._versions.drop_where(lambda key: key[:2] == (project_id, package_id))
+        self.on_change(project_id, package_id)
 
 
 def _not_ready(version: Version) -> NotReady:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import TypeAlias
 
 from polycall.domain import Execution, ExecutionKind, ExecutionState, Reason, Usage
@@ -74,6 +75,8 @@ class Synchronous:
             execution_id, queued_at, expires_at = new_id(), now_ms(), _before(options.expires_at)
             slot = await self._admission.take(expires_at, project_id=project_id, size=_held(job))
             try:
+                if not self._runner.ready(job):
+                    await slot.lend(partial(self._runner.get_ready, job), expires_at)
                 if self._closed:
                     raise shutting_down()
                 execution = make(
@@ -82,7 +85,7 @@ class Synchronous:
                     queued_at=queued_at,
                     started_at=now_ms(),
                     attempt=1,
-                    usage=Usage(queue_us=int(slot.waited_s * 1e6)),
+                    usage=Usage(queue_us=int(slot.waited_s * 1e6), start_us=int(slot.lent_s * 1e6)),
                     isolation=self._runner.isolation,
                 )
                 live = self._live.open(execution)

@@ -86,6 +86,10 @@ class _Version(Protocol):
     def memory(self) -> tuple[str, str, str]:
         """The controller of memory, its file with the ``oom_kill`` counter, its file with the peak."""
 
+    @property
+    def usage(self) -> tuple[str, str]:
+        """The controller of memory, and its file with what is used now."""
+
     def limit(self, dirs: Mapping[str, int], before: Limits | None, limits: Limits) -> None:
         """Write the limits of a run."""
 
@@ -93,6 +97,7 @@ class _Version(Protocol):
 class _One:
     unified = False
     memory = ("memory", "memory.oom_control", "memory.max_usage_in_bytes")
+    usage = ("memory", "memory.usage_in_bytes")
 
     def limit(self, dirs: Mapping[str, int], before: Limits | None, limits: Limits) -> None:
         memory, value = dirs["memory"], limits.memory_bytes + _HEADROOM
@@ -112,6 +117,7 @@ class _One:
 class _Two:
     unified = True
     memory = ("", "memory.events", "memory.peak")
+    usage = ("", "memory.current")
 
     def limit(self, dirs: Mapping[str, int], before: Limits | None, limits: Limits) -> None:
         group = dirs[""]
@@ -163,6 +169,12 @@ class Group:
     def _count(self) -> int:
         # after each run: a line `oom_kill 0`, which is never the first
         return int(os.pread(self._events, 4096, 0).partition(b"\noom_kill ")[2].partition(b"\n")[0] or 0)
+
+    @property
+    def usage(self) -> int:
+        """How much memory it holds now, bytes. Raises OSError."""
+        controller, name = self._version.usage
+        return int(_read(self._dirs[controller], name))
 
     @property
     def processes(self) -> int:

@@ -20,6 +20,8 @@ __all__ = ["Child", "Exit"]
 # clock_getcpuclockid(3): the CPU-time clock of another process; CPUCLOCK_SCHED of <linux/posix-timers.h>
 _CPU_CLOCK = 2
 _LAST_WORDS = 4096
+_WEIGH_S = 1.0
+_PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,10 @@ class Child(asyncio.Protocol):
             self.printed.register(pipe, select.POLLIN)
         self.pid: int | None = None  # as the server sees it
         self.calls = 0
+        self.born = time.monotonic()
+        self.weight = 0  # bytes of its own, when it was weighed last
+        self._first_weight: int | None = None
+        self._weighed = 0.0
         self.ready: asyncio.Future[Reply] = loop.create_future()
         self.exited: asyncio.Future[Exit | None] = loop.create_future()
         self.free = asyncio.Event()
@@ -151,6 +157,29 @@ class Child(asyncio.Protocol):
             return time.clock_gettime_ns((~self.pid << 3) | _CPU_CLOCK) // 1000
         except OSError:
             return None
+
+    def weigh(self, now: float) -> None:
+        """Look how much memory it holds, by itself: once a second at most, whatever the number of calls."""
+        if now < self._weighed + _WEIGH_S:
+            return
+        self._weighed = now
+        try:
+            self.weight = self.slot.group.usage if self.slot.group is not None else self._anonymous()
+        except (OSError, ValueError):
+            return  # it is about to be gone
+        if self._first_weight is None:
+            self._first_weight = self.weight
+
+    @property
+    def growth(self) -> int:
+        """How much more it holds than after its first call, bytes."""
+        return self.weight - (self._first_weight or self.weight)
+
+    def _anonymous(self) -> int:
+        """Return what it holds that is no file: with the pages that it still shares with its zygote."""
+        with open(f"/proc/{self.pid}/statm", "rb") as stream:
+            pages = stream.read().split()  # proc(5): size resident shared text lib data dt
+        return (int(pages[1]) - int(pages[2])) * _PAGE
 
     def last_words(self) -> str:
         """Return what a child that did not get ready wrote of it."""

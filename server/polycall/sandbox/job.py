@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from polycall.domain import (
+    DEFAULT_WARM,
     Convention,
     EgressPolicy,
     ExecutionError,
@@ -24,6 +25,7 @@ from polycall.domain import (
     OutputChunk,
     StartKind,
     Usage,
+    WarmPolicy,
 )
 from polycall.sandbox.image import DEFAULT_IMAGE, Image
 
@@ -47,6 +49,11 @@ class WorkerKey:
     version_id: str
     digest: str = ""  # of env, limits that are set at load, adapter
 
+    @property
+    def version(self) -> tuple[str, str, str]:
+        """The version that they share."""
+        return self.project_id, self.package_id, self.version_id
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
@@ -56,7 +63,8 @@ class Job:
     bundle. ``payload`` is JSON text (checked by the caller, parsed only inside). ``context`` is a JSON object: for
     HANDLE ``{"secrets": {...}, "function_call_info": {...}}``. ``adapter`` is the source of an in-sandbox module of a
     face (see ``polycall.sandbox.inside``), ``adapter_options`` a JSON object for it. ``key`` asks for a warm worker;
-    None for a fresh process that serves this one run. ``image`` is what that process is made of. ``egress``: the
+    None for a fresh process that serves this one run; ``warm`` says how many of them and for how long. ``load_only``:
+    get ready to call the entrypoint, and do not call it. ``image`` is what the process is made of. ``egress``: the
     hosts that it may reach by HTTP; None for no network at all.
     """
 
@@ -75,6 +83,8 @@ class Job:
     args: tuple[str, ...] = ()
     stdin: bytes = b""
     key: WorkerKey | None = None
+    warm: WarmPolicy = DEFAULT_WARM
+    load_only: bool = False
     image: Image = DEFAULT_IMAGE
     egress: EgressPolicy | None = None
 
@@ -133,6 +143,15 @@ class Runner(Protocol):
 
         ``limits.timeout_ms`` counts from the hand-off, of which ``begun`` is told; the caller bounds what comes before.
         """
+
+    def ready(self, job: Job) -> bool:
+        """Whether a process for a job can be had at once, or as soon as others end; if not, ``get_ready`` is for it."""
+
+    async def get_ready(self, job: Job) -> None:
+        """Wait until what a job's process is made of is there, or cannot be had; the run itself tells which."""
+
+    def keep_ready(self, project_id: str, package_id: str, job: Job | None, count: int) -> None:
+        """Have so many warm workers of a job's program ready from now on, in place of what the package had ready."""
 
     async def retire(self, project_id: str, package_id: str, version_id: str | None = None) -> None:
         """End the idle warm workers of a version (of all versions of a package), busy ones after their run."""

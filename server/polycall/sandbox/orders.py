@@ -53,6 +53,7 @@ def call_frame(job: Job, nonce: str) -> list[bytes]:
         "nonce": nonce,
         "convention": job.convention.value,
         "entrypoint": job.entrypoint,
+        "load_only": job.load_only,
         "parameters": job.parameters,
         "args": job.args,
         "result_bytes": job.limits.result_bytes,

@@ -12,23 +12,24 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from functools import partial
 
-from polycall.domain import StartKind
+from polycall.domain import DEFAULT_WARM, StartKind, WarmPolicy
 from polycall.sandbox.brood import Brood
 from polycall.sandbox.child import Child
 from polycall.sandbox.image import DEFAULT_IMAGE, Image, Kind
 from polycall.sandbox.job import Job, WorkerKey
 from polycall.sandbox.keeper import Keeper
 from polycall.sandbox.orders import Program, program_of
-from polycall.sandbox.shelf import Shelf
+from polycall.sandbox.shelf import Shelf, ShelfConfig
 from polycall.sandbox.slots import Slot, Slots
 from polycall.sandbox.spawner import Spawner, SpawnerError
+from polycall.sandbox.standing import Standing
 from polycall.sandbox.zygotes import Zygotes
 
-__all__ = ["Lease", "Pool", "PoolConfig", "PoolError"]
+__all__ = ["Lease", "Pool", "PoolConfig", "PoolCounts", "PoolError"]
 
 _log = logging.getLogger(__name__)
 
@@ -57,14 +58,25 @@ class PoolConfig:
     """Sizes and ages; see ``SandboxConfig``."""
 
     waiting: int
-    warm: int
-    warm_idle_s: float
+    shelf: ShelfConfig
     warm_calls: int
+    warm_age_s: float
+    warm_growth_bytes: int
     zygote_forks: int
     zygote_age_s: float
     kind_idle_s: float
     images: int
     disk_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolCounts:
+    """How many processes there are: fresh ones that wait, warm ones that idle, busy ones; what the warm ones hold."""
+
+    waiting: int
+    idle: int
+    busy: int
+    warm_bytes: int
 
 
 @dataclass(slots=True, eq=False)
@@ -75,6 +87,7 @@ class Lease:
     start_kind: StartKind
     key: WorkerKey | None
     program: Program
+    policy: WarmPolicy = DEFAULT_WARM
     brood: Brood | None = None  # one less waits there now
 
 
@@ -90,15 +103,20 @@ class Pool:
     """Gives children to runs and takes them back."""
 
     def __init__(
-        self, config: PoolConfig, slots: Slots, make_spawner: Callable[[Image, Callable[[Spawner], None]], Spawner]
+        self,
+        config: PoolConfig,
+        slots: Slots,
+        make_spawner: Callable[[Image, Callable[[Spawner], None]], Spawner],
+        warm: Callable[[Job], Awaitable[bool]],
     ) -> None:
         self._config = config
         self._slots = slots
         self._make_spawner = make_spawner
         self._nests: dict[Image, _Nest] = {}
         self._broods: dict[Kind, Brood] = {}
-        self._shelf = Shelf(config.warm, config.warm_idle_s)
         self._leases: set[Lease] = set()
+        self._standing = Standing(have=self._have, room=self._has_room, warm=warm)
+        self._shelf = Shelf(config.shelf, busy=self._busy, reserved=self._standing.reserved, worn=self._is_worn)
         self._tasks: set[asyncio.Task[None]] = set()
         self._sweeper: asyncio.TimerHandle | None = None
         self._sleepers: set[asyncio.Future[None]] = set()  # wait for a slot or a zygote
@@ -117,6 +135,7 @@ class Pool:
         self._closing = True
         if self._sweeper is not None:
             self._sweeper.cancel()
+        await self._standing.stop()
         await asyncio.gather(*(nest.keeper.stop() for nest in self._nests.values()))
         await asyncio.gather(*(brood.stop() for brood in self._broods.values()))
         self._wake()
@@ -138,21 +157,19 @@ class Pool:
         program: Program = ()
         if job.key is not None:
             program = program_of(job)
-            warm = self._shelf.take(program)
+            warm = self._shelf.take(job.key, program) if not job.load_only else None
             if warm is not None:
-                return self._lease(warm, StartKind.WARM, job.key, program)
+                return self._lease(warm, StartKind.WARM, job, program)
         disk, kind = self._disk_for(job), Kind(job.image, job.egress is not None)
         brood = self._brood(kind)
         while True:
             child, start_kind = await self._fresh(brood, kind, disk)
             if child.usable:
-                return self._lease(child, start_kind, job.key, program, brood)
+                return self._lease(child, start_kind, job, program, brood)
 
-    def _lease(
-        self, child: Child, kind: StartKind, key: WorkerKey | None, program: Program, brood: Brood | None = None
-    ) -> Lease:
+    def _lease(self, child: Child, kind: StartKind, job: Job, program: Program, brood: Brood | None = None) -> Lease:
         child.free.clear()
-        lease = Lease(child, kind, key, program, brood)
+        lease = Lease(child, kind, job.key, program, job.warm, brood)
         self._leases.add(lease)
         return lease
 
@@ -160,8 +177,10 @@ class Pool:
         """Take a child back after its run: to be kept, or to be ended."""
         child = lease.child
         self._leases.discard(lease)
-        if lease.key is not None and child.usable and not self._closing and child.calls < self._config.warm_calls:
-            self._shelf.put(child, lease.key, lease.program)
+        if lease.key is not None and child.usable:
+            child.weigh(time.monotonic())
+        if lease.key is not None and child.usable and not self._closing and not self._is_worn(child):
+            self._shelf.put(child, lease.key, lease.program, lease.policy)
             self._wake()  # who waits for a slot may have it ended
         else:
             child.kill()
@@ -179,10 +198,55 @@ class Pool:
                 and version_id in (None, key.version_id)
             )
 
+        if version_id is None:
+            self._standing.order(project_id, package_id, None, 0)
         self._shelf.end_where(lambda _, key: meant(key))
         for lease in self._leases:
             if meant(lease.key):
                 lease.key = None
+
+    def ready(self, image: Image) -> bool:
+        """Whether an image has a zygote."""
+        nest = self._nests.get(image)
+        return nest is not None and nest.zygotes.current is not None
+
+    async def get_ready(self, image: Image) -> None:
+        """Wait until an image has a zygote. Raises PoolError."""
+        self._brood(Kind(image)).used = time.monotonic()  # it is not swept away before its first run
+        await self._zygote(image)
+
+    # warm workers
+
+    def keep_ready(self, project_id: str, package_id: str, job: Job | None, count: int) -> None:
+        """Have so many workers of a program ready, in place of what the package had ready."""
+        self._standing.order(project_id, package_id, job, count)
+
+    @property
+    def counts(self) -> PoolCounts:
+        """How many processes there are now."""
+        return PoolCounts(
+            waiting=sum(map(len, self._broods.values())),
+            idle=len(self._shelf),
+            busy=len(self._leases),
+            warm_bytes=self._shelf.memory_bytes,
+        )
+
+    def _busy(self) -> Iterable[tuple[Child, WorkerKey]]:
+        return ((lease.child, lease.key) for lease in self._leases if lease.key is not None)
+
+    def _have(self, program: Program) -> int:
+        return self._shelf.count(program) + sum(1 for lease in self._leases if lease.program == program and lease.key)
+
+    def _has_room(self) -> bool:
+        return not (self._closing or self._slots.exhausted or self._shelf.full)
+
+    def _is_worn(self, child: Child) -> bool:
+        config = self._config
+        return (
+            child.calls >= config.warm_calls
+            or time.monotonic() >= child.born + config.warm_age_s
+            or child.growth > config.warm_growth_bytes
+        )
 
     # fresh children
 
@@ -289,6 +353,7 @@ class Pool:
             self._give_back(child.slot)
         if self._closing:
             return
+        self._standing.look()
         for brood in self._broods.values():
             brood.fill()  # it may have been the want of a slot that kept it from being full
         if (nest := self._nests.get(kind.image)) is not None:
@@ -357,6 +422,7 @@ class Pool:
     def _sweep(self) -> None:
         """End what waits of kinds that are not used any more, then images without children."""
         self._sweep_later()
+        self._standing.look()  # what did not load, or had no room
         now = time.monotonic()
         used: dict[Image, float] = {}
         for kind, brood in list(self._broods.items()):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import logging
 import time
@@ -18,8 +19,9 @@ from polycall.sandbox.egress.proxy import Egress, EgressConfig
 from polycall.sandbox.image import Image, Platform
 from polycall.sandbox.isolation import Finding, Machine, ProbeError, at_most, findings_of, level_of, probe
 from polycall.sandbox.job import Ending, Job, Outcome, OutputSink
-from polycall.sandbox.pool import Lease, Pool, PoolConfig, PoolError
+from polycall.sandbox.pool import Lease, Pool, PoolConfig, PoolCounts, PoolError
 from polycall.sandbox.run import Run, RunOptions
+from polycall.sandbox.shelf import ShelfConfig
 from polycall.sandbox.slots import FIRST_UID, Slots
 from polycall.sandbox.spawner import Spawner, SpawnerError, ZygoteConfig, interpreter
 from polycall.sandbox.workroot import WorkRoot
@@ -45,8 +47,11 @@ class SandboxConfig:
     """Every knob of the sandbox.
 
     ``waiting``: fresh children kept waiting, of each kind in use. ``warm``: warm workers that idle, at most.
-    ``processes``: process trees at once, waiting, running and warm ones together. ``warm_idle_s`` and ``warm_calls``: a
-    warm worker ends after so long without a call, and after so many calls. ``zygote_forks`` and ``zygote_age_s``: a
+    ``processes``: process trees at once, waiting, running and warm ones together. ``warm_idle_s``, ``warm_calls``,
+    ``warm_age_s`` and ``warm_growth_bytes``: a warm worker ends after so long without a call (a version may say
+    otherwise), after so many calls, so long after its start, and when it holds so much more memory than after its first
+    call. ``warm_of_version``: so many of one version, 0 for any number. ``warm_memory_bytes``: what all warm workers
+    hold; the least recently used ones that idle make room. ``zygote_forks`` and ``zygote_age_s``: a
     zygote is replaced after so many forks or so long, because its children share hash seed and address layout.
     ``kind_idle_s``: children of other kinds than the default's wait until their kind was not used for so long.
     ``images``: zygotes of so many other images than the default's are kept, of more only while their children run.
@@ -64,6 +69,10 @@ class SandboxConfig:
     processes: int = 128
     warm_idle_s: float = 300.0
     warm_calls: int = 10_000
+    warm_age_s: float = 3600.0
+    warm_growth_bytes: int = 128 * _MIB
+    warm_of_version: int = 0
+    warm_memory_bytes: int = 4096 * _MIB
     zygote_forks: int = 1000
     zygote_age_s: float = 600.0
     kind_idle_s: float = 60.0
@@ -180,9 +189,15 @@ class Sandbox:
         self._pool = Pool(
             PoolConfig(
                 waiting=config.waiting,
-                warm=config.warm,
-                warm_idle_s=config.warm_idle_s,
+                shelf=ShelfConfig(
+                    most=config.warm,
+                    idle_s=config.warm_idle_s,
+                    memory_bytes=config.warm_memory_bytes,
+                    most_of_version=config.warm_of_version,
+                ),
                 warm_calls=config.warm_calls,
+                warm_age_s=config.warm_age_s,
+                warm_growth_bytes=config.warm_growth_bytes,
                 zygote_forks=config.zygote_forks,
                 zygote_age_s=config.zygote_age_s,
                 kind_idle_s=config.kind_idle_s,
@@ -191,6 +206,7 @@ class Sandbox:
             ),
             Slots(config.processes, uids, self._cgroups),
             spawner,
+            self._warm,
         )
         await self._pool.start()
         if self.isolation > IsolationLevel.PROCESS:
@@ -273,6 +289,35 @@ class Sandbox:
             f"server has {self.isolation.value}: "
             + (f"namespaces: {why.detail} ({why.remedy})." if why is not None else "it has no namespaces.")
         )
+
+    def ready(self, job: Job) -> bool:
+        """Whether there is a zygote for a job; where there is none, it may take seconds to start."""
+        return self._pool is None or self._pool.ready(job.image)
+
+    async def get_ready(self, job: Job) -> None:
+        """Wait until there is a zygote for a job, or until that has failed: then the run says why."""
+        if self._pool is not None:
+            with contextlib.suppress(PoolError):
+                await self._pool.get_ready(job.image)
+
+    def keep_ready(self, project_id: str, package_id: str, job: Job | None, count: int) -> None:
+        """Have so many warm workers of a job's program ready, in place of what the package had ready.
+
+        Their number counts among ``warm``; what does not fit there, or into the memory, is not made.
+        """
+        if self._pool is not None:
+            self._pool.keep_ready(project_id, package_id, job, count)
+
+    @property
+    def counts(self) -> PoolCounts:
+        """How many processes there are now."""
+        return self._pool.counts if self._pool is not None else PoolCounts(waiting=0, idle=0, busy=0, warm_bytes=0)
+
+    async def _warm(self, job: Job) -> bool:
+        outcome = await self.run(job)
+        if outcome.ending is not Ending.RETURNED:
+            _log.warning("a warm worker of %s cannot be made ready: %s", job.key and job.key.version, outcome.ending)
+        return outcome.ending is Ending.RETURNED
 
     def _lost(self, message: str) -> Outcome:
         _log.error("a run was lost: %s", message)

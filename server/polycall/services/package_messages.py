@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from polycall.domain import Convention, DeclaredType, Function, Package, Parameter, Version, VersionState
+from polycall.domain import (
+    DEFAULT_WARM,
+    Convention,
+    DeclaredType,
+    Function,
+    Package,
+    Parameter,
+    Version,
+    VersionState,
+    WarmPolicy,
+)
 from polycall.engine.analysis import Analysis, Problem
 from polycall.names import PackageName, VersionName
 from polycall.services.execution_messages import CONVENTION_VALUES, CONVENTIONS, LANGUAGE_VALUES, overrides_message
-from polycall.services.scalars import clean, enum_values, json_text, known, timestamp
+from polycall.services.scalars import clean, duration, enum_values, json_text, known, timestamp
 from polycall.services.violations import Violations
 from polycall.v1 import package_pb2, package_service_pb2
 
@@ -45,7 +55,12 @@ def version_message(version: Version, source: Mapping[str, bytes] | None = None)
         release_time=timestamp(version.released_at),
         source_digest=version.bundle,
         source=_source_message(source) if source is not None else None,
+        warm=_warm_message(version.warm) if version.warm != DEFAULT_WARM else None,
     )
+
+
+def _warm_message(warm: WarmPolicy) -> package_pb2.WarmPolicy:
+    return package_pb2.WarmPolicy(min=warm.min, max=warm.max, idle=duration(warm.idle_ms * 1000 or None))
 
 
 def analysis_message(analysis: Analysis) -> package_service_pb2.AnalyzeSourceResponse:

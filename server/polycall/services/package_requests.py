@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from polycall.domain import Language, Package
+from polycall.domain import Language, Package, WarmPolicy
 from polycall.engine.archive import read_zip, source_files
 from polycall.engine.registry import VersionDraft
 from polycall.names import PACKAGE_RULE, VERSION_RULE, PackageName, is_package_id, is_version_id
 from polycall.services.execution_messages import LANGUAGES, overrides
 from polycall.services.package_messages import read_functions
-from polycall.services.scalars import known, page_size, request_id
+from polycall.services.scalars import known, milliseconds, page_size, request_id
 from polycall.services.violations import Violations
 from polycall.v1 import package_pb2, package_service_pb2
 
@@ -116,6 +116,11 @@ def read_new_version(request: package_service_pb2.CreateVersionRequest) -> NewVe
         limits=overrides(version.limits),
         env=dict(version.env),
         reuse=not version.fresh_process,
+        warm=WarmPolicy(
+            min=version.warm.min,
+            max=version.warm.max,
+            idle_ms=milliseconds(version.warm.idle) if version.warm.HasField("idle") else 0,
+        ),
     )
     return NewVersion(
         draft=draft,

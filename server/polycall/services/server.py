@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from polycall.domain import Language
 from polycall.engine.engine import Engine
 from polycall.interceptors.rpc import Rpc
 from polycall.sandbox.isolation import Finding
+from polycall.sandbox.pool import PoolCounts
 from polycall.services.execution_messages import LANGUAGE_VALUES, LEVEL_VALUES, limits_message
 from polycall.v1 import server_service_pb2, server_service_pb2_grpc
 
@@ -22,6 +23,7 @@ class NativeInfo:
 
     version: str
     findings: Sequence[Finding] = ()
+    counts: Callable[[], PoolCounts] | None = None
 
 
 class ServerService(server_service_pb2_grpc.ServerServiceServicer):
@@ -51,4 +53,17 @@ class ServerService(server_service_pb2_grpc.ServerServiceServicer):
             default_limits=limits_message(engine.limits.defaults),
             maximum_limits=limits_message(engine.limits.maximums),
             slots=engine.slots,
+            pool=self._pool(),
+        )
+
+    def _pool(self) -> server_service_pb2.Pool | None:
+        if self._info.counts is None:
+            return None
+        counts = self._info.counts()
+        return server_service_pb2.Pool(
+            waiting=counts.waiting,
+            warm_idle=counts.idle,
+            busy=counts.busy,
+            warm_memory_mib=counts.warm_bytes >> 20,
+            queued=self._engine.admission.waiting,
         )

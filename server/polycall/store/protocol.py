@@ -131,6 +131,9 @@ class RegistryStore(Protocol):
     ) -> Page[Version]:
         """Return a page, newest first; raise NotFound (package), InvalidArgument (token)."""
 
+    async def with_warm_policy(self) -> Sequence[tuple[str, str]]:
+        """Return project and package of all versions with a warm policy of their own. Crosses projects."""
+
     async def delete_version(self, project_id: str, package_id: str, version_id: str) -> None:
         """Delete one version; raise NotFound."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import sqlalchemy as sa
@@ -101,6 +101,10 @@ class SqlRegistry:
         after = read_token(scope, page_token, versions.Place.parse)
         found = await self._executor.read(versions.list_versions, project_id, package_id, after, page_size + 1)
         return page_of(scope, found, page_size)
+
+    async def with_warm_policy(self) -> Sequence[tuple[str, str]]:
+        """Return project and package of all versions with a warm policy of their own; raise Unavailable."""
+        return await self._executor.read(versions.with_warm_policy)
 
     async def delete_version(self, project_id: str, package_id: str, version_id: str) -> None:
         """Delete one version; raise NotFound (package or version), Unavailable."""

@@ -197,6 +197,7 @@ versions = sa.Table(
     _text("created_by", null=True),
     _text("error", null=True),
     _bytes("face_data"),
+    _text("warm", null=True),  # JSON; null: all of it is the server's
     sa.PrimaryKeyConstraint("seq"),
     sa.ForeignKeyConstraint(["project_id", "package_id"], ["packages.project_id", "packages.id"], ondelete="CASCADE"),
     sa.UniqueConstraint("project_id", "package_id", "id"),

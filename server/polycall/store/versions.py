@@ -8,7 +8,7 @@ import msgspec
 import sqlalchemy as sa
 
 from polycall.bundle import unpack_bundle
-from polycall.domain import Function, Language, LimitOverrides, Reason, Version, VersionState
+from polycall.domain import DEFAULT_WARM, Function, Language, LimitOverrides, Reason, Version, VersionState, WarmPolicy
 from polycall.errors import AlreadyExists, NotFound
 from polycall.store.blobs import Blob, read_blobs, write_blobs
 from polycall.store.dialects import insert
@@ -27,12 +27,14 @@ __all__ = [
     "newest_version",
     "put_version",
     "set_version_state",
+    "with_warm_policy",
 ]
 
 _v = versions.c
 _decode_env = msgspec.json.Decoder(dict[str, str]).decode
 _decode_functions = msgspec.json.Decoder(tuple[Function, ...]).decode
 _decode_limits = msgspec.json.Decoder(LimitOverrides).decode
+_decode_warm = msgspec.json.Decoder(WarmPolicy).decode
 
 
 class Place(NamedTuple):
@@ -133,6 +135,12 @@ def list_versions(
     return [(str(Place(row.created_at, row.seq)), _version_of(row)) for row in found]
 
 
+def with_warm_policy(conn: sa.Connection) -> list[tuple[str, str]]:
+    """Return the packages, with their projects, that have a version with a policy of its own."""
+    found = conn.execute(sa.select(_v.project_id, _v.package_id).where(_v.warm.is_not(None)).distinct())
+    return [(row.project_id, row.package_id) for row in found]
+
+
 def delete_version(conn: sa.Connection, project_id: str, package_id: str, version_id: str) -> None:
     """Delete; raise NotFound (package or version)."""
     if conn.execute(sa.delete(versions).where(*_is_version(project_id, package_id, version_id))).rowcount != 1:
@@ -168,6 +176,7 @@ def _version_row(version: Version) -> dict[str, Any]:
         "env": json_text(version.env),
         "runtime": version.runtime,
         "reuse": version.reuse,
+        "warm": json_text(version.warm) if version.warm != DEFAULT_WARM else None,
         "released_at": version.released_at,
         "created_by": version.created_by,
         "error": version.error,
@@ -189,6 +198,7 @@ def _version_of(row: sa.Row[Any]) -> Version:
         env=_decode_env(row.env),
         runtime=row.runtime,
         reuse=row.reuse,
+        warm=_decode_warm(row.warm) if row.warm is not None else DEFAULT_WARM,
         released_at=row.released_at,
         created_by=row.created_by,
         error=row.error,

@@ -1,5 +1,6 @@
 import datetime
 
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from polycall.v1 import execution_pb2 as _execution_pb2
 from google.protobuf.internal import containers as _containers
@@ -98,8 +99,18 @@ class SourceFiles(_message.Message):
     files: _containers.RepeatedCompositeFieldContainer[SourceFile]
     def __init__(self, files: _Optional[_Iterable[_Union[SourceFile, _Mapping]]] = ...) -> None: ...
 
+class WarmPolicy(_message.Message):
+    __slots__ = ("min", "max", "idle")
+    MIN_FIELD_NUMBER: _ClassVar[int]
+    MAX_FIELD_NUMBER: _ClassVar[int]
+    IDLE_FIELD_NUMBER: _ClassVar[int]
+    min: int
+    max: int
+    idle: _duration_pb2.Duration
+    def __init__(self, min: _Optional[int] = ..., max: _Optional[int] = ..., idle: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+
 class Version(_message.Message):
-    __slots__ = ("name", "state", "language", "runtime", "functions", "limits", "env", "fresh_process", "error", "create_time", "release_time", "source_digest", "source")
+    __slots__ = ("name", "state", "language", "runtime", "functions", "limits", "env", "fresh_process", "error", "create_time", "release_time", "source_digest", "source", "warm")
     class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         STATE_UNSPECIFIED: _ClassVar[Version.State]
@@ -134,6 +145,7 @@ class Version(_message.Message):
     RELEASE_TIME_FIELD_NUMBER: _ClassVar[int]
     SOURCE_DIGEST_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
+    WARM_FIELD_NUMBER: _ClassVar[int]
     name: str
     state: Version.State
     language: _execution_pb2.Language
@@ -147,4 +159,5 @@ class Version(_message.Message):
     release_time: _timestamp_pb2.Timestamp
     source_digest: str
     source: SourceFiles
-    def __init__(self, name: _Optional[str] = ..., state: _Optional[_Union[Version.State, str]] = ..., language: _Optional[_Union[_execution_pb2.Language, str]] = ..., runtime: _Optional[str] = ..., functions: _Optional[_Iterable[_Union[Function, _Mapping]]] = ..., limits: _Optional[_Union[_execution_pb2.Limits, _Mapping]] = ..., env: _Optional[_Mapping[str, str]] = ..., fresh_process: _Optional[bool] = ..., error: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., release_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., source_digest: _Optional[str] = ..., source: _Optional[_Union[SourceFiles, _Mapping]] = ...) -> None: ...
+    warm: WarmPolicy
+    def __init__(self, name: _Optional[str] = ..., state: _Optional[_Union[Version.State, str]] = ..., language: _Optional[_Union[_execution_pb2.Language, str]] = ..., runtime: _Optional[str] = ..., functions: _Optional[_Iterable[_Union[Function, _Mapping]]] = ..., limits: _Optional[_Union[_execution_pb2.Limits, _Mapping]] = ..., env: _Optional[_Mapping[str, str]] = ..., fresh_process: _Optional[bool] = ..., error: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., release_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., source_digest: _Optional[str] = ..., source: _Optional[_Union[SourceFiles, _Mapping]] = ..., warm: _Optional[_Union[WarmPolicy, _Mapping]] = ...) -> None: ...

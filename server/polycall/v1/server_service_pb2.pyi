@@ -13,7 +13,7 @@ class GetServerInfoRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class ServerInfo(_message.Message):
-    __slots__ = ("version", "isolation_level", "isolation_floor", "findings", "runtimes", "default_limits", "maximum_limits", "slots")
+    __slots__ = ("version", "isolation_level", "isolation_floor", "findings", "runtimes", "default_limits", "maximum_limits", "slots", "pool")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     ISOLATION_LEVEL_FIELD_NUMBER: _ClassVar[int]
     ISOLATION_FLOOR_FIELD_NUMBER: _ClassVar[int]
@@ -22,6 +22,7 @@ class ServerInfo(_message.Message):
     DEFAULT_LIMITS_FIELD_NUMBER: _ClassVar[int]
     MAXIMUM_LIMITS_FIELD_NUMBER: _ClassVar[int]
     SLOTS_FIELD_NUMBER: _ClassVar[int]
+    POOL_FIELD_NUMBER: _ClassVar[int]
     version: str
     isolation_level: _execution_pb2.Execution.IsolationLevel
     isolation_floor: _execution_pb2.Execution.IsolationLevel
@@ -30,7 +31,22 @@ class ServerInfo(_message.Message):
     default_limits: _execution_pb2.Limits
     maximum_limits: _execution_pb2.Limits
     slots: int
-    def __init__(self, version: _Optional[str] = ..., isolation_level: _Optional[_Union[_execution_pb2.Execution.IsolationLevel, str]] = ..., isolation_floor: _Optional[_Union[_execution_pb2.Execution.IsolationLevel, str]] = ..., findings: _Optional[_Iterable[_Union[Finding, _Mapping]]] = ..., runtimes: _Optional[_Iterable[_Union[Runtime, _Mapping]]] = ..., default_limits: _Optional[_Union[_execution_pb2.Limits, _Mapping]] = ..., maximum_limits: _Optional[_Union[_execution_pb2.Limits, _Mapping]] = ..., slots: _Optional[int] = ...) -> None: ...
+    pool: Pool
+    def __init__(self, version: _Optional[str] = ..., isolation_level: _Optional[_Union[_execution_pb2.Execution.IsolationLevel, str]] = ..., isolation_floor: _Optional[_Union[_execution_pb2.Execution.IsolationLevel, str]] = ..., findings: _Optional[_Iterable[_Union[Finding, _Mapping]]] = ..., runtimes: _Optional[_Iterable[_Union[Runtime, _Mapping]]] = ..., default_limits: _Optional[_Union[_execution_pb2.Limits, _Mapping]] = ..., maximum_limits: _Optional[_Union[_execution_pb2.Limits, _Mapping]] = ..., slots: _Optional[int] = ..., pool: _Optional[_Union[Pool, _Mapping]] = ...) -> None: ...
+
+class Pool(_message.Message):
+    __slots__ = ("waiting", "warm_idle", "busy", "warm_memory_mib", "queued")
+    WAITING_FIELD_NUMBER: _ClassVar[int]
+    WARM_IDLE_FIELD_NUMBER: _ClassVar[int]
+    BUSY_FIELD_NUMBER: _ClassVar[int]
+    WARM_MEMORY_MIB_FIELD_NUMBER: _ClassVar[int]
+    QUEUED_FIELD_NUMBER: _ClassVar[int]
+    waiting: int
+    warm_idle: int
+    busy: int
+    warm_memory_mib: int
+    queued: int
+    def __init__(self, waiting: _Optional[int] = ..., warm_idle: _Optional[int] = ..., busy: _Optional[int] = ..., warm_memory_mib: _Optional[int] = ..., queued: _Optional[int] = ...) -> None: ...
 
 class Finding(_message.Message):
     __slots__ = ("feature", "available", "detail", "remedy")

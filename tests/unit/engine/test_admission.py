@@ -264,6 +264,90 @@ async def test_a_dispatcher_that_is_cancelled_leaves_no_slot_behind() -> None:
     assert (admission.busy, admission.waiting) == (0, 0)
 
 
+# slots that are lent
+
+
+async def test_a_slot_that_is_lent_is_anothers_meanwhile_and_comes_back_first() -> None:
+    admission = Admission(1, 10)
+    go, order = asyncio.Event(), []
+
+    async def wait() -> None:
+        await go.wait()
+
+    async def lender() -> None:
+        slot = await admission.take(project_id="a")
+        await slot.lend(wait)
+        order.append("lender")
+        assert slot.lent_s > 0
+        slot.release()
+
+    async def other(name: str) -> None:
+        slot = await admission.take(project_id="a")
+        order.append(name)
+        if name == "first":
+            go.set()
+            await asyncio.sleep(0.01)
+        slot.release()
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(lender())
+        await asyncio.sleep(0)
+        group.create_task(other("first"))
+        group.create_task(other("second"))
+    assert order == ["first", "lender", "second"]
+    assert (admission.busy, admission.waiting) == (0, 0)
+
+
+async def test_no_more_slots_are_lent_than_runs_may_wait() -> None:
+    admission = Admission(1, 1)
+    go = asyncio.Event()
+
+    async def lender(*, bounded: bool = True) -> None:
+        slot = await admission.take()
+        try:
+            await slot.lend(lambda: _until(go), bounded=bounded)
+        finally:
+            slot.release()
+
+    first = asyncio.create_task(lender())
+    await asyncio.sleep(0)
+    with pytest.raises(QueueFull):
+        await lender()
+    accepted = asyncio.create_task(lender(bounded=False))  # Calls are bounded by their dispatcher
+    await asyncio.sleep(0)
+    assert admission.busy == 0
+    go.set()
+    await asyncio.gather(first, accepted)
+    assert (admission.busy, admission.waiting) == (0, 0)
+
+
+async def test_a_deadline_that_passes_while_a_slot_is_lent_says_that_it_was_the_start() -> None:
+    admission = Admission(1, 1)
+    slot = await admission.take()
+    with pytest.raises(DeadlineExceeded) as caught:
+        await slot.lend(lambda: _until(asyncio.Event()), time.monotonic() + 0.01)
+    assert caught.value.metadata == {"phase": "start"}
+    slot.release()
+    assert admission.busy == 0
+
+
+async def test_what_fails_while_a_slot_is_lent_leaves_none_behind() -> None:
+    admission = Admission(1, 1)
+    slot = await admission.take()
+
+    async def fail() -> None:
+        raise ValueError
+
+    with pytest.raises(ValueError):  # noqa: PT011
+        await slot.lend(fail)
+    slot.release()
+    assert admission.busy == 0
+
+
+async def _until(event: asyncio.Event) -> None:
+    await event.wait()
+
+
 # a full queue
 
 

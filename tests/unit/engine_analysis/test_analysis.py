@@ -337,6 +337,15 @@ class FakeRunner:
     async def retire(self, project_id: str, package_id: str, version_id: str | None = None) -> None:
         raise AssertionError
 
+    def ready(self, job: Job) -> bool:
+        return True
+
+    async def get_ready(self, job: Job) -> None:
+        raise AssertionError
+
+    def keep_ready(self, project_id: str, package_id: str, job: Job | None, count: int) -> None:
+        raise AssertionError
+
 
 def sandboxed(outcome: Outcome) -> tuple[Analysis, list[Job]]:
     runner = FakeRunner(outcome)

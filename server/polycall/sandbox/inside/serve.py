@@ -140,6 +140,8 @@ class Server:
         options = _parsed(parts["options"])
         convention = header["convention"]
         function = program.function(header["entrypoint"], options, postponed=convention == "handle")
+        if header["load_only"]:
+            return "result", b"null"
         value = _parsed(parts["payload"])
         if hasattr(program.adapter, "bind"):
             arguments, keywords = program.adapter.bind(function, value, options)
