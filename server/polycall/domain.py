@@ -12,6 +12,8 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from polycall.quick import quick
+
 __all__ = [
     "DEFAULT_WARM",
     "ApiKey",
@@ -186,6 +188,7 @@ class VersionState(enum.StrEnum):
         return self in (VersionState.READY, VersionState.RELEASED)
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """The limits that hold for one run; all are set. Defaults and ranges: ``polycall.engine.limits``."""
@@ -200,6 +203,7 @@ class Limits:
     stderr_bytes: int
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LimitOverrides:
     """What a request or a version asks of the limits; None leaves the default."""
@@ -302,6 +306,7 @@ class OutboundRequest:
     refused: str = ""
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
     """What one run took. ``None``: not known at this isolation level."""
@@ -337,6 +342,7 @@ class OutputChunk:
     data: bytes
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Execution:
     """One run of one function or of ad-hoc code: the one resource of every verb."""

@@ -10,6 +10,7 @@ import uuid
 from dataclasses import dataclass
 
 from polycall.errors import InvalidArgument
+from polycall.quick import quick
 
 __all__ = [
     "NEWEST",
@@ -82,6 +83,7 @@ class VersionName:
         return f"packages/{self.package}/versions/{self.version}"
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class FunctionName:
     """``packages/{package}[/versions/{version}]/functions/{function}``; ``version`` None is the newest."""

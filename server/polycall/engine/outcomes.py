@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from polycall.domain import Execution, ExecutionError, ExecutionState, Limits, Reason, Usage
 from polycall.engine.limits import KIB, MIB
+from polycall.quick import changed
 from polycall.sandbox.job import Ending, Outcome
 
 __all__ = ["ended", "failure_of"]
@@ -32,7 +32,7 @@ def ended(execution: Execution, outcome: Outcome, ended_at: int, *, script: bool
         cpu_us=used.cpu_us,
         peak_memory_bytes=used.peak_memory_bytes,
     )
-    return replace(
+    return changed(
         execution,
         state=state,
         ended_at=ended_at,

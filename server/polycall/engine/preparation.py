@@ -14,12 +14,14 @@ from polycall.engine.limits import LimitPolicy
 from polycall.engine.registry import Registry
 from polycall.engine.requests import AdHocRun, FunctionRun
 from polycall.errors import InvalidArgument, RuntimeMissing
+from polycall.quick import quick
 from polycall.sandbox.files import check_files
 from polycall.sandbox.job import Bundle, Job, WorkerKey
 
 __all__ = ["CallSpec", "Preparation", "Prepared", "spec_of"]
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
     """A job, and what the execution's record says of it. ``job`` still lacks what depends on the execution's id."""

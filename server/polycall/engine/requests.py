@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from polycall.domain import Convention, InputFile, Language, LimitOverrides
+from polycall.quick import quick
 
 __all__ = ["AdHocRun", "FunctionRun", "RunOptions"]
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdHocRun:
     """Code that came with its request: ``Engine.execute``.
@@ -33,6 +35,7 @@ class AdHocRun:
     file: str = "main.py"
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FunctionRun:
     """A function of a version: ``Engine.run`` and ``Engine.call``.
@@ -53,6 +56,7 @@ class FunctionRun:
     adapter_options: bytes = b"{}"
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOptions:
     """What is the same for every verb.

@@ -13,6 +13,8 @@ from typing import Literal
 
 import msgspec
 
+from polycall.quick import quick
+
 __all__ = ["Failure", "FrameError", "FrameParser", "Reply", "TooLarge", "encode_frame", "parse_failure", "parse_json"]
 
 _PREFIX = struct.Struct("<II")
@@ -49,6 +51,7 @@ class Failure(msgspec.Struct, forbid_unknown_fields=True):
     traceback: str
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Reply:
     """A frame from a child. ``odd``: its process is not what it was, do not use it again."""

@@ -27,6 +27,7 @@ from polycall.domain import (
     Usage,
     WarmPolicy,
 )
+from polycall.quick import quick
 from polycall.sandbox.image import DEFAULT_IMAGE, Image
 
 __all__ = ["Bundle", "Ending", "Job", "Outcome", "OutputSink", "Runner", "WorkerKey"]
@@ -40,6 +41,7 @@ class Bundle:
     files: Mapping[str, bytes]
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class WorkerKey:
     """What two runs must share to share a warm worker: project, package and version, and what is fixed at load."""
@@ -55,6 +57,7 @@ class WorkerKey:
         return self.project_id, self.package_id, self.version_id
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """One run.
@@ -104,6 +107,7 @@ class Ending(enum.StrEnum):
     LOST = "lost"  # the sandbox itself failed: our fault
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """What became of a run. ``exit_code`` is the process's own: 0 for RETURNED, 1 for RAISED, 128+n for signals."""

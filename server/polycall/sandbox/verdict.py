@@ -11,6 +11,7 @@ import signal as signals
 from dataclasses import dataclass
 
 from polycall.domain import ExecutionError, Limits, Reason
+from polycall.quick import quick
 from polycall.sandbox.frames import Failure, FrameError, Reply, TooLarge, parse_failure, parse_json
 from polycall.sandbox.job import Ending
 
@@ -28,6 +29,7 @@ class Stop(enum.Enum):
     FLOODED = enum.auto()
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
     """What is known of a run. ``status`` is wait4's; None: not known, or not ended yet when the answer was due."""
@@ -42,6 +44,7 @@ class Facts:
     limits: Limits
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
     """The part of an Outcome that says how it ended."""
