@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from functools import lru_cache
 
 from polycall.domain import LimitOverrides, Limits
 from polycall.errors import FieldViolation, LimitOutOfRange
@@ -71,7 +72,7 @@ _NAMES = tuple(field.name for field in fields(Limits))
 _values = operator.attrgetter(*_NAMES)  # every run has its limits resolved
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)  # one for the whole server: itself is the key of what was resolved
 class LimitPolicy:
     """What the operator allows."""
 
@@ -92,19 +93,7 @@ class LimitPolicy:
 
         Raises LimitOutOfRange naming every field outside its range, as ``path.field`` in the caller's units.
         """
-        values = list(_values(self.defaults))
-        for override in overrides:
-            values = [kept if asked is None else asked for kept, asked in zip(values, _values(override), strict=True)]
-        ranges = zip(_NAMES, values, _values(self.minimums), _values(self.maximums), strict=True)
-        wrong = []
-        for name, value, low, high in ranges:
-            if not low <= value <= high:
-                unit = UNITS[name]
-                span = f"{low / unit.scale:g} to {high / unit.scale:g}{unit.symbol and ' ' + unit.symbol}"
-                wrong.append(FieldViolation(f"{path}.{unit.name}", f"must be {span}, got {value / unit.scale:g}"))
-        if wrong:
-            raise LimitOutOfRange(wrong)
-        return Limits(**dict(zip(_NAMES, values, strict=True)))
+        return _resolved(self, overrides, path)
 
     def where_unset(self, own: LimitOverrides, preset: LimitOverrides) -> LimitOverrides:
         """Return ``preset``, a contract's own defaults, where ``own`` sets nothing, as far as the operator allows."""
@@ -114,3 +103,20 @@ class LimitPolicy:
             if asked is not None and getattr(own, field.name) is None:
                 chosen[field.name] = min(asked, getattr(self.maximums, field.name))
         return LimitOverrides(**chosen)
+
+
+@lru_cache(maxsize=1024)  # every call resolves its limits, and there are as many as there are versions
+def _resolved(policy: LimitPolicy, overrides: tuple[LimitOverrides, ...], path: str) -> Limits:
+    values = list(_values(policy.defaults))
+    for override in overrides:
+        values = [kept if asked is None else asked for kept, asked in zip(values, _values(override), strict=True)]
+    ranges = zip(_NAMES, values, _values(policy.minimums), _values(policy.maximums), strict=True)
+    wrong = []
+    for name, value, low, high in ranges:
+        if not low <= value <= high:
+            unit = UNITS[name]
+            span = f"{low / unit.scale:g} to {high / unit.scale:g}{unit.symbol and ' ' + unit.symbol}"
+            wrong.append(FieldViolation(f"{path}.{unit.name}", f"must be {span}, got {value / unit.scale:g}"))
+    if wrong:
+        raise LimitOutOfRange(wrong)
+    return Limits(**dict(zip(_NAMES, values, strict=True)))

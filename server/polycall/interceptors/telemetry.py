@@ -16,7 +16,6 @@ from contextlib import aclosing
 import grpc.aio
 from google.protobuf.message import Message
 
-from polycall.domain import Execution
 from polycall.errors import Code
 from polycall.interceptors.rpc import Rpc, Stream, Unary
 
@@ -77,32 +76,33 @@ def _code_of(error: BaseException, rpc: Rpc) -> Code:
 
 
 def _tell(rpc: Rpc) -> None:
-    if rpc.execution is not None:
-        rpc.add_trailing(*((f"polycall-{name}", value) for name, value in _facts(rpc.execution)))
+    execution = rpc.execution
+    if execution is not None:
+        rpc.add_trailing(("polycall-execution", f"executions/{execution.id}"))
+        if execution.start_kind is not None:
+            rpc.add_trailing(
+                ("polycall-start-kind", execution.start_kind.value),
+                ("polycall-queue-ms", f"{execution.usage.queue_us / 1000:.3f}"),
+                ("polycall-run-ms", f"{execution.usage.run_us / 1000:.3f}"),
+            )
     rpc.set_trailing()
-
-
-def _facts(execution: Execution) -> tuple[tuple[str, str], ...]:
-    name = ("execution", f"executions/{execution.id}")
-    if execution.start_kind is None:
-        return (name,)
-    return (
-        name,
-        ("start-kind", execution.start_kind.value),
-        ("queue-ms", f"{execution.usage.queue_us / 1000:.3f}"),
-        ("run-ms", f"{execution.usage.run_us / 1000:.3f}"),
-    )
 
 
 def _log(rpc: Rpc, code: Code, seconds: float) -> None:
     if not log.isEnabledFor(logging.INFO):
         return
-    facts = [f"method={rpc.method}", f"code={code.name}", f"ms={seconds * 1000:.1f}", f"request={rpc.request_id}"]
+    line = f"method={rpc.method} code={code.name} ms={seconds * 1000:.1f} request={rpc.request_id}"
     if rpc.trace_id:
-        facts.append(f"trace={rpc.trace_id}")
+        line += f" trace={rpc.trace_id}"
     if rpc.key_id:
-        facts.append(f"key={rpc.key_id}")
-    if rpc.execution is not None:
-        facts.append(f"state={rpc.execution.state.name}")
-        facts += [f"{name}={value}" for name, value in _facts(rpc.execution)]
-    log.info(" ".join(facts))
+        line += f" key={rpc.key_id}"
+    execution = rpc.execution
+    if execution is not None:
+        line += f" state={execution.state.name} execution=executions/{execution.id}"
+        if execution.start_kind is not None:
+            used = execution.usage
+            line += (
+                f" start-kind={execution.start_kind.value}"
+                f" queue-ms={used.queue_us / 1000:.3f} run-ms={used.run_us / 1000:.3f}"
+            )
+    log.info(line)
