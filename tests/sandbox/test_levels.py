@@ -204,7 +204,7 @@ def everybodys() -> Iterator[Path]:
         package = Path(polycall.__file__).parent
         hidden = shutil.ignore_patterns("__pycache__")
         (root / "polycall").mkdir()
-        for module in ("__init__.py", "domain.py", "errors.py", "ids.py"):
+        for module in ("__init__.py", "domain.py", "errors.py", "ids.py", "quick.py"):
             shutil.copy(package / module, root / "polycall" / module)
         shutil.copytree(package / "sandbox", root / "polycall" / "sandbox", ignore=hidden)
         for library in ("msgspec", "h11", "cryptography", "_cffi_backend"):  # the last is cryptography's
