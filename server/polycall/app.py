@@ -295,6 +295,10 @@ async def _running(settings: Settings, signals: _Signals) -> AsyncIterator[_App]
         getting_ready = asyncio.create_task(readiness.run())
         stack.push_async_callback(end, getting_ready)
 
+        # what waits for its analysis, also from an earlier start
+        analyses = asyncio.create_task(registry.analyses.run())
+        stack.push_async_callback(_ended, analyses)
+
         # last: a Call that is taken by a server that then cannot start has lost an attempt
         work = asyncio.create_task(dispatcher.run())
         stack.push_async_callback(_ended, work)
@@ -416,4 +420,4 @@ def _bind(server: grpc.aio.Server, address: str) -> str:
 async def _ended(task: asyncio.Task[None]) -> None:
     await end(task)
     if not task.cancelled() and (error := task.exception()) is not None:
-        log.error("the dispatcher failed", exc_info=error)
+        log.error("background work failed", exc_info=error)

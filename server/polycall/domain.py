@@ -451,8 +451,12 @@ class Version:
     env: Mapping[str, str] = field(default_factory=dict)
     runtime: str = ""  # "" = the server's default runtime of the language
     reuse: bool = True  # False: every run gets a fresh process
+<<<<<<< HEAD
     warm: WarmPolicy = DEFAULT_WARM
     released_at: int | None = None
+=======
+    released_at: int | None = None  # while ANALYSING: it shall be released once it can be
+>>>>>>> b64de2f (Analyse versions later if asked: stored as ANALYSING, taken up by whoever starts, one at a time, projects in turn)
     created_by: str | None = None
     error: str | None = None  # why the state is ERROR
     face_data: bytes | None = None  # JSON: what a face keeps beside it

@@ -284,6 +284,33 @@ class RegistryConformance:
         assert raised.value.reason is Reason.VERSION_RELEASED
         assert await store.get_version("default", "package", "1") == released
 
+    async def test_what_an_analysis_finds_is_written_while_its_source_is_what_waits(self, store: Store) -> None:
+        await store.create_package(package())
+        made = await store.put_version(version(state=VersionState.ANALYSING, released_at=5), FILES)
+        found = replace(made, state=VersionState.ERROR, error="line 1", functions=(), released_at=None)
+        for other in (replace(found, created_at=made.created_at + 1), replace(found, bundle="0" * 64)):
+            assert not await store.finish_analysis(other)
+        assert not await store.finish_analysis(replace(found, project_id=OTHER))
+        assert await store.get_version("default", "package", "1") == made
+        assert await store.finish_analysis(replace(found, env={"not": "changed"}))
+        assert await store.get_version("default", "package", "1") == found
+        assert not await store.finish_analysis(replace(found, state=VersionState.READY))
+        assert not await store.finish_analysis(replace(found, id="gone"))
+
+    async def test_what_waits_for_its_analysis_is_found_in_every_project(self, store: Store) -> None:
+        await store.create_project(Project(id=OTHER, created_at=1))
+        for name in ("default", OTHER):
+            await store.create_package(package(project_id=name))
+        await store.create_version(version("ready"), FILES)
+        made = [
+            await store.create_version(version(number, project_id=name, state=VersionState.ANALYSING), FILES)
+            for number, name in (("2", OTHER), ("1", "default"), ("3", "default"))
+        ]
+        assert await store.analysing_versions(9) == tuple(made)
+        assert await store.analysing_versions(2) == tuple(made[:2])
+        await store.finish_analysis(replace(made[0], state=VersionState.READY))
+        assert await store.analysing_versions(9) == tuple(made[1:])
+
     async def test_unknown_versions_are_not_found(self, store: Store) -> None:
         await store.create_package(package())
         for attempt in (

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from polycall.bundle import bundle_digest
 from polycall.domain import Function, Package, Principal, Reason, Scope, Version, VersionState
+from polycall.engine.analyses import Analyses
 from polycall.engine.analysis import Analyzer
 from polycall.engine.drafts import VersionDraft, check_draft, check_package
 from polycall.engine.keys import require
@@ -47,6 +48,7 @@ class Registry:
         self._runner = runner
         self._limits = limits
         self.analyzer = Analyzer(SandboxedReader(runner))
+        self.analyses = Analyses(store.analysing_versions, self._analyze, self._give_up)
         self._versions: Recent[tuple[str, str, str], _Cached] = Recent(_CACHE_VERSION_BYTES, _size_of_version)
         self._bundles: Recent[tuple[str, str], Bundle] = Recent(_CACHE_BUNDLE_BYTES, _size_of_bundle)
         self._changes = 0
@@ -96,19 +98,37 @@ class Registry:
         create_package: bool = False,
         release: bool = False,
         validate_only: bool = False,
+        analyze_later: bool = False,
     ) -> Version:
         """Check, analyse and store a version; nothing of it runs. The state is READY (or RELEASED), or ERROR with why.
 
-        Raises PermissionDenied, InvalidArgument, LimitOutOfRange, NotFound, AlreadyExists, RuntimeMissing.
+        With ``analyze_later`` it is ANALYSING until its analysis, which outlives this server, has ended.
+        Raises PermissionDenied, InvalidArgument, LimitOutOfRange, NotFound, AlreadyExists, RuntimeMissing, QueueFull.
         """
         require(who, Scope.DEPLOY)
         check_draft(draft, self._limits)
         if not create_package:
             await self._store.get_package(who.project_id, draft.package_id)
-        version = await self._drafted(who, draft, release=release)
+        version = _draft_version(who, draft, release=release)
+        if analyze_later and not validate_only:
+            self.analyses.check_room(who.project_id)
+            return await through(self._keep(version, draft))
+        version = await self._analyzed(version, draft.files)
         if validate_only:
             return version
         return await through(self._keep(version, draft))
+
+    async def replace_version(self, who: Principal, draft: VersionDraft) -> Version:
+        """Put new source in the place of a version that is not released, or make one; it is ANALYSING at once.
+
+        Runs of the old source end by themselves; none is started any more. ``draft.id`` must be set.
+        Raises PermissionDenied, InvalidArgument, LimitOutOfRange, NotFound (package), AlreadyExists (released),
+        RuntimeMissing, QueueFull.
+        """
+        require(who, Scope.DEPLOY)
+        check_draft(draft, self._limits)
+        self.analyses.check_room(who.project_id)
+        return await through(self._replace(_draft_version(who, draft, release=False), draft.files))
 
     async def get_version(self, who: Principal, package_id: str, version_id: str | None = None) -> Version:
         """Return a version; None or "-" is the newest. Raises PermissionDenied, NotFound."""
@@ -157,7 +177,9 @@ class Registry:
                 raise NotFound(Reason.VERSION_NOT_FOUND, "polycall.v1.Version", name, f"{name} has no version yet.")
         else:
             found = await self._store.get_version(project_id, package_id, wanted)
-        if changes == self._changes:  # else what was read may be older than the change
+        if (
+            changes == self._changes and found.state is not VersionState.ANALYSING
+        ):  # else what was read may be older than the change
             self._versions.put(key, _Cached(found, time.monotonic() + _CACHE_S))
         return found
 
@@ -191,6 +213,7 @@ class Registry:
 
     # within
 
+<<<<<<< HEAD
     async def _drafted(self, who: Principal, draft: VersionDraft, *, release: bool) -> Version:
         analysis = await self.analyzer.complete(draft.files, draft.functions, draft.language)
         error = str(analysis.problems[0]) if analysis.problems else None
@@ -215,6 +238,36 @@ class Registry:
             error=error,
             face_data=draft.face_data,
         )
+=======
+    async def _analyzed(self, version: Version, files: Mapping[str, bytes]) -> Version:
+        """Return a version as its analysis leaves it. Raises QueueFull, Internal."""
+        analysis = await self.analyzer.complete(files, version.functions, version.language)
+        if analysis.problems:
+            return self._failed(version, str(analysis.problems[0]), analysis.functions)
+        state = VersionState.READY if version.released_at is None else VersionState.RELEASED
+        return replace(version, state=state, functions=analysis.functions)
+
+    async def _analyze(self, project_id: str, package_id: str, version_id: str) -> None:
+        """Analyse a version that is kept as ANALYSING. Raises QueueFull, Internal, Unavailable: to be tried again."""
+        try:
+            version = await self._store.get_version(project_id, package_id, version_id)
+            if version.state is not VersionState.ANALYSING:
+                return
+            files = await self._store.get_bundle(project_id, version.bundle)
+        except NotFound:
+            return
+        await through(self._finish(await self._analyzed(version, files)))
+
+    async def _give_up(self, project_id: str, package_id: str, version_id: str, why: str) -> None:
+        """Say that a version that is kept as ANALYSING cannot be analysed. Raises Unavailable."""
+        with suppress(NotFound):
+            version = await self._store.get_version(project_id, package_id, version_id)
+            if version.state is VersionState.ANALYSING:
+                await through(self._finish(self._failed(version, why, version.functions)))
+
+    def _failed(self, version: Version, why: str, functions: tuple[Function, ...]) -> Version:
+        return replace(version, state=VersionState.ERROR, error=why, functions=functions, released_at=None)
+>>>>>>> b64de2f (Analyse versions later if asked: stored as ANALYSING, taken up by whoever starts, one at a time, projects in turn)
 
     # changes, each run to its end: what the database has committed must be seen here, whoever goes away meanwhile
 
@@ -225,7 +278,23 @@ class Registry:
         else:
             version = await self._numbered(version, draft.files)
         self._forget(version.project_id, version.package_id)
+        self._take_up(version)
         return version
+
+    async def _replace(self, version: Version, files: Mapping[str, bytes]) -> Version:
+        version = await self._store.put_version(version, files)
+        self._forget(version.project_id, version.package_id)
+        self._take_up(version)
+        await self._runner.retire(version.project_id, version.package_id, version.id)
+        return version
+
+    async def _finish(self, version: Version) -> None:
+        await self._store.finish_analysis(version)
+        self._forget(version.project_id, version.package_id)
+
+    def _take_up(self, version: Version) -> None:
+        if version.state is VersionState.ANALYSING:
+            self.analyses.add(version.project_id, version.package_id, version.id)
 
     async def _release(self, project_id: str, package_id: str, version_id: str) -> Version:
         version = await self._store.set_version_state(
@@ -275,6 +344,28 @@ class Registry:
         self._changes += 1
         self._versions.drop_where(lambda key: key[:2] == (project_id, package_id))
         self.on_change(project_id, package_id)
+
+
+def _draft_version(who: Principal, draft: VersionDraft, *, release: bool) -> Version:
+    """Return a version as it is before its analysis."""
+    now = now_ms()
+    return Version(
+        project_id=who.project_id,
+        package_id=draft.package_id,
+        id=draft.id,
+        state=VersionState.ANALYSING,
+        language=draft.language,
+        created_at=now,
+        bundle=bundle_digest(draft.files),
+        functions=draft.functions,
+        limits=draft.limits,
+        env=dict(draft.env),
+        runtime=draft.runtime,
+        reuse=draft.reuse,
+        released_at=now if release else None,
+        created_by=who.key_id,
+        face_data=draft.face_data,
+    )
 
 
 def _not_ready(version: Version) -> NotReady:

@@ -90,6 +90,7 @@ class PackageService(package_service_pb2_grpc.PackageServiceServicer):
                 create_package=new.create_package,
                 release=new.release,
                 validate_only=new.validate_only,
+                analyze_later=new.analyze_later,
             ),
         )
         return version_message(made)

@@ -52,7 +52,7 @@ def version_message(version: Version, source: Mapping[str, bytes] | None = None)
         fresh_process=not version.reuse,
         error=clean(version.error) if version.error is not None else None,
         create_time=timestamp(version.created_at),
-        release_time=timestamp(version.released_at),
+        release_time=timestamp(version.released_at if version.state is VersionState.RELEASED else None),
         source_digest=version.bundle,
         source=_source_message(source) if source is not None else None,
         warm=_warm_message(version.warm) if version.warm != DEFAULT_WARM else None,

@@ -38,6 +38,7 @@ class NewVersion:
     release: bool
     request_id: str | None
     validate_only: bool
+    analyze_later: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +129,7 @@ def read_new_version(request: package_service_pb2.CreateVersionRequest) -> NewVe
         release=request.release,
         request_id=token,
         validate_only=request.validate_only,
+        analyze_later=request.analyze_later,
     )
 
 

@@ -117,6 +117,15 @@ class RegistryStore(Protocol):
     ) -> Version:
         """Move a version on; raise NotFound, and AlreadyExists(VERSION_RELEASED) for one that is released."""
 
+    async def finish_analysis(self, version: Version) -> bool:
+        """Write functions, state, error and ``released_at`` of a version, if it is still ANALYSING this very source.
+
+        False: it is gone, was replaced, or somebody else was quicker.
+        """
+
+    async def analysing_versions(self, limit: int) -> tuple[Version, ...]:
+        """Return versions of all projects that are ANALYSING, oldest first: for who starts, or looks after others."""
+
     async def get_version(self, project_id: str, package_id: str, version_id: str) -> Version:
         """Return; raise NotFound (package or version)."""
 

@@ -81,6 +81,14 @@ class SqlRegistry:
             versions.set_version_state, project_id, package_id, version_id, state, error=error, released_at=released_at
         )
 
+    async def finish_analysis(self, version: Version) -> bool:
+        """Write what an analysis found; see the protocol. Raises Unavailable."""
+        return await self._executor.write(versions.finish_analysis, version)
+
+    async def analysing_versions(self, limit: int) -> tuple[Version, ...]:
+        """Return versions of all projects that are ANALYSING, oldest first. Raises Unavailable."""
+        return tuple(await self._executor.read(versions.analysing_versions, limit))
+
     async def get_version(self, project_id: str, package_id: str, version_id: str) -> Version:
         """Return; raise NotFound (package or version), Unavailable."""
         return await self._executor.read(versions.get_version, project_id, package_id, version_id)

@@ -19,8 +19,10 @@ from polycall.store.tables import versions
 
 __all__ = [
     "Place",
+    "analysing_versions",
     "create_version",
     "delete_version",
+    "finish_analysis",
     "get_bundle",
     "get_version",
     "list_versions",
@@ -97,6 +99,34 @@ def set_version_state(
         get_version(conn, project_id, package_id, version_id)
         raise _released(package_id, version_id)
     return _version_of(row)
+
+
+def finish_analysis(conn: sa.Connection, version: Version) -> bool:
+    """Write functions, state, error and release of a version that is still ANALYSING what was analysed."""
+    statement = (
+        sa.update(versions)
+        .where(
+            *_is_version(version.project_id, version.package_id, version.id),
+            _v.state == VersionState.ANALYSING.value,
+            _v.created_at == version.created_at,
+            _v.bundle == version.bundle,
+        )
+        .values(
+            state=version.state.value,
+            functions=json_text(version.functions),
+            error=version.error,
+            released_at=version.released_at,
+        )
+    )
+    return conn.execute(statement).rowcount == 1
+
+
+def analysing_versions(conn: sa.Connection, rows: int) -> list[Version]:
+    """Return versions of all projects that are ANALYSING, oldest first."""
+    found = conn.execute(
+        sa.select(versions).where(_v.state == VersionState.ANALYSING.value).order_by(_v.seq).limit(rows)
+    )
+    return [_version_of(row) for row in found]
 
 
 def get_version(conn: sa.Connection, project_id: str, package_id: str, version_id: str) -> Version:

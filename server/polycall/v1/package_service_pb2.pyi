@@ -62,7 +62,7 @@ class DeletePackageRequest(_message.Message):
     def __init__(self, name: _Optional[str] = ...) -> None: ...
 
 class CreateVersionRequest(_message.Message):
-    __slots__ = ("parent", "version_id", "version", "files", "zip", "create_package", "release", "request_id", "validate_only")
+    __slots__ = ("parent", "version_id", "version", "files", "zip", "create_package", "release", "request_id", "validate_only", "analyze_later")
     PARENT_FIELD_NUMBER: _ClassVar[int]
     VERSION_ID_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
@@ -72,6 +72,7 @@ class CreateVersionRequest(_message.Message):
     RELEASE_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     VALIDATE_ONLY_FIELD_NUMBER: _ClassVar[int]
+    ANALYZE_LATER_FIELD_NUMBER: _ClassVar[int]
     parent: str
     version_id: str
     version: _package_pb2.Version
@@ -81,7 +82,8 @@ class CreateVersionRequest(_message.Message):
     release: bool
     request_id: str
     validate_only: bool
-    def __init__(self, parent: _Optional[str] = ..., version_id: _Optional[str] = ..., version: _Optional[_Union[_package_pb2.Version, _Mapping]] = ..., files: _Optional[_Union[_package_pb2.SourceFiles, _Mapping]] = ..., zip: _Optional[bytes] = ..., create_package: _Optional[bool] = ..., release: _Optional[bool] = ..., request_id: _Optional[str] = ..., validate_only: _Optional[bool] = ...) -> None: ...
+    analyze_later: bool
+    def __init__(self, parent: _Optional[str] = ..., version_id: _Optional[str] = ..., version: _Optional[_Union[_package_pb2.Version, _Mapping]] = ..., files: _Optional[_Union[_package_pb2.SourceFiles, _Mapping]] = ..., zip: _Optional[bytes] = ..., create_package: _Optional[bool] = ..., release: _Optional[bool] = ..., request_id: _Optional[str] = ..., validate_only: _Optional[bool] = ..., analyze_later: _Optional[bool] = ...) -> None: ...
 
 class GetVersionRequest(_message.Message):
     __slots__ = ("name", "include_source")

@@ -135,7 +135,7 @@ class PackageServiceServicer:
 
     def CreateVersion(self, request, context):
         """Creates a version: stores the source, finds its functions and checks them without running anything. The answer's
-        state is READY, or ERROR with the reason. Scope: deploy.
+        state is READY (RELEASED), or ERROR with the reason; with analyze_later, ANALYSING. Scope: deploy.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -199,6 +199,7 @@ def test_a_new_version_says_everything() -> None:
         release=True,
         request_id=UUID,
         validate_only=True,
+        analyze_later=True,
     )
     assert read_new_version(request) == NewVersion(
         draft=VersionDraft(
@@ -215,6 +216,7 @@ def test_a_new_version_says_everything() -> None:
         release=True,
         request_id=UUID,
         validate_only=True,
+        analyze_later=True,
     )
 
 
