@@ -41,6 +41,7 @@ __all__ = [
     "Principal",
     "Project",
     "Reason",
+    "SchemaOrigin",
     "Scope",
     "Session",
     "StartKind",
@@ -70,6 +71,14 @@ class Convention(enum.StrEnum):
     PARAMETERS = "parameters"  # declared inputs, taken by name from the input, passed by position
     HANDLE = "handle"  # handle(client, data, secrets, function_call_info), by the names it declares
     SCRIPT = "script"  # run the file; stdin, args, exit code
+
+
+class SchemaOrigin(enum.StrEnum):
+    """Where the schemas of a function come from."""
+
+    DECLARED = "declared"  # whoever made the version
+    SOURCE = "source"  # the text of the source; nothing of it ran
+    IMPORT = "import"  # pydantic, asked in a sandbox in which the module was imported
 
 
 class ExecutionKind(enum.StrEnum):
@@ -427,6 +436,7 @@ class Function:
     convention: Convention
     input_schema: bytes | None = None  # JSON Schema text
     output_schema: bytes | None = None  # of what it returns; None: not known
+    schema_origin: SchemaOrigin | None = None  # None: of an earlier release, or there are none
     parameters: tuple[Parameter, ...] = ()  # PARAMETERS: in declared order
     output: DeclaredType | None = None
     display_name: str = ""
@@ -451,12 +461,8 @@ class Version:
     env: Mapping[str, str] = field(default_factory=dict)
     runtime: str = ""  # "" = the server's default runtime of the language
     reuse: bool = True  # False: every run gets a fresh process
-<<<<<<< HEAD
     warm: WarmPolicy = DEFAULT_WARM
-    released_at: int | None = None
-=======
     released_at: int | None = None  # while ANALYSING: it shall be released once it can be
->>>>>>> b64de2f (Analyse versions later if asked: stored as ANALYSING, taken up by whoever starts, one at a time, projects in turn)
     created_by: str | None = None
     error: str | None = None  # why the state is ERROR
     face_data: bytes | None = None  # JSON: what a face keeps beside it

@@ -172,6 +172,8 @@ def test_a_version_is_made_of_files_and_tells_its_functions(packages: Packages) 
             '{"type":"object","properties":{"a":{"type":"integer"},"b":{"type":"integer","default":2}},'
             '"required":["a"]}'
         ),
+        output_schema_json='{"type":"integer"}',
+        schema_origin=package_pb2.Function.SCHEMA_ORIGIN_SOURCE,
         description="Add.",
     )
     assert made.limits == execution_pb2.Limits(timeout=duration_pb2.Duration(seconds=5), memory_mib=64)

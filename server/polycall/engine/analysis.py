@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from polycall.domain import Convention, Function, Language
+from polycall.domain import Convention, Function, Language, SchemaOrigin
+from polycall.engine.importing import Importer, Surroundings
 from polycall.engine.limits import MIB
 from polycall.engine.reader import Reader, Unreadable, Wanted
 from polycall.engine.signatures.report import Note, Report, Signature
@@ -15,6 +16,7 @@ __all__ = ["Analysis", "Analyzer", "Problem", "main_module"]
 
 _LARGEST_MODULE = 1 * MIB  # as large as ad-hoc code may be
 _MOST_MODULES = 20  # with declared functions; a version has one, as a rule
+_DEFAULTS = Surroundings()
 _MOST_NOTES = 200  # of one answer
 _NO_MAIN = "has no main.py, and not exactly one top-level module"
 
@@ -63,8 +65,9 @@ def main_module(files: Mapping[str, bytes]) -> str | None:
 class Analyzer:
     """Finds functions. Nothing it is given makes it raise; what is wrong with a source is in the analysis."""
 
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, reader: Reader, importer: Importer | None = None) -> None:
         self._reader = reader
+        self._importer = importer
 
     async def analyze(
         self,
@@ -73,6 +76,7 @@ class Analyzer:
         module: str | None = None,
         language: Language = Language.PYTHON,
         convention: Convention = Convention.KEYWORDS,
+        around: Surroundings = _DEFAULTS,
     ) -> Analysis:
         """Return the public functions of one module (default: ``main_module``) in source order.
 
@@ -84,7 +88,7 @@ class Analyzer:
             _check_language(language)
             name = module or _main(files)
             wanted = Wanted(_path_of(name, files), convention)
-            report = (await self._read([wanted], files))[wanted]
+            report = (await self._read([wanted], files, around))[wanted]
         except _Wrong as wrong:
             return Analysis(problems=(wrong.problem,))
         functions = (
@@ -94,7 +98,11 @@ class Analyzer:
         return Analysis(functions=tuple(functions), notes=_notes(report.functions))
 
     async def complete(
-        self, files: Mapping[str, bytes], declared: tuple[Function, ...], language: Language = Language.PYTHON
+        self,
+        files: Mapping[str, bytes],
+        declared: tuple[Function, ...],
+        language: Language = Language.PYTHON,
+        around: Surroundings = _DEFAULTS,
     ) -> Analysis:
         """Return declared functions completed by what their modules say; all of the main module's if none is declared.
 
@@ -102,7 +110,7 @@ class Analyzer:
         not found is left as it is: Python makes functions in more ways than can be read.
         """
         if not declared:
-            analysis = await self.analyze(files, language=language)
+            analysis = await self.analyze(files, language=language, around=around)
             if analysis.functions or analysis.problems:
                 return analysis
             nothing = Problem("", 0, "has no public top-level function; declare `functions`, or add one")
@@ -111,7 +119,7 @@ class Analyzer:
             _check_language(language)
             located = [_located(function, files) for function in declared]
             wanted = {module: None for _, module in located}
-            reports = await self._read(list(wanted), files)
+            reports = await self._read(list(wanted), files, around)
         except _Wrong as wrong:
             return Analysis(functions=declared, problems=(wrong.problem,))
         found = [(function, _signature_of(function, reports[module])) for function, module in located]
@@ -120,7 +128,9 @@ class Analyzer:
             notes=_notes(each for _, each in found if each),
         )
 
-    async def _read(self, modules: list[Wanted], files: Mapping[str, bytes]) -> dict[Wanted, Report]:
+    async def _read(
+        self, modules: list[Wanted], files: Mapping[str, bytes], around: Surroundings
+    ) -> dict[Wanted, Report]:
         """Return the report of each module. Raises _Wrong for the first that does not compile."""
         if len(modules) > _MOST_MODULES:
             raise _Wrong("", 0, f"has functions in {len(modules)} modules; at most {_MOST_MODULES}")
@@ -135,7 +145,34 @@ class Analyzer:
         for module, report in zip(modules, reports, strict=True):
             if report.problem:
                 raise _Wrong(module.path, report.line, report.problem, report.column)
-        return dict(zip(modules, reports, strict=True))
+        return {
+            module: await self._with_imported(module, report, files, around)
+            for module, report in zip(modules, reports, strict=True)
+        }
+
+    async def _with_imported(
+        self, module: Wanted, report: Report, files: Mapping[str, bytes], around: Surroundings
+    ) -> Report:
+        """Return a report in which pydantic tells the types that could not be read, if the runtime has it."""
+        unread = [each for each in report.functions if each.unread]
+        if not unread or self._importer is None or module.convention is Convention.SCRIPT:
+            return report
+        imported = await self._importer.ask(files, module_name(module.path), module.convention, unread, around)
+        note = Note(module.path, 0, 0, f"could not be imported to read its types: {imported.error}")
+        functions = []
+        for each in report.functions:
+            if each.name in imported.schemas:
+                taken, given = imported.schemas[each.name]
+                each = replace(each, input_schema=taken, output_schema=given, imported=True, notes=())
+            elif each.unread and imported.error:
+                each = replace(each, notes=(*each.notes, note))
+            functions.append(each)
+        return replace(report, functions=tuple(functions))
+
+
+def module_name(path: str) -> str:
+    """Return the dotted name of a module's file."""
+    return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
 
 
 def _check_language(language: Language) -> None:
@@ -181,12 +218,14 @@ def _signature_of(function: Function, report: Report) -> Signature | None:
 def _filled(function: Function, found: Signature) -> Function:
     """Return a function with what its definition says of what is not declared."""
     output = found.output_schema.encode() or None
+    origin = SchemaOrigin.IMPORT if found.imported else SchemaOrigin.SOURCE
     return replace(
         function,
         input_schema=function.input_schema or found.input_schema.encode(),
         output_schema=function.output_schema or output,
         description=function.description or found.description,
         accepts_any=function.accepts_any or found.accepts_any,
+        schema_origin=SchemaOrigin.DECLARED if function.input_schema else origin,
     )
 
 

@@ -14,6 +14,7 @@ from polycall.domain import Function, Package, Principal, Reason, Scope, Version
 from polycall.engine.analyses import Analyses
 from polycall.engine.analysis import Analyzer
 from polycall.engine.drafts import VersionDraft, check_draft, check_package
+from polycall.engine.importing import SandboxedImporter, Surroundings
 from polycall.engine.keys import require
 from polycall.engine.limits import KIB, MIB, LimitPolicy
 from polycall.engine.reader import SandboxedReader
@@ -47,7 +48,7 @@ class Registry:
         self._store = store
         self._runner = runner
         self._limits = limits
-        self.analyzer = Analyzer(SandboxedReader(runner))
+        self.analyzer = Analyzer(SandboxedReader(runner), SandboxedImporter(runner))
         self.analyses = Analyses(store.analysing_versions, self._analyze, self._give_up)
         self._versions: Recent[tuple[str, str, str], _Cached] = Recent(_CACHE_VERSION_BYTES, _size_of_version)
         self._bundles: Recent[tuple[str, str], Bundle] = Recent(_CACHE_BUNDLE_BYTES, _size_of_bundle)
@@ -213,35 +214,10 @@ class Registry:
 
     # within
 
-<<<<<<< HEAD
-    async def _drafted(self, who: Principal, draft: VersionDraft, *, release: bool) -> Version:
-        analysis = await self.analyzer.complete(draft.files, draft.functions, draft.language)
-        error = str(analysis.problems[0]) if analysis.problems else None
-        state = VersionState.ERROR if error else VersionState.RELEASED if release else VersionState.READY
-        now = now_ms()
-        return Version(
-            project_id=who.project_id,
-            package_id=draft.package_id,
-            id=draft.id,
-            state=state,
-            language=draft.language,
-            created_at=now,
-            bundle=bundle_digest(draft.files),
-            functions=analysis.functions,
-            limits=draft.limits,
-            env=dict(draft.env),
-            runtime=draft.runtime,
-            reuse=draft.reuse,
-            warm=draft.warm,
-            released_at=now if state is VersionState.RELEASED else None,
-            created_by=who.key_id,
-            error=error,
-            face_data=draft.face_data,
-        )
-=======
     async def _analyzed(self, version: Version, files: Mapping[str, bytes]) -> Version:
         """Return a version as its analysis leaves it. Raises QueueFull, Internal."""
-        analysis = await self.analyzer.complete(files, version.functions, version.language)
+        around = Surroundings(env=version.env)
+        analysis = await self.analyzer.complete(files, version.functions, version.language, around)
         if analysis.problems:
             return self._failed(version, str(analysis.problems[0]), analysis.functions)
         state = VersionState.READY if version.released_at is None else VersionState.RELEASED
@@ -267,7 +243,6 @@ class Registry:
 
     def _failed(self, version: Version, why: str, functions: tuple[Function, ...]) -> Version:
         return replace(version, state=VersionState.ERROR, error=why, functions=functions, released_at=None)
->>>>>>> b64de2f (Analyse versions later if asked: stored as ANALYSING, taken up by whoever starts, one at a time, projects in turn)
 
     # changes, each run to its end: what the database has committed must be seen here, whoever goes away meanwhile
 
@@ -362,6 +337,7 @@ def _draft_version(who: Principal, draft: VersionDraft, *, release: bool) -> Ver
         env=dict(draft.env),
         runtime=draft.runtime,
         reuse=draft.reuse,
+        warm=draft.warm,
         released_at=now if release else None,
         created_by=who.key_id,
         face_data=draft.face_data,

@@ -11,6 +11,7 @@ from polycall.domain import (
     Function,
     Package,
     Parameter,
+    SchemaOrigin,
     Version,
     VersionState,
     WarmPolicy,
@@ -24,6 +25,7 @@ from polycall.v1 import package_pb2, package_service_pb2
 
 __all__ = ["analysis_message", "package_message", "read_functions", "version_message"]
 
+_ORIGINS = enum_values(package_pb2.Function.SchemaOrigin, "SCHEMA_ORIGIN", SchemaOrigin)
 _STATES = enum_values(package_pb2.Version.State, "STATE", VersionState)
 
 
@@ -52,7 +54,7 @@ def version_message(version: Version, source: Mapping[str, bytes] | None = None)
         fresh_process=not version.reuse,
         error=clean(version.error) if version.error is not None else None,
         create_time=timestamp(version.created_at),
-        release_time=timestamp(version.released_at if version.state is VersionState.RELEASED else None),
+        release_time=timestamp(version.released_at if version.state is not VersionState.ANALYSING else None),
         source_digest=version.bundle,
         source=_source_message(source) if source is not None else None,
         warm=_warm_message(version.warm) if version.warm != DEFAULT_WARM else None,
@@ -167,6 +169,7 @@ def _function_message(function: Function) -> package_pb2.Function:
         private=function.private,
         accepts_any=function.accepts_any,
         output_schema_json=function.output_schema.decode() if function.output_schema is not None else None,
+        schema_origin=_ORIGINS[function.schema_origin] if function.schema_origin is not None else None,
     )
 
 

@@ -60,7 +60,17 @@ class Parameter(_message.Message):
     def __init__(self, name: _Optional[str] = ..., declared_type: _Optional[_Union[DeclaredType, _Mapping]] = ..., default_json: _Optional[str] = ..., display_name: _Optional[str] = ...) -> None: ...
 
 class Function(_message.Message):
-    __slots__ = ("name", "entrypoint", "convention", "input_schema_json", "parameters", "output", "display_name", "description", "private", "accepts_any", "output_schema_json")
+    __slots__ = ("name", "entrypoint", "convention", "input_schema_json", "parameters", "output", "display_name", "description", "private", "accepts_any", "output_schema_json", "schema_origin")
+    class SchemaOrigin(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        SCHEMA_ORIGIN_UNSPECIFIED: _ClassVar[Function.SchemaOrigin]
+        SCHEMA_ORIGIN_DECLARED: _ClassVar[Function.SchemaOrigin]
+        SCHEMA_ORIGIN_SOURCE: _ClassVar[Function.SchemaOrigin]
+        SCHEMA_ORIGIN_IMPORT: _ClassVar[Function.SchemaOrigin]
+    SCHEMA_ORIGIN_UNSPECIFIED: Function.SchemaOrigin
+    SCHEMA_ORIGIN_DECLARED: Function.SchemaOrigin
+    SCHEMA_ORIGIN_SOURCE: Function.SchemaOrigin
+    SCHEMA_ORIGIN_IMPORT: Function.SchemaOrigin
     NAME_FIELD_NUMBER: _ClassVar[int]
     ENTRYPOINT_FIELD_NUMBER: _ClassVar[int]
     CONVENTION_FIELD_NUMBER: _ClassVar[int]
@@ -72,6 +82,7 @@ class Function(_message.Message):
     PRIVATE_FIELD_NUMBER: _ClassVar[int]
     ACCEPTS_ANY_FIELD_NUMBER: _ClassVar[int]
     OUTPUT_SCHEMA_JSON_FIELD_NUMBER: _ClassVar[int]
+    SCHEMA_ORIGIN_FIELD_NUMBER: _ClassVar[int]
     name: str
     entrypoint: str
     convention: _execution_pb2.Convention
@@ -83,7 +94,8 @@ class Function(_message.Message):
     private: bool
     accepts_any: bool
     output_schema_json: str
-    def __init__(self, name: _Optional[str] = ..., entrypoint: _Optional[str] = ..., convention: _Optional[_Union[_execution_pb2.Convention, str]] = ..., input_schema_json: _Optional[str] = ..., parameters: _Optional[_Iterable[_Union[Parameter, _Mapping]]] = ..., output: _Optional[_Union[DeclaredType, _Mapping]] = ..., display_name: _Optional[str] = ..., description: _Optional[str] = ..., private: _Optional[bool] = ..., accepts_any: _Optional[bool] = ..., output_schema_json: _Optional[str] = ...) -> None: ...
+    schema_origin: Function.SchemaOrigin
+    def __init__(self, name: _Optional[str] = ..., entrypoint: _Optional[str] = ..., convention: _Optional[_Union[_execution_pb2.Convention, str]] = ..., input_schema_json: _Optional[str] = ..., parameters: _Optional[_Iterable[_Union[Parameter, _Mapping]]] = ..., output: _Optional[_Union[DeclaredType, _Mapping]] = ..., display_name: _Optional[str] = ..., description: _Optional[str] = ..., private: _Optional[bool] = ..., accepts_any: _Optional[bool] = ..., output_schema_json: _Optional[str] = ..., schema_origin: _Optional[_Union[Function.SchemaOrigin, str]] = ...) -> None: ...
 
 class SourceFile(_message.Message):
     __slots__ = ("path", "contents")

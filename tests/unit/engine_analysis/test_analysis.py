@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from polycall.domain import Convention, Function, IsolationLevel, Language
+from polycall.domain import Convention, Function, IsolationLevel, Language, SchemaOrigin
 from polycall.engine import reader
 from polycall.engine.analysis import Analysis, Analyzer, Problem, main_module
 from polycall.engine.limits import DEFAULTS
@@ -50,6 +50,7 @@ def test_a_function_is_found_with_all_that_its_definition_says() -> None:
                     b'"required":["a"]}'
                 ),
                 output_schema=b'{"type":"integer"}',
+                schema_origin=SchemaOrigin.SOURCE,
                 description="Add two numbers.",
             ),
         )
@@ -278,9 +279,23 @@ def test_declared_functions_are_completed_by_what_is_found() -> None:
                 input_schema=(
                     b'{"type":"object","properties":{"a":{"type":"integer"}},"required":["a"],"additionalProperties":true}'
                 ),
+                schema_origin=SchemaOrigin.SOURCE,
             ),
-            function("f", entrypoint="main:f", description="Mine.", accepts_any=True, input_schema=b"{}"),
-            function("run", entrypoint="tool:g", convention=Convention.HANDLE, input_schema=b'{"type":"string"}'),
+            function(
+                "f",
+                entrypoint="main:f",
+                description="Mine.",
+                accepts_any=True,
+                input_schema=b"{}",
+                schema_origin=SchemaOrigin.DECLARED,
+            ),
+            function(
+                "run",
+                entrypoint="tool:g",
+                convention=Convention.HANDLE,
+                input_schema=b'{"type":"string"}',
+                schema_origin=SchemaOrigin.SOURCE,
+            ),
             function("made", entrypoint="main:made"),
         )
     )

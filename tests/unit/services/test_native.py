@@ -324,7 +324,7 @@ async def test_a_version_is_created_with_all_that_was_asked() -> None:
     assert [answer.name for answer in answers] == ["packages/p/versions/1"] * 2
     ((name, (who, draft), options),) = engine.registry.asked
     assert (name, who, draft.files) == ("create_version", ADA, {"main.py": b"x"})
-    assert options == {"create_package": True, "release": True, "validate_only": False}
+    assert options == {"create_package": True, "release": True, "validate_only": False, "analyze_later": False}
 
 
 async def test_a_change_keeps_what_the_mask_leaves_out() -> None:

@@ -21,7 +21,8 @@ class Note:
 class Signature:
     """What a function's definition says of it. The schemas are JSON text; ``output_schema`` "": nothing is said.
 
-    ``unread``: a type of its input or output comes from outside the source, so that only an import could tell it.
+    ``unread``: a type of its input or output comes from outside the source, so that only an import could tell it;
+    ``imported``: it was imported, and pydantic told.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Signature:
     description: str
     accepts_any: bool
     unread: bool = False
+    imported: bool = False
     notes: tuple[Note, ...] = ()
 
 
