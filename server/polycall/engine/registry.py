@@ -178,9 +178,8 @@ class Registry:
                 raise NotFound(Reason.VERSION_NOT_FOUND, "polycall.v1.Version", name, f"{name} has no version yet.")
         else:
             found = await self._store.get_version(project_id, package_id, wanted)
-        if (
-            changes == self._changes and found.state is not VersionState.ANALYSING
-        ):  # else what was read may be older than the change
+        # else what was read may be older than the change; what is being analysed changes in a moment
+        if changes == self._changes and found.state is not VersionState.ANALYSING:
             self._versions.put(key, _Cached(found, time.monotonic() + _CACHE_S))
         return found
 
