@@ -52,5 +52,6 @@ async def postgres(postgres_server: str) -> str:
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:
-    """Name gzipped bytes by their length: there is a time in them, and every worker must find the same names."""
-    return f"gzip {len(val)}" if isinstance(val, bytes) and val.startswith(b"\x1f\x8b") else None
+    """Name packed bytes by their length: there is a time in them, and every process must find the same names."""
+    packed = isinstance(val, bytes) and val.startswith((b"\x1f\x8b", b"PK\x03\x04"))
+    return f"packed {len(val)}" if isinstance(val, bytes) and packed else None
