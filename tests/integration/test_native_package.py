@@ -7,6 +7,7 @@ import json
 import uuid
 import zipfile
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from google.protobuf import duration_pb2, field_mask_pb2
 from polycall.bundle import bundle_digest
 from polycall.errors import Code
 from polycall.v1 import execution_pb2, execution_service_pb2, package_pb2, package_service_pb2
-from tests.harness import Server
+from tests.harness import Server, running_server, until
 from tests.integration.native import bad_fields, refusal
 
 S = 30.0
@@ -382,6 +383,42 @@ def test_a_source_that_breaks_compilers_is_an_error_of_its_own(packages: Package
     assert packages.version(fresh(), files=source({"main.py": "def f(): ..."})).state == Version.STATE_READY
 
 
+# analyze_later
+
+
+def state_of(packages: Packages, name: str) -> Any:
+    return packages.get_version(name).state
+
+
+def test_a_version_may_be_analysed_after_the_answer(packages: Packages) -> None:
+    made = packages.version(fresh(), files=source({"main.py": "def f(a: int): return a"}), analyze_later=True)
+    assert (made.state, list(made.functions)) == (Version.STATE_ANALYSING, [])
+    until(lambda: state_of(packages, made.name) != Version.STATE_ANALYSING)
+    found = packages.get_version(made.name)
+    assert (found.state, [f.name for f in found.functions]) == (Version.STATE_READY, ["f"])
+    broken = packages.version(fresh(), files=source({"main.py": "x = 1\ndef f(:"}), analyze_later=True, release=True)
+    until(lambda: state_of(packages, broken.name) != Version.STATE_ANALYSING)
+    found = packages.get_version(broken.name)
+    assert (found.state, found.error) == (Version.STATE_ERROR, "main.py:2: SyntaxError: invalid syntax")
+    assert not found.HasField("release_time")
+
+
+def test_an_analysis_that_a_killed_server_had_begun_is_done_after_the_next_start(tmp_path: Path) -> None:
+    long = "".join(f"def f{n}(a: dict[str, list[int]], b: str = 'x'):\n    return [a, b]\n" for n in range(999))
+    with running_server(tmp_path) as server:
+        packages = Packages(server)
+        names = [
+            packages.version(f"killed-{n}", files=source({"main.py": long}), analyze_later=True, release=True).name
+            for n in range(8)
+        ]
+        server.kill()
+        server.start()
+        for name in names:
+            until(lambda name=name: state_of(packages, name) == Version.STATE_RELEASED, seconds=60, what=name)
+            found = packages.get_version(name)
+            assert (len(found.functions), found.HasField("release_time")) == (999, True)
+
+
 # AnalyzeSource
 
 
@@ -402,3 +439,49 @@ def test_a_broken_source_is_a_list_of_problems(packages: Packages) -> None:
     answer = packages.do("AnalyzeSource", request)
     assert list(answer.functions) == []
     assert [(p.path, p.line, p.message) for p in answer.problems] == [("main.py", 2, "SyntaxError: invalid syntax")]
+
+
+def test_code_may_be_analysed_by_its_text_and_for_a_convention(packages: Packages) -> None:
+    request = package_service_pb2.AnalyzeSourceRequest(
+        code="def execute(input: tuple[int, str]) -> bool: 'Do.'", convention=execution_pb2.CONVENTION_INPUT
+    )
+    (function,) = packages.do("AnalyzeSource", request).functions
+    assert json.loads(function.input_schema_json)["prefixItems"] == [{"type": "integer"}, {"type": "string"}]
+    assert (function.output_schema_json, function.description) == ('{"type":"boolean"}', "Do.")
+    assert function.schema_origin == package_pb2.Function.SCHEMA_ORIGIN_SOURCE
+
+
+def test_what_cannot_be_said_is_noted_with_its_place(packages: Packages) -> None:
+    request = package_service_pb2.AnalyzeSourceRequest(code="def f(\n  a: numpy.ndarray): ...")
+    answer = packages.do("AnalyzeSource", request)
+    assert [(n.path, n.line, n.column, n.message) for n in answer.notes] == [
+        ("main.py", 2, 3, "numpy.ndarray is not known: any value")
+    ]
+
+
+HOSTILE = {
+    "ten megabytes": "x = 1\n" * 1_700_000,
+    "tens of thousands of functions": "".join(f"def f{n}(): ...\n" for n in range(30_000)),
+    "deep brackets": "x = " + "(" * 100_000,
+    "deep operators": "x = " + "-" * 500_000 + "1",
+    "a long chain": "a" + ".b" * 400_000,
+    "deep hints": "def f(a: " + "list[" * 90 + "int" + "]" * 90 + "): ...",
+    "many hints": "def f(a: " + " | ".join(f"'C{n}'" for n in range(50_000)) + "): ...",
+    "classes that multiply": "from dataclasses import dataclass\n"
+    + "".join(f"@dataclass\nclass C{n}:\n    a: 'C{n + 1}'\n    b: 'list[C{n + 1}]'\n" for n in range(500))
+    + "def f(a: C0): ...",
+    "many bases": "".join(f"class C{n}(C{n + 1}, dict): ...\n" for n in range(2000)) + "def f(a: C0): ...",
+    "a long docstring": "def f(a):\n    '" + ":param a:" * 100_000 + "'",
+    "wide spaces": "def f(a):\n    '''Args:\n" + " " * 900_000 + "'''",
+    "a large literal": "def f(a=" + "9" * 4000 + "): ...\nx = 1" + "0" * 900_000,
+    "aliases that double": "from typing import *\nA0 = int\n"
+    + "".join(f"A{n + 1} = Tuple[A{n}, A{n}]\n" for n in range(100))
+    + "def f(a: A100): ...",
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_a_hostile_source_is_analysed_or_refused_and_never_our_failure(packages: Packages, kind: str) -> None:
+    answer = packages.do("AnalyzeSource", package_service_pb2.AnalyzeSourceRequest(code=HOSTILE[kind]))
+    assert bool(answer.functions) != bool(answer.problems)
+    assert sum(len(f.input_schema_json) for f in answer.functions) < 1_000_000

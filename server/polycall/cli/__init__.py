@@ -27,6 +27,7 @@ _COMMANDS = {
     "call": ("run", "call_command", "Have a function run later, durably."),
     "executions": ("executions", "executions", "See, follow, wait for and cancel runs."),
     "packages": ("packages", "packages", "See, release and delete what is deployed."),
+    "functions": ("functions", "functions", "See what functions a source has, before it is deployed."),
     "keys": ("keys", "keys", "Create, list and revoke API keys."),
     "projects": ("keys", "projects", "Create and list projects."),
     "doctor": ("doctor", "doctor_command", "Say how far code is isolated here, and how to get what is missing."),

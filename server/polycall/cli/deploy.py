@@ -126,6 +126,7 @@ def _functions(
 
 def print_version(version: Version) -> None:
     """Print a version and its functions for people."""
+    from polycall.cli.schemas import signature
     from polycall.cli.show import word
     from polycall.cli.table import print_facts, print_table
 
@@ -136,25 +137,3 @@ def print_version(version: Version) -> None:
             for f in version.functions
         ]
         print_table(["FUNCTION", "CONVENTION", "INPUT", "DESCRIPTION"], rows)
-
-
-def signature(function: Any) -> str:
-    """Return a function's input in one line, what may be left out in brackets: ``a: integer, [b: integer]``."""
-    import json
-
-    if function.parameters:
-        return ", ".join(
-            p.name + (f": {p.declared_type.type}" if p.declared_type.type else "") for p in function.parameters
-        )
-    try:
-        schema = json.loads(function.input_schema_json or "{}")
-    except ValueError:
-        return ""
-    properties = schema.get("properties", {}) if isinstance(schema, dict) else {}
-    required = schema.get("required", []) if isinstance(schema, dict) else []
-    parts = []
-    for name, kind in properties.items() if isinstance(properties, dict) else ():
-        label = kind.get("type", "") if isinstance(kind, dict) else ""
-        text = f"{name}: {label}" if isinstance(label, str) and label else name
-        parts.append(text if name in required else f"[{text}]")
-    return ", ".join(parts)

@@ -129,5 +129,7 @@ class PackageService(package_service_pb2_grpc.PackageServiceServicer):
         """Tell which functions a source has."""
         require(rpc.who, Scope.DEPLOY)
         source = read_source(request)
-        analyzer = self._registry.analyzer
-        return analysis_message(await analyzer.analyze(source.files, module=source.module, language=source.language))
+        analysis = await self._registry.analyzer.analyze(
+            source.files, module=source.module, language=source.language, convention=source.convention
+        )
+        return analysis_message(analysis)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from polycall.domain import Language, Package, WarmPolicy
+from polycall.domain import Convention, Language, Package, WarmPolicy
 from polycall.engine.archive import read_zip, source_files
 from polycall.engine.registry import VersionDraft
 from polycall.names import PACKAGE_RULE, VERSION_RULE, PackageName, is_package_id, is_version_id
-from polycall.services.execution_messages import LANGUAGES, overrides
+from polycall.services.execution_messages import CONVENTIONS, LANGUAGES, overrides
 from polycall.services.package_messages import read_functions
 from polycall.services.scalars import known, milliseconds, page_size, request_id
 from polycall.services.violations import Violations
@@ -26,6 +26,8 @@ __all__ = [
     "read_versions_page",
 ]
 
+# what the only file of a source is called
+_FILES = {Language.PYTHON: "main.py", Language.JAVASCRIPT: "main.js", Language.TYPESCRIPT: "main.ts"}
 _CHANGEABLE = ("display_name", "description", "labels")
 
 
@@ -66,6 +68,7 @@ class Source:
     language: Language
     files: dict[str, bytes]
     module: str | None
+    convention: Convention
 
 
 def read_new_package(request: package_service_pb2.CreatePackageRequest) -> tuple[Package, str | None]:
@@ -137,12 +140,16 @@ def read_source(request: package_service_pb2.AnalyzeSourceRequest) -> Source:
     """Read an AnalyzeSourceRequest. Raises InvalidArgument."""
     wrong = Violations()
     language = known(request.language, LANGUAGES, Language.PYTHON, "language", wrong)
-    files = wrong.attempt(lambda: _files(request))
+    convention = known(request.convention, CONVENTIONS, Convention.KEYWORDS, "convention", wrong)
+    if request.WhichOneof("source") == "code":
+        files: dict[str, bytes] | None = {_FILES[language]: request.code.encode()}
+    else:
+        files = wrong.attempt(lambda: _files(request))
     if request.module and not all(part.isidentifier() for part in request.module.split(".")):
         wrong.add("module", "must be the name of a module, such as main or package.module")
     if wrong or files is None:
         raise wrong.error()
-    return Source(language=language, files=files, module=request.module or None)
+    return Source(language=language, files=files, module=request.module or None, convention=convention)
 
 
 def read_packages_page(request: package_service_pb2.ListPackagesRequest) -> tuple[int, str]:

@@ -171,8 +171,9 @@ class PackageServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def AnalyzeSource(self, request, context):
-        """Tells which functions a source has, with a JSON Schema of their inputs from signature, type hints and docstring.
-        Stores and runs nothing. Scope: deploy.
+        """Tells which functions a source has, with a JSON Schema of their inputs and of what they return, from signature, type
+        hints and docstring; and what is wrong with the source, with file, line and column. Stores nothing. It is read in a
+        sandbox; a module is imported there only if types cannot be told otherwise (SCHEMA_ORIGIN_IMPORT). Scope: deploy.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -189,6 +189,16 @@ def test_a_change_of_what_cannot_change_is_refused() -> None:
     ]
 
 
+def test_a_source_may_be_the_text_of_its_only_file() -> None:
+    for language, name in (
+        (execution_pb2.LANGUAGE_UNSPECIFIED, "main.py"),
+        (execution_pb2.LANGUAGE_JAVASCRIPT, "main.js"),
+        (execution_pb2.LANGUAGE_TYPESCRIPT, "main.ts"),
+    ):
+        read = read_source(package_service_pb2.AnalyzeSourceRequest(code="é", language=language))
+        assert (read.files, read.convention) == ({name: "é".encode()}, Convention.KEYWORDS)
+
+
 def test_a_new_version_says_everything() -> None:
     request = package_service_pb2.CreateVersionRequest(
         parent="packages/p",

@@ -1,0 +1,80 @@
+"""``polycall functions``: what a source offers, before it is deployed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from polycall.cli.client import Client, with_client
+from polycall.cli.exits import Exit
+from polycall.cli.failures import Failure
+from polycall.cli.options import json_option
+from polycall.domain import Convention
+
+if TYPE_CHECKING:
+    from polycall.v1.package_service_pb2 import AnalyzeSourceResponse, SourceProblem
+
+__all__ = ["functions"]
+
+
+@click.group("functions")
+def functions() -> None:
+    """See what functions a source has."""
+
+
+@functions.command("analyze")
+@click.argument("path")
+@click.option("--module", metavar="NAME", default="", help="Whose functions. Default: main, or the only module.")
+@click.option(
+    "--convention",
+    type=click.Choice([convention.value for convention in Convention if convention is not Convention.SCRIPT]),
+    default=Convention.KEYWORDS.value,
+    show_default=True,
+    help="How arguments will reach them.",
+)
+@json_option
+@with_client
+def analyze_command(client: Client, path: str, module: str, convention: str, as_json: bool) -> None:
+    """Show the functions of PATH (a file, a directory, a zip archive, -) with their input and output.
+
+    Nothing is stored. With --json, the JSON Schemas; what they cannot say is noted with its place.
+    """
+    from polycall.cli.show import print_json
+    from polycall.cli.source import read_source
+    from polycall.v1 import package_pb2
+    from polycall.v1 import package_service_pb2 as pb
+
+    source = read_source(path)
+    request = pb.AnalyzeSourceRequest(module=module, convention=f"CONVENTION_{convention.upper()}")
+    if source.archive is not None:
+        request.zip = source.archive
+    else:
+        request.files.files.extend(
+            package_pb2.SourceFile(path=name, contents=data) for name, data in source.files.items()
+        )
+    answer: AnalyzeSourceResponse = client.call(client.packages.AnalyzeSource, request)
+    if as_json:
+        print_json(answer)
+    else:
+        _print(answer)
+    if answer.problems:
+        raise Failure(f"{path} cannot be deployed: {_place(answer.problems[0])}", Exit.FAILED)
+
+
+def _print(answer: AnalyzeSourceResponse) -> None:
+    from polycall.cli.schemas import signature, type_of
+    from polycall.cli.table import print_table
+    from polycall.cli.terminal import tell
+
+    if answer.functions:
+        rows = [[f.name, signature(f), type_of(f.output_schema_json), f.description] for f in answer.functions]
+        print_table(["FUNCTION", "INPUT", "OUTPUT", "DESCRIPTION"], rows)
+    for note in answer.notes:
+        tell(f"note: {_place(note)}")
+
+
+def _place(problem: SourceProblem) -> str:
+    parts = [problem.path, str(problem.line or ""), str(problem.column or "")]
+    where = ":".join(part for part in parts if part)
+    return f"{where}: {problem.message}" if where else f"the source {problem.message}"
