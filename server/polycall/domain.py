@@ -159,6 +159,9 @@ class Reason(enum.StrEnum):
     RESULT_TOO_LARGE = "RESULT_TOO_LARGE"
     OUTPUT_TOO_LARGE = "OUTPUT_TOO_LARGE"
     OUT_OF_MEMORY = "OUT_OF_MEMORY"
+    CPU_TIME_EXCEEDED = "CPU_TIME_EXCEEDED"
+    PROCESSES_EXCEEDED = "PROCESSES_EXCEEDED"
+    DISK_EXCEEDED = "DISK_EXCEEDED"
     KILLED_BY_SIGNAL = "KILLED_BY_SIGNAL"
     EXECUTION_TIMEOUT = "EXECUTION_TIMEOUT"
     EXECUTION_CANCELLED = "EXECUTION_CANCELLED"
@@ -210,6 +213,7 @@ class Limits:
     result_bytes: int
     stdout_bytes: int
     stderr_bytes: int
+    cpu_ms: int = 0  # of all processes and threads together; 0: nobody said, its wall time is bound enough
 
 
 @quick
@@ -225,6 +229,7 @@ class LimitOverrides:
     result_bytes: int | None = None
     stdout_bytes: int | None = None
     stderr_bytes: int | None = None
+    cpu_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

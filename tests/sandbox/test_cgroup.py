@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
 import time
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -98,6 +100,35 @@ def test_version_two_writes_its_own_files(tmp_path: Path) -> None:
     assert group.memory() == Memory(True, None)
     assert group.memory() == Memory(False, None)
     assert not group.empty
+    group.close()
+
+
+def test_version_two_counts_cpu_time_in_every_group(tmp_path: Path) -> None:
+    files(tmp_path, memory__events="oom_kill 0\n", cgroup__procs="")
+    (tmp_path / "cpu.stat").write_text("usage_usec 4711\nuser_usec 4000\nsystem_usec 711\n")
+    group = cgroup.Group(cgroup._Two(), {"": os.open(tmp_path, os.O_RDONLY)})
+    assert group.cpu_us() == 4711
+    group.close()
+
+
+def test_version_one_counts_cpu_time_where_it_has_the_controller(tmp_path: Path) -> None:
+    for controller, shown in (("cpuacct", 5), ("cpu", 5), ("pids", None)):
+        place = tmp_path / controller
+        files(place, memory__oom_control="oom_kill 0\n", cpuacct__usage="5678\n")
+        opened = {name: os.open(place, os.O_RDONLY) for name in ("memory", controller)}
+        group = cgroup.Group(cgroup._One(), opened)
+        assert group.cpu_us() == shown
+        group.close()
+
+
+def test_a_peak_that_cannot_be_reset_is_not_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Linux 5.19 to 6.11: root may open memory.peak for writing, and no write succeeds
+    files(tmp_path, memory__max="", memory__oom__group="", pids__max="", memory__events="", cgroup__procs="")
+    files(tmp_path, memory__peak="4096\n")
+    monkeypatch.setattr(os, "pwrite", Mock(side_effect=OSError(errno.EINVAL, "Invalid argument")))
+    group = cgroup.Group(cgroup._Two(), {"": os.open(tmp_path, os.O_RDONLY)})
+    group.limit(limits(), fresh=True)
+    assert group.memory() == Memory(False, None)
     group.close()
 
 

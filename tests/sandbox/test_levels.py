@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import importlib.util
 import json
-import os
-import shutil
-import subprocess
-import sys
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
-import polycall
 from polycall.domain import IsolationLevel
 from polycall.errors import Internal, IsolationUnavailable
 from polycall.sandbox import canary
@@ -25,6 +16,7 @@ from polycall.sandbox.cgroup import CgroupError
 from polycall.sandbox.isolation import Machine, at_most, findings_of, level_of
 from polycall.sandbox.sandbox import Sandbox
 from tests.sandbox.conftest import config
+from tests.sandbox.ordinary import as_ordinary_user
 from tests.sandbox.programs import cgroups, job, value
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -195,62 +187,9 @@ asyncio.run(main())
 """
 
 
-@pytest.fixture
-def everybodys() -> Iterator[Path]:
-    """A copy of what a sandbox needs where an ordinary user may read it: a checkout may lie in a private home."""
-    with tempfile.TemporaryDirectory(prefix="polycall-everybodys-") as name:
-        root = Path(name)
-        root.chmod(0o755)
-        package = Path(polycall.__file__).parent
-        hidden = shutil.ignore_patterns("__pycache__")
-        (root / "polycall").mkdir()
-        for module in ("__init__.py", "domain.py", "errors.py", "ids.py", "quick.py"):
-            shutil.copy(package / module, root / "polycall" / module)
-        shutil.copytree(package / "sandbox", root / "polycall" / "sandbox", ignore=hidden)
-        for library in ("msgspec", "h11", "cryptography", "_cffi_backend"):  # the last is cryptography's
-            found = Path(str(importlib.util.find_spec(library).origin))  # type: ignore[union-attr]
-            if found.name == "__init__.py":
-                shutil.copytree(found.parent, root / library, ignore=hidden)
-            else:
-                shutil.copy(found, root)
-        for path in root.rglob("*"):
-            path.chmod(0o755 if path.is_dir() else 0o644)
-        yield root
-
-
-def readable_interpreter() -> str | None:
-    """Return a Python that ordinary users may run, of the version that our packages are built for."""
-    name = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    for candidate in (sys.executable, *(shutil.which(name, path=path) for path in ("/usr/bin", "/usr/local/bin"))):
-        if candidate is None:
-            continue
-        with contextlib.suppress(PermissionError, subprocess.CalledProcessError):
-            # a copied binary may run where the installation that it belongs to, which the sandbox uses, may not
-            check = [candidate, "-c", "import os, sys; sys.exit(not os.access(sys._base_executable, os.X_OK))"]
-            subprocess.run(check, user=65534, group=65534, cwd="/", capture_output=True, check=True)
-            return candidate
-    return None
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become an ordinary user")
 @pytest.mark.parametrize("level", [2, 1])
-def test_an_ordinary_user_has_a_sandbox_too(level: int, everybodys: Path) -> None:
-    interpreter = readable_interpreter()
-    if interpreter is None:
-        pytest.skip("no interpreter of this version that an ordinary user may run")
-    finished = subprocess.run(
-        [interpreter, "-c", ORDINARY, str(level)],
-        user=65534,
-        group=65534,
-        extra_groups=[],
-        env={"PYTHONPATH": str(everybodys), "PYTHONDONTWRITEBYTECODE": "1"},
-        cwd="/",
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert finished.returncode == 0, finished.stderr
-    told = json.loads(finished.stdout)
+def test_an_ordinary_user_has_a_sandbox_too(level: int) -> None:
+    told = as_ordinary_user(ORDINARY, str(level))
     uid = 1000 if level == 2 else 65534
     assert (told["uid"], told["level"], told["fresh"][0], told["warm"][0], told["start"]) == (
         65534,

@@ -83,9 +83,11 @@ def _warm(entry: WarmEntry) -> WarmPolicy:
 
 def _limits(entry: LimitsEntry) -> Limits:
     limits = limits_of(entry.timeout_s(), entry.memory_mib)
+    if (cpu_time_s := entry.cpu_time_s()) is not None:
+        limits.cpu_time.FromNanoseconds(round(cpu_time_s * 1e9))
     for name in entry.__struct_fields__:
         value = getattr(entry, name)
-        if name != "timeout" and value is not None:
+        if name not in ("timeout", "cpu_time") and value is not None:
             setattr(limits, name, value)
     return limits
 

@@ -20,7 +20,17 @@ class Exit(enum.IntEnum):
 
 
 # Executions that did not complete because of a limit, not because of what the code meant to do.
-_LIMITS = frozenset({"OUT_OF_MEMORY", "RESULT_TOO_LARGE", "OUTPUT_TOO_LARGE", "EXECUTION_TIMEOUT"})
+_LIMITS = frozenset(
+    {
+        "CPU_TIME_EXCEEDED",
+        "DISK_EXCEEDED",
+        "EXECUTION_TIMEOUT",
+        "OUTPUT_TOO_LARGE",
+        "OUT_OF_MEMORY",
+        "PROCESSES_EXCEEDED",
+        "RESULT_TOO_LARGE",
+    }
+)
 
 
 def exit_of(state: str, reason: str = "") -> Exit:

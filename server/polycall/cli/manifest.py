@@ -66,9 +66,10 @@ class FunctionEntry(_Table, frozen=True):
 
 
 class LimitsEntry(_Table, frozen=True):
-    """``[limits]``: limits of every run; ``timeout`` is a duration such as "10s", the rest are whole numbers."""
+    """``[limits]``: limits of every run; ``timeout`` and ``cpu_time`` are durations such as "10s", the rest numbers."""
 
     timeout: str | int | float | None = None
+    cpu_time: str | int | float | None = None
     memory_mib: int | None = None
     processes: int | None = None
     open_files: int | None = None
@@ -80,6 +81,10 @@ class LimitsEntry(_Table, frozen=True):
     def timeout_s(self) -> float | None:
         """Return the timeout in seconds. Raises ValueError."""
         return parse_duration(self.timeout) if isinstance(self.timeout, str) else self.timeout
+
+    def cpu_time_s(self) -> float | None:
+        """Return the CPU time in seconds. Raises ValueError."""
+        return parse_duration(self.cpu_time) if isinstance(self.cpu_time, str) else self.cpu_time
 
 
 class WarmEntry(_Table, frozen=True):
@@ -118,6 +123,7 @@ def parse_manifest(text: bytes, where: str) -> Manifest:
         manifest = msgspec.convert(tomllib.loads(text.decode()), Manifest)
         manifest.limits.timeout_s()
         manifest.warm.idle_s()
+        manifest.limits.cpu_time_s()
         for name, function in manifest.functions.items():
             for parameter in function.parameters:
                 default_json(parameter)

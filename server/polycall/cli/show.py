@@ -79,6 +79,6 @@ def limits_line(limits: Limits) -> str:
     """Return those limits that are set, as ``timeout 30 s, memory_mib 128``."""
     shown: list[str] = []
     for field, value in limits.ListFields():
-        text = f"{value.ToTimedelta().total_seconds():g} s" if field.name == "timeout" else str(value)
+        text = f"{value.ToTimedelta().total_seconds():g} s" if field.message_type is not None else str(value)
         shown.append(f"{field.name} {text}")
     return ", ".join(shown)

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import operator
+import os
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 
 from polycall.domain import LimitOverrides, Limits
 from polycall.errors import FieldViolation, LimitOutOfRange
 
-__all__ = ["DEFAULTS", "KIB", "MAXIMUMS", "MIB", "MINIMUMS", "UNITS", "LimitPolicy"]
+__all__ = ["DEFAULTS", "KIB", "MAXIMUMS", "MIB", "MINIMUMS", "PROCESSORS", "UNITS", "LimitPolicy"]
 
 KIB = 1024
 MIB = 1024 * KIB
+
+# What a run can keep busy at most: a sandbox has the server's own affinity.
+PROCESSORS = len(os.sched_getaffinity(0))
 
 # 30 s, 128 MiB, 20 MiB and 10 MiB of output are the widest-spread defaults among the contracts we serve (Riza);
 # 64 processes leave room for a thread pool; the others follow from keeping one run small beside its neighbours.
@@ -26,7 +30,7 @@ DEFAULTS = Limits(
     result_bytes=6 * MIB,
     stdout_bytes=20 * MIB,
     stderr_bytes=10 * MIB,
-)
+)  # CPU time: what the wall time makes possible, see `resolve`
 MINIMUMS = Limits(
     timeout_ms=1,
     memory_bytes=16 * MIB,  # an interpreter with its preloaded modules does not start in less
@@ -36,6 +40,7 @@ MINIMUMS = Limits(
     result_bytes=1 * KIB,
     stdout_bytes=0,
     stderr_bytes=0,
+    cpu_ms=1,
 )
 MAXIMUMS = Limits(
     timeout_ms=20 * 60_000,  # xpander's 1200 s is the longest among the contracts
@@ -46,6 +51,7 @@ MAXIMUMS = Limits(
     result_bytes=64 * MIB,
     stdout_bytes=64 * MIB,
     stderr_bytes=64 * MIB,
+    cpu_ms=20 * 60_000 * PROCESSORS,
 )
 
 
@@ -67,8 +73,10 @@ UNITS: Mapping[str, Unit] = {
     "result_bytes": Unit("result_kib", KIB, "KiB"),
     "stdout_bytes": Unit("stdout_kib", KIB, "KiB"),
     "stderr_bytes": Unit("stderr_kib", KIB, "KiB"),
+    "cpu_ms": Unit("cpu_time", 1000, "s"),
 }
 _NAMES = tuple(field.name for field in fields(Limits))
+_CPU, _TIMEOUT = _NAMES.index("cpu_ms"), _NAMES.index("timeout_ms")
 _values = operator.attrgetter(*_NAMES)  # every run has its limits resolved
 
 
@@ -82,7 +90,11 @@ class LimitPolicy:
 
     @classmethod
     def up_to(cls, maximums: Limits) -> LimitPolicy:
-        """Return a policy with these maximums. A default above its maximum gives way: nobody has asked for it."""
+        """Return a policy with these maximums. A default above its maximum gives way: nobody has asked for it.
+
+        That of CPU time follows from that of the timeout.
+        """
+        maximums = replace(maximums, cpu_ms=maximums.timeout_ms * PROCESSORS)
         lowered = {
             field.name: min(getattr(DEFAULTS, field.name), getattr(maximums, field.name)) for field in fields(Limits)
         }
@@ -90,6 +102,8 @@ class LimitPolicy:
 
     def resolve(self, *overrides: LimitOverrides, path: str = "limits") -> Limits:
         """Return the limits that hold: the last override that sets a field wins, else the default.
+
+        CPU time that nobody limits may be what the timeout leaves room for, all processors busy.
 
         Raises LimitOutOfRange naming every field outside its range, as ``path.field`` in the caller's units.
         """
@@ -110,6 +124,8 @@ def _resolved(policy: LimitPolicy, overrides: tuple[LimitOverrides, ...], path: 
     values = list(_values(policy.defaults))
     for override in overrides:
         values = [kept if asked is None else asked for kept, asked in zip(values, _values(override), strict=True)]
+    if values[_CPU] == 0 and all(override.cpu_ms is None for override in overrides):
+        values[_CPU] = min(max(1, values[_TIMEOUT]) * PROCESSORS, policy.maximums.cpu_ms)
     ranges = zip(_NAMES, values, _values(policy.minimums), _values(policy.maximums), strict=True)
     wrong = []
     for name, value, low, high in ranges:

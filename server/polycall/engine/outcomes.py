@@ -14,6 +14,7 @@ __all__ = ["ended", "failure_of"]
 _STATES: Mapping[Ending, ExecutionState] = {
     Ending.RETURNED: ExecutionState.COMPLETED,
     Ending.TIMED_OUT: ExecutionState.TIMEOUT,
+    Ending.OUT_OF_CPU_TIME: ExecutionState.TIMEOUT,
 }  # everything else: FAILED
 
 
@@ -68,6 +69,15 @@ def _explain(outcome: Outcome, limits: Limits) -> tuple[Reason, str]:
         case Ending.OUT_OF_MEMORY:
             size = f"{limits.memory_bytes // MIB} MiB"
             return Reason.OUT_OF_MEMORY, f"Killed: out of memory (limits.memory_mib = {size})."
+        case Ending.OUT_OF_CPU_TIME:
+            seconds = f"{limits.cpu_ms / 1000:g} s"
+            return Reason.CPU_TIME_EXCEEDED, f"Stopped after {seconds} of CPU time (limits.cpu_time)."
+        case Ending.TOO_MANY_PROCESSES:
+            most = limits.processes
+            return Reason.PROCESSES_EXCEEDED, f"Killed: more than {most} processes and threads (limits.processes)."
+        case Ending.OUT_OF_DISK:
+            size = f"{limits.disk_bytes // MIB} MiB"
+            return Reason.DISK_EXCEEDED, f"Killed: its files took more than they may (limits.disk_mib = {size})."
         case Ending.EXITED:
             return Reason.USER_EXIT, f"The code exited with code {outcome.exit_code}."
         case Ending.SIGNALLED:

@@ -47,7 +47,7 @@ async def perform(runner: Runner, live: LiveRun, job: Job, expires_at: float | N
         final = await _ended(runner, live, job)
     finally:
         timer.cancel()
-    if final.state is not ExecutionState.TIMEOUT:
+    if final.error is None or final.error.reason is not Reason.EXECUTION_TIMEOUT:
         return final
     live.late = "run" if live.begun else "start"
     ran_s = ((final.ended_at or 0) - (final.started_at or final.queued_at)) / 1000

@@ -20,16 +20,18 @@ from typing import Protocol
 from polycall.domain import Limits
 from polycall.sandbox.lock import hold
 
-__all__ = ["CgroupError", "Cgroups", "Group", "Memory", "open_cgroups"]
+__all__ = ["HEADROOM", "CgroupError", "Cgroups", "Group", "Memory", "open_cgroups"]
 
 _PREFIX = "polycall-"
 # Pages that a child shares with its zygote are charged to the zygote; what it needs beside the run's own memory (page
 # tables, pipes, the interpreter's own growth) fits in this.
-_HEADROOM = 16 << 20
+HEADROOM = 16 << 20
 _NEEDED = ("memory", "pids")
 # Where it can be had, every run gets an equal share of the processors, however many processes it has, and all runs
 # together no more than the server beside them: the default weights do that, nothing has to be written.
 _SHARES = "cpu"
+# In version 1 what counts a tree's CPU time; often one with the controller above. Version 2 counts in every group.
+_COUNTS = "cpuacct"
 
 
 class CgroupError(Exception):
@@ -93,6 +95,12 @@ class _Version(Protocol):
     def limit(self, dirs: Mapping[str, int], before: Limits | None, limits: Limits) -> None:
         """Write the limits of a run."""
 
+    def open_cpu(self, dirs: Mapping[str, int]) -> int | None:
+        """Open the file that counts CPU time; None where nothing does."""
+
+    def cpu_us(self, text: bytes) -> int:
+        """Read what that file says, in microseconds."""
+
 
 class _One:
     unified = False
@@ -100,7 +108,7 @@ class _One:
     usage = ("memory", "memory.usage_in_bytes")
 
     def limit(self, dirs: Mapping[str, int], before: Limits | None, limits: Limits) -> None:
-        memory, value = dirs["memory"], limits.memory_bytes + _HEADROOM
+        memory, value = dirs["memory"], limits.memory_bytes + HEADROOM
         if before is None or before.memory_bytes != limits.memory_bytes:
             # memory+swap must never be below memory: lower memory first, raise it last
             names = ["memory.limit_in_bytes"]
@@ -112,6 +120,15 @@ class _One:
                 _write(memory, name, value)
         if before is None or before.processes != limits.processes:
             _write(dirs["pids"], "pids.max", limits.processes)
+
+    def open_cpu(self, dirs: Mapping[str, int]) -> int | None:
+        for name in (_COUNTS, _SHARES):
+            with contextlib.suppress(KeyError, OSError):
+                return os.open("cpuacct.usage", os.O_RDONLY | os.O_CLOEXEC, dir_fd=dirs[name])
+        return None
+
+    def cpu_us(self, text: bytes) -> int:
+        return int(text) // 1000
 
 
 class _Two:
@@ -126,9 +143,18 @@ class _Two:
             if _has(group, "memory.swap.max"):
                 _write(group, "memory.swap.max", 0)
         if before is None or before.memory_bytes != limits.memory_bytes:
-            _write(group, "memory.max", limits.memory_bytes + _HEADROOM)
+            _write(group, "memory.max", limits.memory_bytes + HEADROOM)
         if before is None or before.processes != limits.processes:
             _write(group, "pids.max", limits.processes)
+
+    def open_cpu(self, dirs: Mapping[str, int]) -> int | None:
+        with contextlib.suppress(OSError):
+            return os.open("cpu.stat", os.O_RDONLY | os.O_CLOEXEC, dir_fd=dirs[""])
+        return None
+
+    def cpu_us(self, text: bytes) -> int:
+        # the first line: `usage_usec 4711`
+        return int(text.partition(b"usage_usec ")[2].partition(b"\n")[0] or 0)
 
 
 class Group:
@@ -142,10 +168,17 @@ class Group:
         controller, events, peak = version.memory
         self._events = os.open(events, os.O_RDONLY | os.O_CLOEXEC, dir_fd=dirs[controller])
         self._peak: int | None = None
-        # Version 2 has it since Linux 5.19, and can reset it, for one descriptor, since 6.12. What cannot be reset is
-        # not one run's.
+        # Version 2 has it since Linux 5.19, and can reset it, for one descriptor, since 6.12: before that root may open
+        # it for writing too, and every write fails. What cannot be reset is not one run's.
         with contextlib.suppress(OSError):
-            self._peak = os.open(peak, os.O_RDWR | os.O_CLOEXEC, dir_fd=dirs[controller])
+            fd = os.open(peak, os.O_RDWR | os.O_CLOEXEC, dir_fd=dirs[controller])
+            try:
+                os.pwrite(fd, b"0", 0)
+            except OSError:
+                os.close(fd)
+            else:
+                self._peak = fd
+        self._cpu = version.open_cpu(dirs)
 
     def open_procs(self) -> list[int]:
         """Open the files through which a process joins. The credentials of who opens count, so the server does."""
@@ -170,6 +203,10 @@ class Group:
         # after each run: a line `oom_kill 0`, which is never the first
         return int(os.pread(self._events, 4096, 0).partition(b"\noom_kill ")[2].partition(b"\n")[0] or 0)
 
+    def cpu_us(self) -> int | None:
+        """Return the CPU time of all who ever were in it, µs; None where nothing counts it. Raises OSError."""
+        return self._version.cpu_us(os.pread(self._cpu, 4096, 0)) if self._cpu is not None else None
+
     @property
     def usage(self) -> int:
         """How much memory it holds now, bytes. Raises OSError."""
@@ -188,7 +225,7 @@ class Group:
 
     def close(self) -> None:
         """Close its files."""
-        for fd in (*self._dirs.values(), self._events, self._peak):
+        for fd in (*self._dirs.values(), self._events, self._peak, self._cpu):
             if fd is not None:
                 os.close(fd)
 
@@ -329,8 +366,12 @@ def _find() -> tuple[_Version, Mapping[str, str]] | None:
     except OSError:
         return None
     if all(name in mounts for name in _NEEDED):
-        shares = [_SHARES] if os.access(mounts.get(_SHARES, ""), os.W_OK) else []
-        return _One(), {name: mounts[name] for name in (*_NEEDED, *shares)}
+        chosen = {name: mounts[name] for name in _NEEDED}
+        for name in (_SHARES, _COUNTS):
+            path = mounts.get(name, "")
+            if path not in chosen.values() and os.access(path, os.W_OK):
+                chosen[name] = path
+        return _One(), chosen
     if "" in mounts:
         return _Two(), {"": mounts[""]}
     return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import select
 import socket
@@ -53,6 +54,7 @@ class Child(asyncio.Protocol):
         for pipe in (stdout, stderr):
             self.printed.register(pipe, select.POLLIN)
         self.pid: int | None = None  # as the server sees it
+        self.resting_bytes: int | None = None  # what it had in memory before its first run, where that is watched
         self.calls = 0
         self.born = time.monotonic()
         self.weight = 0  # bytes of its own, when it was weighed last
@@ -150,7 +152,14 @@ class Child(asyncio.Protocol):
             self.end()
 
     def cpu_us(self) -> int | None:
-        """Return the CPU time used so far by all its threads, from the kernel; None if that is not known."""
+        """Return the CPU time used so far, from the kernel; None if that is not known.
+
+        Of the whole tree where its cgroup counts it, otherwise of the threads of this process.
+        """
+        group = self.slot.group
+        with contextlib.suppress(OSError):
+            if group is not None and (used := group.cpu_us()) is not None:
+                return used
         if self.pid is None:
             return None
         try:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from polycall.sandbox import doorway, kernel, landlock, policy, userns
 from polycall.sandbox.layout import NAMESPACED, SHARED_MEMORY, Layout
 from polycall.sandbox.rootfs import DEVICES, system_paths
+from polycall.sandbox.trees import most_files
 
 __all__ = ["NOBODY", "Box", "Confinement", "Filters", "confine", "prepare"]
 
@@ -25,9 +26,6 @@ NOBODY = 1000
 _TRUST = ("/etc/ssl/certs", "/etc/ssl/openssl.cnf")
 
 _PAGE = 4096
-# One inode for 16 KiB: ext4's usual ratio; at least some hundreds, so that small disks can hold a package.
-_BYTES_PER_INODE = 16384
-_LEAST_INODES = 1024
 
 # Never needed by a function, and each a way to hold on to something of the host (getrlimit(2)).
 _NEVER = (
@@ -170,9 +168,8 @@ def confine(
 
 
 def _mount_disk(disk: int, uid: int) -> None:
-    inodes = max(_LEAST_INODES, disk // _BYTES_PER_INODE)
     size = -(-disk // _PAGE) * _PAGE
-    options = f"size={size},nr_inodes={inodes},mode=755,uid={uid},gid={uid}"
+    options = f"size={size},nr_inodes={most_files(disk)},mode=755,uid={uid},gid={uid}"
     kernel.mount("tmpfs", "/mnt", "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, options)
 
 

@@ -103,6 +103,9 @@ class Ending(enum.StrEnum):
     SIGNALLED = "signalled"
     TIMED_OUT = "timed_out"
     OUT_OF_MEMORY = "out_of_memory"
+    OUT_OF_CPU_TIME = "out_of_cpu_time"
+    TOO_MANY_PROCESSES = "too_many_processes"  # where the kernel does not count them; killed
+    OUT_OF_DISK = "out_of_disk"  # where no file system bounds it; killed
     OUTPUT_TOO_LARGE = "output_too_large"  # beyond the hard cap; killed
     LOST = "lost"  # the sandbox itself failed: our fault
 

@@ -42,7 +42,7 @@ __all__ = ["Nursery"]
 
 # Enough for a spawn message; configurations are the longest.
 _PACKET = 1 << 16
-_DESCRIPTORS = 8
+_DESCRIPTORS = 12
 # Above what a run may open (4096, limits.open_files), so that a program that closes all its files keeps its connection.
 _JOB_FD = 4200
 # Python threads get 2 MiB of stack, not glibc's 8: their stacks count against the memory limit of a run.

@@ -11,6 +11,7 @@ from polycall.domain import Convention, IsolationLevel, StartKind, Stream, Usage
 from polycall.sandbox.cgroup import Memory
 from polycall.sandbox.child import Child, Exit
 from polycall.sandbox.frames import FrameError, Reply
+from polycall.sandbox.guard import Gaps, Guard, bound_cpu
 from polycall.sandbox.job import Job, Outcome, OutputSink
 from polycall.sandbox.orders import call_frame, load_frame
 from polycall.sandbox.output import Output
@@ -35,13 +36,14 @@ class RunOptions:
     hard_output_bytes: int
     bound_address_space: bool  # no cgroup bounds the memory of the tree
     own_uid: bool  # RLIMIT_NPROC counts this child's processes alone
+    gaps: Gaps
 
 
 class Run:
     """Hands a job to a child that is ready, and finds out what becomes of it.
 
-    The first of these decides: a frame, the end of the connection, the timer, a flood of output. The child is fit for
-    another call afterwards if it is still ``usable``; otherwise it has ended, or is to be killed by its owner.
+    The first of these decides: a frame, the end of the connection, the timer, a flood of output, the guard. The child
+    is fit for another call afterwards if it is still ``usable``; otherwise it has ended, or its owner is to kill it.
     """
 
     def __init__(self, child: Child, job: Job, options: RunOptions, sink: OutputSink | None) -> None:
@@ -67,7 +69,10 @@ class Run:
         # uvloop counts in milliseconds of a clock that it reads once a turn: without one more, a run ends too early
         seconds = (job.limits.timeout_ms + 1) / 1000
         timer = asyncio.get_running_loop().call_later(seconds, self._stop, Stop.TIMED_OUT)
-        cpu_before, handed_over = child.cpu_us(), time.perf_counter_ns()
+        guard = Guard(child, job.limits, self._options.gaps, self._stop)
+        cpu_before = child.cpu_us()
+        guard.start(cpu_before)
+        handed_over = time.perf_counter_ns()
         self._hand_over()
         try:
             stop = await self._stopped
@@ -77,7 +82,9 @@ class Run:
             else:
                 self._exit = await self._end(_GONE_S if stop is Stop.GONE else 0)
                 await _last_words(output)
-            cpu_after = self._exit.cpu_us if self._exit is not None else child.cpu_us()
+            cpu_after = child.cpu_us()
+            if cpu_after is None and self._exit is not None:
+                cpu_after = self._exit.cpu_us
             memory = group.memory() if group is not None else Memory(False, None)
         except asyncio.CancelledError:
             self._kill()
@@ -86,6 +93,7 @@ class Run:
             raise
         finally:
             timer.cancel()
+            guard.close()
             output.close()
         if memory.killed:
             child.usable = False
@@ -103,6 +111,8 @@ class Run:
         if child.calls == 0:
             load = load_frame(self._job, own_uid=options.own_uid, bound_address_space=options.bound_address_space)
             frames = [*load, *frames]
+            if self._job.key is None and child.pid is not None:
+                bound_cpu(child.pid, self._job.limits)
         child.calls += 1
         child.send(frames, self._job.limits.result_bytes, self._hear)
         if not child.usable:
@@ -145,6 +155,7 @@ class Run:
                 status=self._exit.status if self._exit is not None else None,
                 killed=self._killed,
                 out_of_memory=out_of_memory,
+                out_of_cpu_time=self._exit is not None and self._exit.cpu_us >= self._job.limits.cpu_ms * 1000 > 0,
                 lost=exited.done() and exited.result() is None,
                 script=self._job.convention is Convention.SCRIPT,
                 limits=self._job.limits,

@@ -16,6 +16,7 @@ from polycall.sandbox import canary
 from polycall.sandbox.cgroup import CgroupError, Cgroups, open_cgroups
 from polycall.sandbox.confine import NOBODY, Confinement
 from polycall.sandbox.egress.proxy import Egress, EgressConfig
+from polycall.sandbox.guard import Gaps
 from polycall.sandbox.image import Image, Platform
 from polycall.sandbox.isolation import Finding, Machine, ProbeError, at_most, findings_of, level_of, probe
 from polycall.sandbox.job import Ending, Job, Outcome, OutputSink
@@ -167,6 +168,12 @@ class Sandbox:
             hard_output_bytes=config.hard_output_bytes,
             bound_address_space=not confinement.cgroup,
             own_uid=uids is not None or confinement.single_uid,
+            gaps=Gaps(
+                memory=not confinement.cgroup,
+                processes=not confinement.cgroup and uids is None and not confinement.single_uid,
+                forks=not confinement.cgroup and not machine.seccomp,
+                work_root=confinement.work_root,
+            ),
         )
 
         def spawner(image: Image, died: Callable[[Spawner], None]) -> Spawner:

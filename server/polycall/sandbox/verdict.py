@@ -6,6 +6,7 @@ A pure function of facts. The child's own words are believed for one thing only:
 from __future__ import annotations
 
 import enum
+import errno
 import os
 import signal as signals
 from dataclasses import dataclass
@@ -18,6 +19,11 @@ from polycall.sandbox.job import Ending
 __all__ = ["Facts", "Stop", "Verdict", "judge"]
 
 _MIB = 1 << 20
+# RLIMIT_CPU: the first at the soft limit, the second at the hard one, and for a process 1, which ignores the first
+_CPU_SIGNALS = (signals.SIGXCPU, signals.SIGKILL)
+
+
+_NO_MEMORY = f"[Errno {errno.ENOMEM}] "
 
 
 class Stop(enum.Enum):
@@ -27,6 +33,11 @@ class Stop(enum.Enum):
     GONE = enum.auto()  # the process ended, or closed its connection
     TIMED_OUT = enum.auto()
     FLOODED = enum.auto()
+    # what the guard saw
+    OUT_OF_MEMORY = enum.auto()
+    OUT_OF_CPU_TIME = enum.auto()
+    TOO_MANY_PROCESSES = enum.auto()
+    OUT_OF_DISK = enum.auto()
 
 
 @quick
@@ -39,6 +50,7 @@ class Facts:
     status: int | None
     killed: bool  # by the server, before it ended by itself
     out_of_memory: bool  # the kernel killed some process of the tree for it
+    out_of_cpu_time: bool = False  # its process used as much as it may
     lost: bool  # the zygote died
     script: bool
     limits: Limits
@@ -59,11 +71,19 @@ class Verdict:
 def judge(facts: Facts) -> Verdict:
     """Return how the run ended."""
     limits = facts.limits
-    if facts.out_of_memory:
+    if facts.out_of_memory or facts.stop is Stop.OUT_OF_MEMORY:
         return _killed(Ending.OUT_OF_MEMORY, Reason.OUT_OF_MEMORY, _memory_text(limits))
     if facts.stop is Stop.TIMED_OUT:
         text = f"Execution timed out after {limits.timeout_ms / 1000:g} s (its timeout)."
         return _killed(Ending.TIMED_OUT, Reason.EXECUTION_TIMEOUT, text)
+    if facts.stop is Stop.OUT_OF_CPU_TIME:
+        return _out_of_cpu_time(limits)
+    if facts.stop is Stop.TOO_MANY_PROCESSES:
+        text = f"Killed: more than {limits.processes} processes and threads (its limit)."
+        return _killed(Ending.TOO_MANY_PROCESSES, Reason.PROCESSES_EXCEEDED, text)
+    if facts.stop is Stop.OUT_OF_DISK:
+        text = f"Killed: its files took more than they may (its limit is {limits.disk_bytes / _MIB:g} MiB)."
+        return _killed(Ending.OUT_OF_DISK, Reason.DISK_EXCEEDED, text)
     if facts.stop is Stop.FLOODED:
         return _killed(Ending.OUTPUT_TOO_LARGE, Reason.OUTPUT_TOO_LARGE, "Stopped: far too much output.")
     if facts.stop is Stop.REPLIED and facts.reply is not None:
@@ -76,6 +96,11 @@ def _killed(ending: Ending, reason: Reason, message: str) -> Verdict:
     return Verdict(
         ending=ending, error=ExecutionError(reason=reason, message=message), exit_code=128 + number, signal=number
     )
+
+
+def _out_of_cpu_time(limits: Limits) -> Verdict:
+    text = f"Stopped after {limits.cpu_ms / 1000:g} s of CPU time (its limit)."
+    return _killed(Ending.OUT_OF_CPU_TIME, Reason.CPU_TIME_EXCEEDED, text)
 
 
 def _memory_text(limits: Limits) -> str:
@@ -105,12 +130,19 @@ def _raised(failure: Failure, *, missing: bool, facts: Facts) -> Verdict:
     ending, reason, message = Ending.RAISED, Reason.USER_EXCEPTION, failure.message
     if missing:
         reason = Reason.ENTRYPOINT_NOT_FOUND
-    elif (failure.module, failure.type) == ("builtins", "MemoryError"):
+    elif _for_want_of_memory(failure):
         ending, reason, message = Ending.OUT_OF_MEMORY, Reason.OUT_OF_MEMORY, _memory_text(facts.limits)
     error = ExecutionError(
         reason=reason, message=message, type=failure.type, module=failure.module, traceback=failure.traceback
     )
     return Verdict(ending=ending, error=error, exit_code=1)
+
+
+def _for_want_of_memory(failure: Failure) -> bool:
+    """Whether an exception is what code gets that asks for more than its limit: for objects, or for a mapping."""
+    return failure.module == "builtins" and (
+        failure.type == "MemoryError" or (failure.type == "OSError" and failure.message.startswith(_NO_MEMORY))
+    )
 
 
 def _unserializable(message: str) -> Verdict:
@@ -138,6 +170,8 @@ def _from_status(facts: Facts) -> Verdict:
         )
     if os.WIFSIGNALED(facts.status):
         number = os.WTERMSIG(facts.status)
+        if facts.out_of_cpu_time and number in _CPU_SIGNALS:
+            return _out_of_cpu_time(facts.limits)
         message = f"Killed by signal {number} ({_signal_name(number)})."
         error = ExecutionError(reason=Reason.KILLED_BY_SIGNAL, message=message)
         return Verdict(ending=Ending.SIGNALLED, error=error, exit_code=128 + number, signal=number)

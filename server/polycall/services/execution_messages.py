@@ -105,6 +105,7 @@ def limits_message(limits: Limits) -> execution_pb2.Limits:
             result_bytes=limits.result_bytes,
             stdout_bytes=limits.stdout_bytes,
             stderr_bytes=limits.stderr_bytes,
+            cpu_ms=limits.cpu_ms or None,
         )
     )
 
@@ -126,6 +127,7 @@ def overrides_message(limits: LimitOverrides) -> execution_pb2.Limits:
         result_kib=_parts(limits.result_bytes, KIB),
         stdout_kib=_parts(limits.stdout_bytes, KIB),
         stderr_kib=_parts(limits.stderr_bytes, KIB),
+        cpu_time=duration(limits.cpu_ms * 1000) if limits.cpu_ms is not None else None,
     )
 
 
@@ -146,6 +148,7 @@ def overrides(limits: execution_pb2.Limits) -> LimitOverrides:
         result_bytes=asked("result_kib", KIB),
         stdout_bytes=asked("stdout_kib", KIB),
         stderr_bytes=asked("stderr_kib", KIB),
+        cpu_ms=milliseconds(limits.cpu_time) if limits.HasField("cpu_time") else None,
     )
 
 

@@ -38,7 +38,7 @@ CONVENTION_HANDLE: Convention
 CONVENTION_SCRIPT: Convention
 
 class Limits(_message.Message):
-    __slots__ = ("timeout", "memory_mib", "processes", "open_files", "disk_mib", "result_kib", "stdout_kib", "stderr_kib")
+    __slots__ = ("timeout", "memory_mib", "processes", "open_files", "disk_mib", "result_kib", "stdout_kib", "stderr_kib", "cpu_time")
     TIMEOUT_FIELD_NUMBER: _ClassVar[int]
     MEMORY_MIB_FIELD_NUMBER: _ClassVar[int]
     PROCESSES_FIELD_NUMBER: _ClassVar[int]
@@ -47,6 +47,7 @@ class Limits(_message.Message):
     RESULT_KIB_FIELD_NUMBER: _ClassVar[int]
     STDOUT_KIB_FIELD_NUMBER: _ClassVar[int]
     STDERR_KIB_FIELD_NUMBER: _ClassVar[int]
+    CPU_TIME_FIELD_NUMBER: _ClassVar[int]
     timeout: _duration_pb2.Duration
     memory_mib: int
     processes: int
@@ -55,7 +56,8 @@ class Limits(_message.Message):
     result_kib: int
     stdout_kib: int
     stderr_kib: int
-    def __init__(self, timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., memory_mib: _Optional[int] = ..., processes: _Optional[int] = ..., open_files: _Optional[int] = ..., disk_mib: _Optional[int] = ..., result_kib: _Optional[int] = ..., stdout_kib: _Optional[int] = ..., stderr_kib: _Optional[int] = ...) -> None: ...
+    cpu_time: _duration_pb2.Duration
+    def __init__(self, timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., memory_mib: _Optional[int] = ..., processes: _Optional[int] = ..., open_files: _Optional[int] = ..., disk_mib: _Optional[int] = ..., result_kib: _Optional[int] = ..., stdout_kib: _Optional[int] = ..., stderr_kib: _Optional[int] = ..., cpu_time: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class Usage(_message.Message):
     __slots__ = ("queue_time", "start_duration", "run_duration", "cpu_duration", "peak_memory_mib")

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from polycall.domain import LimitOverrides
-from polycall.engine.limits import DEFAULTS, MAXIMUMS, MIB, LimitPolicy
+from polycall.engine.limits import DEFAULTS, MAXIMUMS, MIB, PROCESSORS, LimitPolicy
 from polycall.errors import FieldViolation, LimitOutOfRange
 
 
@@ -42,3 +42,16 @@ def test_a_default_gives_way_to_the_operators_maximum() -> None:
     with pytest.raises(LimitOutOfRange) as caught:
         policy.resolve(LimitOverrides(timeout_ms=10_001))
     assert caught.value.violations == (FieldViolation("limits.timeout", "must be 0.001 to 10 s, got 10.001"),)
+
+
+def test_cpu_time_that_nobody_limits_is_what_the_timeout_leaves_room_for() -> None:
+    policy = LimitPolicy.up_to(replace(MAXIMUMS, timeout_ms=60_000))
+    assert policy.resolve(LimitOverrides()).cpu_ms == 30_000 * PROCESSORS
+    assert policy.resolve(LimitOverrides(timeout_ms=500)).cpu_ms == 500 * PROCESSORS
+    assert policy.resolve(LimitOverrides(cpu_ms=700), LimitOverrides(timeout_ms=500)).cpu_ms == 700
+    most = 60 * PROCESSORS
+    for asked, shown in ((0, "0"), (60_001 * PROCESSORS, f"{60.001 * PROCESSORS:g}")):
+        with pytest.raises(LimitOutOfRange) as caught:
+            policy.resolve(LimitOverrides(cpu_ms=asked))
+        violation = FieldViolation("limits.cpu_time", f"must be 0.001 to {most:g} s, got {shown}")
+        assert caught.value.violations == (violation,)

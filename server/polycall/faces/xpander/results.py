@@ -20,7 +20,8 @@ def answer(execution: Execution) -> Reply:
     if error is None or limits is None or error.reason is Reason.WORKER_LOST:
         raise Internal("The sandbox was lost; the code may have run.")
     if execution.state is ExecutionState.TIMEOUT:
-        text = f"Execution timed out after {limits.timeout_ms / 1000:g} seconds"
+        seconds = (limits.cpu_ms if error.reason is Reason.CPU_TIME_EXCEEDED else limits.timeout_ms) / 1000
+        text = f"Execution timed out after {seconds:g} seconds"
         return _failed(text, 504, Code.DEADLINE_EXCEEDED, error.reason)
     return _failed(_line(execution, error), 400, Code.UNKNOWN, error.reason)
 
