@@ -23,7 +23,7 @@ from polycall.sandbox.child import Child
 from polycall.sandbox.trees import Size, measure, most_files
 from polycall.sandbox.verdict import Stop
 
-__all__ = ["Gaps", "Guard", "bound_cpu"]
+__all__ = ["Gaps", "Guard", "bound_cpu", "may_be_out_of_cpu"]
 
 # How often memory and processes are looked at. A program that takes pages as fast as the kernel gives them gets some
 # 100 MiB in that time.
@@ -54,6 +54,14 @@ def bound_cpu(pid: int, limits: Limits) -> None:
     seconds = math.ceil(limits.cpu_ms / 1000) + _KERNEL_SLACK_S
     with contextlib.suppress(OSError, ValueError):  # gone, or its own limit is lower
         resource.prlimit(pid, resource.RLIMIT_CPU, (seconds, seconds))
+
+
+def may_be_out_of_cpu(used_us: int, limits: Limits) -> bool:
+    """Whether it may be for ``bound_cpu`` that a process that used so much was killed.
+
+    The kernel holds processes to that by its ticks, which on a busy machine count a good deal more than is told later.
+    """
+    return limits.cpu_ms > 0 and used_us * 2 >= limits.cpu_ms * 1000
 
 
 class Guard:

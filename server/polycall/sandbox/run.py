@@ -11,7 +11,7 @@ from polycall.domain import Convention, IsolationLevel, StartKind, Stream, Usage
 from polycall.sandbox.cgroup import Memory
 from polycall.sandbox.child import Child, Exit
 from polycall.sandbox.frames import FrameError, Reply
-from polycall.sandbox.guard import Gaps, Guard, bound_cpu
+from polycall.sandbox.guard import Gaps, Guard, bound_cpu, may_be_out_of_cpu
 from polycall.sandbox.job import Job, Outcome, OutputSink
 from polycall.sandbox.orders import call_frame, load_frame
 from polycall.sandbox.output import Output
@@ -66,12 +66,12 @@ class Run:
         output = Output(
             child.stdout, child.stderr, child.printed, job.limits, self._sink, most, lambda: self._stop(Stop.FLOODED)
         )
-        # uvloop counts in milliseconds of a clock that it reads once a turn: without one more, a run ends too early
-        seconds = (job.limits.timeout_ms + 1) / 1000
-        timer = asyncio.get_running_loop().call_later(seconds, self._stop, Stop.TIMED_OUT)
         guard = Guard(child, job.limits, self._options.gaps, self._stop)
         cpu_before = child.cpu_us()
         guard.start(cpu_before)
+        # uvloop counts in milliseconds of a clock that it reads once a turn: without one more, a run ends too early
+        seconds = (job.limits.timeout_ms + 1) / 1000
+        timer = asyncio.get_running_loop().call_later(seconds, self._stop, Stop.TIMED_OUT)
         handed_over = time.perf_counter_ns()
         self._hand_over()
         try:
@@ -155,7 +155,7 @@ class Run:
                 status=self._exit.status if self._exit is not None else None,
                 killed=self._killed,
                 out_of_memory=out_of_memory,
-                out_of_cpu_time=self._exit is not None and self._exit.cpu_us >= self._job.limits.cpu_ms * 1000 > 0,
+                out_of_cpu_time=self._exit is not None and may_be_out_of_cpu(self._exit.cpu_us, self._job.limits),
                 lost=exited.done() and exited.result() is None,
                 script=self._job.convention is Convention.SCRIPT,
                 limits=self._job.limits,
