@@ -256,7 +256,12 @@ async def _running(settings: Settings, signals: _Signals) -> AsyncIterator[_App]
         health = add_native(
             (native, behind),
             engine,
-            NativeInfo(findings=sandbox.findings, version=__version__, counts=lambda: sandbox.counts),
+            NativeInfo(
+                findings=sandbox.findings,
+                limits=sandbox.enforcements,
+                version=__version__,
+                counts=lambda: sandbox.counts,
+            ),
         )
         for service, face in (
             (
@@ -373,6 +378,7 @@ async def _started_sandbox(stack: contextlib.AsyncExitStack, settings: Settings,
             warm_calls=settings.warm_calls,
             warm_age_s=settings.warm_age_s,
             warm_growth_bytes=settings.warm_growth_mib * MIB,
+            hard_output_bytes=settings.max_output_mib * MIB,
             packages=str(packages),
             egress=EgressConfig(
                 networks=parse_networks(filter(None, settings.egress_networks.split(","))),

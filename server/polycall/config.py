@@ -163,6 +163,9 @@ class Settings:
         "", _networks, "Address ranges that are not public and may be reached by hosts that a rule names; with commas."
     )
     egress_ca_file: str = setting("", _text, "Certificates (PEM) that outbound TLS trusts besides the system's.")
+    max_output_mib: int = setting(
+        256, _whole(1, 1 << 20), "Output of one run, both streams, beyond which it is killed, MiB."
+    )
     # how much at once
     slots: int = setting(_default_slots, _whole(1, 4096), "Runs at once; default: two for each core.")
     queue: int = setting(128, _whole(0, 100_000), "Runs that may wait for a slot; more are refused.")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from polycall.cli.doctor import Finding, machine_findings
+from polycall.cli.doctor import Finding, Limit, machine_findings
 from polycall.config import load
 from polycall.domain import IsolationLevel
 from tests.cli.conftest import Cli
@@ -31,6 +31,8 @@ def test_the_machine_of_these_tests_reaches_the_floor(alone: Cli) -> None:
     assert facts["isolation_level"] >= IsolationLevel.NAMESPACED
     assert (facts["floor_reached"], facts["trouble"]) == (True, "")
     assert {f["feature"] for f in facts["findings"] if f["available"]} >= {"namespaces", "seccomp", "python", "envoy"}
+    assert {limit["hold"] for limit in facts["limits"]} == {"enforced"}
+    assert {limit["limit"] for limit in facts["limits"]} >= {"timeout", "cpu_time", "memory_mib", "disk_mib"}
 
 
 def test_a_machine_below_the_floor_is_told_what_to_do(alone: Cli) -> None:
@@ -52,6 +54,39 @@ def test_a_machine_below_the_floor_is_told_what_to_do(alone: Cli) -> None:
     assert report.err == (
         "Isolation L1 (confined) is below the floor L2: untrusted code is refused here. Get what is missing, or,"
         " if all code here is your own, set POLYCALL_ISOLATION_FLOOR=1.\n"
+    )
+
+
+def test_limits_are_listed_with_what_would_better_them(alone: Cli) -> None:
+    async def some(settings: object) -> object:
+        from polycall.cli.doctor import _Report
+
+        finding = Finding(feature="cgroup", available=False, detail="read-only", remedy="make it writable")
+        limits = (
+            Limit(limit="memory_mib", hold="watched", how="looked at", remedy="make it writable"),
+            Limit(limit="disk_mib", hold="not_enforced", how="no quota", remedy="allow user namespaces"),
+            Limit(limit="timeout", hold="enforced", how="a timer"),
+        )
+        return _Report(
+            level=IsolationLevel.NAMESPACED, floor=IsolationLevel.NAMESPACED, findings=(finding,), limits=limits
+        )
+
+    alone.monkeypatch.setattr("polycall.cli.doctor._examine", some)
+    report = alone("doctor")
+    assert report.code == 0
+    assert report.text == (
+        "FEATURE  HERE  SEEN\n"
+        "cgroup   no    read-only\n"
+        "\n"
+        "LIMIT       HOLDS         BY\n"
+        "memory_mib  watched       looked at\n"
+        "disk_mib    not enforced  no quota\n"
+        "timeout     enforced      a timer\n"
+        "\nTo get what is missing:\n"
+        "  cgroup: make it writable\n"
+        "\nTo have limits hold better:\n"
+        "  disk_mib: allow user namespaces\n"
+        "\nIsolation L2 (namespaced); untrusted code is run from L2 on.\n"
     )
 
 

@@ -20,7 +20,7 @@ from polycall.cli.terminal import Progress
 from polycall.config import Settings
 from polycall.domain import IsolationLevel
 
-__all__ = ["Finding", "doctor_command", "machine_findings"]
+__all__ = ["Finding", "Limit", "doctor_command", "machine_findings"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,10 +34,21 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """One limit of a run: how far it holds (enforced, watched, not_enforced), by what, and what would better it."""
+
+    limit: str
+    hold: str
+    how: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Report:
     level: IsolationLevel
     floor: IsolationLevel
     findings: tuple[Finding, ...]
+    limits: tuple[Limit, ...] = ()
     trouble: str = ""  # why the sandbox does not start at all
 
     @property
@@ -58,7 +69,7 @@ class _Report:
 @with_settings
 @click.pass_context
 def doctor_command(ctx: click.Context, settings: Settings, server: str | None, key: str | None, as_json: bool) -> None:
-    """Say how far untrusted code can be isolated here, and how to get what is missing.
+    """Say how far untrusted code can be isolated here, which limits hold, and how to get what is missing.
 
     Starts the sandbox once and attacks it, as `polycall serve` does. The exit code is 0 only if the isolation floor
     is reached.
@@ -87,11 +98,13 @@ async def _examine(settings: Settings) -> _Report:
         trouble = error.message
     level = sandbox.isolation
     findings = [Finding(feature=f.feature, available=f.ok, detail=f.detail, remedy=f.remedy) for f in sandbox.findings]
+    limits = tuple(Limit(limit=e.limit, hold=e.hold, how=e.how, remedy=e.remedy) for e in sandbox.enforcements)
     await sandbox.stop()
     return _Report(
         level=level,
         floor=settings.isolation_floor,
         findings=(*findings, *machine_findings(settings)),
+        limits=limits,
         trouble=trouble,
     )
 
@@ -167,7 +180,14 @@ def _ask(server: str, key: str | None) -> _Report:
         findings=tuple(
             Finding(feature=f.feature, available=f.available, detail=f.detail, remedy=f.remedy) for f in info.findings
         ),
+        limits=tuple(
+            Limit(limit=e.limit, hold=_hold(e.Hold.Name(e.hold)), how=e.how, remedy=e.remedy) for e in info.limits
+        ),
     )
+
+
+def _hold(name: str) -> str:
+    return name.removeprefix("HOLD_").lower()
 
 
 def _print(report: _Report) -> None:
@@ -176,11 +196,20 @@ def _print(report: _Report) -> None:
 
     rows = [[f.feature, "yes" if f.available else "no", f.detail] for f in report.findings]
     print_table(["FEATURE", "HERE", "SEEN"], rows)
+    if report.limits:
+        say()
+        print_table(["LIMIT", "HOLDS", "BY"], [[e.limit, e.hold.replace("_", " "), e.how] for e in report.limits])
     missing = [f for f in report.findings if not f.available and f.remedy]
     if missing:
         say("\nTo get what is missing:")
         for finding in missing:
             say(f"  {finding.feature}: {finding.remedy}")
+    said = {finding.remedy for finding in missing}
+    better = [e for e in report.limits if e.remedy and e.remedy not in said]
+    if better:
+        say("\nTo have limits hold better:")
+        for limit in better:
+            say(f"  {limit.limit}: {limit.remedy}")
     say()
     _verdict(report, good=say, bad=lambda text: tell(text, "red"))
 
@@ -209,6 +238,7 @@ def _print_json(report: _Report) -> None:
                 "floor_reached": report.reached,
                 "trouble": report.trouble,
                 "findings": [asdict(finding) for finding in report.findings],
+                "limits": [asdict(limit) for limit in report.limits],
             },
             indent=2,
         )

@@ -203,6 +203,11 @@ class Group:
         # after each run: a line `oom_kill 0`, which is never the first
         return int(os.pread(self._events, 4096, 0).partition(b"\noom_kill ")[2].partition(b"\n")[0] or 0)
 
+    @property
+    def counts_cpu(self) -> bool:
+        """Whether it counts CPU time."""
+        return self._cpu is not None
+
     def cpu_us(self) -> int | None:
         """Return the CPU time of all who ever were in it, µs; None where nothing counts it. Raises OSError."""
         return self._version.cpu_us(os.pread(self._cpu, 4096, 0)) if self._cpu is not None else None
@@ -252,6 +257,11 @@ class Cgroups:
                 f"cgroups can be seen but not be made ({error.strerror})",
                 "run as root, or under a delegated cgroup: systemd-run --user --scope -p Delegate=yes polycall serve",
             ) from None
+
+    @property
+    def counts_cpu(self) -> bool:
+        """Whether its groups count CPU time."""
+        return all(group.counts_cpu for group in self._groups)
 
     def make_group(self) -> Group:
         """Make one more group. Raises OSError."""

@@ -45,7 +45,7 @@ class Gaps:
 
     memory: bool = False  # of the whole tree
     processes: bool = False  # and threads
-    forks: bool = False  # a run may have several processes, which no cgroup holds together
+    forks: bool = False  # a run may have several processes, whose CPU time no cgroup counts
     work_root: str = ""  # where runs have their directories if these are no file systems of their own
 
 

@@ -16,6 +16,7 @@ from polycall.sandbox import canary
 from polycall.sandbox.cgroup import CgroupError, Cgroups, open_cgroups
 from polycall.sandbox.confine import NOBODY, Confinement
 from polycall.sandbox.egress.proxy import Egress, EgressConfig
+from polycall.sandbox.enforcement import Enforcement, enforcements
 from polycall.sandbox.guard import Gaps
 from polycall.sandbox.image import Image, Platform
 from polycall.sandbox.isolation import Finding, Machine, ProbeError, at_most, findings_of, level_of, probe
@@ -108,6 +109,7 @@ class Sandbox:
         self._pool: Pool | None = None
         self._options: RunOptions | None = None
         self._findings: tuple[Finding, ...] = ()
+        self._enforcements: tuple[Enforcement, ...] = ()
         self._egress: Egress | None = None  # None: there are no network namespaces
 
     @property
@@ -119,6 +121,11 @@ class Sandbox:
     def findings(self) -> tuple[Finding, ...]:
         """What the probe found, feature by feature, with the remedy for what is missing."""
         return self._findings
+
+    @property
+    def enforcements(self) -> tuple[Enforcement, ...]:
+        """Every limit of a run: how far it holds here, and by what. Empty before ``start``."""
+        return self._enforcements
 
     @property
     def zygotes(self) -> tuple[int, ...]:
@@ -146,7 +153,8 @@ class Sandbox:
         host_uids = range(config.uid_base, config.uid_base + _UIDS)
         machine = at_most(await probe(executable, host_uids), config.max_level)
         cgroup = await asyncio.to_thread(self._open_cgroups)
-        self._findings = findings_of(machine, cgroup.title if isinstance(cgroup, Cgroups) else cgroup)
+        counted = cgroup.title if isinstance(cgroup, Cgroups) else cgroup
+        self._findings = findings_of(machine, counted)
         packages = config.packages
         if not machine.namespaces:
             self._work_root = WorkRoot()
@@ -163,15 +171,21 @@ class Sandbox:
         if machine.namespaces:
             self._egress = await asyncio.to_thread(Egress, config.egress)  # it reads the system's certificates
         uids = _run_uids(machine, host_uids, config.processes)
+        own_uid = uids is not None or confinement.single_uid
+        forks = self._cgroups is not None or not machine.seccomp
+        counts_cpu = self._cgroups is not None and self._cgroups.counts_cpu
+        self._enforcements = enforcements(
+            machine, counted, own_uid=own_uid, counts_cpu=counts_cpu, findings=self._findings
+        )
         self._options = RunOptions(
             isolation=level_of(machine, cgroup=confinement.cgroup),
             hard_output_bytes=config.hard_output_bytes,
             bound_address_space=not confinement.cgroup,
-            own_uid=uids is not None or confinement.single_uid,
+            own_uid=own_uid,
             gaps=Gaps(
                 memory=not confinement.cgroup,
-                processes=not confinement.cgroup and uids is None and not confinement.single_uid,
-                forks=not confinement.cgroup and not machine.seccomp,
+                processes=not confinement.cgroup and not own_uid,
+                forks=forks and not counts_cpu,
                 work_root=confinement.work_root,
             ),
         )

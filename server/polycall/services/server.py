@@ -9,12 +9,16 @@ from dataclasses import dataclass
 from polycall.domain import Language
 from polycall.engine.engine import Engine
 from polycall.interceptors.rpc import Rpc
+from polycall.sandbox.enforcement import Enforcement, Hold
 from polycall.sandbox.isolation import Finding
 from polycall.sandbox.pool import PoolCounts
 from polycall.services.execution_messages import LANGUAGE_VALUES, LEVEL_VALUES, limits_message
+from polycall.services.scalars import enum_values
 from polycall.v1 import server_service_pb2, server_service_pb2_grpc
 
 __all__ = ["NativeInfo", "ServerService"]
+
+_HOLDS = enum_values(server_service_pb2.Enforcement.Hold, "HOLD", Hold)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +27,7 @@ class NativeInfo:
 
     version: str
     findings: Sequence[Finding] = ()
+    limits: Sequence[Enforcement] = ()
     counts: Callable[[], PoolCounts] | None = None
 
 
@@ -54,6 +59,10 @@ class ServerService(server_service_pb2_grpc.ServerServiceServicer):
             maximum_limits=limits_message(engine.limits.maximums),
             slots=engine.slots,
             pool=self._pool(),
+            limits=[
+                server_service_pb2.Enforcement(limit=e.limit, hold=_HOLDS[e.hold], how=e.how, remedy=e.remedy)
+                for e in self._info.limits
+            ],
         )
 
     def _pool(self) -> server_service_pb2.Pool | None:

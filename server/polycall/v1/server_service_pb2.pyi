@@ -1,6 +1,7 @@
 from google.api import annotations_pb2 as _annotations_pb2
 from polycall.v1 import execution_pb2 as _execution_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from collections.abc import Iterable as _Iterable, Mapping as _Mapping
@@ -13,7 +14,7 @@ class GetServerInfoRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class ServerInfo(_message.Message):
-    __slots__ = ("version", "isolation_level", "isolation_floor", "findings", "runtimes", "default_limits", "maximum_limits", "slots", "pool")
+    __slots__ = ("version", "isolation_level", "isolation_floor", "findings", "runtimes", "default_limits", "maximum_limits", "slots", "limits", "pool")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     ISOLATION_LEVEL_FIELD_NUMBER: _ClassVar[int]
     ISOLATION_FLOOR_FIELD_NUMBER: _ClassVar[int]
@@ -22,6 +23,7 @@ class ServerInfo(_message.Message):
     DEFAULT_LIMITS_FIELD_NUMBER: _ClassVar[int]
     MAXIMUM_LIMITS_FIELD_NUMBER: _ClassVar[int]
     SLOTS_FIELD_NUMBER: _ClassVar[int]
+    LIMITS_FIELD_NUMBER: _ClassVar[int]
     POOL_FIELD_NUMBER: _ClassVar[int]
     version: str
     isolation_level: _execution_pb2.Execution.IsolationLevel
@@ -31,8 +33,31 @@ class ServerInfo(_message.Message):
     default_limits: _execution_pb2.Limits
     maximum_limits: _execution_pb2.Limits
     slots: int
+    limits: _containers.RepeatedCompositeFieldContainer[Enforcement]
     pool: Pool
-    def __init__(self, version: _Optional[str] = ..., isolation_level: _Optional[_Union[_execution_pb2.Execution.IsolationLevel, str]] = ..., isolation_floor: _Optional[_Union[_execution_pb2.Execution.IsolationLevel, str]] = ..., findings: _Optional[_Iterable[_Union[Finding, _Mapping]]] = ..., runtimes: _Optional[_Iterable[_Union[Runtime, _Mapping]]] = ..., default_limits: _Optional[_Union[_execution_pb2.Limits, _Mapping]] = ..., maximum_limits: _Optional[_Union[_execution_pb2.Limits, _Mapping]] = ..., slots: _Optional[int] = ..., pool: _Optional[_Union[Pool, _Mapping]] = ...) -> None: ...
+    def __init__(self, version: _Optional[str] = ..., isolation_level: _Optional[_Union[_execution_pb2.Execution.IsolationLevel, str]] = ..., isolation_floor: _Optional[_Union[_execution_pb2.Execution.IsolationLevel, str]] = ..., findings: _Optional[_Iterable[_Union[Finding, _Mapping]]] = ..., runtimes: _Optional[_Iterable[_Union[Runtime, _Mapping]]] = ..., default_limits: _Optional[_Union[_execution_pb2.Limits, _Mapping]] = ..., maximum_limits: _Optional[_Union[_execution_pb2.Limits, _Mapping]] = ..., slots: _Optional[int] = ..., limits: _Optional[_Iterable[_Union[Enforcement, _Mapping]]] = ..., pool: _Optional[_Union[Pool, _Mapping]] = ...) -> None: ...
+
+class Enforcement(_message.Message):
+    __slots__ = ("limit", "hold", "how", "remedy")
+    class Hold(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        HOLD_UNSPECIFIED: _ClassVar[Enforcement.Hold]
+        HOLD_ENFORCED: _ClassVar[Enforcement.Hold]
+        HOLD_WATCHED: _ClassVar[Enforcement.Hold]
+        HOLD_NOT_ENFORCED: _ClassVar[Enforcement.Hold]
+    HOLD_UNSPECIFIED: Enforcement.Hold
+    HOLD_ENFORCED: Enforcement.Hold
+    HOLD_WATCHED: Enforcement.Hold
+    HOLD_NOT_ENFORCED: Enforcement.Hold
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    HOLD_FIELD_NUMBER: _ClassVar[int]
+    HOW_FIELD_NUMBER: _ClassVar[int]
+    REMEDY_FIELD_NUMBER: _ClassVar[int]
+    limit: str
+    hold: Enforcement.Hold
+    how: str
+    remedy: str
+    def __init__(self, limit: _Optional[str] = ..., hold: _Optional[_Union[Enforcement.Hold, str]] = ..., how: _Optional[str] = ..., remedy: _Optional[str] = ...) -> None: ...
 
 class Pool(_message.Message):
     __slots__ = ("waiting", "warm_idle", "busy", "warm_memory_mib", "queued")
