@@ -122,3 +122,5 @@ def test_a_running_server_says_what_it_found(cli: Cli, polycall: Server, argumen
     assert facts["isolation_level"] == polycall.ready["isolation_level"]
     assert facts["isolation_floor"] == IsolationLevel.NAMESPACED
     assert "namespaces" in {f["feature"] for f in facts["findings"]}
+    assert {limit["hold"] for limit in facts["limits"]} == {"enforced"}
+    assert "memory_mib" in {limit["limit"] for limit in facts["limits"]}
