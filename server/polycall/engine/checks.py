@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import msgspec
 
 from polycall.domain import Convention
+from polycall.engine.languages import is_callable_name, without_meaning
 from polycall.engine.limits import KIB, MIB
 from polycall.engine.requests import AdHocRun
 from polycall.errors import FieldViolation, InvalidArgument
@@ -59,12 +60,14 @@ def check_ad_hoc(run: AdHocRun) -> None:
     elif len(run.code.encode()) > CODE_BYTES:
         wrong.append(FieldViolation("code", f"must have at most {CODE_BYTES} bytes"))
     script = run.convention is Convention.SCRIPT
-    if not script and not run.entrypoint.isidentifier():
+    if not script and not is_callable_name(run.entrypoint, run.language):
         wrong.append(FieldViolation("entrypoint", "must be the name of a callable in the code"))
     if not script and (run.args or run.stdin):
         wrong.append(FieldViolation("args" if run.args else "stdin", "is for scripts only (convention SCRIPT)"))
     if len(run.stdin) > STDIN_BYTES:
         wrong.append(FieldViolation("stdin", f"must have at most {STDIN_BYTES} bytes"))
+    if (why := without_meaning(run.convention, run.language)) is not None:
+        wrong.append(FieldViolation("convention", why))
     wrong += environment_violations(run.env)
     wrong += _argument_violations(run.args)
     if wrong:
