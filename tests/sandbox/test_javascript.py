@@ -83,10 +83,10 @@ async def test_files_of_a_bundle_import_each_other(sandbox: Sandbox) -> None:
     }
     assert value(await sandbox.run(ts(files, 4))) == 9
     files = {
-        "main.js": "const { twice } = require('./lib/twice')\nexports.execute = (n) => twice(n) + require('./data').one",
+        "main.js": "const { twice } = require('./lib/twice')\nexports.execute = (n) => twice(n) + require('./data').i",
         "lib/twice.js": "const one = require('../one.js')\nexports.twice = (n) => n * 2 * one()",
         "one.js": "module.exports = () => 1",
-        "data.json": '{"one": 1}',
+        "data.json": '{"i": 1}',
     }
     assert value(await sandbox.run(js(files, 4))) == 9
     files = {
@@ -217,7 +217,8 @@ async def test_env_files_and_the_working_directory_are_as_for_python(sandbox: Sa
     code = """
     const execute = () => ({
       env: process.env.COLOUR, all: Object.keys(Deno.env.toObject()).sort(), home: Deno.env.get("HOME"),
-      cwd: process.cwd(), file: Deno.readTextFileSync("in/a.txt"), same: require("fs").readFileSync("/mnt/req/in/a.txt", "utf8"),
+      cwd: process.cwd(), file: Deno.readTextFileSync("in/a.txt"),
+      same: require("fs").readFileSync("/mnt/req/in/a.txt", "utf8"),
     })
     """
     files = (InputFile("in/a.txt", b"content"),)
