@@ -22,7 +22,7 @@ from polycall.sandbox.job import Bundle, Ending, Job, Runner
 
 __all__ = ["Described", "ModuleReader", "located", "main_script"]
 
-_LIMITS = replace(DEFAULTS, timeout_ms=20_000, memory_bytes=512 * MIB, stdout_bytes=0, stderr_bytes=0)
+_LIMITS = replace(DEFAULTS, timeout_ms=20_000, cpu_ms=20_000, memory_bytes=512 * MIB, stdout_bytes=0, stderr_bytes=0)
 _AT_ONCE, _TURN_S = 2, 10.0  # as for Python (engine.reader)
 _NAMES = ("main", "index")
 _SUFFIXES = (".ts", ".mts", ".js", ".mjs", ".cjs")
