@@ -13,7 +13,7 @@ from polycall.sandbox.bpf import ALLOW, AUDIT_ARCH, KILL, Case, Compare, Rule, c
 from polycall.sandbox.policy import ALLOWED, REFUSED, Grants, build
 from polycall.sandbox.syscalls import MACHINE, numbers
 
-FULL = Grants(fork=True, execute=True, sockets=True, memfd=True, metadata=True)
+FULL = Grants(fork=True, execute=True, sockets=True, memfd=True, buffers=True, metadata=True)
 EPERM, ENOSYS, NO_FAMILY = (errno_action(number) for number in (errno.EPERM, errno.ENOSYS, errno.EAFNOSUPPORT))
 
 
@@ -101,7 +101,7 @@ def test_arguments_decide(name: str, arguments: tuple[int, ...], expected: int) 
 
 
 def test_without_a_cgroup_nothing_is_forked_but_threads() -> None:
-    program = build(Grants(fork=False, execute=True, sockets=True, memfd=False, metadata=True))
+    program = build(Grants(fork=False, execute=True, sockets=True, memfd=False, buffers=False, metadata=True))
     assert decide(program, numbers()["clone"], 0x003D0F00) == ALLOW  # pthread_create of glibc
     assert decide(program, numbers()["clone"], 17) == EPERM
     assert decide(program, numbers()["clone"], 0x00010000 | 0x20000000) == EPERM
@@ -112,7 +112,9 @@ def test_without_a_cgroup_nothing_is_forked_but_threads() -> None:
 
 
 def test_without_namespaces_only_the_process_itself_is_reached() -> None:
-    program = build(Grants(fork=False, execute=False, sockets=False, memfd=False, metadata=False, only_pid=77))
+    program = build(
+        Grants(fork=False, execute=False, sockets=False, memfd=False, buffers=False, metadata=False, only_pid=77)
+    )
     for name in ("kill", "tgkill", "rt_sigqueueinfo"):
         assert decide(program, numbers()[name], 77) == ALLOW
         for other in (0, 1, 78, 0xFFFFFFFF):

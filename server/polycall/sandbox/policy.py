@@ -87,6 +87,8 @@ _FIOSETOWN, _SIOCSPGRP = 0x8901, 0x8902
 _TIOCSTI, _TIOCLINUX = 0x5412, 0x541C
 _AF_UNIX, _AF_INET, _AF_INET6 = 1, 2, 10
 _IPPROTO_TCP = 6
+_SOL_SOCKET = 1
+_BUFFERS = (7, 8, 32, 33)  # SO_SNDBUF, SO_RCVBUF and what CAP_NET_ADMIN would allow
 # the bit that SOCK_DGRAM (2) and SOCK_RAW (3, taken for it) have, and SOCK_STREAM (1) and SOCK_SEQPACKET (5) have not
 _DATAGRAMS = 2
 # and those that SOCK_STREAM has not: others load modules of the kernel that nobody looks at (SCTP, DCCP)
@@ -101,10 +103,10 @@ class Grants:
 
     ``fork``: new processes (only where a cgroup bounds the tree's memory); ``execute``: execve; ``sockets``: AF_UNIX
     sockets (only where a mount namespace hides the host's); ``internet``: TCP sockets (only in a network namespace with
-    nothing but a loopback); ``memfd``: anonymous files, which count against no limit
-    of the process; ``metadata``: changes of mode, owner, times and extended attributes, which Landlock does not control
-    (only where a mount namespace hides the host's files); ``only_pid``: signals and the like to this process only
-    (where no pid namespace hides others).
+    nothing but a loopback); ``memfd``: anonymous files, which count against no limit of the process; ``buffers``:
+    larger buffers of sockets, which count against none either (each up to net.core.wmem_max); ``metadata``: changes of
+    mode, owner, times and extended attributes, which Landlock does not control (only where a mount namespace hides the
+    host's files); ``only_pid``: signals and the like to this process only (where no pid namespace hides others).
     """
 
     fork: bool
@@ -112,6 +114,7 @@ class Grants:
     sockets: bool
     internet: bool = False
     memfd: bool
+    buffers: bool
     metadata: bool
     only_pid: int | None = None
 
@@ -145,6 +148,9 @@ def _conditional(grants: Grants) -> dict[str, Rule | int]:
         rules["execve"] = rules["execveat"] = _EPERM
     if not grants.memfd:
         rules["memfd_create"] = _EPERM
+    if not grants.buffers:
+        sizes = (Case((Compare(1, "eq", _SOL_SOCKET), Compare(2, "eq", name)), _EPERM) for name in _BUFFERS)
+        rules["setsockopt"] = Rule(tuple(sizes), ALLOW)
     if not grants.metadata:
         rules.update(dict.fromkeys(_METADATA, _EPERM))
     if grants.only_pid is not None:

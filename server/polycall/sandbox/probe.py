@@ -21,7 +21,7 @@ from polycall.sandbox.rootfs import Sources, build_root
 __all__ = ["main"]
 
 _ANSWER = 4096
-_STRICT = policy.Grants(fork=False, execute=False, sockets=False, memfd=False, metadata=False)
+_STRICT = policy.Grants(fork=False, execute=False, sockets=False, memfd=False, buffers=False, metadata=False)
 
 
 def attempt(action: Callable[[], object]) -> tuple[object, str | None]:
