@@ -138,7 +138,6 @@ NO_FLAGS = {
     "functions": (),
     "convention": None,
     "entrypoint": None,
-    "language": None,
     "env": (),
     "timeout": None,
     "memory": None,

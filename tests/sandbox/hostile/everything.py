@@ -1,0 +1,26 @@
+"""All hostile programs, by category."""
+
+from __future__ import annotations
+
+from tests.sandbox.hostile import (
+    endings,
+    frames,
+    harness,
+    leftovers,
+    memory,
+    network,
+    output,
+    processes,
+    reading,
+    storage,
+    system_calls,
+    values,
+)
+from tests.sandbox.hostile.catalogue import Program
+
+__all__ = ["CATEGORIES", "PROGRAMS"]
+
+CATEGORIES = (
+    processes, memory, storage, output, reading, system_calls, network, frames, values, harness, endings, leftovers,
+)  # fmt: skip
+PROGRAMS: tuple[Program, ...] = tuple(program for category in CATEGORIES for program in category.PROGRAMS)

@@ -1,0 +1,216 @@
+"""Programs that look for what is not theirs: files, environments, memory, descriptors, sockets."""
+
+from __future__ import annotations
+
+from tests.sandbox.hostile.catalogue import L0, L1, Breaks, Unpromised, program
+
+__all__ = ["PROGRAMS"]
+
+_SAME_USER = "code may read what the user may whose process it is"
+_EXISTENCE = "that something exists on the host can be asked, though not what is in it"
+
+PROGRAMS = (
+    program(
+        "files beside the server do not exist",
+        """
+        def execute(input):
+            found = []
+            for path in [*input['files'], *input['theirs'], '/etc/shadow', '/root/.bashrc', '/var/lib/dpkg/status']:
+                for prefix in ('', '/proc/1/root', '/proc/self/root', '/proc/self/cwd/../../../../..', '/mnt/..'):
+                    try: found.append([prefix + path, open(prefix + path).read(200)])
+                    except OSError: pass
+            return found
+        """,
+        attack="files of the host",
+        at={L0: Breaks(_SAME_USER)},
+    ),
+    program(
+        "folders of the host are not listed",
+        """
+        def execute(input):
+            paths = [*input['folders'], '/home', '/var', '/run', '/sys', '/boot', '/srv', '/opt', '/etc/ssh',
+                     '/etc/ssl/private', '/tmp/..' if input['level'] == 1 else '/var/..']
+            return succeeded(**{path: lambda path=path: os.listdir(path) != [] for path in paths})
+        """,
+        attack="files of the host",
+        at={L0: Breaks(_SAME_USER)},
+    ),
+    program(
+        "the root holds nothing but what an interpreter needs",
+        """
+        def execute(input):
+            ours = {'bin', 'lib', 'lib32', 'lib64', 'libx32', 'sbin', 'usr', 'dev', 'etc', 'mnt', 'proc', 'tmp', 'root'}
+            etc = {'alternatives', 'passwd', 'group', 'hosts', 'nsswitch.conf', 'hostname', 'ld.so.cache', 'localtime', 'ssl'}
+            dev = {'null', 'zero', 'full', 'random', 'urandom', 'fd', 'stdin', 'stdout', 'stderr', 'shm'}
+            return sorted((set(os.listdir('/')) - ours) | (set(os.listdir('/etc')) - etc) | (set(os.listdir('/dev')) - dev))
+        """,
+        attack="files of the host",
+        at={
+            L1: Unpromised("without a mount namespace the root is the host's, and may not be listed"),
+            L0: Unpromised(_SAME_USER),
+        },
+    ),
+    program(
+        "files that exist on the host are not told from those that do not",
+        """
+        def execute(input):
+            return [path for path in [*input['files'], *input['folders'], '/etc/shadow'] if os.path.lexists(path)]
+        """,
+        attack="what exists on the host",
+        at={L1: Breaks(_EXISTENCE), L0: Breaks(_SAME_USER)},
+    ),
+    program(
+        "environments and memories of others cannot be read",
+        """
+        import glob
+        def execute(input):
+            found = []
+            pids = {1, os.getppid(), input['server'], input['neighbour'], *input['family']} - {os.getpid(), 0}
+            for pid in pids:
+                for name in ('environ', 'mem', 'maps', 'cmdline', 'stack', 'syscall', 'auxv', 'io', 'fdinfo/1'):
+                    try:
+                        data = open(f'/proc/{pid}/{name}', 'rb').read(10_000)
+                        found.append([pid, name])
+                    except OSError: pass
+                for name in ('root', 'cwd', 'fd', 'ns', 'task', 'map_files'):
+                    try: found.append([pid, name, os.listdir(f'/proc/{pid}/{name}')[:9]])
+                    except OSError: pass
+                for name in ('exe', 'cwd', 'root', 'fd/1', 'fd/3', 'ns/mnt'):
+                    try: found.append([pid, name, os.readlink(f'/proc/{pid}/{name}')])
+                    except OSError: pass
+            return found
+        """,
+        attack="environment and memory of others",
+        at={L0: Breaks(_SAME_USER)},
+    ),
+    program(
+        "its own memory holds nothing of the server's or of another's",
+        """
+        import gc, re
+        WANTED = re.compile(rb'polycall-plante[d]-[0-9a-f]{32}')
+        def execute(input):
+            found = []
+            try: maps = list(open('/proc/self/maps'))
+            except OSError: maps = []  # then what Python itself can find must do
+            for thing in gc.get_objects():
+                if isinstance(thing, (dict, list, tuple)):
+                    for one in thing.values() if isinstance(thing, dict) else thing:
+                        if isinstance(one, str): found += WANTED.findall(one.encode('utf-8', 'replace'))
+            found = [match.decode() for match in found]
+            for line in maps:
+                span, rights, *_ = line.split()
+                start, end = (int(part, 16) for part in span.split('-'))
+                if rights.startswith('r') and '[v' not in line and end - start < 256 << 20:
+                    for place in range(start, end, 1 << 20):
+                        piece = ctypes.string_at(place, min(1 << 20, end - place))
+                        found += [match.decode() for match in WANTED.findall(piece)]
+            return found
+        """,
+        attack="what a fork inherits",
+    ),
+    program(
+        "its environment has nothing but its own",
+        """
+        def execute(input):
+            started = open('/proc/self/environ', 'rb').read() if input['level'] in (2, 3) else b''
+            known = {'PATH', 'HOME', 'TMPDIR', 'LANG'}
+            told = [pair for pair in started.split(b'\\0') if pair and not pair.startswith(b'MALLOC_ARENA_MAX=')]
+            return sorted(set(os.environ) - known) + [pair.decode() for pair in told]
+        """,
+        attack="what a fork inherits",
+    ),
+    program(
+        "it has its own descriptors and no others",
+        """
+        import stat
+        def execute(input):
+            kinds = {}
+            for fd in range(5000):
+                try: mode = os.fstat(fd).st_mode
+                except OSError: continue
+                kinds[fd] = ('socket' if stat.S_ISSOCK(mode) else 'pipe' if stat.S_ISFIFO(mode)
+                             else 'device' if stat.S_ISCHR(mode) else 'other')
+            kinds = sorted(kinds.values())
+            return [] if kinds == ['device', 'pipe', 'pipe', 'socket'] else kinds
+        """,
+        attack="what a fork inherits",
+    ),
+    program(
+        "descriptors lead nowhere else",
+        """
+        def execute(input):
+            done = []
+            for fd in range(5000):
+                for path in ('..', '.', '../../etc/shadow', 'self'):
+                    try: os.close(os.open(path, os.O_RDONLY, dir_fd=fd)); done.append([fd, path])
+                    except OSError: pass
+                try: os.fchdir(fd); done.append([fd, 'fchdir'])
+                except OSError: pass
+            return done
+        """,
+        attack="what a fork inherits",
+    ),
+    program(
+        "the keyrings of the kernel are out of reach",
+        """
+        def execute(input):
+            nr = input['numbers']
+            return succeeded(
+                user=lambda: call(nr['keyctl'], 0, -4, 1) == 'done',
+                session=lambda: call(nr['keyctl'], 1, None) == 'done',
+                add=lambda: call(nr['add_key'], b'user', b'polycall', b'x', 1, -4) == 'done',
+                keys=lambda: bool(open('/proc/keys').read()),
+                users=lambda: bool(open('/proc/key-users').read()),
+            )
+        """,
+        attack="keyrings",
+        at={L0: Unpromised(_SAME_USER)},
+    ),
+    program(
+        "what the kernel tells of the machine is not to be had",
+        """
+        def execute(input):
+            names = ['kmsg', 'kallsyms', 'kcore', 'config.gz', 'iomem', 'slabinfo', 'timer_list', 'net/tcp', 'net/unix',
+                     'sys/kernel/random/boot_id', 'mounts', 'sysvipc/shm', 'locks', 'meminfo', 'cmdline', 'modules']
+            seen = succeeded(**{name: lambda name=name: bool(open(f'/proc/{name}', 'rb').read(100)) for name in names})
+            # its own view of its own namespaces is its own
+            return [name for name in seen if not (input['level'] > 1 and name in ('net/tcp', 'net/unix', 'mounts'))]
+        """,
+        attack="what the kernel tells of the machine",
+        at={L0: Breaks(_SAME_USER)},
+    ),
+    program(
+        "the directories of other runs are not to be had",
+        """
+        def execute(input):
+            found = []
+            mine = os.path.dirname(os.getcwd())
+            above = os.path.dirname(mine)
+            for number in range(1, 40):
+                for name in ('code', 'req', 'tmp', 'shm'):
+                    try: found.append([number, name, os.listdir(f'{above}/{number}/{name}')])
+                    except OSError: pass
+                    try: open(f'{above}/{number}/{name}/planted', 'w').close(); found.append([number, name])
+                    except OSError: pass
+            return [entry for entry in found if f'{above}/{entry[0]}' != mine]
+        """,
+        attack="files of other runs",
+        at={L0: Unpromised(_SAME_USER)},
+    ),
+    program(
+        "files that others open are not told of",
+        """
+        import fcntl
+        def execute(input):
+            nr = input['numbers']
+            return succeeded(
+                init=lambda: call(nr['inotify_init'],) == 'done',
+                init1=lambda: call(nr['inotify_init1'], 0) == 'done',
+                fanotify=lambda: call(nr['fanotify_init'], 0, 0) == 'done',
+                dnotify=lambda: fcntl.fcntl(os.open('/usr/bin', os.O_RDONLY), fcntl.F_NOTIFY, fcntl.DN_ACCESS) == 0,
+            )
+        """,
+        attack="what others do",
+        at={L0: Breaks(_SAME_USER)},
+    ),
+)
