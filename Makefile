@@ -15,7 +15,7 @@ run: setup
 	@$(BIN)/polycall serve --examples --log-level warning
 
 test: setup
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
+	$(BIN)/python -m pytest --numprocesses auto --dist loadgroup
 
 check: setup
 	scripts/check
