@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
+import http.client
+import json
 import uuid
 from typing import Any
 
 import grpc
+import psutil
 import pytest
 from google.protobuf import duration_pb2
 
@@ -174,6 +179,84 @@ def test_a_run_whose_output_nobody_reads_is_killed_when_the_reader_leaves(polyca
     until(lambda: final(polycall, name) == Execution.STATE_CANCELLED, what="the kill")
 
 
+WATCHED = """
+import sys, time
+
+def execute(input):
+    for n in range(3):
+        print("out", n, flush=True)
+        print("err", n, file=sys.stderr, flush=True)
+    time.sleep(600)
+"""
+OUT_3, ERR_3 = ("".join(f"{name} {n}\n" for n in range(3)) for name in ("out", "err"))
+
+
+def test_output_is_told_in_order_while_the_code_still_runs(polycall: Server) -> None:
+    events = stream(polycall, execute=execution_service_pb2.ExecuteRequest(code=WATCHED))
+    name = next(events).started.name
+    pieces: list[Any] = []
+    while (text(pieces, Piece.STREAM_STDOUT), text(pieces, Piece.STREAM_STDERR)) != (OUT_3, ERR_3):
+        pieces.append(next(events).output)
+    running = get(polycall, name)
+    assert (running.state, running.HasField("end_time")) == (Execution.STATE_RUNNING, False)
+    assert (running.stdout, running.stderr) == (OUT_3, ERR_3)
+    events.cancel()
+    until(lambda: final(polycall, name) == Execution.STATE_CANCELLED, what="the kill")
+
+
+def test_output_is_told_through_the_gateway_while_the_code_still_runs(polycall: Server) -> None:
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", polycall.rest_port, timeout=S)) as connection:
+        headers = {"authorization": f"Bearer {polycall.key}"}
+        body = json.dumps({"execute": {"code": WATCHED}})
+        connection.request("POST", "/polycall/v1/executions:stream", body=body, headers=headers)
+        answer = connection.getresponse()
+        assert answer.status == 200
+        started = json.loads(answer.readline())["started"]
+        outputs: list[dict[str, str]] = []
+        while printed(outputs) != (OUT_3, ERR_3):
+            outputs.append(json.loads(answer.readline())["output"])
+        assert get(polycall, started["name"]).state == Execution.STATE_RUNNING
+        assert [output["time"] for output in outputs] == sorted(output["time"] for output in outputs)
+        polycall.executions.CancelExecution(
+            execution_service_pb2.CancelExecutionRequest(name=started["name"]), metadata=polycall.metadata, timeout=S
+        )
+        (last,) = [json.loads(line) for line in answer]
+    assert (last["finished"]["state"], last["finished"]["stdout"]) == ("STATE_CANCELLED", OUT_3)
+
+
+def printed(outputs: list[dict[str, str]]) -> tuple[str, ...]:
+    """Return what is in pieces of output as JSON, stream by stream."""
+    return tuple(
+        b"".join(base64.b64decode(output["data"]) for output in outputs if output["stream"] == which).decode()
+        for which in ("STREAM_STDOUT", "STREAM_STDERR")
+    )
+
+
+def test_what_was_cut_is_said_at_the_end(polycall: Server) -> None:
+    code = "import sys\ndef execute(input):\n    print('x' * 5000)\n    print('y' * 500, file=sys.stderr)\n    return 1"
+    limits = execution_pb2.Limits(stdout_kib=1, stderr_kib=1)
+    request = execution_service_pb2.ExecuteRequest(code=code, limits=limits)
+    _, pieces, finished = parts(list(stream(polycall, execute=request)))
+    assert text(pieces, Piece.STREAM_STDOUT) == finished.stdout == "x" * 1024
+    assert text(pieces, Piece.STREAM_STDERR) == finished.stderr == "y" * 500 + "\n"
+    assert (finished.stdout_truncated, finished.stderr_truncated, finished.output_json) == (True, False, "1")
+
+
+def test_a_reader_that_is_slow_holds_neither_the_run_nor_the_servers_memory(polycall: Server) -> None:
+    code = "import os\ndef execute(input):\n    for _ in range(200): os.write(1, b'x' * (1 << 20))\n    return 'done'"
+    limits = execution_pb2.Limits(memory_mib=64, stdout_kib=20 << 10)
+    assert polycall.process is not None
+    server = psutil.Process(polycall.process.pid)
+    before = server.memory_info().rss
+    events = stream(polycall, execute=execution_service_pb2.ExecuteRequest(code=code, limits=limits))
+    name = next(events).started.name
+    until(lambda: listed(polycall, name) == Execution.STATE_COMPLETED, seconds=S, what="the end of the run")
+    # of the 200 MiB 20 are kept: as they came, as a record, and on their way to store and reader
+    assert server.memory_info().rss - before < 120 << 20
+    pieces = [event.output for event in events if event.HasField("output")]
+    assert sum(len(piece.data) for piece in pieces) == 20 << 20
+
+
 def test_leaving_a_stream_that_follows_leaves_the_run_alone(polycall: Server) -> None:
     name = call(polycall, "hang")
     events = stream(polycall, name=name)
@@ -187,6 +270,13 @@ def test_leaving_a_stream_that_follows_leaves_the_run_alone(polycall: Server) ->
     )
     last = list(again)[-1]
     assert last.finished.state == Execution.STATE_CANCELLED
+
+
+def listed(server: Server, name: str) -> int | None:
+    """Return the state of an execution without what it printed."""
+    request = execution_service_pb2.ListExecutionsRequest(page_size=10)
+    page = server.executions.ListExecutions(request, metadata=server.metadata, timeout=S)
+    return next((execution.state for execution in page.executions if execution.name == name), None)
 
 
 def final(server: Server, name: str) -> int | None:
