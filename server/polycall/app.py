@@ -51,6 +51,7 @@ from polycall.runtimes.distributions import default_packages
 from polycall.runtimes.environments import Environments
 from polycall.sandbox.egress.addresses import parse_networks
 from polycall.sandbox.egress.proxy import EgressConfig
+from polycall.sandbox.installed import Interpreter
 from polycall.sandbox.sandbox import Sandbox, SandboxConfig
 from polycall.services.native import HealthHandle, NativeInfo, add_native, interceptors, server_options
 from polycall.store.directory import DirectoryLock
@@ -81,6 +82,7 @@ class Ready:
     rest_address: str  # "" without the gateway
     grpc_address: str
     isolation: IsolationLevel
+    interpreters: tuple[Interpreter, ...]
     key: str  # the bootstrap key
     key_file: Path | None  # where it is kept, if the server made it
     seconds: float  # from the start of `serve`
@@ -217,7 +219,12 @@ async def _running(settings: Settings, signals: _Signals) -> AsyncIterator[_App]
         keys = KeyRing(store, key)
         stack.push_async_callback(keys.close)
         registry = Registry(store, sandbox, limits)
-        preparation = Preparation(registry, limits, adapters={"guance": _source("polycall.faces.guance", "inside.py")})
+        preparation = Preparation(
+            registry,
+            limits,
+            adapters={"guance": _source("polycall.faces.guance", "inside.py")},
+            languages=sandbox.languages,
+        )
         engine = Engine(
             EngineSettings(
                 isolation_floor=settings.isolation_floor, missing=_missing(sandbox), call_queue=settings.call_queue
@@ -259,6 +266,7 @@ async def _running(settings: Settings, signals: _Signals) -> AsyncIterator[_App]
             NativeInfo(
                 findings=sandbox.findings,
                 limits=sandbox.enforcements,
+                interpreters=sandbox.interpreters,
                 version=__version__,
                 counts=lambda: sandbox.counts,
             ),
@@ -320,6 +328,7 @@ async def _running(settings: Settings, signals: _Signals) -> AsyncIterator[_App]
                 rest_address=envoy.addresses.get("rest", "") if envoy is not None else "",
                 grpc_address=grpc_address,
                 isolation=sandbox.isolation,
+                interpreters=sandbox.interpreters,
                 key=key,
                 key_file=key_file,
                 seconds=0.0,

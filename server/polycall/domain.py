@@ -382,7 +382,7 @@ class Execution:
     owner: str | None = None  # the node that runs it
     created_by: str | None = None  # key id
     input: bytes | None = None
-    result: bytes | None = None
+    result: bytes | None = None  # b"": returned nothing at all, as only JavaScript can (undefined)
     error: ExecutionError | None = None
     exit_code: int | None = None
     signal: int | None = None

@@ -30,7 +30,9 @@ def test_the_machine_of_these_tests_reaches_the_floor(alone: Cli) -> None:
     facts = report.json()
     assert facts["isolation_level"] >= IsolationLevel.NAMESPACED
     assert (facts["floor_reached"], facts["trouble"]) == (True, "")
-    assert {f["feature"] for f in facts["findings"] if f["available"]} >= {"namespaces", "seccomp", "python", "envoy"}
+    assert {f["feature"] for f in facts["findings"] if f["available"]} >= {
+        *("namespaces", "seccomp", "python", "deno", "envoy"),
+    }
     assert {limit["hold"] for limit in facts["limits"]} == {"enforced"}
     assert {limit["limit"] for limit in facts["limits"]} >= {"timeout", "cpu_time", "memory_mib", "disk_mib"}
 
@@ -111,7 +113,7 @@ def test_a_data_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 
 def test_without_the_gateway_envoy_is_not_asked_for() -> None:
     features = {f.feature for f in machine_findings(load(environ={"POLYCALL_GATEWAY": "false"}))}
-    assert features == {"python", "data directory", "grpc_address"}
+    assert features == {"data directory", "grpc_address"}
 
 
 @pytest.mark.parametrize("arguments", [["--server"], ["--server", "ADDRESS"]])

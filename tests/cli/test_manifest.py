@@ -138,6 +138,7 @@ NO_FLAGS = {
     "functions": (),
     "convention": None,
     "entrypoint": None,
+    "language": None,
     "env": (),
     "timeout": None,
     "memory": None,

@@ -157,11 +157,20 @@ def test_what_does_not_go_together_is_a_usage_error(cli: Cli, arguments: list[st
     assert message in " ".join(refused.err.split())
 
 
-def test_a_language_that_is_not_installed_is_refused(cli: Cli, tmp_path: Path) -> None:
-    (tmp_path / "hello.js").write_text("function execute(input) { return 1 }")
-    refused = cli("run", str(tmp_path / "hello.js"))
-    assert refused.code == 2
-    assert "javascript is not installed on this server" in refused.err
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("hello.js", "function execute(input) { return { hello: input.name } }"),
+        ("hello.cjs", "exports.execute = (input) => ({ hello: input.name })"),
+        ("hello.mjs", "export default (input) => ({ hello: input.name })"),
+        ("hello.ts", "export function execute(input: { name: string }) { return { hello: input.name } }"),
+        ("hello.mts", "export const execute = async (input: { name: string }) => ({ hello: input.name })"),
+    ],
+)
+def test_the_suffix_of_a_file_says_its_language(cli: Cli, tmp_path: Path, name: str, code: str) -> None:
+    (tmp_path / name).write_text(code)
+    done = cli("run", str(tmp_path / name), "--input", '{"name": "Ada"}')
+    assert (done.code, done.text) == (0, '{"hello":"Ada"}\n'), done.err
 
 
 def test_a_function_runs_by_its_name(cli: Cli, greeter: str) -> None:

@@ -261,8 +261,9 @@ async def test_everything_that_is_wrong_with_a_draft_is_named_at_once(home: Hous
     assert wrong.violations == (FieldViolation("source", "must have at least one file"),)
 
 
-async def test_what_this_server_cannot_run_is_refused(home: House) -> None:
+async def test_what_this_server_cannot_run_is_refused(home: House, monkeypatch: pytest.MonkeyPatch) -> None:
     draft = VersionDraft(package_id="p", files={"main.py": ONE})
+    monkeypatch.setattr(type(home.engine.runner), "languages", frozenset({Language.PYTHON}))
     await refusal(home.registry.create_version(DEFAULT, replace(draft, language=Language.JAVASCRIPT)), RuntimeMissing)
     await refusal(home.registry.create_version(DEFAULT, replace(draft, runtime="pypy")), RuntimeMissing)
     limits = LimitOverrides(timeout_ms=0)

@@ -154,15 +154,6 @@ def test_an_unknown_execution_is_named(polycall: Server) -> None:
         assert refused.details["ResourceInfo"].resource_name == name
 
 
-def test_a_language_that_is_not_installed_is_said_to_be(polycall: Server) -> None:
-    refused = execute(polycall, language=execution_pb2.LANGUAGE_TYPESCRIPT)
-    assert (refused.code, refused.reason, refused.metadata) == (
-        *(Code.FAILED_PRECONDITION, "RUNTIME_MISSING", {"language": "typescript"}),
-    )
-    (violation,) = refused.details["PreconditionFailure"].violations
-    assert (violation.type, violation.subject) == ("RUNTIME_MISSING", "typescript")
-
-
 def test_parameters_need_a_version(polycall: Server) -> None:
     assert bad_fields(execute(polycall, convention=execution_pb2.CONVENTION_PARAMETERS)) == {
         "convention": "PARAMETERS needs declared parameters; deploy a version instead"

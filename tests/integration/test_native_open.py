@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import sys
 
 import grpc
@@ -11,7 +12,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from polycall import __version__
-from polycall.v1 import server_service_pb2, server_service_pb2_grpc
+from polycall.v1 import execution_pb2, server_service_pb2, server_service_pb2_grpc
 from tests.harness import Server
 
 S = 30.0
@@ -56,7 +57,13 @@ def test_the_server_tells_what_it_is(polycall: Server) -> None:
     stub = server_service_pb2_grpc.ServerServiceStub(polycall.channel)
     info = stub.GetServerInfo(server_service_pb2.GetServerInfoRequest(), metadata=polycall.metadata, timeout=S)
     assert info.version == __version__
-    assert [runtime.version for runtime in info.runtimes] == [".".join(map(str, sys.version_info[:3]))]
+    python = ".".join(map(str, sys.version_info[:3]))
+    assert [(each.language, each.interpreter) for each in info.runtimes] == [
+        (execution_pb2.LANGUAGE_PYTHON, "python"),
+        (execution_pb2.LANGUAGE_JAVASCRIPT, "deno"),
+        (execution_pb2.LANGUAGE_TYPESCRIPT, "deno"),
+    ]
+    assert (info.runtimes[0].version, info.runtimes[1].version) == (python, importlib.metadata.version("deno"))
     assert info.isolation_level >= info.isolation_floor
     assert {finding.feature for finding in info.findings} >= {"namespaces", "seccomp", "landlock", "cgroup"}
     assert info.default_limits.memory_mib == 128

@@ -337,16 +337,12 @@ def test_what_the_registry_refuses_is_named_too(packages: Packages) -> None:
     assert bad_fields(refused) == {"version.limits.memory_mib": "must be 16 to 5120 MiB, got 1"}
 
 
-def test_a_language_that_is_not_installed_is_said_to_be(packages: Packages) -> None:
-    refused = refusal(
-        lambda: packages.version(
-            fresh(),
-            files=source({"main.js": ""}),
-            version=Version(language=execution_pb2.LANGUAGE_JAVASCRIPT),
-        )
-    )
+def test_a_runtime_that_is_not_there_is_said_to_be_missing(packages: Packages) -> None:
+    refused = refusal(lambda: packages.version(fresh(), files=source({"main.py": ""}), version=Version(runtime="pypy")))
     assert (refused.code, refused.reason) == (Code.FAILED_PRECONDITION, "RUNTIME_MISSING")
-    assert refused.metadata == {"language": "javascript"}
+    assert refused.metadata == {"runtime": "pypy"}
+    (violation,) = refused.details["PreconditionFailure"].violations
+    assert (violation.type, violation.subject) == ("RUNTIME_MISSING", "runtime")
 
 
 # hostile sources

@@ -141,7 +141,6 @@ def test_an_error_comes_with_its_details(polycall: Server) -> None:
         ("GET", "/executions/01a20b84-ace9-73b6-99c3-20bb684e149c", None, 404, "EXECUTION_NOT_FOUND"),
         ("POST", "/packages/no-such/functions/f:run", {}, 404, "PACKAGE_NOT_FOUND"),
         ("POST", "/packages", {"packageId": "native-rest"}, 409, "ALREADY_EXISTS"),
-        ("POST", "/executions:execute", {"code": "x", "language": "LANGUAGE_JAVASCRIPT"}, 400, "RUNTIME_MISSING"),
         (
             "POST",
             "/executions:execute",

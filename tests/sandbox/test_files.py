@@ -41,6 +41,11 @@ LOOK = """
         (["./a"], "files[0].path", "must not contain empty or '.' segments"),
         (["x" * 256], "files[0].path", "must not have a segment longer than 255 bytes"),
         (["\ud800"], "files[0].path", "must be valid Unicode"),
+        (["a\\b"], "files[0].path", "must separate folders by `/`"),
+        (["C:\\b"], "files[0].path", "must separate folders by `/`"),
+        (["/".join("a" * 65)], "files[0].path", "must not be nested deeper than 64 segments"),
+        (["/".join(["x" * 200] * 16)], "files[0].path", "must not be longer than 3072 bytes"),
+        ([str(n) for n in range(1001)], "files", "has 1001 files; at most 1000"),
     ],
 )
 def test_a_path_that_could_lead_elsewhere_is_refused(paths: list[str], field: str, problem: str) -> None:

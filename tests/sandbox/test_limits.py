@@ -80,6 +80,16 @@ async def test_cpu_time_of_processes_that_have_ended_counts(run: Run) -> None:
     assert outcome.usage.cpu_us >= 300_000
 
 
+async def test_cpu_time_that_nobody_limits_is_bounded_by_the_timeout_alone(run: Run) -> None:
+    code = """
+        import time
+        def execute(input):
+            while time.process_time() < 1.5: pass
+            return 'done'
+    """
+    assert value(await run(code, limits=limits(cpu_ms=0))) == "done"
+
+
 async def test_cpu_time_that_is_waited_in_is_not_used(run: Run) -> None:
     outcome = await run("import time\ndef execute(input): time.sleep(0.5); return 1", limits=limits(cpu_ms=250))
     assert value(outcome) == 1

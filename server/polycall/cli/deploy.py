@@ -12,7 +12,7 @@ from polycall.cli.client import Client, with_client
 from polycall.cli.exits import Exit
 from polycall.cli.failures import Failure
 from polycall.cli.options import DURATION, MEMORY, VARIABLE, json_option
-from polycall.domain import Convention
+from polycall.domain import Convention, Language
 
 if TYPE_CHECKING:
     from polycall.cli.manifest import FunctionEntry, Manifest
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["deploy_command"]
 
 _CONVENTIONS = click.Choice([convention.value for convention in Convention])
+_LANGUAGES = click.Choice([language.value for language in Language])
 # The name that a convention's function has, by custom of the contract it comes from.
 _CUSTOMARY = {Convention.INPUT: "execute", Convention.HANDLE: "handle", Convention.SCRIPT: "main"}
 
@@ -34,6 +35,7 @@ _CUSTOMARY = {Convention.INPUT: "execute", Convention.HANDLE: "handle", Conventi
 @click.option("--function", "functions", multiple=True, metavar="NAME[:CONVENTION]", help="A function; repeatable.")
 @click.option("--convention", type=_CONVENTIONS, help="Convention of the functions that name none.")
 @click.option("--entrypoint", metavar="MODULE:CALLABLE", help="Where the one function is; of a script, its file.")
+@click.option("--language", type=_LANGUAGES, help="Default: by the names of the files, else python.")
 @click.option("--env", "env", type=VARIABLE, multiple=True, help="Environment variable; NAME alone passes yours on.")
 @click.option("--timeout", type=DURATION, metavar="DURATION", help="Time of every run, such as 10s.")
 @click.option("--memory", type=MEMORY, metavar="SIZE", help="Memory of every run, such as 256MiB.")
@@ -43,7 +45,7 @@ _CUSTOMARY = {Convention.INPUT: "execute", Convention.HANDLE: "handle", Conventi
 @json_option
 @with_client
 def deploy_command(client: Client, path: str, validate_only: bool, as_json: bool, **flags: Any) -> None:
-    """Create a version from PATH: a .py file, a directory, a zip archive, or - for standard input.
+    """Create a version from PATH: a .py, .js or .ts file, a directory, a zip archive, or - for standard input.
 
     A polycall.toml in the directory says what it is deployed as; flags win over it. Without functions, every public
     top-level function of the source becomes one.
@@ -72,6 +74,7 @@ def apply_flags(
     functions: Sequence[str],
     convention: str | None,
     entrypoint: str | None,
+    language: str | None,
     env: Sequence[tuple[str, str]],
     timeout: float | None,
     memory: int | None,
@@ -91,6 +94,7 @@ def apply_flags(
         package=package or manifest.package or source.name,
         functions=declared or manifest.functions,
         env=manifest.env | dict(env),
+        language=Language(language) if language else manifest.language,
         limits=msgspec.structs.replace(manifest.limits, **{k: v for k, v in limits.items() if v is not None}),
         **{k: v for k, v in chosen.items() if v is not None},
     )

@@ -6,10 +6,10 @@ import asyncio
 import json
 import os
 import socket
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -18,7 +18,11 @@ from polycall.cli.options import json_option
 from polycall.cli.settings import with_settings
 from polycall.cli.terminal import Progress
 from polycall.config import Settings
-from polycall.domain import IsolationLevel
+from polycall.domain import IsolationLevel, Language
+from polycall.sandbox.installed import DENO, Interpreter
+
+if TYPE_CHECKING:
+    from polycall.v1.server_service_pb2 import ServerInfo
 
 __all__ = ["Finding", "Limit", "doctor_command", "machine_findings"]
 
@@ -103,16 +107,27 @@ async def _examine(settings: Settings) -> _Report:
     return _Report(
         level=level,
         floor=settings.isolation_floor,
-        findings=(*findings, *machine_findings(settings)),
+        findings=(*findings, *_runtimes(sandbox.interpreters), *machine_findings(settings)),
         limits=limits,
         trouble=trouble,
     )
 
 
+def _runtimes(interpreters: Sequence[Interpreter]) -> Iterator[Finding]:
+    for each in interpreters:
+        detail = f"{each.version}, which runs {' and '.join(each.languages)}"
+        yield Finding(feature=each.name, available=True, detail=detail)
+    if not any(each.name == DENO for each in interpreters):
+        yield Finding(
+            feature=DENO,
+            available=False,
+            detail="not installed, or it does not run here: no javascript, no typescript",
+            remedy="pip install deno",
+        )
+
+
 def machine_findings(settings: Settings) -> Iterator[Finding]:
-    """Yield what a server needs beside its sandbox: Python, Envoy, a data directory, free addresses."""
-    version = ".".join(str(part) for part in sys.version_info[:3])
-    yield Finding(feature="python", available=True, detail=f"{version}, which runs the code too")
+    """Yield what a server needs beside its sandbox: Envoy, a data directory, free addresses."""
     if settings.gateway:
         yield _envoy()
     yield _data_directory(settings.data_dir)
@@ -177,13 +192,27 @@ def _ask(server: str, key: str | None) -> _Report:
         # the contract counts from 1: 0 is "not set"
         level=IsolationLevel(info.isolation_level - 1),
         floor=IsolationLevel(info.isolation_floor - 1),
-        findings=tuple(
-            Finding(feature=f.feature, available=f.available, detail=f.detail, remedy=f.remedy) for f in info.findings
+        findings=(
+            *(
+                Finding(feature=f.feature, available=f.available, detail=f.detail, remedy=f.remedy)
+                for f in info.findings
+            ),
+            *_runtimes(_interpreters(info)),
         ),
         limits=tuple(
             Limit(limit=e.limit, hold=_hold(e.Hold.Name(e.hold)), how=e.how, remedy=e.remedy) for e in info.limits
         ),
     )
+
+
+def _interpreters(info: ServerInfo) -> list[Interpreter]:
+    from polycall.v1.execution_pb2 import Language as LanguageEnum
+
+    languages: dict[tuple[str, str], list[Language]] = {}
+    for each in info.runtimes:
+        name = LanguageEnum.Name(each.language).removeprefix("LANGUAGE_").lower()
+        languages.setdefault((each.interpreter or name, each.version), []).append(Language(name))
+    return [Interpreter(*key, tuple(found)) for key, found in languages.items()]
 
 
 def _hold(name: str) -> str:

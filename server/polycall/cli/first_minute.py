@@ -17,6 +17,7 @@ from polycall.domain import IsolationLevel
 
 if TYPE_CHECKING:
     from polycall.app import Ready
+    from polycall.sandbox.installed import Interpreter
 
 __all__ = ["commands", "deploy_examples", "examples_directory", "print_welcome"]
 
@@ -114,6 +115,7 @@ def print_welcome(ready: Ready, seconds: float, deployed: Mapping[str, str] | No
         print(f"  REST     http://{ready.rest_address}   five contracts, and the native one under /polycall/v1")
     print(f"  gRPC     {ready.grpc_address}   reflection on")
     print(f"  sandbox  {level}   (`polycall doctor` explains)")
+    print(f"  runtimes {'; '.join(_runtime(each) for each in ready.interpreters)}")
     if deployed is None:
         if ready.key_file is not None:
             print(f"  key      in {ready.key_file}")
@@ -124,6 +126,13 @@ def print_welcome(ready: Ready, seconds: float, deployed: Mapping[str, str] | No
             print(f"\n{styled(f'# {title}', 'dim', sys.stdout)}\n{command}")
         tell("\nCtrl-C stops.", "dim")
     sys.stdout.flush()
+
+
+def _runtime(interpreter: Interpreter) -> str:
+    languages = ", ".join(interpreter.languages)
+    if languages == interpreter.name:
+        return f"{languages} {interpreter.version}"
+    return f"{languages} ({interpreter.name} {interpreter.version})"
 
 
 def _by_reflection(ready: Ready) -> str:

@@ -18,13 +18,13 @@ from polycall.cli.options import (
     read_bytes,
     run_limit_options,
 )
+from polycall.cli.suffixes import SUFFIXES
 from polycall.domain import Convention, Language
 
 __all__ = ["call_command", "run_command"]
 
 _CONVENTIONS = click.Choice([c.value for c in Convention if c not in (Convention.PARAMETERS, Convention.SCRIPT)])
 _LANGUAGES = click.Choice([language.value for language in Language])
-_SUFFIXES = {".js": "javascript", ".mjs": "javascript", ".ts": "typescript"}
 # What only code that comes with its request can have.
 _AD_HOC_ONLY = ("files", "env", "script", "convention", "entrypoint", "language", "stdin", "args")
 
@@ -105,7 +105,7 @@ def _execute_request(
     chosen = Convention.SCRIPT if script else Convention(convention) if convention else Convention.INPUT
     if chosen is Convention.HANDLE:
         entrypoint = entrypoint or "handle"
-    language = language or _SUFFIXES.get(Path(target).suffix, "python")
+    language = language or SUFFIXES.get(Path(target).suffix, Language.PYTHON)
     try:
         code = read_bytes(target).decode()
     except UnicodeDecodeError:

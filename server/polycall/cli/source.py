@@ -12,6 +12,8 @@ from pathlib import Path
 from polycall.cli.failures import Failure
 from polycall.cli.manifest import MANIFEST, Manifest, parse_manifest
 from polycall.cli.options import read_bytes
+from polycall.cli.suffixes import language_of
+from polycall.domain import Language
 
 __all__ = ["Source", "read_source"]
 
@@ -30,10 +32,11 @@ class Source:
     files: Mapping[str, bytes] = field(default_factory=dict)
     archive: bytes | None = None
     manifest: Manifest = field(default_factory=Manifest)
+    language: Language = Language.PYTHON  # by the names of the files
 
 
 def read_source(path: str) -> Source:
-    """Read a .py file, a directory with or without a manifest, a zip archive, or standard input. Raises Failure."""
+    """Read a file, a directory with or without a manifest, a zip archive, or standard input. Raises Failure."""
     if path == "-":
         data = read_bytes("-")
         return _archive("", data) if data.startswith(_ZIP_MAGIC) else Source(files={"main.py": data})
@@ -45,19 +48,21 @@ def read_source(path: str) -> Source:
         return _archive(place.stem, data)
     # A module needs a name that can be imported; tracebacks show it, so the user's own is kept where it can be.
     file = place.name if place.stem.isidentifier() and place.suffix else "main.py"
-    return Source(name=place.stem, files={file: data})
+    return Source(name=place.stem, files={file: data}, language=language_of([file]))
 
 
 def _archive(name: str, data: bytes) -> Source:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            language = language_of(archive.namelist())
             if MANIFEST not in archive.namelist():
-                return Source(name=name, archive=data)
+                return Source(name=name, archive=data, language=language)
             with archive.open(MANIFEST) as stream:
                 text = stream.read(_MAX_MANIFEST_BYTES)
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
         raise Failure(f"{name or 'standard input'} is not a zip archive that can be read: {error}.") from None
-    return Source(name=name, archive=data, manifest=parse_manifest(text, f"{MANIFEST} in the archive"))
+    manifest = parse_manifest(text, f"{MANIFEST} in the archive")
+    return Source(name=name, archive=data, manifest=manifest, language=language)
 
 
 def _directory(place: Path) -> Source:
@@ -75,7 +80,8 @@ def _directory(place: Path) -> Source:
     text = files.pop(MANIFEST, b"")
     if not files:
         raise Failure(f"{place} has no files to deploy; hidden ones do not count.")
-    return Source(name=place.resolve().name, files=files, manifest=parse_manifest(text, str(place / MANIFEST)))
+    manifest = parse_manifest(text, str(place / MANIFEST))
+    return Source(name=place.resolve().name, files=files, manifest=manifest, language=language_of(files))
 
 
 def _walk(place: Path) -> Iterator[Path]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from polycall.domain import Convention, Function, Language, SchemaOrigin
 from polycall.engine.importing import Importer, Surroundings
+from polycall.engine.javascript import Described, ModuleReader, located, main_script
 from polycall.engine.limits import MIB
 from polycall.engine.reader import Reader, Unreadable, Wanted
 from polycall.engine.signatures.report import Note, Report, Signature
@@ -19,6 +20,8 @@ _MOST_MODULES = 20  # with declared functions; a version has one, as a rule
 _DEFAULTS = Surroundings()
 _MOST_NOTES = 200  # of one answer
 _NO_MAIN = "has no main.py, and not exactly one top-level module"
+_NO_SCRIPT = "has no main.ts, main.js, index.ts or index.js, and not exactly one top-level module"
+_NOTHING = "has no public top-level function; declare `functions`, or add one"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +66,15 @@ def main_module(files: Mapping[str, bytes]) -> str | None:
 
 
 class Analyzer:
-    """Finds functions. Nothing it is given makes it raise; what is wrong with a source is in the analysis."""
+    """Finds functions. Nothing it is given makes it raise; what is wrong with a source is in the analysis.
 
-    def __init__(self, reader: Reader, importer: Importer | None = None) -> None:
+    Without ``modules`` only Python can be analysed.
+    """
+
+    def __init__(self, reader: Reader, importer: Importer | None = None, modules: ModuleReader | None = None) -> None:
         self._reader = reader
         self._importer = importer
+        self._modules = modules
 
     async def analyze(
         self,
@@ -82,10 +89,14 @@ class Analyzer:
 
         Functions are top-level ``def`` and ``async def`` and names bound to lambdas, to such functions, or annotated as
         Callable. Their input schema follows ``convention``: an object with a property a parameter for KEYWORDS and
-        PARAMETERS, the first parameter's for INPUT, that of ``data`` for HANDLE.
+        PARAMETERS, the first parameter's for INPUT, that of ``data`` for HANDLE. Of JavaScript and TypeScript: what the
+        module exports, see ``engine.javascript``.
         """
+        if language is not Language.PYTHON:
+            if self._modules is None:
+                return Analysis(problems=(Problem("", 0, f"is {language}, which is not analysed"),))
+            return await self._exports(self._modules, files, module, language, convention)
         try:
-            _check_language(language)
             name = module or _main(files)
             wanted = Wanted(_path_of(name, files), convention)
             report = (await self._read([wanted], files, around))[wanted]
@@ -113,10 +124,10 @@ class Analyzer:
             analysis = await self.analyze(files, language=language, around=around)
             if analysis.functions or analysis.problems:
                 return analysis
-            nothing = Problem("", 0, "has no public top-level function; declare `functions`, or add one")
-            return Analysis(problems=(nothing,))
+            return Analysis(problems=(Problem("", 0, _NOTHING),))
+        if language is not Language.PYTHON and self._modules is not None:
+            return await self._declared(self._modules, files, declared, language)
         try:
-            _check_language(language)
             located = [_located(function, files) for function in declared]
             wanted = {module: None for _, module in located}
             reports = await self._read(list(wanted), files, around)
@@ -127,6 +138,48 @@ class Analyzer:
             functions=tuple(_filled(function, each) if each else function for function, each in found),
             notes=_notes(each for _, each in found if each),
         )
+
+    async def _exports(
+        self,
+        modules: ModuleReader,
+        files: Mapping[str, bytes],
+        module: str | None,
+        language: Language,
+        convention: Convention,
+    ) -> Analysis:
+        path = located(module, files) if module else main_script(files)
+        if path is None:
+            return Analysis(problems=(Problem("", 0, f"has no module {module[:200]!r}" if module else _NO_SCRIPT),))
+        found = await modules.describe(files, path, language, convention)
+        return Analysis(functions=found.functions, problems=_problems(path, found))
+
+    async def _declared(
+        self,
+        modules: ModuleReader,
+        files: Mapping[str, bytes],
+        declared: tuple[Function, ...],
+        language: Language,
+    ) -> Analysis:
+        """Give declared functions their entry points, and say which of their modules cannot be parsed."""
+        functions, paths = [], dict[str, None]()
+        for function in declared:
+            script = function.convention is Convention.SCRIPT
+            name, _, _ = function.entrypoint.partition(":")
+            path = main_script(files) if not name else name if script and name in files else located(name, files)
+            if path is None:
+                problem = Problem("", 0, f"has no module {name[:200]!r}" if name else _NO_SCRIPT)
+                return Analysis(functions=declared, problems=(problem,))
+            paths[path] = None
+            if not function.entrypoint:
+                function = replace(function, entrypoint=path if script else f"{path}:{function.name}")
+            functions.append(function)
+        if len(paths) > _MOST_MODULES:
+            problem = Problem("", 0, f"has functions in {len(paths)} modules; at most {_MOST_MODULES}")
+            return Analysis(functions=declared, problems=(problem,))
+        problems: list[Problem] = []
+        for path in paths:
+            problems += _problems(path, await modules.check(files, path, language))
+        return Analysis(functions=tuple(functions), problems=tuple(problems))
 
     async def _read(
         self, modules: list[Wanted], files: Mapping[str, bytes], around: Surroundings
@@ -175,9 +228,8 @@ def module_name(path: str) -> str:
     return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
 
 
-def _check_language(language: Language) -> None:
-    if language is not Language.PYTHON:
-        raise _Wrong("", 0, f"is {language}, which is not analysed")
+def _problems(path: str, found: Described) -> tuple[Problem, ...]:
+    return (Problem(path, found.line, found.problem, found.column),) if found.problem else ()
 
 
 def _main(files: Mapping[str, bytes]) -> str:

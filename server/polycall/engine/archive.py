@@ -31,7 +31,7 @@ def source_files(files: Iterable[tuple[str, bytes]], field: str = "files.files")
     kept: dict[str, bytes] = {}
     wrong: list[FieldViolation] = []
     for index, (path, data) in enumerate(files):
-        problem = _path_problem(path) or ("is given twice" if path in kept else None)
+        problem = check_path(path) or ("is given twice" if path in kept else None)
         if problem:
             wrong.append(FieldViolation(f"{field}[{index}].path", problem))
         else:
@@ -65,9 +65,9 @@ def _unpacked(archive: zipfile.ZipFile, field: str) -> dict[str, bytes]:
     for entry in archive.infolist():
         path = entry.orig_filename.removeprefix("./")
         folder = path.rstrip("/")
-        if (folder != path and not _path_problem(folder)) or entry.orig_filename == "./":
+        if (folder != path and not check_path(folder)) or entry.orig_filename == "./":
             continue
-        problem = _path_problem(path) or _entry_problem(entry) or ("is there twice" if path in entries else None)
+        problem = check_path(path) or _entry_problem(entry) or ("is there twice" if path in entries else None)
         if problem:
             wrong.append(FieldViolation(field, f"{path[:100]!r} {problem}"))
         entries[path] = entry
@@ -106,10 +106,6 @@ def _entry_problem(entry: zipfile.ZipInfo) -> str | None:
     if entry.compress_type not in _METHODS:
         return "is compressed by another method than deflate"
     return None
-
-
-def _path_problem(path: str) -> str | None:
-    return "must separate folders by `/`" if "\\" in path else check_path(path)
 
 
 def _clashes(paths: Iterable[str]) -> Iterator[str]:

@@ -7,9 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 import msgspec
 
 from polycall.domain import Convention
+from polycall.engine.languages import is_callable_name, without_meaning
 from polycall.engine.limits import KIB, MIB
 from polycall.engine.requests import AdHocRun
 from polycall.errors import FieldViolation, InvalidArgument
+from polycall.sandbox.doorway import ENVIRONMENT
 
 __all__ = ["check_ad_hoc", "check_json", "environment_violations"]
 
@@ -18,6 +20,19 @@ CODE_BYTES = 1 * MIB
 STDIN_BYTES = 10 * MIB
 ENV_COUNT, ENV_NAME_BYTES, ENV_VALUE_BYTES = 100, 4 * KIB, 100 * KIB
 ARG_COUNT, ARG_BYTES = 100, 100 * KIB
+
+# Variables that would do something else than be seen by the code, and why nobody may set them.
+_LOADER = "is read by the loader of programs, which is not for code to steer"
+_TOO_LATE = "is read before the code is there, and would change nothing"
+_OURS = "is set by polycall where code may reach other hosts"
+_RESERVED = {
+    **dict.fromkeys(("GCONV_PATH", "GLIBC_TUNABLES"), _LOADER),
+    **dict.fromkeys(
+        ("NODE_OPTIONS", "NODE_PATH", "PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP", "PYTHONUSERBASE"), _TOO_LATE
+    ),
+    **dict.fromkeys(ENVIRONMENT, _OURS),
+}
+_RESERVED_PREFIXES = {"LD_": _LOADER, "DENO_": _TOO_LATE, "POLYCALL_": "is kept for polycall itself"}
 
 
 def check_json(text: bytes, field: str) -> None:
@@ -43,10 +58,20 @@ def environment_violations(env: Mapping[str, str], field: str = "env") -> Iterat
             yield FieldViolation(shown, "a name must not be empty and must have no `=` and no NUL")
         elif not _encodable(name) or len(name.encode()) > ENV_NAME_BYTES:
             yield FieldViolation(shown, f"a name must be UTF-8 of at most {ENV_NAME_BYTES} bytes")
+        elif (reserved := _reserved(name)) is not None:
+            yield FieldViolation(shown, f"{reserved}; leave it out")
         if "\0" in value:
             yield FieldViolation(shown, "a value must have no NUL")
         elif not _encodable(value) or len(value.encode()) > ENV_VALUE_BYTES:
             yield FieldViolation(shown, f"a value must be UTF-8 of at most {ENV_VALUE_BYTES} bytes")
+
+
+def _reserved(name: str) -> str | None:
+    """Return why a variable is not for users to set, None if it is."""
+    for prefix, why in _RESERVED_PREFIXES.items():
+        if name.startswith(prefix):
+            return why
+    return _RESERVED.get(name)
 
 
 def check_ad_hoc(run: AdHocRun) -> None:
@@ -59,12 +84,14 @@ def check_ad_hoc(run: AdHocRun) -> None:
     elif len(run.code.encode()) > CODE_BYTES:
         wrong.append(FieldViolation("code", f"must have at most {CODE_BYTES} bytes"))
     script = run.convention is Convention.SCRIPT
-    if not script and not run.entrypoint.isidentifier():
+    if not script and not is_callable_name(run.entrypoint, run.language):
         wrong.append(FieldViolation("entrypoint", "must be the name of a callable in the code"))
     if not script and (run.args or run.stdin):
         wrong.append(FieldViolation("args" if run.args else "stdin", "is for scripts only (convention SCRIPT)"))
     if len(run.stdin) > STDIN_BYTES:
         wrong.append(FieldViolation("stdin", f"must have at most {STDIN_BYTES} bytes"))
+    if (why := without_meaning(run.convention, run.language)) is not None:
+        wrong.append(FieldViolation("convention", why))
     wrong += environment_violations(run.env)
     wrong += _argument_violations(run.args)
     if wrong:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from polycall.domain import DEFAULT_WARM, Function, Language, LimitOverrides, Package, WarmPolicy
 from polycall.engine.archive import MOST_BYTES, MOST_FILES, source_files
 from polycall.engine.checks import environment_violations
+from polycall.engine.languages import check_language, without_meaning
 from polycall.engine.limits import LimitPolicy
 from polycall.errors import FieldViolation, InvalidArgument, RuntimeMissing
 from polycall.names import PACKAGE_RULE, VERSION_RULE, is_package_id, is_version_id
@@ -40,15 +41,13 @@ class VersionDraft:
     face_data: bytes | None = None
 
 
-def check_draft(draft: VersionDraft, limits: LimitPolicy) -> None:
-    """Raise RuntimeMissing, InvalidArgument or LimitOutOfRange for what cannot be a version."""
-    if draft.language is not Language.PYTHON:
-        raise RuntimeMissing(
-            f"{draft.language} is not installed on this server; it runs python.",
-            subject=draft.language,
-            metadata={"language": draft.language.value},
-        )
-    if draft.runtime not in ("", "python"):
+def check_draft(draft: VersionDraft, limits: LimitPolicy, available: Collection[Language]) -> None:
+    """Raise RuntimeMissing, InvalidArgument or LimitOutOfRange for what cannot be a version.
+
+    ``available``: the languages that run here.
+    """
+    check_language(draft.language, available)
+    if draft.runtime not in ("", draft.language.value):
         shown = draft.runtime[:_LONGEST_SHOWN]
         raise RuntimeMissing(
             f"There is no runtime {shown!r} on this server; leave it out for the default one.",
@@ -61,7 +60,7 @@ def check_draft(draft: VersionDraft, limits: LimitPolicy) -> None:
     if draft.id and not is_version_id(draft.id):
         wrong.append(FieldViolation("version_id", VERSION_RULE))
     wrong += _source_violations(draft.files)
-    wrong += _function_violations(draft.functions)
+    wrong += _function_violations(draft.functions, draft.language)
     wrong += environment_violations(draft.env, "version.env")
     wrong += _warm_violations(draft.warm, draft.reuse)
     if wrong:
@@ -118,7 +117,7 @@ def _source_violations(files: Mapping[str, bytes]) -> Iterator[FieldViolation]:
         yield from error.violations
 
 
-def _function_violations(functions: Sequence[Function]) -> Iterator[FieldViolation]:
+def _function_violations(functions: Sequence[Function], language: Language) -> Iterator[FieldViolation]:
     if len(functions) > _MOST_FUNCTIONS:
         yield FieldViolation("version.functions", f"must be at most {_MOST_FUNCTIONS}")
         return
@@ -130,4 +129,6 @@ def _function_violations(functions: Sequence[Function]) -> Iterator[FieldViolati
             yield FieldViolation(f"version.functions[{index}].name", rule)
         elif name in names:
             yield FieldViolation(f"version.functions[{index}].name", "stands there twice")
+        if (why := without_meaning(function.convention, language)) is not None:
+            yield FieldViolation(f"version.functions[{index}].convention", why)
         names.add(name)

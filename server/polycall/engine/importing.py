@@ -23,7 +23,7 @@ __all__ = ["Imported", "Importer", "SandboxedImporter", "Surroundings"]
 
 # Importing pydantic takes 0.3 s of the processor, numpy 0.6 s; the wall time is for a machine that is busy otherwise.
 _CPU_S = 10
-_LIMITS = replace(DEFAULTS, timeout_ms=30_000, memory_bytes=512 * MIB, result_bytes=4 * MIB)
+_LIMITS = replace(DEFAULTS, timeout_ms=30_000, cpu_ms=30_000, memory_bytes=512 * MIB, result_bytes=4 * MIB)
 _AT_ONCE = 1  # it is somebody's code that runs, beside the slots of runs
 _LARGEST_SCHEMA = 256 * KIB
 _MODULE = "polycall_ask"  # beside the modules of the program

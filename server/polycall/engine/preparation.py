@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 import msgspec
 
 from polycall.domain import Convention, Execution, Function, Language, LimitOverrides, Limits, Version
 from polycall.engine.checks import check_ad_hoc, check_json
+from polycall.engine.languages import check_language, main_file, without_meaning
 from polycall.engine.limits import LimitPolicy
 from polycall.engine.registry import Registry
 from polycall.engine.requests import AdHocRun, FunctionRun
-from polycall.errors import InvalidArgument, RuntimeMissing
+from polycall.errors import InvalidArgument
 from polycall.quick import quick
 from polycall.sandbox.files import check_files
+from polycall.sandbox.image import image_of
 from polycall.sandbox.job import Bundle, Job, WorkerKey
 
 __all__ = ["CallSpec", "Preparation", "Prepared", "spec_of"]
@@ -47,20 +49,16 @@ class CallSpec(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 @dataclass(frozen=True, slots=True)
 class Preparation:
-    """Builds jobs. ``adapters`` maps a face's name to the source of its in-sandbox module."""
+    """Builds jobs. ``adapters`` maps a face's name to the source of its in-sandbox module; ``languages`` run here."""
 
     registry: Registry
     limits: LimitPolicy
     adapters: Mapping[str, str] = field(default_factory=dict)
+    languages: Collection[Language] = frozenset(Language)
 
     def ad_hoc(self, run: AdHocRun) -> Prepared:
         """Prepare code that came with its request. Raises InvalidArgument, LimitOutOfRange, RuntimeMissing."""
-        if run.language is not Language.PYTHON:
-            raise RuntimeMissing(
-                f"{run.language} is not installed on this server; it runs python.",
-                subject=run.language,
-                metadata={"language": run.language.value},
-            )
+        check_language(run.language, self.languages)
         if run.convention is Convention.PARAMETERS:
             raise InvalidArgument.of("convention", "PARAMETERS needs declared parameters; deploy a version instead")
         check_ad_hoc(run)
@@ -68,11 +66,12 @@ class Preparation:
         check_files(run.files)
         limits = self.limits.resolve(run.limits)
         source = run.code.encode()
-        module = run.file.removesuffix(".py")
+        file = run.file or main_file(run.language)
+        module = file.removesuffix(".py")
         script = run.convention is Convention.SCRIPT
         job = Job(
-            bundle=Bundle(digest=hashlib.sha256(source).hexdigest(), files={run.file: source}),
-            entrypoint=run.file if script else f"{module}:{run.entrypoint}",
+            bundle=Bundle(digest=hashlib.sha256(source).hexdigest(), files={file: source}),
+            entrypoint=file if script else f"{module}:{run.entrypoint}",
             convention=run.convention,
             limits=limits,
             language=run.language,
@@ -81,6 +80,7 @@ class Preparation:
             files=run.files,
             args=run.args,
             stdin=run.stdin,
+            image=image_of(run.language),
         )
         return Prepared(job=job, limits=limits, language=run.language)
 
@@ -125,6 +125,12 @@ class Preparation:
         return await self.function(execution.project_id, run)
 
     async def _job(self, version: Version, function: Function, run: FunctionRun, limits: Limits) -> Job:
+        check_language(version.language, self.languages)
+        convention = run.convention or function.convention
+        if (why := without_meaning(convention, version.language)) is not None:
+            raise InvalidArgument.of("function", why)
+        if run.adapter and version.language is not Language.PYTHON:
+            raise InvalidArgument.of("function", f"is {version.language}; this contract calls Python functions")
         adapter = self.adapters[run.adapter] if run.adapter else None
         key = None
         if version.reuse and not run.fresh:
@@ -132,7 +138,7 @@ class Preparation:
         return Job(
             bundle=await self.registry.bundle(version),
             entrypoint=function.entrypoint,
-            convention=run.convention or function.convention,
+            convention=convention,
             limits=limits,
             language=version.language,
             payload=_completed(run.input, function),
@@ -142,6 +148,7 @@ class Preparation:
             env=version.env,
             key=key,
             warm=version.warm,
+            image=image_of(version.language),
         )
 
 

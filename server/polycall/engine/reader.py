@@ -24,7 +24,9 @@ __all__ = ["Reader", "SandboxedReader", "Unreadable", "Wanted"]
 # The largest module of the standard library, 230 kB, takes 0.5 s of the processor and 40 MiB. The other bound is for a
 # machine that is busy otherwise.
 _CPU_S = 5
-_LIMITS = replace(DEFAULTS, timeout_ms=60_000, memory_bytes=512 * MIB, result_bytes=16 * MIB, stdout_bytes=0)
+_LIMITS = replace(
+    DEFAULTS, timeout_ms=60_000, cpu_ms=60_000, memory_bytes=512 * MIB, result_bytes=16 * MIB, stdout_bytes=0
+)
 _OUT_OF_CPU = (signal.SIGXCPU, signal.SIGKILL)
 _AT_ONCE = 2  # beside the slots of runs, so that a deployment never waits for somebody's long run
 _TURN_S = 10.0

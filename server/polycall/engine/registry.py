@@ -15,6 +15,7 @@ from polycall.engine.analyses import Analyses
 from polycall.engine.analysis import Analyzer
 from polycall.engine.drafts import VersionDraft, check_draft, check_package
 from polycall.engine.importing import SandboxedImporter, Surroundings
+from polycall.engine.javascript import ModuleReader
 from polycall.engine.keys import require
 from polycall.engine.limits import KIB, MIB, LimitPolicy
 from polycall.engine.reader import SandboxedReader
@@ -48,7 +49,7 @@ class Registry:
         self._store = store
         self._runner = runner
         self._limits = limits
-        self.analyzer = Analyzer(SandboxedReader(runner), SandboxedImporter(runner))
+        self.analyzer = Analyzer(SandboxedReader(runner), SandboxedImporter(runner), ModuleReader(runner))
         self.analyses = Analyses(store.analysing_versions, self._analyze, self._give_up)
         self._versions: Recent[tuple[str, str, str], _Cached] = Recent(_CACHE_VERSION_BYTES, _size_of_version)
         self._bundles: Recent[tuple[str, str], Bundle] = Recent(_CACHE_BUNDLE_BYTES, _size_of_bundle)
@@ -107,7 +108,7 @@ class Registry:
         Raises PermissionDenied, InvalidArgument, LimitOutOfRange, NotFound, AlreadyExists, RuntimeMissing, QueueFull.
         """
         require(who, Scope.DEPLOY)
-        check_draft(draft, self._limits)
+        check_draft(draft, self._limits, self._runner.languages)
         if not create_package:
             await self._store.get_package(who.project_id, draft.package_id)
         version = _draft_version(who, draft, release=release)
@@ -127,7 +128,7 @@ class Registry:
         RuntimeMissing, QueueFull.
         """
         require(who, Scope.DEPLOY)
-        check_draft(draft, self._limits)
+        check_draft(draft, self._limits, self._runner.languages)
         self.analyses.check_room(who.project_id)
         return await through(self._replace(_draft_version(who, draft, release=False), draft.files))
 

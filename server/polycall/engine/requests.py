@@ -19,7 +19,7 @@ class AdHocRun:
 
     The engine stores neither code nor input; a face may keep them in ``RunOptions.face_data`` if its contract shows
     requests again. ``input`` is JSON text. ``entrypoint`` is the name of a callable in the code (not used
-    for SCRIPT). ``file`` is the name that tracebacks show.
+    for SCRIPT). ``file`` is the name that tracebacks show; "" is the language's own, such as main.py.
     """
 
     code: str
@@ -32,7 +32,7 @@ class AdHocRun:
     args: tuple[str, ...] = ()
     stdin: bytes = b""
     limits: LimitOverrides = field(default_factory=LimitOverrides)
-    file: str = "main.py"
+    file: str = ""
 
 
 @quick

@@ -10,10 +10,10 @@ import socket
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import cast
 
 from polycall.sandbox.doorway import take_doorway
 from polycall.sandbox.frames import FrameError, FrameParser, Reply
+from polycall.sandbox.platforms import Traits
 from polycall.sandbox.slots import Slot
 
 __all__ = ["Child", "Exit"]
@@ -35,19 +35,29 @@ class Exit:
 
 
 class Child(asyncio.Protocol):
-    """One process: its job socket, its output pipes, its end.
+    """One process: its connection, its output pipes, its end.
 
     ``ready`` is done once the process has locked itself in. ``exited`` is done once it was reaped; with None if its
     zygote died, and nobody can know how it ended. ``free`` is set while nobody reads from it. ``usable`` holds while it
-    lives and nothing odd has come from it. ``listener`` is the socket of an egress child's proxy, which it sends first.
+    lives and nothing odd has come from it. ``traits`` are those of its platform. ``listener`` is the socket of an
+    egress child's proxy, which it sends first.
     """
 
     def __init__(
-        self, number: int, slot: Slot, job: socket.socket, stdout: int, stderr: int, *, egress: bool = False
+        self,
+        number: int,
+        slot: Slot,
+        traits: Traits,
+        job: socket.socket,
+        stdout: int,
+        stderr: int,
+        *,
+        egress: bool = False,
     ) -> None:
         loop = asyncio.get_running_loop()
         self.number = number
         self.slot = slot
+        self.traits = traits
         self.stdout = stdout
         self.stderr = stderr
         self.printed = select.poll()  # tells of both at once
@@ -69,23 +79,19 @@ class Child(asyncio.Protocol):
         self._listener: Callable[[Reply | FrameError | None], None] | None = None
         self._parser = FrameParser()
         self._socket = job
+        self._link = traits.link(job)
         self._egress = egress
         self.listener: socket.socket | None = None
-        self._transport: asyncio.Transport | None = None
 
     async def connect(self) -> None:
-        """Begin to listen to it. Raises OSError if it does not send its listener."""
+        """Begin to listen to it. Raises OSError if it is gone already, or does not send its listener."""
         if self._egress:
-            # before there is a transport, which would take the message and drop the socket
+            # before the link, which would take the message and drop the socket
             await _readable(self._socket)
             self.listener = take_doorway(self._socket)
-        await asyncio.get_running_loop().create_unix_connection(lambda: self, sock=self._socket)
+        await self._link.connect(self)
 
     # asyncio.Protocol
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the transport."""
-        self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
         """Take bytes of a frame."""
@@ -120,8 +126,7 @@ class Child(asyncio.Protocol):
     def _silence(self) -> None:
         """Listen to it no longer: what a process sends that nobody reads would fill the server's memory."""
         self.usable = False
-        if self._transport is not None:
-            self._transport.abort()
+        self._link.close()
         if not self.exited.done():
             self.end()
 
@@ -141,8 +146,7 @@ class Child(asyncio.Protocol):
         """
         self._parser.most_result = most_result
         self._listener = listener
-        if self._transport is not None:
-            self._transport.writelines(buffers)
+        self._link.write(buffers)
 
     def kill(self) -> None:
         """Have the process killed, and all that came of it. ``exited`` tells when that is done."""
@@ -207,10 +211,7 @@ class Child(asyncio.Protocol):
 
     def close(self) -> None:
         """Close the server's ends. Call once, when the process is gone and the child is free."""
-        if self._transport is not None:
-            self._transport.abort()
-        else:
-            self._socket.close()
+        self._link.close()
         if self.listener is not None:
             self.listener.close()
         os.close(self.stdout)

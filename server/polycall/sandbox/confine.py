@@ -9,7 +9,7 @@ import contextlib
 import os
 import resource
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from polycall.sandbox import doorway, kernel, landlock, policy, userns
@@ -49,6 +49,7 @@ class Confinement:
     single_uid: bool  # every child has the server's own uid on the host
     work_root: str = ""  # without namespaces: a directory for the children's own
     packages: str = ""  # without namespaces: a directory of the host that they read, "" for none
+    executes: bool = False  # children go on as another program, which is to start none
 
 
 @dataclass(slots=True, kw_only=True)
@@ -99,12 +100,15 @@ def confine(
     has_proc: bool,
     filters: Filters,
     connection: int | None = None,
+    furnish: Callable[[Layout], None] | None = None,
+    readable: Iterable[str] = (),
 ) -> Box:
     """Lock this process in, whose zygote was prepared.
 
     ``uid`` is its own (None: keep), ``disk`` bytes, ``proc`` a descriptor of the outer /proc. ``connection``: the
-    socket over which the server gets the doorway of an egress child; None for other children. Raises OSError if any
-    step is refused: the caller must end the process then.
+    socket over which the server gets the doorway of an egress child; None for other children. ``furnish`` puts into
+    the directories what cannot be made any more afterwards; ``readable`` are paths that it is to read and execute
+    beside the system's. Raises OSError if any step is refused: the caller must end the process then.
     """
     egress = connection is not None
     if egress and not wanted.namespaces:
@@ -155,9 +159,11 @@ def confine(
     box.layout.create()
     if wanted.namespaces:
         os.mkdir(SHARED_MEMORY, 0o700)
+    if furnish is not None:
+        furnish(box.layout)
     os.chdir(box.layout.work)
     if wanted.landlock:
-        _landlock(wanted, box.layout, (doorway.PORT,) if egress else ())
+        _landlock(wanted, box.layout, readable, (doorway.PORT,) if egress else ())
         lap("landlock")
     if wanted.seccomp:
         # last: the filter forbids most of the above
@@ -181,13 +187,13 @@ def _limit(disk: int) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (disk, disk))
 
 
-def _landlock(wanted: Confinement, layout: Layout, ports: Iterable[int]) -> None:
+def _landlock(wanted: Confinement, layout: Layout, more: Iterable[str], ports: Iterable[int]) -> None:
     if wanted.namespaces:
         # all that there is in this mount namespace, and nothing of what is outside; /dev has five harmless nodes
         readable, writable = ["/"], ["/mnt", "/dev"]
     else:
         devices = [f"/dev/{name}" for name in DEVICES]
-        readable = [*system_paths(), "/etc/ld.so.cache", "/etc/localtime", *_TRUST, *devices]
+        readable = [*system_paths(), "/etc/ld.so.cache", "/etc/localtime", *_TRUST, *devices, *more]
         if wanted.packages:
             readable.append(wanted.packages)
         writable = [layout.code, layout.work, layout.temporary, "/dev/null"]
@@ -196,8 +202,8 @@ def _landlock(wanted: Confinement, layout: Layout, ports: Iterable[int]) -> None
 
 def _grants(wanted: Confinement, *, egress: bool = False) -> policy.Grants:
     return policy.Grants(
-        fork=wanted.cgroup and wanted.namespaces,
-        execute=wanted.namespaces,
+        fork=wanted.cgroup and wanted.namespaces and not wanted.executes,
+        execute=wanted.namespaces or wanted.executes,
         sockets=wanted.namespaces,
         internet=egress and wanted.namespaces,
         memfd=wanted.cgroup,

@@ -12,6 +12,8 @@ __all__ = ["check_files", "check_path"]
 # <linux/limits.h>: NAME_MAX, and PATH_MAX less room for the directory above
 _MOST_NAME = 255
 _MOST_PATH = 3072
+# Each is made before the code starts.
+_MOST_FILES = 1000
 # Deeper than people nest folders. Every folder of a path is remembered while paths are compared: without a bound, a
 # request of 1 MB with paths of 1500 segments takes 700 MiB and seconds.
 _MOST_DEPTH = 64
@@ -23,6 +25,8 @@ def check_path(path: str) -> str | None:
         return "must not be empty"
     if "\0" in path:
         return "must not contain NUL"
+    if "\\" in path:
+        return "must separate folders by `/`"
     if path.startswith("/"):
         return "must be relative"
     parts = path.split("/")
@@ -45,6 +49,9 @@ def check_path(path: str) -> str | None:
 
 def check_files(files: Iterable[InputFile], field: str = "files") -> None:
     """Check what is to be put into the work directory. Raises InvalidArgument naming every wrong ``files[i].path``."""
+    files = tuple(files)
+    if len(files) > _MOST_FILES:
+        raise InvalidArgument.of(field, f"has {len(files)} files; at most {_MOST_FILES}")
     wrong: list[FieldViolation] = []
     kinds: dict[str, str] = {}  # path -> "file" or "folder"
     for index, file in enumerate(files):

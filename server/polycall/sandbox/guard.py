@@ -51,6 +51,8 @@ class Gaps:
 
 def bound_cpu(pid: int, limits: Limits) -> None:
     """Have the kernel end a process that used more CPU time than its run may; for processes of one run only."""
+    if limits.cpu_ms == 0:
+        return
     seconds = math.ceil(limits.cpu_ms / 1000) + _KERNEL_SLACK_S
     with contextlib.suppress(OSError, ValueError):  # gone, or its own limit is lower
         resource.prlimit(pid, resource.RLIMIT_CPU, (seconds, seconds))

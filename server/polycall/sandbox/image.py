@@ -5,7 +5,9 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-__all__ = ["DEFAULT_IMAGE", "Image", "Kind", "Platform"]
+from polycall.domain import Language
+
+__all__ = ["DEFAULT_IMAGE", "Image", "Kind", "Platform", "image_of"]
 
 
 class Platform(enum.StrEnum):
@@ -31,6 +33,12 @@ class Image:
 
 
 DEFAULT_IMAGE = Image()
+_DENO_IMAGE = Image(platform=Platform.DENO)
+
+
+def image_of(language: Language) -> Image:
+    """Return the server's default image for a language."""
+    return DEFAULT_IMAGE if language is Language.PYTHON else _DENO_IMAGE
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ exception of this package.
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -95,7 +95,7 @@ class Job:
 class Ending(enum.StrEnum):
     """How a run ended."""
 
-    RETURNED = "returned"  # Outcome.value holds JSON text
+    RETURNED = "returned"  # Outcome.value holds JSON text; b"" for JavaScript's undefined
     NOT_SERIALIZABLE = "not_serializable"  # returned something JSON cannot hold
     RESULT_TOO_LARGE = "result_too_large"
     RAISED = "raised"  # any exception, syntax and import errors and a missing entrypoint included
@@ -144,6 +144,10 @@ class Runner(Protocol):
     @property
     def isolation(self) -> IsolationLevel:
         """The level that was probed and self-tested at start."""
+
+    @property
+    def languages(self) -> Collection[Language]:
+        """The languages that run here."""
 
     async def run(self, job: Job, output: OutputSink | None = None, begun: Callable[[], None] | None = None) -> Outcome:
         """Run a job to its end. Cancelling the awaiting task kills the whole process tree first.

@@ -33,6 +33,7 @@ import traceback
 from typing import Any, NoReturn
 
 from polycall.sandbox import confine, kernel, userns
+from polycall.sandbox.deno import Deno
 from polycall.sandbox.inside import serve
 from polycall.sandbox.layout import PACKAGES
 from polycall.sandbox.rootfs import Sources, build_root
@@ -68,6 +69,7 @@ class Nursery:
         self._packages: str = config["path"]
         self._trusted: list[str] = config["trusted"]
         self._certificate: str = config["certificate"]
+        self._deno = Deno(**config["deno"]) if config["deno"] is not None else None
         self._proc: int | None = None
         self._has_proc = False
         self._filters = confine.Filters(None, None)
@@ -78,24 +80,27 @@ class Nursery:
 
     def move_in(self, uids: bool) -> None:
         """Leave the host's file system and, if there is a range of them, its uids. PID 1 of the namespaces calls it."""
-        sources = Sources(self._packages, self._trusted, self._certificate)
+        binds = self._deno.binds if self._deno is not None else {}
+        sources = Sources(self._packages, self._trusted, self._certificate, binds)
         if uids:
             userns.become_root()
             kernel.die_with_parent()
         self._has_proc = build_root(sources, self._slots)
         sources.close()
+        if self._deno is not None:
+            self._deno = self._deno.inside()
         self._proc = sources.proc
         socket.sethostname(_HOSTNAME)
         self._pid_namespace = os.open("self/ns/pid", os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._proc)
 
     def prepare(self) -> None:
         """Do once what every child would do."""
-        if self._packages:
+        if self._packages and self._deno is None:
             sys.path.append(PACKAGES if self._confinement.namespaces else self._packages)
         # The server hands over a call and goes on with the next one: who is woken must not take its processor from it
         # (sched(7): batch processes do not preempt others when they wake). Where there is a filter, no run can undo it.
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
-        for name in self._preload:
+        for name in self._preload if self._deno is None else ():
             with contextlib.suppress(ImportError):
                 importlib.import_module(name)
         threading.stack_size(_THREAD_STACK)
@@ -254,7 +259,11 @@ class Nursery:
                 has_proc=self._has_proc,
                 filters=self._filters,
                 connection=self._job_fd if message["egress"] else None,
+                furnish=self._deno.furnish if self._deno is not None else None,
+                readable=self._deno.readable if self._deno is not None else (),
             )
+            if self._deno is not None:
+                self._deno.become(self._job_fd, box.layout, egress=message["egress"])
             serve.main(self._job_fd, box.layout, self._baseline, box.laps)
         except BaseException as error:
             with contextlib.suppress(OSError):

@@ -75,11 +75,19 @@ class Sources:
     Open after the new mount namespace (a descriptor of the old one cannot be bound) and before any change of ids (an
     interpreter may live below a home with mode 0700). ``packages`` is a directory of the host, "" for none.
     ``trusted``: files with certificates (PEM) for runs with a way out; ``certificate``: one more, which is in no file.
+    ``binds`` is what else there is to be: path inside -> path of the host.
     """
 
-    def __init__(self, packages: str = "", trusted: Iterable[str] = (), certificate: str = "") -> None:
+    def __init__(
+        self,
+        packages: str = "",
+        trusted: Iterable[str] = (),
+        certificate: str = "",
+        binds: Mapping[str, str] | None = None,
+    ) -> None:
         numbers()  # the table's file may be as private as the interpreter, or lie below what is about to be shadowed
-        self.trees = {path: os.open(path, os.O_PATH | os.O_CLOEXEC) for path in system_paths()}
+        paths = {path: path for path in system_paths()} | dict(binds or {})
+        self.trees = {target: os.open(path, os.O_PATH | os.O_CLOEXEC) for target, path in paths.items()}
         if packages:
             self.trees[PACKAGES] = os.open(packages, os.O_PATH | os.O_CLOEXEC | os.O_DIRECTORY)
         self.devices = {name: os.open(f"/dev/{name}", os.O_PATH | os.O_CLOEXEC) for name in DEVICES}

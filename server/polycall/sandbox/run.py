@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass
 
 from polycall.domain import Convention, IsolationLevel, StartKind, Stream, Usage
+from polycall.sandbox.bounds import bound
 from polycall.sandbox.cgroup import Memory
 from polycall.sandbox.child import Child, Exit
 from polycall.sandbox.frames import FrameError, Reply
@@ -61,12 +62,12 @@ class Run:
         """Run to the end. If cancelled, the process is gone first. Raises OSError if its cgroup is out of reach."""
         child, job, group = self._child, self._job, self._child.slot.group
         if group is not None:
-            group.limit(job.limits, fresh=child.calls == 0)
+            group.limit(child.traits.with_its_own(job.limits), fresh=child.calls == 0)
         most = self._options.hard_output_bytes
         output = Output(
             child.stdout, child.stderr, child.printed, job.limits, self._sink, most, lambda: self._stop(Stop.FLOODED)
         )
-        guard = Guard(child, job.limits, self._options.gaps, self._stop)
+        guard = Guard(child, child.traits.with_its_own(job.limits), self._options.gaps, self._stop)
         cpu_before = child.cpu_us()
         guard.start(cpu_before)
         # uvloop counts in milliseconds of a clock that it reads once a turn: without one more, a run ends too early
@@ -109,6 +110,8 @@ class Run:
         child, options = self._child, self._options
         frames = call_frame(self._job, self._nonce)
         if child.calls == 0:
+            if not child.traits.bounds_itself:
+                bound(child, self._job.limits, own_uid=options.own_uid, memory=options.bound_address_space)
             load = load_frame(self._job, own_uid=options.own_uid, bound_address_space=options.bound_address_space)
             frames = [*load, *frames]
             if self._job.key is None and child.pid is not None:
@@ -154,13 +157,23 @@ class Run:
                 reply=self._reply,
                 status=self._exit.status if self._exit is not None else None,
                 killed=self._killed,
-                out_of_memory=out_of_memory,
+                out_of_memory=out_of_memory or self._gave_up(),
                 out_of_cpu_time=self._exit is not None and may_be_out_of_cpu(self._exit.cpu_us, self._job.limits),
                 lost=exited.done() and exited.result() is None,
                 script=self._job.convention is Convention.SCRIPT,
                 limits=self._job.limits,
             )
         )
+
+    def _gave_up(self) -> bool:
+        """Whether an interpreter ended itself for want of memory: by its signal for it, and at the size it may have.
+
+        Only where no cgroup tells. The signal alone could be the code's own doing.
+        """
+        end, signal = self._exit, self._child.traits.gives_up
+        if end is None or signal is None or not os.WIFSIGNALED(end.status) or os.WTERMSIG(end.status) != signal:
+            return False
+        return self._options.bound_address_space and end.peak_bytes >= self._job.limits.memory_bytes
 
     def _outcome(self, verdict: Verdict, output: Output, usage: Usage, start_kind: StartKind) -> Outcome:
         stdout, stdout_truncated = output.text(Stream.STDOUT)

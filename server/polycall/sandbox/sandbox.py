@@ -9,16 +9,19 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from polycall.domain import EgressPolicy, ExecutionError, IsolationLevel, Language, Reason
 from polycall.errors import Internal, IsolationUnavailable, RuntimeMissing, Unavailable
 from polycall.sandbox import canary
 from polycall.sandbox.cgroup import CgroupError, Cgroups, open_cgroups
 from polycall.sandbox.confine import NOBODY, Confinement
+from polycall.sandbox.deno import Deno
 from polycall.sandbox.egress.proxy import Egress, EgressConfig
 from polycall.sandbox.enforcement import Enforcement, enforcements
 from polycall.sandbox.guard import Gaps
 from polycall.sandbox.image import Image, Platform
+from polycall.sandbox.installed import Interpreter, find_deno, python
 from polycall.sandbox.isolation import Finding, Machine, ProbeError, at_most, findings_of, level_of, probe
 from polycall.sandbox.job import Ending, Job, Outcome, OutputSink
 from polycall.sandbox.pool import Lease, Pool, PoolConfig, PoolCounts, PoolError
@@ -42,6 +45,7 @@ _PRELOAD = (
     "traceback", "typing", "urllib.parse", "uuid", "zoneinfo",
 )  # fmt: skip
 _UIDS = 65536
+_SCRIPTS = Path(__file__).with_name("inside") / "javascript"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +67,8 @@ class SandboxConfig:
     no better than this, for tests. ``uid_base``: first of 65536 host uids for sandboxes, when started by root.
     ``preload``: modules that children find imported. ``interpreter``: the Python that runs the code, by default the
     server's own. ``packages``: a directory of the host that Python code without a runtime of its own imports from,
-    after the standard library; "" for none. ``egress``: how runs reach other hosts.
+    after the standard library; "" for none. ``egress``: how runs reach other hosts. ``deno``:
+    the Deno that runs JavaScript and TypeScript, by default that of the Python package of this name.
     """
 
     waiting: int = 4
@@ -88,6 +93,7 @@ class SandboxConfig:
     interpreter: str | None = None
     packages: str = ""
     egress: EgressConfig = field(default_factory=EgressConfig)
+    deno: str | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= self.waiting < self.processes:
@@ -111,6 +117,7 @@ class Sandbox:
         self._findings: tuple[Finding, ...] = ()
         self._enforcements: tuple[Enforcement, ...] = ()
         self._egress: Egress | None = None  # None: there are no network namespaces
+        self._deno: Interpreter | None = None
 
     @property
     def isolation(self) -> IsolationLevel:
@@ -126,6 +133,16 @@ class Sandbox:
     def enforcements(self) -> tuple[Enforcement, ...]:
         """Every limit of a run: how far it holds here, and by what. Empty before ``start``."""
         return self._enforcements
+
+    @property
+    def interpreters(self) -> tuple[Interpreter, ...]:
+        """What runs code here, found at start."""
+        return (python(), self._deno) if self._deno is not None else (python(),)
+
+    @property
+    def languages(self) -> frozenset[Language]:
+        """The languages that run here, found at start."""
+        return frozenset(language for each in self.interpreters for language in each.languages)
 
     @property
     def zygotes(self) -> tuple[int, ...]:
@@ -151,7 +168,8 @@ class Sandbox:
         config = self._config
         executable = config.interpreter or interpreter()
         host_uids = range(config.uid_base, config.uid_base + _UIDS)
-        machine = at_most(await probe(executable, host_uids), config.max_level)
+        found, self._deno = await asyncio.gather(probe(executable, host_uids), find_deno(config.deno))
+        machine = at_most(found, config.max_level)
         cgroup = await asyncio.to_thread(self._open_cgroups)
         counted = cgroup.title if isinstance(cgroup, Cgroups) else cgroup
         self._findings = findings_of(machine, counted)
@@ -194,8 +212,10 @@ class Sandbox:
             default = packages if image.platform is Platform.PYTHON and not image.revision else ""
             path = image.path or default
             visible = "" if machine.namespaces else path
+            deno = self._guest(image)
+            differing = dataclasses.replace(confinement, packages=visible, executes=deno is not None)
             zygote = ZygoteConfig(
-                confinement=dataclasses.asdict(dataclasses.replace(confinement, packages=visible)),
+                confinement=dataclasses.asdict(differing),
                 entry="none" if not machine.namespaces else "own" if machine.single_uid else "range",
                 uids=host_uids,
                 slots=uids or range(NOBODY, NOBODY + 1),
@@ -204,6 +224,7 @@ class Sandbox:
                 path=path,
                 trusted=self._egress.trusted if self._egress is not None else (),
                 certificate=self._egress.certificate if self._egress is not None else "",
+                deno=deno,
             )
             return Spawner(executable, zygote, died)
 
@@ -232,6 +253,12 @@ class Sandbox:
         await self._pool.start()
         if self.isolation > IsolationLevel.PROCESS:
             await self._test_itself()
+
+    def _guest(self, image: Image) -> Deno | None:
+        """Return what the children of an image become."""
+        if image.platform is not Platform.DENO or self._deno is None:
+            return None
+        return Deno(self._deno.path, str(_SCRIPTS), image.path)
 
     def _open_cgroups(self) -> Cgroups | CgroupError:
         if self._config.max_level < IsolationLevel.CONTAINED:
@@ -270,8 +297,13 @@ class Sandbox:
         process by cancelling. Raises RuntimeMissing for a language that is not installed, Unavailable before ``start``
         and after ``stop``.
         """
-        if job.language is not Language.PYTHON:
-            raise RuntimeMissing(f"{job.language.value} is not installed on this server; it runs python.")
+        if job.image.platform is Platform.DENO and self._deno is None:
+            raise RuntimeMissing(
+                f"{job.language} does not run on this server: there is no Deno; the operator can install the Python "
+                "package `deno`.",
+                subject=job.language,
+                metadata={"language": job.language.value},
+            )
         if self._pool is None or self._options is None:
             raise Unavailable("The sandbox is not running.")
         if job.egress is not None and self._egress is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import collections
 import contextlib
+import dataclasses
 import functools
 import itertools
 import json
@@ -20,6 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from polycall.sandbox.child import Child, Exit
+from polycall.sandbox.deno import Deno
+from polycall.sandbox.image import Platform
+from polycall.sandbox.platforms import TRAITS
 from polycall.sandbox.slots import Slot
 
 __all__ = ["Spawner", "SpawnerError", "interpreter"]
@@ -55,10 +59,11 @@ class ZygoteConfig:
     uids: range
     slots: range
     preload: Sequence[str]
-    platform: str = "python"
+    platform: Platform = Platform.PYTHON
     path: str = ""  # of the image's environment, on the host
     trusted: Sequence[str] = ()  # files of certificates for runs with a way out
     certificate: str = ""  # and one more
+    deno: Deno | None = None  # DENO: what its children become
 
     def packet(self) -> bytes:
         """Return the first message to a zygote."""
@@ -71,6 +76,7 @@ class ZygoteConfig:
                 "path": self.path,
                 "trusted": list(self.trusted),
                 "certificate": self.certificate,
+                "deno": dataclasses.asdict(self.deno) if self.deno is not None else None,
             }
         ).encode()
 
@@ -183,7 +189,8 @@ class Spawner:
                 for fd in slot.group.open_procs():
                     theirs.callback(os.close, fd)
                     fds.append(fd)
-            child = Child(next(self._numbers), slot, near, *reads, egress=egress)
+            traits = TRAITS[self._config.platform]
+            child = Child(next(self._numbers), slot, traits, near, *reads, egress=egress)
             message = {"op": "spawn", "id": child.number, "uid": slot.uid, "disk": disk, "egress": egress}
             # duplicates: a full socket may keep the message waiting
             self._send(json.dumps(message).encode(), [os.dup(fd) for fd in fds])

@@ -112,7 +112,7 @@ def _from_reply(reply: Reply | FrameError, facts: Facts) -> Verdict:
         if isinstance(reply, FrameError):
             raise reply
         if reply.kind == "result" and not facts.script:
-            return Verdict(ending=Ending.RETURNED, value=parse_json(reply.payload))
+            return Verdict(ending=Ending.RETURNED, value=parse_json(reply.payload) if reply.payload else b"")
         if reply.kind == "raised" or (reply.kind == "missing" and not facts.script):
             return _raised(parse_failure(reply.payload), missing=reply.kind == "missing", facts=facts)
         if reply.kind == "unserializable":

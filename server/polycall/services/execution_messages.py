@@ -56,7 +56,7 @@ STATES = {value: state for state, value in _STATES.items()}
 
 def execution_message(execution: Execution, *, named: bool = True, payloads: bool = True) -> execution_pb2.Execution:
     """Render an execution; ``named`` False for one that was only checked, ``payloads`` False for lists."""
-    show = payloads
+    show, returned = payloads, execution.result is not None
     return execution_pb2.Execution(
         name=f"executions/{execution.id}" if named else None,
         kind=_KINDS[execution.kind],
@@ -66,7 +66,7 @@ def execution_message(execution: Execution, *, named: bool = True, payloads: boo
         create_time=timestamp(execution.queued_at),
         start_time=timestamp(execution.started_at),
         end_time=timestamp(execution.ended_at),
-        output_json=execution.result.decode(errors="replace") if show and execution.result is not None else None,
+        output_json=(execution.result or b"null").decode(errors="replace") if show and returned else None,
         error=_error_message(execution.error) if execution.error is not None else None,
         exit_code=execution.exit_code,
         signal=execution.signal,

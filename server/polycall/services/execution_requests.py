@@ -15,7 +15,6 @@ __all__ = ["ListQuery", "read_call", "read_execute", "read_list", "read_run", "r
 _DEFAULT_ENTRYPOINT = "execute"
 _MOST_ATTEMPTS = 10
 _DEFAULT_WAIT_MS, _LONGEST_WAIT_MS = 60_000, 600_000
-_MOST_FILES = 1000  # each is a file to be made before the code starts
 
 Run = tuple[FunctionRun, RunOptions]
 ListQuery = tuple[ExecutionFilter, int, str]
@@ -30,8 +29,6 @@ def read_execute(
     convention = known(request.convention, CONVENTIONS, Convention.INPUT, "convention", wrong)
     if convention is Convention.SCRIPT and request.entrypoint:
         wrong.add("entrypoint", "is not for scripts: the file itself is run")
-    if len(request.files) > _MOST_FILES:
-        wrong.add("files", f"has {len(request.files)} files; at most {_MOST_FILES}")
     options = RunOptions(
         request_id=request_id(request.request_id, wrong), expires_at=expires_at, validate_only=request.validate_only
     )

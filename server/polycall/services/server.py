@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from polycall.domain import Language
 from polycall.engine.engine import Engine
 from polycall.interceptors.rpc import Rpc
 from polycall.sandbox.enforcement import Enforcement, Hold
+from polycall.sandbox.installed import Interpreter, python
 from polycall.sandbox.isolation import Finding
 from polycall.sandbox.pool import PoolCounts
 from polycall.services.execution_messages import LANGUAGE_VALUES, LEVEL_VALUES, limits_message
@@ -29,6 +28,7 @@ class NativeInfo:
     findings: Sequence[Finding] = ()
     limits: Sequence[Enforcement] = ()
     counts: Callable[[], PoolCounts] | None = None
+    interpreters: Sequence[Interpreter] = (python(),)
 
 
 class ServerService(server_service_pb2_grpc.ServerServiceServicer):
@@ -53,7 +53,11 @@ class ServerService(server_service_pb2_grpc.ServerServiceServicer):
                 for f in self._info.findings
             ],
             runtimes=[
-                server_service_pb2.Runtime(language=LANGUAGE_VALUES[Language.PYTHON], version=platform.python_version())
+                server_service_pb2.Runtime(
+                    language=LANGUAGE_VALUES[language], version=each.version, interpreter=each.name
+                )
+                for each in self._info.interpreters
+                for language in each.languages
             ],
             default_limits=limits_message(engine.limits.defaults),
             maximum_limits=limits_message(engine.limits.maximums),

@@ -86,9 +86,11 @@ class Finding(_message.Message):
     def __init__(self, feature: _Optional[str] = ..., available: _Optional[bool] = ..., detail: _Optional[str] = ..., remedy: _Optional[str] = ...) -> None: ...
 
 class Runtime(_message.Message):
-    __slots__ = ("language", "version")
+    __slots__ = ("language", "version", "interpreter")
     LANGUAGE_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
+    INTERPRETER_FIELD_NUMBER: _ClassVar[int]
     language: _execution_pb2.Language
     version: str
-    def __init__(self, language: _Optional[_Union[_execution_pb2.Language, str]] = ..., version: _Optional[str] = ...) -> None: ...
+    interpreter: str
+    def __init__(self, language: _Optional[_Union[_execution_pb2.Language, str]] = ..., version: _Optional[str] = ..., interpreter: _Optional[str] = ...) -> None: ...

@@ -79,14 +79,6 @@ def test_a_body_may_be_compressed(riza: Riza, encoding: str, encode: Callable[[b
     assert Result.of(riza.send(encode(body.encode()), {"content-encoding": encoding})).output == 100_000
 
 
-@pytest.mark.parametrize("language", ["javascript", "TypeScript"])
-def test_a_language_that_is_not_installed_is_told(riza: Riza, language: str) -> None:
-    answer = riza.post(language=language, code="function execute(input) { return input }")
-    status, code, message = riza.refused(answer)
-    assert (status, code) == (400, 9)
-    assert message.startswith(f"{language.lower()} is not installed on this server")
-
-
 def test_a_host_that_could_not_be_reached_is_not_allowed_silently(riza: Riza) -> None:
     auth = {
         "basic": {"user_id": "u", "password": "p"},

@@ -69,7 +69,7 @@ def test_refusals_are_the_sdks_own_exceptions_and_are_not_repeated(client: Clien
     assert bad.value.body == {"code": 3, "message": "language: must be one of python, javascript, typescript"}
     assert bad.value.request.headers["x-stainless-retry-count"] == "0"
     with pytest.raises(rizaio.BadRequestError) as missing:
-        client.command.exec_func(code=ECHO, language="typescript")
+        client.command.exec(code="puts 1", language="ruby")
     assert missing.value.body["code"] == 9  # type: ignore[index]
     with pytest.raises(rizaio.NotFoundError) as unknown:
         client.command.exec_func(code=ECHO, language="python", runtime_revision_id="none")

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from polycall.domain import Convention
-from polycall.engine.checks import check_ad_hoc, check_json
+from polycall.engine.checks import check_ad_hoc, check_json, environment_violations
 from polycall.engine.requests import AdHocRun
 from polycall.errors import InvalidArgument
 
@@ -50,6 +50,30 @@ def test_everything_that_is_wrong_with_code_is_named_at_once() -> None:
         "env['D']",
         "args[1]",
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("LD_PRELOAD", "is read by the loader of programs, which is not for code to steer; leave it out"),
+        ("LD_LIBRARY_PATH", "is read by the loader of programs, which is not for code to steer; leave it out"),
+        ("GLIBC_TUNABLES", "is read by the loader of programs, which is not for code to steer; leave it out"),
+        ("PYTHONPATH", "is read before the code is there, and would change nothing; leave it out"),
+        ("NODE_OPTIONS", "is read before the code is there, and would change nothing; leave it out"),
+        ("DENO_DIR", "is read before the code is there, and would change nothing; leave it out"),
+        ("https_proxy", "is set by polycall where code may reach other hosts; leave it out"),
+        ("SSL_CERT_FILE", "is set by polycall where code may reach other hosts; leave it out"),
+        ("POLYCALL_X", "is kept for polycall itself; leave it out"),
+    ],
+)
+def test_a_variable_that_is_not_for_users_is_named_with_the_reason(name: str, why: str) -> None:
+    for found in (environment_violations({"A": "1", name: "x"}), environment_violations({name: ""}, "version.env")):
+        assert [violation.description for violation in found] == [why]
+
+
+def test_variables_that_code_may_look_for_are_users_to_set() -> None:
+    names = ("PATH", "HOME", "TMPDIR", "LANG", "TZ", "NODE_ENV", "PYTHONUNBUFFERED", "LD", "MY_LD_X", "ld_preload")
+    assert list(environment_violations(dict.fromkeys(names, "x"))) == []
 
 
 def test_a_script_takes_arguments_and_input() -> None:

@@ -340,6 +340,7 @@ class FakeRunner:
     """Answers every job with one outcome."""
 
     isolation = IsolationLevel.CONTAINED
+    languages = frozenset(Language)
 
     def __init__(self, outcome: Outcome) -> None:
         self.outcome = outcome

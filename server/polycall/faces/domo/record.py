@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from polycall.domain import DeclaredType, Execution, ExecutionError, ExecutionState, Reason
+from polycall.domain import DeclaredType, Execution, ExecutionError, ExecutionState, Language, Reason
 from polycall.faces.domo.types import Described, Mismatch, describe, fit
 from polycall.faces.signals import signal_name
 from polycall.faces.times import iso_millis
@@ -73,7 +73,9 @@ def _end_of(execution: Execution, output: DeclaredType | None) -> _End:
     if not execution.state.final:
         return _End("RUNNING", actual=neutral)
     if execution.state is ExecutionState.COMPLETED:
-        return _returned(execution.result or _NULL, output, neutral)
+        # Python has one word for nothing; JavaScript's null is a value
+        nothing = not execution.result or (execution.result == _NULL and execution.language is Language.PYTHON)
+        return _returned(execution.result or _NULL, output, neutral, nothing=nothing)
     error = execution.error or ExecutionError(reason=Reason.WORKER_LOST, message="")
     if error.reason is Reason.WORKER_LOST:
         return _End("UNDEFINED", messages=("The outcome of the execution was lost.",))
@@ -84,12 +86,12 @@ def _end_of(execution: Execution, output: DeclaredType | None) -> _End:
     return _End("FAILED", messages=(_message(execution, error),))
 
 
-def _returned(value: bytes, output: DeclaredType | None, neutral: Described) -> _End:
+def _returned(value: bytes, output: DeclaredType | None, neutral: Described, *, nothing: bool) -> _End:
     try:
         return _End("SUCCESS", fit(value, output or _UNTYPED), actual=neutral)
     except Mismatch as mismatch:
         actual = describe(value)
-        if value == _NULL:
+        if nothing:
             return _End("OUTPUT_UNDEFINED", actual=actual, messages=(f"Expected {neutral} but nothing was returned",))
         where = f"{mismatch.path}: " if mismatch.path else ""
         text = str(mismatch)

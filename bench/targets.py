@@ -1,0 +1,106 @@
+"""What is promised, as ratios within one round; the median over the rounds counts."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from bench.overload import ALONE, FLOODED, REFUSALS
+from bench.payload import LARGE, SMALL
+from bench.rounds import Figure
+
+__all__ = ["TARGETS", "Result", "Target", "results"]
+
+Round = Mapping[tuple[str, str], Figure]  # by name and load
+
+_WARM, _INLINE, _POOL = "polycall RunFunction, warm", "grpc.aio inline", "grpc.aio + process pool"
+_FRESH, _BWRAP = "polycall Execute python", "bwrap python per request"
+_REST, _FLASK = "polycall REST, warm", "functions-framework"
+_WAIT, _CPU = "polycall, a run of 20 ms, 4 slots", "polycall RunFunction, server CPU"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A value of a round, and the bound it has to keep: ``least`` or ``most``."""
+
+    number: int  # of the list in docs/performance.md
+    what: str
+    of: Callable[[Round], float]
+    least: float | None = None
+    most: float | None = None
+    unit: str = ""
+
+    def met(self, value: float) -> bool:
+        """Whether a value keeps the bound."""
+        return (self.least is None or value >= self.least) and (self.most is None or value <= self.most)
+
+    @property
+    def bound(self) -> str:
+        """The bound in words."""
+        return f"at least {self.least:g}" if self.least is not None else f"at most {self.most:g}"
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A target, its value in each round that has it, and their median."""
+
+    target: Target
+    values: tuple[float, ...]
+
+    @property
+    def median(self) -> float:
+        """What counts."""
+        return statistics.median(self.values)
+
+    @property
+    def met(self) -> bool:
+        """Whether the target is met."""
+        return self.target.met(self.median)
+
+
+def _spread(name: str) -> Callable[[Round], float]:
+    return lambda r: r[name, "c=16"].p99 / r[name, "c=16"].p50
+
+
+def _paced(language: str) -> Callable[[Round], float]:
+    return lambda r: r[f"polycall Execute {language}", "10/s"].p50
+
+
+def _over(what: str, ours: str, theirs: str, load: str = "c=16") -> Callable[[Round], float]:
+    return lambda r: getattr(r[ours, load], what) / getattr(r[theirs, load], what)
+
+
+TARGETS = (
+    Target(1, "warm rate / inline rate, c=16", _over("rate", _WARM, _INLINE), least=0.75),
+    Target(1, "warm rate / naive pool rate, c=16", _over("rate", _WARM, _POOL), least=1.5),
+    Target(1, "warm p50 / inline p50, c=1", _over("p50", _WARM, _INLINE, "c=1"), most=1.6),
+    Target(2, "fresh python, 50/s: p50", lambda r: r[_FRESH, "50/s"].p50, most=3, unit="ms"),
+    Target(2, "fresh python, 50/s: p99", lambda r: r[_FRESH, "50/s"].p99, most=10, unit="ms"),
+    Target(2, "fresh rate / bwrap rate, c=16", _over("rate", _FRESH, _BWRAP), least=5),
+    Target(2, "fresh javascript, 10/s: p50", _paced("javascript"), most=8, unit="ms"),
+    Target(2, "fresh typescript, 10/s: p50", _paced("typescript"), most=8, unit="ms"),
+    Target(3, "REST rate / functions-framework, c=16", _over("rate", _REST, _FLASK), least=0.9),
+    Target(3, "REST p99 / functions-framework p99, c=16", _over("p99", _REST, _FLASK), most=1),
+    Target(4, "warm p99 / p50, c=16", _spread(_WARM), most=4),
+    Target(4, "fresh p99 / p50, c=16", _spread(_FRESH), most=4),
+    Target(4, "REST p99 / p50, c=16", _spread(_REST), most=4),
+    Target(4, "goodput at 3 x / alone", lambda r: r[_WAIT, FLOODED].rate / r[_WAIT, ALONE].rate, least=0.9),
+    Target(4, "refusal p99 at 3 x", lambda r: r[_WAIT, REFUSALS].p99, most=20, unit="ms"),
+    Target(5, "server CPU, 1 MiB less 1 KiB", lambda r: r[_CPU, LARGE].value - r[_CPU, SMALL].value, most=2, unit="ms"),
+)
+
+
+def results(rounds: Sequence[Sequence[Figure]]) -> list[Result]:
+    """Return the targets of which every figure was measured in some round."""
+    found = []
+    for target in TARGETS:
+        values = []
+        for figures in rounds:
+            try:
+                values.append(target.of({(figure.name, figure.load): figure for figure in figures}))
+            except (KeyError, ZeroDivisionError):
+                continue
+        if values:
+            found.append(Result(target, tuple(values)))
+    return found
