@@ -25,6 +25,7 @@ from polycall.v1 import (
     package_pb2,
     package_service_pb2,
     package_service_pb2_grpc,
+    runtime_service_pb2_grpc,
     tenancy_service_pb2,
     tenancy_service_pb2_grpc,
 )
@@ -114,6 +115,11 @@ class Server:
     def packages(self) -> package_service_pb2_grpc.PackageServiceStub:
         """The PackageService."""
         return package_service_pb2_grpc.PackageServiceStub(self.channel)
+
+    @property
+    def runtimes(self) -> runtime_service_pb2_grpc.RuntimeServiceStub:
+        """The RuntimeService."""
+        return runtime_service_pb2_grpc.RuntimeServiceStub(self.channel)
 
     @property
     def tenancy(self) -> tenancy_service_pb2_grpc.TenancyServiceStub:

@@ -26,6 +26,8 @@ from polycall.config import Settings
 from polycall.datadir import kept_bootstrap_key, make_data_dir, socket_directory
 from polycall.domain import ExecutionError, ExecutionState, IsolationLevel, Reason
 from polycall.engine.admission import Admission
+from polycall.engine.building import Builder, BuildSettings
+from polycall.engine.builds import Builds
 from polycall.engine.dispatcher import Dispatcher
 from polycall.engine.engine import Engine, EngineSettings
 from polycall.engine.keys import KeyRing
@@ -33,6 +35,7 @@ from polycall.engine.limits import MAXIMUMS, MIB, LimitPolicy
 from polycall.engine.preparation import Preparation
 from polycall.engine.readiness import Readiness
 from polycall.engine.registry import Registry
+from polycall.engine.runtimes import Runtimes
 from polycall.engine.tasks import end, through
 from polycall.errors import PolycallError
 from polycall.faces.adapter import mount
@@ -47,7 +50,7 @@ from polycall.faces.riza.v1 import riza_pb2
 from polycall.faces.xpander.face import XpanderFace
 from polycall.faces.xpander.v1 import xpander_pb2
 from polycall.gateway import gateway_config, upstream_socket
-from polycall.runtimes.distributions import default_packages
+from polycall.runtimes.distributions import DEFAULT_PREFIX, default_packages
 from polycall.runtimes.environments import Environments
 from polycall.sandbox.egress.addresses import parse_networks
 from polycall.sandbox.egress.proxy import EgressConfig
@@ -64,6 +67,7 @@ __all__ = ["Ready", "ServeError", "serve"]
 _SECRETS = ("POLYCALL_BOOTSTRAP_KEY", "POLYCALL_DATABASE_URL")
 # Connections, and some six for every process of a sandbox; 1024, the usual soft limit, is not enough for both.
 _OPEN_FILES = 65_536
+_RUNTIMES = "runtimes"  # in the data directory
 _LAST_ANSWERS_S = 1.0  # once every run has ended, how long its answer may take to leave
 
 T = TypeVar("T")
@@ -204,7 +208,8 @@ async def _running(settings: Settings, signals: _Signals) -> AsyncIterator[_App]
     """Build and start everything; at the end drain and stop it, in reverse order."""
     async with contextlib.AsyncExitStack() as stack:
         data_dir = make_data_dir(settings.data_dir)
-        store, sandbox = await _started(stack, settings, data_dir)
+        environments = Environments(data_dir / _RUNTIMES)
+        store, sandbox = await _started(stack, settings, data_dir, environments)
         # from here on the data directory is ours alone: its lock is held
         sockets = stack.enter_context(socket_directory(data_dir))
         key, key_file = (settings.bootstrap_key, None) if settings.bootstrap_key else kept_bootstrap_key(data_dir)
@@ -218,7 +223,14 @@ async def _running(settings: Settings, signals: _Signals) -> AsyncIterator[_App]
         )
         keys = KeyRing(store, key)
         stack.push_async_callback(keys.close)
-        registry = Registry(store, sandbox, limits)
+        builds = Builds(
+            store,
+            Builder(sandbox, environments, _build_settings(settings)),
+            most=settings.build_queue,
+            at_once=settings.builds,
+        )
+        stack.push_async_callback(builds.stop)
+        registry = Registry(store, sandbox, limits, Runtimes(store, builds, lambda: sandbox.isolation))
         preparation = Preparation(
             registry,
             limits,
@@ -312,6 +324,8 @@ async def _running(settings: Settings, signals: _Signals) -> AsyncIterator[_App]
         analyses = asyncio.create_task(registry.analyses.run())
         stack.push_async_callback(_ended, analyses)
 
+        await _sweep(environments, store)
+        await builds.start()
         # last: a Call that is taken by a server that then cannot start has lost an attempt
         work = asyncio.create_task(dispatcher.run())
         stack.push_async_callback(_ended, work)
@@ -338,7 +352,9 @@ async def _running(settings: Settings, signals: _Signals) -> AsyncIterator[_App]
         await app.drain(signals.now)
 
 
-async def _started(stack: contextlib.AsyncExitStack, settings: Settings, data_dir: Path) -> tuple[SqlStore, Sandbox]:
+async def _started(
+    stack: contextlib.AsyncExitStack, settings: Settings, data_dir: Path, environments: Environments
+) -> tuple[SqlStore, Sandbox]:
     """Start the two slow parts side by side."""
     if settings.database_url:
         # the embedded store locks the directory itself; its sockets and key are one server's in any case
@@ -353,7 +369,6 @@ async def _started(stack: contextlib.AsyncExitStack, settings: Settings, data_di
         )
     )
     stack.push_async_callback(store.stop)
-    environments = Environments(data_dir / "runtimes")
     try:
         async with asyncio.TaskGroup() as group:
             # opened in a thread, which goes on whatever becomes of us
@@ -380,7 +395,7 @@ async def _started_sandbox(stack: contextlib.AsyncExitStack, settings: Settings,
         SandboxConfig(
             waiting=settings.waiting_children,
             warm=settings.warm_workers,
-            processes=settings.slots + settings.waiting_children + settings.warm_workers,
+            processes=settings.slots + settings.waiting_children + settings.warm_workers + settings.builds,
             warm_of_version=settings.warm_of_version,
             warm_memory_bytes=settings.warm_memory_mib * MIB,
             warm_idle_s=settings.warm_idle_s,
@@ -388,6 +403,8 @@ async def _started_sandbox(stack: contextlib.AsyncExitStack, settings: Settings,
             warm_age_s=settings.warm_age_s,
             warm_growth_bytes=settings.warm_growth_mib * MIB,
             hard_output_bytes=settings.max_output_mib * MIB,
+            images=settings.runtime_zygotes,
+            image_idle_s=settings.runtime_idle_s,
             packages=str(packages),
             egress=EgressConfig(
                 networks=parse_networks(filter(None, settings.egress_networks.split(","))),
@@ -406,6 +423,25 @@ def _raise_open_files() -> None:
     most = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, _OPEN_FILES)
     if soft != resource.RLIM_INFINITY and soft < most:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
+async def _sweep(environments: Environments, store: SqlStore) -> None:
+    """Remove environments that no revision has any more, and what an earlier server had not finished."""
+    digests = await store.digests()
+    await asyncio.to_thread(environments.sweep, lambda name: name in digests or name.startswith(DEFAULT_PREFIX))
+
+
+def _build_settings(settings: Settings) -> BuildSettings:
+    return BuildSettings(
+        timeout_s=settings.build_timeout_s,
+        memory_bytes=settings.build_memory_mib * MIB,
+        size_bytes=settings.runtime_mib * MIB,
+        preload=settings.runtime_preload,
+        preload_memory_bytes=settings.runtime_preload_mib * MIB,
+        python_index_url=settings.python_index_url,
+        python_file_hosts=tuple(settings.python_file_hosts.replace(",", " ").split()),
+        npm_registry_url=settings.npm_registry_url,
+    )
 
 
 def _missing(sandbox: Sandbox) -> str:

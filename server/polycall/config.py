@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from polycall.domain import IsolationLevel
 
@@ -61,6 +62,16 @@ def _address(value: object) -> str:
         if not host or not colon or not port.isdigit() or int(port) > 65535:
             raise ValueError("must be HOST:PORT, such as 127.0.0.1:8080")
     return text
+
+
+def _url(value: object) -> str:
+    text = _text(value)
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise ValueError("must be an http or https URL")
+    if parts.username or parts.password:
+        raise ValueError("must have no user or password in it: builds would see them")
+    return text.rstrip("/")
 
 
 def _path(value: object) -> Path:
@@ -195,6 +206,29 @@ class Settings:
     warm_age_s: float = setting(3600.0, _seconds(1, 31_536_000), "Seconds after which a warm worker ends.")
     warm_growth_mib: int = setting(
         128, _whole(1, 1 << 20), "MiB that a warm worker may hold more than after its first call; then it ends."
+    )
+    # what code runs with
+    python_index_url: str = setting(
+        "https://pypi.org/simple", _url, "Index (PEP 503) that Python runtimes are built from."
+    )
+    python_file_hosts: str = setting(
+        "files.pythonhosted.org", _text, "Hosts of the index's files beside its own, comma-separated."
+    )
+    npm_registry_url: str = setting(
+        "https://registry.npmjs.org", _url, "Registry that JavaScript runtimes are built from."
+    )
+    builds: int = setting(1, _whole(1, 64), "Runtimes built at once.")
+    build_queue: int = setting(64, _whole(1, 10_000), "Builds of runtimes that may wait; more are refused.")
+    build_timeout_s: float = setting(600.0, _seconds(1, 86_400), "Longest build of a runtime, seconds.")
+    build_memory_mib: int = setting(1024, _whole(64, 1 << 20), "Most memory of a build, MiB, beside what it writes.")
+    runtime_mib: int = setting(512, _whole(1, 1 << 20), "Largest environment of a runtime, MiB.")
+    runtime_preload: bool = setting(
+        True, _flag, "Import the packages of a runtime once, ahead of its runs, in a process of that runtime alone."
+    )
+    runtime_preload_mib: int = setting(512, _whole(16, 1 << 20), "Most memory that these imports may take, MiB.")
+    runtime_zygotes: int = setting(8, _whole(0, 1000), "Runtimes whose processes are kept ready, at most.")
+    runtime_idle_s: float = setting(
+        3600.0, _seconds(1, 86_400 * 30), "Idle seconds after which a runtime's processes end."
     )
     # how long
     drain_grace_s: float = setting(30.0, _seconds(0, 3600), "Seconds that running work is given at SIGTERM.")

@@ -34,6 +34,7 @@ __all__ = [
     "Language",
     "LimitOverrides",
     "Limits",
+    "ManifestKind",
     "OutboundRequest",
     "OutputChunk",
     "Package",
@@ -41,6 +42,9 @@ __all__ = [
     "Principal",
     "Project",
     "Reason",
+    "RevisionState",
+    "Runtime",
+    "RuntimeRevision",
     "SchemaOrigin",
     "Scope",
     "Session",
@@ -136,6 +140,8 @@ class Reason(enum.StrEnum):
     VERSION_NOT_FOUND = "VERSION_NOT_FOUND"
     FUNCTION_NOT_FOUND = "FUNCTION_NOT_FOUND"
     EXECUTION_NOT_FOUND = "EXECUTION_NOT_FOUND"
+    RUNTIME_NOT_FOUND = "RUNTIME_NOT_FOUND"
+    RUNTIME_IN_USE = "RUNTIME_IN_USE"
     API_KEY_NOT_FOUND = "API_KEY_NOT_FOUND"
     SESSION_NOT_FOUND = "SESSION_NOT_FOUND"
     FUNCTION_NOT_READY = "FUNCTION_NOT_READY"
@@ -198,6 +204,27 @@ class VersionState(enum.StrEnum):
     def runnable(self) -> bool:
         """True if its functions can be run."""
         return self in (VersionState.READY, VersionState.RELEASED)
+
+
+class ManifestKind(enum.StrEnum):
+    """The file that names the packages of a runtime."""
+
+    REQUIREMENTS_TXT = "requirements.txt"  # of pip
+    PACKAGE_JSON = "package.json"  # of npm
+
+
+class RevisionState(enum.StrEnum):
+    """Where a runtime revision is in its life."""
+
+    PENDING = "pending"  # waits to be built
+    BUILDING = "building"
+    READY = "ready"
+    FAILED = "failed"  # error and log say why; a new revision is the way on
+
+    @property
+    def final(self) -> bool:
+        """True once nothing can change any more."""
+        return self in (RevisionState.READY, RevisionState.FAILED)
 
 
 @quick
@@ -464,7 +491,7 @@ class Version:
     functions: tuple[Function, ...] = ()
     limits: LimitOverrides = field(default_factory=LimitOverrides)
     env: Mapping[str, str] = field(default_factory=dict)
-    runtime: str = ""  # "" = the server's default runtime of the language
+    runtime: str = ""  # runtimes/{runtime}/revisions/{revision}; "" = the server's default of the language
     reuse: bool = True  # False: every run gets a fresh process
     warm: WarmPolicy = DEFAULT_WARM
     released_at: int | None = None  # while ANALYSING: it shall be released once it can be
@@ -484,6 +511,44 @@ class Package:
     display_name: str = ""
     description: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Runtime:
+    """A language plus the packages of a manifest, as they change over time: each change is a revision."""
+
+    project_id: str
+    id: str
+    language: Language
+    created_at: int
+    display_name: str = ""
+    created_by: str | None = None
+    face_data: bytes | None = None  # JSON: what a face keeps beside it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuntimeRevision:
+    """One built environment, or what shall become one. The id is unique in its project."""
+
+    project_id: str
+    runtime_id: str
+    id: str
+    language: Language
+    manifest_kind: ManifestKind
+    manifest: str
+    state: RevisionState
+    created_at: int
+    additional_imports: str = ""  # Python: modules to preload beside those that the manifest declares
+    started_at: int | None = None
+    ended_at: int | None = None
+    digest: str = ""  # sha256 (hex) of what it is built from; environments of one digest are one
+    size_bytes: int = 0
+    file_count: int = 0
+    preload: tuple[str, ...] = ()  # modules that its processes find imported
+    log: str = ""
+    log_truncated: bool = False
+    error: str | None = None  # why the state is FAILED
+    created_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ from polycall.quick import quick
 __all__ = [
     "NEWEST",
     "PACKAGE_RULE",
+    "RUNTIME_RULE",
     "VERSION_RULE",
     "ApiKeyName",
     "ExecutionName",
@@ -22,8 +23,11 @@ __all__ = [
     "PackageName",
     "ParentName",
     "ProjectName",
+    "RevisionName",
+    "RuntimeName",
     "VersionName",
     "is_package_id",
+    "is_runtime_id",
     "is_version_id",
 ]
 
@@ -31,6 +35,8 @@ NEWEST = "-"  # AIP-162: the newest released, else the newest ready version
 
 PACKAGE_RULE = "must be 1 to 128 of letters, digits, `.`, `_`, `~`, `-`, beginning with a letter or digit"
 VERSION_RULE = "must be 1 to 64 of letters, digits, `.`, `-`, beginning with a letter or digit"
+
+RUNTIME_RULE = PACKAGE_RULE
 
 _PACKAGE = r"[A-Za-z0-9][A-Za-z0-9._~-]{0,127}"
 _VERSION = r"[A-Za-z0-9][A-Za-z0-9.-]{0,63}"
@@ -47,6 +53,11 @@ def is_package_id(text: str) -> bool:
 def is_version_id(text: str) -> bool:
     """Tell whether a version may have this id (VERSION_RULE)."""
     return re.fullmatch(_VERSION, text) is not None
+
+
+def is_runtime_id(text: str) -> bool:
+    """Tell whether a runtime or a revision of one may have this id (RUNTIME_RULE)."""
+    return re.fullmatch(_PACKAGE, text) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +152,41 @@ class ExecutionName:
 
 
 @dataclass(frozen=True, slots=True)
+class RuntimeName:
+    """``runtimes/{runtime}``."""
+
+    runtime: str
+
+    @classmethod
+    def parse(cls, text: str, field: str = "name") -> RuntimeName:
+        """Read a name. Raises InvalidArgument naming ``field``."""
+        return cls(_match(_RUNTIME_NAME, "runtimes/{runtime}", text, field)[1])
+
+    def __str__(self) -> str:
+        return f"runtimes/{self.runtime}"
+
+
+@dataclass(frozen=True, slots=True)
+class RevisionName:
+    """``runtimes/{runtime}[/revisions/{revision}]``; ``revision`` is NEWEST if the name has none."""
+
+    runtime: str
+    revision: str
+
+    @classmethod
+    def parse(cls, text: str, field: str = "name", *, whole: bool = False) -> RevisionName:
+        """Read a name; ``whole``: with a revision, which may be ``-``. Raises InvalidArgument naming ``field``."""
+        shape = "runtimes/{runtime}/revisions/{revision}"
+        match = _match(_REVISION_NAME, shape, text, field)
+        if whole and match[2] is None:
+            raise InvalidArgument.of(field, f"must be {shape}, got {text!r}")
+        return cls(match[1], match[2] or NEWEST)
+
+    def __str__(self) -> str:
+        return f"runtimes/{self.runtime}/revisions/{self.revision}"
+
+
+@dataclass(frozen=True, slots=True)
 class ProjectName:
     """``projects/{project}``."""
 
@@ -178,6 +224,8 @@ _VERSION_NAME = re.compile(f"packages/({_PACKAGE})/versions/({_VERSION}|{NEWEST}
 _FUNCTION_NAME = re.compile(f"packages/({_PACKAGE})(?:/versions/({_VERSION}|{NEWEST}))?/functions/({_FUNCTION})")
 _PARENT_NAME = re.compile(f"packages/({_PACKAGE})(?:/versions/({_VERSION}|{NEWEST}))?(?:/functions/({_FUNCTION}))?")
 _EXECUTION_NAME = re.compile(f"executions/({_UUID})")
+_RUNTIME_NAME = re.compile(f"runtimes/({_PACKAGE})")
+_REVISION_NAME = re.compile(f"runtimes/({_PACKAGE})(?:/revisions/({_PACKAGE}|{NEWEST}))?")
 _PROJECT_NAME = re.compile(r"projects/([a-z][a-z0-9-]{0,62})")
 _API_KEY_NAME = re.compile(r"apiKeys/([A-Za-z0-9]{1,64})")
 

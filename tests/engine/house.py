@@ -25,6 +25,8 @@ from polycall.domain import (
     Version,
 )
 from polycall.engine.admission import Admission
+from polycall.engine.building import Builder, BuildSettings
+from polycall.engine.builds import Builds
 from polycall.engine.dispatcher import Dispatcher
 from polycall.engine.engine import Engine, EngineSettings
 from polycall.engine.keys import KeyRing
@@ -33,8 +35,10 @@ from polycall.engine.preparation import Preparation
 from polycall.engine.readiness import Readiness
 from polycall.engine.registry import Registry, VersionDraft
 from polycall.engine.requests import AdHocRun, FunctionRun
+from polycall.engine.runtimes import Runtimes
 from polycall.engine.tasks import end
 from polycall.errors import Unavailable
+from polycall.runtimes.environments import Environments
 from polycall.sandbox.sandbox import Sandbox
 from polycall.store.sql import SqlStore, StoreConfig, open_store
 
@@ -219,7 +223,8 @@ async def house(
     await store.real.start()
     between = cast("SqlStore", store)
     policy = limits or LimitPolicy()
-    registry = Registry(between, sandbox, policy)
+    builds = Builds(between, Builder(sandbox, Environments(directory / "runtimes"), BuildSettings()), most=8, at_once=1)
+    registry = Registry(between, sandbox, policy, Runtimes(between, builds, lambda: sandbox.isolation))
     keys = KeyRing(between, bootstrap)
     preparation = Preparation(registry, policy)
     engine = Engine(

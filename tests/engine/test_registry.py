@@ -265,7 +265,7 @@ async def test_what_this_server_cannot_run_is_refused(home: House, monkeypatch: 
     draft = VersionDraft(package_id="p", files={"main.py": ONE})
     monkeypatch.setattr(type(home.engine.runner), "languages", frozenset({Language.PYTHON}))
     await refusal(home.registry.create_version(DEFAULT, replace(draft, language=Language.JAVASCRIPT)), RuntimeMissing)
-    await refusal(home.registry.create_version(DEFAULT, replace(draft, runtime="pypy")), RuntimeMissing)
+    await refusal(home.registry.create_version(DEFAULT, replace(draft, runtime="pypy")), InvalidArgument)
     limits = LimitOverrides(timeout_ms=0)
     refused = await refusal(home.registry.create_version(DEFAULT, replace(draft, limits=limits)), LimitOutOfRange)
     assert refused.violations[0].field == "version.limits.timeout"

@@ -10,24 +10,27 @@ from typing import Any
 
 import grpc
 import pytest
-from google.protobuf import message_factory
+from google.protobuf import duration_pb2, message_factory
 from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import Message
 
 from polycall.v1 import (
     execution_service_pb2,
     package_service_pb2,
+    runtime_service_pb2,
     server_service_pb2,
     tenancy_service_pb2,
 )
 from tests.harness import Server, running_server
 
 NEVER = ("INTERNAL", "UNKNOWN", "UNAVAILABLE", "DEADLINE_EXCEEDED")
+NOWHERE = "http://127.0.0.1:9/simple"  # builds fail at once
 ROUNDS = 60  # requests of each method
 S = 20.0
 SERVICES: list[ServiceDescriptor] = [
     execution_service_pb2.DESCRIPTOR.services_by_name["ExecutionService"],
     package_service_pb2.DESCRIPTOR.services_by_name["PackageService"],
+    runtime_service_pb2.DESCRIPTOR.services_by_name["RuntimeService"],
     tenancy_service_pb2.DESCRIPTOR.services_by_name["TenancyService"],
     server_service_pb2.DESCRIPTOR.services_by_name["ServerService"],
 ]
@@ -71,6 +74,10 @@ LIKELY: dict[str, list[Any]] = {  # what gets a request past the first checks, b
     "page_token": [""],
     "module": ["", "main"],
     "runtime": [""],
+    "runtime_id": ["", "r", "s.t~u"],
+    "revision_id": ["", "1"],
+    "manifest": ["", "{}", "# nothing"],
+    "additional_imports": ["", "json"],
     "paths": ["labels", "description"],
     "contents": [b"def f(**x): return x", b"x = 1", b"\xff"],
     "language": [0, 1],
@@ -123,7 +130,9 @@ def fill(message: Message, dice: random.Random, depth: int = 0) -> None:
 
 @pytest.fixture(scope="module")
 def victim(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with running_server(Path(tmp_path_factory.mktemp("fuzz")), POLYCALL_GATEWAY="false") as server:
+    with running_server(
+        Path(tmp_path_factory.mktemp("fuzz")), POLYCALL_GATEWAY="false", POLYCALL_PYTHON_INDEX_URL=NOWHERE
+    ) as server:
         server.deploy("p", {"main.py": "def f(**x): return x"})
         yield server
 
@@ -153,6 +162,9 @@ def test_whatever_is_sent_is_answered(victim: Server, method: MethodDescriptor) 
         fill(request, dice)
         if method.name in ("WaitExecution",):
             request.ClearField("timeout")
+        if method.name == "WaitRuntimeRevision":
+            request.ClearField("timeout")
+            request.MergeFrom(runtime_service_pb2.WaitRuntimeRevisionRequest(timeout=duration_pb2.Duration()))
         code = send(victim, method, request)
         assert code not in ("INTERNAL", "UNKNOWN", "UNAVAILABLE", "DEADLINE_EXCEEDED"), (
             number,

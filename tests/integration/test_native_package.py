@@ -337,12 +337,14 @@ def test_what_the_registry_refuses_is_named_too(packages: Packages) -> None:
     assert bad_fields(refused) == {"version.limits.memory_mib": "must be 16 to 5120 MiB, got 1"}
 
 
-def test_a_runtime_that_is_not_there_is_said_to_be_missing(packages: Packages) -> None:
-    refused = refusal(lambda: packages.version(fresh(), files=source({"main.py": ""}), version=Version(runtime="pypy")))
-    assert (refused.code, refused.reason) == (Code.FAILED_PRECONDITION, "RUNTIME_MISSING")
-    assert refused.metadata == {"runtime": "pypy"}
-    (violation,) = refused.details["PreconditionFailure"].violations
-    assert (violation.type, violation.subject) == ("RUNTIME_MISSING", "runtime")
+def test_a_runtime_that_is_not_there_is_not_found(packages: Packages) -> None:
+    def deploy(runtime: str) -> Any:
+        return packages.version(fresh(), files=source({"main.py": ""}), version=Version(runtime=runtime))
+
+    refused = refusal(lambda: deploy("runtimes/pypy"))
+    assert (refused.code, refused.reason) == (Code.NOT_FOUND, "RUNTIME_NOT_FOUND")
+    assert refused.metadata == {"resource": "runtimes/pypy"}
+    assert set(bad_fields(refusal(lambda: deploy("pypy")))) == {"runtime"}
 
 
 # hostile sources

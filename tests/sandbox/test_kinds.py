@@ -25,7 +25,7 @@ LOADED = "import sys\ndef execute(input): return [name in sys.modules for name i
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def small() -> AsyncIterator[Sandbox]:
-    sandbox = Sandbox(config(waiting=1, warm=2, processes=4, kind_idle_s=0.3, images=1))
+    sandbox = Sandbox(config(waiting=1, warm=2, processes=4, kind_idle_s=0.3, image_idle_s=0.3, images=1))
     await sandbox.start()
     yield sandbox
     processes = tree(sandbox)

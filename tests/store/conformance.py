@@ -21,6 +21,7 @@ from polycall.domain import (
     Package,
     Project,
     Reason,
+    RevisionState,
     Scope,
     Session,
     Stream,
@@ -29,7 +30,7 @@ from polycall.domain import (
 from polycall.errors import AlreadyExists, InvalidArgument, NotFound
 from polycall.ids import id_at, new_id, now_ms
 from polycall.store.protocol import Store
-from tests.store.examples import LATE, LOST, ended, package, queued, recorded, version
+from tests.store.examples import LATE, LOST, ended, package, queued, recorded, revision, runtime, version
 
 FILES = {"main.py": b"def function(n): ...\n", "data/\u00e9.bin": b"\x00\xff"}
 OTHER = "other"  # a second project
@@ -388,6 +389,115 @@ class RegistryConformance:
         for wrong in (of_packages, of_versions):
             with pytest.raises(InvalidArgument):
                 await store.list_versions("default", "b", 1, wrong)
+
+
+class RuntimeConformance:
+    """Runtimes and their revisions."""
+
+    async def test_a_runtime_and_its_first_revision_come_back_as_they_were(self, store: Store) -> None:
+        assert await store.create_runtime(runtime(), revision()) == runtime()
+        assert await store.get_runtime("default", "runtime") == runtime()
+        assert await store.get_revision("default", "runtime", "1") == revision()
+        assert await store.find_revision("default", "1") == revision()
+
+    async def test_a_runtime_is_made_once_whole_in_a_project_that_exists(self, store: Store) -> None:
+        await store.create_runtime(runtime(), revision())
+        with pytest.raises(AlreadyExists) as taken:
+            await store.create_runtime(runtime(display_name="Another"))
+        assert taken.value.resource_name == "runtimes/runtime"
+        with pytest.raises(AlreadyExists) as taken:  # ids of revisions are the project's
+            await store.create_runtime(runtime("second"), revision(runtime_id="second"))
+        assert taken.value.resource_name == "runtimes/second/revisions/1"
+        with pytest.raises(NotFound) as missing:
+            await store.create_runtime(runtime(project_id="nowhere"))
+        assert missing.value.reason is Reason.PROJECT_NOT_FOUND
+        assert [r.id for r in (await store.list_runtimes("default", 10)).items] == ["runtime"]
+
+    async def test_unknown_and_foreign_runtimes_are_not_found(self, store: Store) -> None:
+        await store.create_project(Project(id=OTHER, created_at=1))
+        await store.create_runtime(runtime(), revision())
+        for project, name in ((OTHER, "runtime"), ("default", "nothing")):
+            for attempt in (
+                store.get_runtime(project, name),
+                store.delete_runtime(project, name),
+                store.newest_revision(project, name),
+                store.list_revisions(project, name, 10),
+                store.get_revision(project, name, "1"),
+                store.create_revision(revision("2", project_id=project, runtime_id=name)),
+            ):
+                with pytest.raises(NotFound) as raised:
+                    await attempt
+                assert (raised.value.reason, raised.value.resource_name) == (
+                    Reason.RUNTIME_NOT_FOUND,
+                    f"runtimes/{name}",
+                )
+        assert await store.find_revision(OTHER, "1") is None
+        with pytest.raises(NotFound) as raised:
+            await store.get_revision("default", "runtime", "2")
+        assert raised.value.resource_name == "runtimes/runtime/revisions/2"
+
+    async def test_runtimes_and_revisions_are_listed_newest_first_in_pages(self, store: Store) -> None:
+        for number, name in enumerate("abc"):
+            await store.create_runtime(runtime(name, created_at=number))
+        for number, name in enumerate("abc"):
+            await store.create_revision(revision(name, runtime_id="c", created_at=number))
+        page = await store.list_runtimes("default", 2)
+        assert [r.id for r in page.items] == ["c", "b"]
+        assert [r.id for r in (await store.list_runtimes("default", 2, page.next_token)).items] == ["a"]
+        revisions = await store.list_revisions("default", "c", 2)
+        assert revisions.items[0] == revision("c", runtime_id="c", created_at=2, log="")
+        rest = await store.list_revisions("default", "c", 2, revisions.next_token)
+        assert ([r.id for r in rest.items], rest.next_token) == (["a"], "")
+        with pytest.raises(InvalidArgument):
+            await store.list_runtimes("default", 2, revisions.next_token)
+
+    async def test_the_newest_revision_may_be_asked_of_a_state(self, store: Store) -> None:
+        await store.create_runtime(runtime())
+        assert await store.newest_revision("default", "runtime") is None
+        for number, state in enumerate((RevisionState.READY, RevisionState.READY, RevisionState.FAILED)):
+            await store.create_revision(revision(str(number), state=state, created_at=number))
+        for asked, found in ((None, "2"), (RevisionState.READY, "1"), (RevisionState.FAILED, "2")):
+            newest = await store.newest_revision("default", "runtime", asked)
+            assert newest is not None
+            assert newest.id == found
+        assert await store.newest_revision("default", "runtime", RevisionState.BUILDING) is None
+
+    async def test_a_build_moves_on_only_what_is_where_it_was(self, store: Store) -> None:
+        waits = revision(state=RevisionState.PENDING, started_at=None, ended_at=None, digest="", preload=(), error=None)
+        await store.create_runtime(runtime(), waits)
+        assert list(await store.unfinished_revisions()) == [waits]
+        assert await store.digests() == frozenset()
+        building = replace(waits, state=RevisionState.BUILDING, started_at=5)
+        assert await store.change_revision(building, [RevisionState.PENDING])
+        assert not await store.change_revision(building, [RevisionState.PENDING])
+        assert list(await store.unfinished_revisions()) == [building]
+        assert await store.change_revision(revision(), [RevisionState.PENDING, RevisionState.BUILDING])
+        assert await store.get_revision("default", "runtime", "1") == revision()
+        assert list(await store.unfinished_revisions()) == []
+        assert await store.digests() == {"ab" * 32}
+        assert not await store.change_revision(revision("gone"), list(RevisionState))
+
+    async def test_a_runtime_goes_with_its_revisions(self, store: Store) -> None:
+        await store.create_runtime(runtime(), revision())
+        await store.create_runtime(runtime("other"), revision("2", runtime_id="other"))
+        await store.delete_runtime("default", "runtime")
+        assert await store.find_revision("default", "1") is None
+        assert await store.find_revision("default", "2") is not None
+
+    async def test_versions_that_run_on_a_runtime_are_found(self, store: Store) -> None:
+        await store.create_project(Project(id=OTHER, created_at=1))
+        for name in ("r", "r2", "R"):
+            await store.create_runtime(runtime(name))
+        for project in ("default", OTHER):
+            await store.create_package(package(project_id=project))
+        for number, name in enumerate(("r/revisions/1", "r/revisions/2", "r2/revisions/1", "R/revisions/1")):
+            await store.create_version(version(str(number), runtime=f"runtimes/{name}"), FILES)
+        await store.create_version(version("9", project_id=OTHER, runtime="runtimes/r/revisions/1"), FILES)
+        found = [f"packages/package/versions/{number}" for number in range(4)]
+        assert list(await store.versions_with_runtime("default", "r", 10)) == found[:2]
+        assert list(await store.versions_with_runtime("default", "r", 1)) == found[:1]
+        assert list(await store.versions_with_runtime("default", "R", 10)) == found[3:]
+        assert list(await store.versions_with_runtime("default", "nothing", 10)) == []
 
 
 class ExecutionConformance:
@@ -926,7 +1036,7 @@ class ExecutionConformance:
         await store.ping()
 
 
-class StoreConformance(TenancyConformance, RegistryConformance, ExecutionConformance):
+class StoreConformance(TenancyConformance, RegistryConformance, RuntimeConformance, ExecutionConformance):
     """Everything."""
 
 

@@ -17,9 +17,13 @@ from polycall.domain import (
     Language,
     LimitOverrides,
     Limits,
+    ManifestKind,
     Package,
     Parameter,
     Reason,
+    RevisionState,
+    Runtime,
+    RuntimeRevision,
     StartKind,
     Usage,
     Version,
@@ -130,6 +134,46 @@ def package(package_id: str = "package", **changes: Any) -> Package:
         display_name="A package",
         description="of \U0001f600",
         labels={"team": "a", "": "b"},
+    )
+    return replace(value, **changes)
+
+
+def runtime(runtime_id: str = "runtime", **changes: Any) -> Runtime:
+    """Return a runtime."""
+    value = Runtime(
+        project_id="default",
+        id=runtime_id,
+        language=Language.JAVASCRIPT,
+        created_at=1000,
+        display_name="R\u00fcntime",
+        created_by="key",
+        face_data=b"{}",
+    )
+    return replace(value, **changes)
+
+
+def revision(revision_id: str = "1", **changes: Any) -> RuntimeRevision:
+    """Return a revision that was built."""
+    value = RuntimeRevision(
+        project_id="default",
+        runtime_id="runtime",
+        id=revision_id,
+        language=Language.PYTHON,
+        manifest_kind=ManifestKind.REQUIREMENTS_TXT,
+        manifest="numpy\n\u00e9",
+        state=RevisionState.READY,
+        created_at=1000,
+        additional_imports="numpy.linalg",
+        started_at=1001,
+        ended_at=1002,
+        digest="ab" * 32,
+        size_bytes=2**40,
+        file_count=7,
+        preload=("numpy", "numpy.linalg"),
+        log="built\n",
+        log_truncated=True,
+        error="none",
+        created_by="key",
     )
     return replace(value, **changes)
 

@@ -10,7 +10,7 @@ from polycall.engine.archive import MOST_BYTES, MOST_FILES, source_files
 from polycall.engine.checks import environment_violations
 from polycall.engine.languages import check_language, without_meaning
 from polycall.engine.limits import LimitPolicy
-from polycall.errors import FieldViolation, InvalidArgument, RuntimeMissing
+from polycall.errors import FieldViolation, InvalidArgument
 from polycall.names import PACKAGE_RULE, VERSION_RULE, is_package_id, is_version_id
 
 __all__ = ["VersionDraft", "check_draft", "check_package"]
@@ -21,7 +21,6 @@ _MOST_LABELS, _LONGEST_LABEL, _LONGEST_TEXT = 64, 256, 4096
 _MOST_WARM = 4096  # as many as the setting warm_workers may be
 _MOST_READY = 64  # held by one version whether it is called or not
 _SHORTEST_IDLE_MS, _LONGEST_IDLE_MS = 1000, 86_400_000  # as the setting warm_idle_s
-_LONGEST_SHOWN = 64  # characters of a wrong value that are quoted back
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,13 +46,6 @@ def check_draft(draft: VersionDraft, limits: LimitPolicy, available: Collection[
     ``available``: the languages that run here.
     """
     check_language(draft.language, available)
-    if draft.runtime not in ("", draft.language.value):
-        shown = draft.runtime[:_LONGEST_SHOWN]
-        raise RuntimeMissing(
-            f"There is no runtime {shown!r} on this server; leave it out for the default one.",
-            subject="runtime",
-            metadata={"runtime": shown},
-        )
     wrong: list[FieldViolation] = []
     if not is_package_id(draft.package_id):
         wrong.append(FieldViolation("parent", PACKAGE_RULE))

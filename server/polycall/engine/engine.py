@@ -74,6 +74,7 @@ class Engine:
         admission: Admission,
     ) -> None:
         self.registry = registry
+        self.runtimes = registry.runtimes
         self.keys = keys
         self.limits = limits
         self.admission = admission
@@ -111,7 +112,7 @@ class Engine:
         DeadlineExceeded (the caller's deadline), Unavailable (draining).
         """
         require(who, Scope.RUN)
-        prepared = self._preparation.ad_hoc(run)
+        prepared = await self._ad_hoc(who, run)
         return await self._awaited(who, prepared, options)
 
     async def run(self, who: Principal, run: FunctionRun, options: RunOptions = RunOptions()) -> Execution:
@@ -236,7 +237,8 @@ class Engine:
     ) -> AsyncIterator[StreamEvent]:
         """Run ad-hoc code and follow it; leaving the iteration kills it. Raises as ``execute``."""
         require(who, Scope.RUN)
-        async with aclosing(self._stream_new(who, self._preparation.ad_hoc(run), options)) as events:
+        prepared = await self._ad_hoc(who, run)
+        async with aclosing(self._stream_new(who, prepared, options)) as events:
             async for event in events:
                 yield event
 
@@ -258,6 +260,10 @@ class Engine:
         await self._synchronous.drain(grace_s)
 
     # within
+
+    async def _ad_hoc(self, who: Principal, run: AdHocRun) -> Prepared:
+        prepared = self._preparation.ad_hoc(run)
+        return await self._preparation.equipped(who.project_id, prepared, run.runtime) if run.runtime else prepared
 
     def _check_open(self) -> None:
         if self._draining:

@@ -84,8 +84,15 @@ class Preparation:
         )
         return Prepared(job=job, limits=limits, language=run.language)
 
+    async def equipped(self, project_id: str, prepared: Prepared, runtime: str) -> Prepared:
+        """Return it to be run on a runtime. Raises InvalidArgument, NotFound, RuntimeMissing, IsolationUnavailable."""
+        return replace(prepared, job=await self._equipped(project_id, prepared.job, runtime))
+
     async def function(self, project_id: str, run: FunctionRun) -> Prepared:
-        """Prepare a function of a version. Raises InvalidArgument, LimitOutOfRange, NotFound, NotReady."""
+        """Prepare a function of a version.
+
+        Raises InvalidArgument, LimitOutOfRange, NotFound, NotReady, RuntimeMissing.
+        """
         version, function = await self.registry.resolve(project_id, run.package_id, run.version_id, run.function)
         check_json(run.input, "input_json")
         limits = self.limits.resolve(version.limits, run.limits)
@@ -100,7 +107,10 @@ class Preparation:
         )
 
     async def to_have_ready(self, version: Version) -> Job | None:
-        """Return the job that loads a version into a warm worker; None if it never runs in one. Raises NotFound."""
+        """Return the job that loads a version into a warm worker; None if it never runs in one.
+
+        Raises NotFound, RuntimeMissing.
+        """
         function = next((f for f in version.functions if f.convention is not Convention.SCRIPT and not f.private), None)
         if function is None or not version.reuse:
             return None
@@ -135,7 +145,7 @@ class Preparation:
         key = None
         if version.reuse and not run.fresh:
             key = WorkerKey(version.project_id, version.package_id, version.id, _fixed_at_load(version, limits, run))
-        return Job(
+        job = Job(
             bundle=await self.registry.bundle(version),
             entrypoint=function.entrypoint,
             convention=convention,
@@ -150,6 +160,10 @@ class Preparation:
             warm=version.warm,
             image=image_of(version.language),
         )
+        return await self._equipped(version.project_id, job, version.runtime) if version.runtime else job
+
+    async def _equipped(self, project_id: str, job: Job, runtime: str) -> Job:
+        return replace(job, image=await self.registry.runtimes.image(project_id, runtime, job.language))
 
 
 def _completed(payload: bytes, function: Function) -> bytes:

@@ -20,6 +20,7 @@ from polycall.engine.keys import require
 from polycall.engine.limits import KIB, MIB, LimitPolicy
 from polycall.engine.reader import SandboxedReader
 from polycall.engine.recent import Recent
+from polycall.engine.runtimes import Runtimes
 from polycall.engine.tasks import through
 from polycall.errors import AlreadyExists, NotFound, NotReady
 from polycall.ids import now_ms
@@ -45,10 +46,11 @@ class _Cached:
 class Registry:
     """Packages and versions of all projects."""
 
-    def __init__(self, store: RegistryStore, runner: Runner, limits: LimitPolicy) -> None:
+    def __init__(self, store: RegistryStore, runner: Runner, limits: LimitPolicy, runtimes: Runtimes) -> None:
         self._store = store
         self._runner = runner
         self._limits = limits
+        self.runtimes = runtimes
         self.analyzer = Analyzer(SandboxedReader(runner), SandboxedImporter(runner), ModuleReader(runner))
         self.analyses = Analyses(store.analysing_versions, self._analyze, self._give_up)
         self._versions: Recent[tuple[str, str, str], _Cached] = Recent(_CACHE_VERSION_BYTES, _size_of_version)
@@ -109,6 +111,7 @@ class Registry:
         """
         require(who, Scope.DEPLOY)
         check_draft(draft, self._limits, self._runner.languages)
+        draft = replace(draft, runtime=await self.runtimes.pinned(who.project_id, draft.runtime, draft.language))
         if not create_package:
             await self._store.get_package(who.project_id, draft.package_id)
         version = _draft_version(who, draft, release=release)

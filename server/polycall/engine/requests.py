@@ -19,7 +19,8 @@ class AdHocRun:
 
     The engine stores neither code nor input; a face may keep them in ``RunOptions.face_data`` if its contract shows
     requests again. ``input`` is JSON text. ``entrypoint`` is the name of a callable in the code (not used
-    for SCRIPT). ``file`` is the name that tracebacks show; "" is the language's own, such as main.py.
+    for SCRIPT). ``file`` is the name that tracebacks show; "" is the language's own, such as main.py. ``runtime`` is
+    the name of a runtime or of a revision of one, "" the server's own of the language.
     """
 
     code: str
@@ -33,6 +34,7 @@ class AdHocRun:
     stdin: bytes = b""
     limits: LimitOverrides = field(default_factory=LimitOverrides)
     file: str = ""
+    runtime: str = ""
 
 
 @quick

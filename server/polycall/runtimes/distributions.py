@@ -19,7 +19,15 @@ from pathlib import Path, PurePosixPath
 
 from polycall.runtimes.environments import Environments
 
-__all__ = ["DEFAULT_PACKAGES", "closure_of", "copy_distributions", "default_packages", "identity_of", "modules_of"]
+__all__ = [
+    "DEFAULT_PACKAGES",
+    "DEFAULT_PREFIX",
+    "closure_of",
+    "copy_distributions",
+    "default_packages",
+    "identity_of",
+    "modules_of",
+]
 
 # What the contracts promise a Python function that names no runtime: requests and httpx.
 DEFAULT_PACKAGES = ("requests", "httpx")
@@ -29,14 +37,17 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _EXTRA_MARKER = re.compile(r"\bextra\s*==")
 
 
+# Beside the environments of runtimes, whose names are bare digests.
+DEFAULT_PREFIX = "python-default-"
+
+
 def default_packages(environments: Environments) -> Path:
     """Return the directory of the default packages, copied anew if what is installed has changed. Raises OSError.
 
     Blocking: 0.1 s the first time, then 15 ms.
     """
     distributions = closure_of(DEFAULT_PACKAGES)
-    # beside the environments of runtimes, whose names are bare digests
-    return environments.add(f"python-default-{identity_of(distributions)}", partial(copy_distributions, distributions))
+    return environments.add(DEFAULT_PREFIX + identity_of(distributions), partial(copy_distributions, distributions))
 
 
 def closure_of(names: Iterable[str]) -> tuple[Distribution, ...]:

@@ -34,6 +34,7 @@ class _Pipe:
         self.stream = stream
         self.limit = limit
         self.kept = bytearray()
+        self.taken = 0
         self.truncated = False
         self.open = True
         self.small = 0  # pieces in a row
@@ -43,7 +44,7 @@ class _Pipe:
 class Output:
     """Reads both streams of one run. ``flooded`` is called once when they exceed ``most`` bytes together.
 
-    ``poll`` watches the two descriptors.
+    ``poll`` watches the two descriptors. ``streamed``: what comes on stdout is given to the sink and not kept.
     """
 
     def __init__(
@@ -55,6 +56,8 @@ class Output:
         sink: OutputSink | None,
         most: int,
         flooded: Callable[[], None],
+        *,
+        streamed: bool = False,
     ) -> None:
         self._pipes = (
             _Pipe(stdout, Stream.STDOUT, limits.stdout_bytes),
@@ -62,6 +65,7 @@ class Output:
         )
         self._poll = poll
         self._sink = sink
+        self._streamed = streamed
         self._left = most
         self._flooded = flooded
         self._loop = asyncio.get_running_loop()
@@ -91,7 +95,7 @@ class Output:
         """Read once, at most ``most`` bytes; return how many, 0 at the end or when there is nothing."""
         if most <= 0:
             return 0
-        room = pipe.limit - len(pipe.kept) if keep else 0
+        room = pipe.limit - pipe.taken if keep else 0
         try:
             if room > 0:
                 data = os.read(pipe.fd, min(most, _CHUNK))
@@ -114,7 +118,9 @@ class Output:
         pipe.truncated = pipe.truncated or count > room
         data = data[:room] if room > 0 else b""
         if data:
-            pipe.kept += data
+            pipe.taken += len(data)
+            if not (self._streamed and pipe.stream is Stream.STDOUT):
+                pipe.kept += data
             if self._sink is not None:
                 self._sink(OutputChunk(pipe.stream, now_ms(), data))
         flooded = self._left >= 0

@@ -66,6 +66,7 @@ class PoolConfig:
     zygote_age_s: float
     kind_idle_s: float
     images: int
+    image_idle_s: float
     disk_bytes: int
 
 
@@ -97,6 +98,7 @@ class _Nest:
 
     zygotes: Zygotes
     keeper: Keeper
+    used: float  # when a run asked last (time.monotonic)
 
 
 class Pool:
@@ -155,6 +157,7 @@ class Pool:
     async def acquire(self, job: Job) -> Lease:
         """Return a ready child, to be handed back by ``release``. Raises PoolError."""
         program: Program = ()
+        self._nest(job.image).used = time.monotonic()
         if job.key is not None:
             program = program_of(job)
             warm = self._shelf.take(job.key, program) if not job.load_only else None
@@ -388,7 +391,7 @@ class Pool:
                 crowded=lambda old: self._shelf.end_where(lambda child, _: old.owns(child)),
             )
             keeper = Keeper(partial(self._renew, image, zygotes))
-            nest = self._nests[image] = _Nest(zygotes, keeper)
+            nest = self._nests[image] = _Nest(zygotes, keeper, time.monotonic())
         return nest
 
     def _brood(self, kind: Kind) -> Brood:
@@ -420,25 +423,25 @@ class Pool:
         self._sweeper = asyncio.get_running_loop().call_later(min(_SWEEP_S, self._config.kind_idle_s), self._sweep)
 
     def _sweep(self) -> None:
-        """End what waits of kinds that are not used any more, then images without children."""
+        """End what waits of kinds that are not used any more, then images that are not and have no children."""
         self._sweep_later()
         self._standing.look()  # what did not load, or had no room
         now = time.monotonic()
-        used: dict[Image, float] = {}
         for kind, brood in list(self._broods.items()):
-            used[kind.image] = max(brood.used, used.get(kind.image, 0.0))
             if kind != _DEFAULT_KIND and now >= brood.used + self._config.kind_idle_s:
                 self._end_kind(kind)
         others = sorted(
-            (image for image in self._nests if image != DEFAULT_IMAGE), key=lambda image: used.get(image, 0.0)
+            (image for image in self._nests if image != DEFAULT_IMAGE), key=lambda image: self._nests[image].used
         )
         for number, image in enumerate(others):
             nest = self._nests[image]
-            if number < len(others) - self._config.images:
+            too_many = number < len(others) - self._config.images
+            if too_many:
                 for kind in [kind for kind in self._broods if kind.image == image]:
                     self._end_kind(kind)
                 self._shelf.end_where(lambda child, _, zygotes=nest.zygotes: zygotes.own(child))  # type: ignore[misc]
-            if nest.zygotes.childless and not any(kind.image == image for kind in self._broods):
+            unused = too_many or now >= nest.used + self._config.image_idle_s
+            if unused and nest.zygotes.childless and not any(kind.image == image for kind in self._broods):
                 del self._nests[image]
                 self._own(self._end_nest(nest))
 

@@ -64,8 +64,12 @@ class Run:
         if group is not None:
             group.limit(child.traits.with_its_own(job.limits), fresh=child.calls == 0)
         most = self._options.hard_output_bytes
+        if job.streamed:
+            most = job.limits.stdout_bytes + job.limits.stderr_bytes
         output = Output(
-            child.stdout, child.stderr, child.printed, job.limits, self._sink, most, lambda: self._stop(Stop.FLOODED)
+            *(child.stdout, child.stderr, child.printed, job.limits, self._sink, most),
+            lambda: self._stop(Stop.FLOODED),
+            streamed=job.streamed,
         )
         guard = Guard(child, child.traits.with_its_own(job.limits), self._options.gaps, self._stop)
         cpu_before = child.cpu_us()

@@ -60,7 +60,8 @@ class SandboxConfig:
     hold; the least recently used ones that idle make room. ``zygote_forks`` and ``zygote_age_s``: a
     zygote is replaced after so many forks or so long, because its children share hash seed and address layout.
     ``kind_idle_s``: children of other kinds than the default's wait until their kind was not used for so long.
-    ``images``: zygotes of so many other images than the default's are kept, of more only while their children run.
+    ``images``: zygotes of so many other images than the default's are kept, until theirs was not used for
+    ``image_idle_s``; of more only while their children run.
     ``hard_output_bytes``: output of one run, both streams, beyond which it is killed (``Limits.stdout_bytes`` only
     cuts). ``disk_bytes``: the disk limit that waiting children have; runs that ask for another get a process started
     for them. ``max_level``: isolate
@@ -84,6 +85,7 @@ class SandboxConfig:
     zygote_age_s: float = 600.0
     kind_idle_s: float = 60.0
     images: int = 8
+    image_idle_s: float = 60.0
     hard_output_bytes: int = 256 * _MIB
     disk_bytes: int = 64 * _MIB
     max_level: IsolationLevel = IsolationLevel.CONTAINED
@@ -244,6 +246,7 @@ class Sandbox:
                 zygote_age_s=config.zygote_age_s,
                 kind_idle_s=config.kind_idle_s,
                 images=config.images,
+                image_idle_s=config.image_idle_s,
                 disk_bytes=config.disk_bytes,
             ),
             Slots(config.processes, uids, self._cgroups),

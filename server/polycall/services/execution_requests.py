@@ -44,6 +44,7 @@ def read_execute(
         args=tuple(request.args),
         stdin=request.stdin,
         limits=overrides(request.limits),
+        runtime=request.runtime,
     )
     return run, options
 

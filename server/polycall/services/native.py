@@ -20,6 +20,7 @@ from polycall.interceptors.telemetry import Telemetry
 from polycall.services.execution import ExecutionService
 from polycall.services.options import LARGEST_MESSAGE, server_options
 from polycall.services.package import PackageService
+from polycall.services.runtime import RuntimeService
 from polycall.services.server import NativeInfo, ServerService
 from polycall.services.tenancy import TenancyService
 from polycall.v1 import (
@@ -27,6 +28,8 @@ from polycall.v1 import (
     execution_service_pb2_grpc,
     package_service_pb2,
     package_service_pb2_grpc,
+    runtime_service_pb2,
+    runtime_service_pb2_grpc,
     server_service_pb2,
     server_service_pb2_grpc,
     tenancy_service_pb2,
@@ -38,6 +41,7 @@ __all__ = ["SERVICES", "HealthHandle", "NativeInfo", "add_native", "interceptors
 SERVICES = (
     execution_service_pb2.DESCRIPTOR.services_by_name["ExecutionService"].full_name,
     package_service_pb2.DESCRIPTOR.services_by_name["PackageService"].full_name,
+    runtime_service_pb2.DESCRIPTOR.services_by_name["RuntimeService"].full_name,
     tenancy_service_pb2.DESCRIPTOR.services_by_name["TenancyService"].full_name,
     server_service_pb2.DESCRIPTOR.services_by_name["ServerService"].full_name,
 )
@@ -79,12 +83,13 @@ def add_native(servers: Sequence[grpc.aio.Server], engine: Engine, info: NativeI
 
     Health knows the services from ``set_serving`` on.
     """
-    executions, packages = ExecutionService(engine), PackageService(engine)
+    executions, packages, runtimes = ExecutionService(engine), PackageService(engine), RuntimeService(engine)
     tenancy, about = TenancyService(engine), ServerService(engine, info)
     servicer = health.aio.HealthServicer()
     for server in servers:
         execution_service_pb2_grpc.add_ExecutionServiceServicer_to_server(executions, server)
         package_service_pb2_grpc.add_PackageServiceServicer_to_server(packages, server)
+        runtime_service_pb2_grpc.add_RuntimeServiceServicer_to_server(runtimes, server)
         tenancy_service_pb2_grpc.add_TenancyServiceServicer_to_server(tenancy, server)
         server_service_pb2_grpc.add_ServerServiceServicer_to_server(about, server)
         health_pb2_grpc.add_HealthServicer_to_server(servicer, server)

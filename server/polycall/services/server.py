@@ -13,7 +13,7 @@ from polycall.sandbox.isolation import Finding
 from polycall.sandbox.pool import PoolCounts
 from polycall.services.execution_messages import LANGUAGE_VALUES, LEVEL_VALUES, limits_message
 from polycall.services.scalars import enum_values
-from polycall.v1 import server_service_pb2, server_service_pb2_grpc
+from polycall.v1 import runtime_pb2, server_service_pb2, server_service_pb2_grpc
 
 __all__ = ["NativeInfo", "ServerService"]
 
@@ -53,9 +53,7 @@ class ServerService(server_service_pb2_grpc.ServerServiceServicer):
                 for f in self._info.findings
             ],
             runtimes=[
-                server_service_pb2.Runtime(
-                    language=LANGUAGE_VALUES[language], version=each.version, interpreter=each.name
-                )
+                runtime_pb2.Runtime(language=LANGUAGE_VALUES[language], version=each.version, interpreter=each.name)
                 for each in self._info.interpreters
                 for language in each.languages
             ],

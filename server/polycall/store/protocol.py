@@ -20,6 +20,9 @@ from polycall.domain import (
     OutputChunk,
     Package,
     Project,
+    RevisionState,
+    Runtime,
+    RuntimeRevision,
     Session,
     Version,
     VersionState,
@@ -27,7 +30,7 @@ from polycall.domain import (
 
 T = TypeVar("T")
 
-__all__ = ["ExecutionStore", "Page", "RegistryStore", "Store", "TenancyStore"]
+__all__ = ["ExecutionStore", "Page", "RegistryStore", "RuntimeStore", "Store", "TenancyStore"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +153,56 @@ class RegistryStore(Protocol):
         """Return the files of a bundle; raise NotFound."""
 
 
+class RuntimeStore(Protocol):
+    """Runtimes and their revisions."""
+
+    async def create_runtime(self, runtime: Runtime, revision: RuntimeRevision | None = None) -> Runtime:
+        """Insert, with its first revision in the same transaction; raise AlreadyExists (either), NotFound (project)."""
+
+    async def get_runtime(self, project_id: str, runtime_id: str) -> Runtime:
+        """Return; raise NotFound."""
+
+    async def list_runtimes(self, project_id: str, page_size: int, page_token: str = "") -> Page[Runtime]:
+        """Return a page, newest first; raise InvalidArgument for a token that is not ours."""
+
+    async def delete_runtime(self, project_id: str, runtime_id: str) -> None:
+        """Delete with its revisions; raise NotFound."""
+
+    async def versions_with_runtime(self, project_id: str, runtime_id: str, most: int) -> Sequence[str]:
+        """Return the names of versions, at most ``most``, that run on a revision of a runtime; oldest first."""
+
+    async def create_revision(self, revision: RuntimeRevision) -> RuntimeRevision:
+        """Insert; raise AlreadyExists, NotFound (runtime)."""
+
+    async def get_revision(self, project_id: str, runtime_id: str, revision_id: str) -> RuntimeRevision:
+        """Return; raise NotFound (runtime or revision)."""
+
+    async def find_revision(self, project_id: str, revision_id: str) -> RuntimeRevision | None:
+        """Return the revision of any runtime of the project; None if there is none."""
+
+    async def newest_revision(
+        self, project_id: str, runtime_id: str, state: RevisionState | None = None
+    ) -> RuntimeRevision | None:
+        """Return the newest, or the newest of a state; None if there is none. Raise NotFound (runtime)."""
+
+    async def list_revisions(
+        self, project_id: str, runtime_id: str, page_size: int, page_token: str = ""
+    ) -> Page[RuntimeRevision]:
+        """Return a page, newest first, without logs; raise NotFound (runtime), InvalidArgument (token)."""
+
+    async def change_revision(self, revision: RuntimeRevision, states: Sequence[RevisionState]) -> bool:
+        """Write state, times, digest, sizes, preload, log and error of a revision that is in one of ``states``.
+
+        False: it is in none of them, or gone; nothing was written.
+        """
+
+    async def unfinished_revisions(self) -> Sequence[RuntimeRevision]:
+        """Return what is PENDING or BUILDING, oldest first. Crosses projects."""
+
+    async def digests(self) -> frozenset[str]:
+        """Return the digests of all revisions. Crosses projects."""
+
+
 class ExecutionStore(Protocol):
     """Execution records, and the queue that they are."""
 
@@ -236,7 +289,7 @@ class ExecutionStore(Protocol):
         """Write the record buffer now."""
 
 
-class Store(TenancyStore, RegistryStore, ExecutionStore, Protocol):
+class Store(TenancyStore, RegistryStore, RuntimeStore, ExecutionStore, Protocol):
     """Everything, with a life of its own."""
 
     async def start(self) -> None:

@@ -24,6 +24,8 @@ __all__ = [
     "output_chunks",
     "packages",
     "projects",
+    "runtime_revisions",
+    "runtimes",
     "sessions",
     "storable",
     "versions",
@@ -202,6 +204,49 @@ versions = sa.Table(
     sa.ForeignKeyConstraint(["project_id", "package_id"], ["packages.project_id", "packages.id"], ondelete="CASCADE"),
     sa.UniqueConstraint("project_id", "package_id", "id"),
     sa.Index("ix_versions_package", "project_id", "package_id", "created_at", "seq"),
+)
+
+runtimes = sa.Table(
+    "runtimes",
+    METADATA,
+    _text("project_id"),
+    _text("id"),
+    _text("language"),
+    _text("display_name"),
+    _time("created_at"),
+    _text("created_by", null=True),
+    _bytes("face_data"),
+    sa.PrimaryKeyConstraint("project_id", "id"),
+    sa.ForeignKeyConstraint(["project_id"], ["projects.id"]),
+    sa.Index("ix_runtimes_project", "project_id", "created_at", "id"),
+)
+
+runtime_revisions = sa.Table(
+    "runtime_revisions",
+    METADATA,
+    _text("project_id"),
+    _text("id"),
+    _text("runtime_id"),
+    _text("language"),
+    _text("manifest_kind"),
+    _text("manifest"),
+    _text("additional_imports"),
+    _text("state"),
+    _time("created_at"),
+    _time("started_at", null=True),
+    _time("ended_at", null=True),
+    _text("digest"),
+    sa.Column("size_bytes", sa.BigInteger, nullable=False),
+    _number("file_count"),
+    _text("preload"),  # JSON
+    _text("log"),
+    _flag("log_truncated"),
+    _text("error", null=True),
+    _text("created_by", null=True),
+    sa.PrimaryKeyConstraint("project_id", "id"),
+    sa.ForeignKeyConstraint(["project_id", "runtime_id"], ["runtimes.project_id", "runtimes.id"], ondelete="CASCADE"),
+    sa.Index("ix_runtime_revisions_runtime", "project_id", "runtime_id", "created_at", "id"),
+    sa.Index("ix_runtime_revisions_state", "state", "created_at"),
 )
 
 blobs = sa.Table(

@@ -32,6 +32,8 @@ class ErrorReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ERROR_REASON_DRAINING: _ClassVar[ErrorReason]
     ERROR_REASON_UNKNOWN_METHOD: _ClassVar[ErrorReason]
     ERROR_REASON_INTERNAL: _ClassVar[ErrorReason]
+    ERROR_REASON_RUNTIME_NOT_FOUND: _ClassVar[ErrorReason]
+    ERROR_REASON_RUNTIME_IN_USE: _ClassVar[ErrorReason]
     ERROR_REASON_USER_EXCEPTION: _ClassVar[ErrorReason]
     ERROR_REASON_USER_EXIT: _ClassVar[ErrorReason]
     ERROR_REASON_ENTRYPOINT_NOT_FOUND: _ClassVar[ErrorReason]
@@ -72,6 +74,8 @@ ERROR_REASON_STORE_UNAVAILABLE: ErrorReason
 ERROR_REASON_DRAINING: ErrorReason
 ERROR_REASON_UNKNOWN_METHOD: ErrorReason
 ERROR_REASON_INTERNAL: ErrorReason
+ERROR_REASON_RUNTIME_NOT_FOUND: ErrorReason
+ERROR_REASON_RUNTIME_IN_USE: ErrorReason
 ERROR_REASON_USER_EXCEPTION: ErrorReason
 ERROR_REASON_USER_EXIT: ErrorReason
 ERROR_REASON_ENTRYPOINT_NOT_FOUND: ErrorReason

@@ -24,9 +24,10 @@ _sym_db = _symbol_database.Default()
 
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from polycall.v1 import execution_pb2 as polycall_dot_v1_dot_execution__pb2
+from polycall.v1 import runtime_pb2 as polycall_dot_v1_dot_runtime__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n polycall/v1/server_service.proto\x12\x0bpolycall.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1bpolycall/v1/execution.proto\"\x16\n\x14GetServerInfoRequest\"\xa1\x03\n\nServerInfo\x12\x0f\n\x07version\x18\x01 \x01(\t\x12>\n\x0fisolation_level\x18\x02 \x01(\x0e\x32%.polycall.v1.Execution.IsolationLevel\x12>\n\x0fisolation_floor\x18\x03 \x01(\x0e\x32%.polycall.v1.Execution.IsolationLevel\x12&\n\x08\x66indings\x18\x04 \x03(\x0b\x32\x14.polycall.v1.Finding\x12&\n\x08runtimes\x18\x05 \x03(\x0b\x32\x14.polycall.v1.Runtime\x12+\n\x0e\x64\x65\x66\x61ult_limits\x18\x06 \x01(\x0b\x32\x13.polycall.v1.Limits\x12+\n\x0emaximum_limits\x18\x07 \x01(\x0b\x32\x13.polycall.v1.Limits\x12\r\n\x05slots\x18\x08 \x01(\x05\x12(\n\x06limits\x18\x0f \x03(\x0b\x32\x18.polycall.v1.Enforcement\x12\x1f\n\x04pool\x18\x14 \x01(\x0b\x32\x11.polycall.v1.Pool\"\xc0\x01\n\x0b\x45nforcement\x12\r\n\x05limit\x18\x01 \x01(\t\x12+\n\x04hold\x18\x02 \x01(\x0e\x32\x1d.polycall.v1.Enforcement.Hold\x12\x0b\n\x03how\x18\x03 \x01(\t\x12\x0e\n\x06remedy\x18\x04 \x01(\t\"X\n\x04Hold\x12\x14\n\x10HOLD_UNSPECIFIED\x10\x00\x12\x11\n\rHOLD_ENFORCED\x10\x01\x12\x10\n\x0cHOLD_WATCHED\x10\x02\x12\x15\n\x11HOLD_NOT_ENFORCED\x10\x03\"a\n\x04Pool\x12\x0f\n\x07waiting\x18\x01 \x01(\x05\x12\x11\n\twarm_idle\x18\x02 \x01(\x05\x12\x0c\n\x04\x62usy\x18\x03 \x01(\x05\x12\x17\n\x0fwarm_memory_mib\x18\x04 \x01(\x05\x12\x0e\n\x06queued\x18\x05 \x01(\x05\"M\n\x07\x46inding\x12\x0f\n\x07\x66\x65\x61ture\x18\x01 \x01(\t\x12\x11\n\tavailable\x18\x02 \x01(\x08\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\x12\x0e\n\x06remedy\x18\x04 \x01(\t\"X\n\x07Runtime\x12\'\n\x08language\x18\x01 \x01(\x0e\x32\x15.polycall.v1.Language\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x13\n\x0binterpreter\x18\x03 \x01(\t2}\n\rServerService\x12l\n\rGetServerInfo\x12!.polycall.v1.GetServerInfoRequest\x1a\x17.polycall.v1.ServerInfo\"\x1f\x82\xd3\xe4\x93\x02\x19\x12\x17/polycall/v1/serverInfob\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n polycall/v1/server_service.proto\x12\x0bpolycall.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1bpolycall/v1/execution.proto\x1a\x19polycall/v1/runtime.proto\"\x16\n\x14GetServerInfoRequest\"\xa1\x03\n\nServerInfo\x12\x0f\n\x07version\x18\x01 \x01(\t\x12>\n\x0fisolation_level\x18\x02 \x01(\x0e\x32%.polycall.v1.Execution.IsolationLevel\x12>\n\x0fisolation_floor\x18\x03 \x01(\x0e\x32%.polycall.v1.Execution.IsolationLevel\x12&\n\x08\x66indings\x18\x04 \x03(\x0b\x32\x14.polycall.v1.Finding\x12&\n\x08runtimes\x18\x05 \x03(\x0b\x32\x14.polycall.v1.Runtime\x12+\n\x0e\x64\x65\x66\x61ult_limits\x18\x06 \x01(\x0b\x32\x13.polycall.v1.Limits\x12+\n\x0emaximum_limits\x18\x07 \x01(\x0b\x32\x13.polycall.v1.Limits\x12\r\n\x05slots\x18\x08 \x01(\x05\x12(\n\x06limits\x18\x0f \x03(\x0b\x32\x18.polycall.v1.Enforcement\x12\x1f\n\x04pool\x18\x14 \x01(\x0b\x32\x11.polycall.v1.Pool\"\xc0\x01\n\x0b\x45nforcement\x12\r\n\x05limit\x18\x01 \x01(\t\x12+\n\x04hold\x18\x02 \x01(\x0e\x32\x1d.polycall.v1.Enforcement.Hold\x12\x0b\n\x03how\x18\x03 \x01(\t\x12\x0e\n\x06remedy\x18\x04 \x01(\t\"X\n\x04Hold\x12\x14\n\x10HOLD_UNSPECIFIED\x10\x00\x12\x11\n\rHOLD_ENFORCED\x10\x01\x12\x10\n\x0cHOLD_WATCHED\x10\x02\x12\x15\n\x11HOLD_NOT_ENFORCED\x10\x03\"a\n\x04Pool\x12\x0f\n\x07waiting\x18\x01 \x01(\x05\x12\x11\n\twarm_idle\x18\x02 \x01(\x05\x12\x0c\n\x04\x62usy\x18\x03 \x01(\x05\x12\x17\n\x0fwarm_memory_mib\x18\x04 \x01(\x05\x12\x0e\n\x06queued\x18\x05 \x01(\x05\"M\n\x07\x46inding\x12\x0f\n\x07\x66\x65\x61ture\x18\x01 \x01(\t\x12\x11\n\tavailable\x18\x02 \x01(\x08\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\x12\x0e\n\x06remedy\x18\x04 \x01(\t2}\n\rServerService\x12l\n\rGetServerInfo\x12!.polycall.v1.GetServerInfoRequest\x1a\x17.polycall.v1.ServerInfo\"\x1f\x82\xd3\xe4\x93\x02\x19\x12\x17/polycall/v1/serverInfob\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,20 +36,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_SERVERSERVICE'].methods_by_name['GetServerInfo']._loaded_options = None
   _globals['_SERVERSERVICE'].methods_by_name['GetServerInfo']._serialized_options = b'\202\323\344\223\002\031\022\027/polycall/v1/serverInfo'
-  _globals['_GETSERVERINFOREQUEST']._serialized_start=108
-  _globals['_GETSERVERINFOREQUEST']._serialized_end=130
-  _globals['_SERVERINFO']._serialized_start=133
-  _globals['_SERVERINFO']._serialized_end=550
-  _globals['_ENFORCEMENT']._serialized_start=553
-  _globals['_ENFORCEMENT']._serialized_end=745
-  _globals['_ENFORCEMENT_HOLD']._serialized_start=657
-  _globals['_ENFORCEMENT_HOLD']._serialized_end=745
-  _globals['_POOL']._serialized_start=747
-  _globals['_POOL']._serialized_end=844
-  _globals['_FINDING']._serialized_start=846
-  _globals['_FINDING']._serialized_end=923
-  _globals['_RUNTIME']._serialized_start=925
-  _globals['_RUNTIME']._serialized_end=1013
-  _globals['_SERVERSERVICE']._serialized_start=1015
-  _globals['_SERVERSERVICE']._serialized_end=1140
+  _globals['_GETSERVERINFOREQUEST']._serialized_start=135
+  _globals['_GETSERVERINFOREQUEST']._serialized_end=157
+  _globals['_SERVERINFO']._serialized_start=160
+  _globals['_SERVERINFO']._serialized_end=577
+  _globals['_ENFORCEMENT']._serialized_start=580
+  _globals['_ENFORCEMENT']._serialized_end=772
+  _globals['_ENFORCEMENT_HOLD']._serialized_start=684
+  _globals['_ENFORCEMENT_HOLD']._serialized_end=772
+  _globals['_POOL']._serialized_start=774
+  _globals['_POOL']._serialized_end=871
+  _globals['_FINDING']._serialized_start=873
+  _globals['_FINDING']._serialized_end=950
+  _globals['_SERVERSERVICE']._serialized_start=952
+  _globals['_SERVERSERVICE']._serialized_end=1077
 # @@protoc_insertion_point(module_scope)

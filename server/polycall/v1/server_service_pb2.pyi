@@ -1,5 +1,6 @@
 from google.api import annotations_pb2 as _annotations_pb2
 from polycall.v1 import execution_pb2 as _execution_pb2
+from polycall.v1 import runtime_pb2 as _runtime_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
@@ -29,13 +30,13 @@ class ServerInfo(_message.Message):
     isolation_level: _execution_pb2.Execution.IsolationLevel
     isolation_floor: _execution_pb2.Execution.IsolationLevel
     findings: _containers.RepeatedCompositeFieldContainer[Finding]
-    runtimes: _containers.RepeatedCompositeFieldContainer[Runtime]
+    runtimes: _containers.RepeatedCompositeFieldContainer[_runtime_pb2.Runtime]
     default_limits: _execution_pb2.Limits
     maximum_limits: _execution_pb2.Limits
     slots: int
     limits: _containers.RepeatedCompositeFieldContainer[Enforcement]
     pool: Pool
-    def __init__(self, version: _Optional[str] = ..., isolation_level: _Optional[_Union[_execution_pb2.Execution.IsolationLevel, str]] = ..., isolation_floor: _Optional[_Union[_execution_pb2.Execution.IsolationLevel, str]] = ..., findings: _Optional[_Iterable[_Union[Finding, _Mapping]]] = ..., runtimes: _Optional[_Iterable[_Union[Runtime, _Mapping]]] = ..., default_limits: _Optional[_Union[_execution_pb2.Limits, _Mapping]] = ..., maximum_limits: _Optional[_Union[_execution_pb2.Limits, _Mapping]] = ..., slots: _Optional[int] = ..., limits: _Optional[_Iterable[_Union[Enforcement, _Mapping]]] = ..., pool: _Optional[_Union[Pool, _Mapping]] = ...) -> None: ...
+    def __init__(self, version: _Optional[str] = ..., isolation_level: _Optional[_Union[_execution_pb2.Execution.IsolationLevel, str]] = ..., isolation_floor: _Optional[_Union[_execution_pb2.Execution.IsolationLevel, str]] = ..., findings: _Optional[_Iterable[_Union[Finding, _Mapping]]] = ..., runtimes: _Optional[_Iterable[_Union[_runtime_pb2.Runtime, _Mapping]]] = ..., default_limits: _Optional[_Union[_execution_pb2.Limits, _Mapping]] = ..., maximum_limits: _Optional[_Union[_execution_pb2.Limits, _Mapping]] = ..., slots: _Optional[int] = ..., limits: _Optional[_Iterable[_Union[Enforcement, _Mapping]]] = ..., pool: _Optional[_Union[Pool, _Mapping]] = ...) -> None: ...
 
 class Enforcement(_message.Message):
     __slots__ = ("limit", "hold", "how", "remedy")
@@ -84,13 +85,3 @@ class Finding(_message.Message):
     detail: str
     remedy: str
     def __init__(self, feature: _Optional[str] = ..., available: _Optional[bool] = ..., detail: _Optional[str] = ..., remedy: _Optional[str] = ...) -> None: ...
-
-class Runtime(_message.Message):
-    __slots__ = ("language", "version", "interpreter")
-    LANGUAGE_FIELD_NUMBER: _ClassVar[int]
-    VERSION_FIELD_NUMBER: _ClassVar[int]
-    INTERPRETER_FIELD_NUMBER: _ClassVar[int]
-    language: _execution_pb2.Language
-    version: str
-    interpreter: str
-    def __init__(self, language: _Optional[_Union[_execution_pb2.Language, str]] = ..., version: _Optional[str] = ..., interpreter: _Optional[str] = ...) -> None: ...

@@ -106,6 +106,7 @@ class FakeEngine:
     asked: list[tuple[str, tuple[Any, ...]]] = field(default_factory=list)
     keys: FakeKeys = field(default_factory=FakeKeys)
     registry: Any = field(default_factory=FakeKeys)
+    runtimes: Any = field(default_factory=FakeKeys)
     limits: LimitPolicy = field(default_factory=LimitPolicy)
     isolation: IsolationLevel = IsolationLevel.CONTAINED
     isolation_floor: IsolationLevel = IsolationLevel.NAMESPACED
