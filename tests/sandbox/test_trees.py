@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from polycall.sandbox.trees import Size, measure, remove_tree
+from polycall.sandbox.disk import Disk
+from polycall.sandbox.trees import measure, remove_tree
 
 
 def test_a_tree_of_any_depth_and_kind_is_removed(tmp_path: Path) -> None:
@@ -41,13 +42,13 @@ def test_a_tree_is_measured_up_to_a_bound_and_links_are_not_followed(tmp_path: P
     (root / "folder").mkdir(parents=True)
     (root / "folder" / "file").write_bytes(b"x" * 8192)
     os.symlink("/usr", root / "link")
-    found = measure(str(root), Size(1 << 30, 1000))
+    found = measure(str(root), Disk(1 << 30, 1000))
     assert found.files == 3
     assert 8192 <= found.bytes < 64 << 10
-    assert measure(str(root), Size(4096, 1000)).bytes > 4096
+    assert measure(str(root), Disk(4096, 1000)).bytes > 4096
     for number in range(20):
         (root / str(number)).touch()
-    assert measure(str(root), Size(1 << 30, 10)).files == 11
+    assert measure(str(root), Disk(1 << 30, 10)).files == 11
 
 
 def test_what_lies_too_deep_to_be_seen_is_too_much(tmp_path: Path) -> None:
@@ -59,4 +60,4 @@ def test_what_lies_too_deep_to_be_seen_is_too_much(tmp_path: Path) -> None:
             os.chdir("d" * 200)
     finally:
         os.chdir(home)
-    assert measure(str(tmp_path), Size(1 << 30, 1000)).files == 1001
+    assert measure(str(tmp_path), Disk(1 << 30, 1000)).files == 1001

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from polycall.sandbox.disk import Disk
 from polycall.sandbox.doorway import take_doorway
 from polycall.sandbox.frames import FrameError, FrameParser, Reply
 from polycall.sandbox.platforms import Traits
@@ -39,8 +40,8 @@ class Child(asyncio.Protocol):
 
     ``ready`` is done once the process has locked itself in. ``exited`` is done once it was reaped; with None if its
     zygote died, and nobody can know how it ended. ``free`` is set while nobody reads from it. ``usable`` holds while it
-    lives and nothing odd has come from it. ``traits`` are those of its platform. ``listener`` is the socket of an
-    egress child's proxy, which it sends first.
+    lives and nothing odd has come from it. ``traits`` are those of its platform, ``disk`` is what its file system may
+    hold. ``listener`` is the socket of an egress child's proxy, which it sends first.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Child(asyncio.Protocol):
         number: int,
         slot: Slot,
         traits: Traits,
+        disk: Disk,
         job: socket.socket,
         stdout: int,
         stderr: int,
@@ -58,6 +60,7 @@ class Child(asyncio.Protocol):
         self.number = number
         self.slot = slot
         self.traits = traits
+        self.disk = disk
         self.stdout = stdout
         self.stderr = stderr
         self.printed = select.poll()  # tells of both at once

@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from polycall.sandbox import doorway, kernel, landlock, policy, userns
+from polycall.sandbox.disk import Disk
 from polycall.sandbox.layout import NAMESPACED, SHARED_MEMORY, Layout
 from polycall.sandbox.rootfs import DEVICES, system_paths
-from polycall.sandbox.trees import most_files
 
 __all__ = ["NOBODY", "Box", "Confinement", "Filters", "confine", "prepare"]
 
@@ -95,7 +95,7 @@ def confine(
     *,
     name: str,
     uid: int | None,
-    disk: int,
+    disk: Disk,
     proc: int | None,
     has_proc: bool,
     filters: Filters,
@@ -105,10 +105,10 @@ def confine(
 ) -> Box:
     """Lock this process in, whose zygote was prepared.
 
-    ``uid`` is its own (None: keep), ``disk`` bytes, ``proc`` a descriptor of the outer /proc. ``connection``: the
-    socket over which the server gets the doorway of an egress child; None for other children. ``furnish`` puts into
-    the directories what cannot be made any more afterwards; ``readable`` are paths that it is to read and execute
-    beside the system's. Raises OSError if any step is refused: the caller must end the process then.
+    ``uid`` is its own (None: keep), ``disk`` what its file system may hold, ``proc`` a descriptor of the outer /proc.
+    ``connection``: the socket over which the server gets the doorway of an egress child; None for other children.
+    ``furnish`` puts into the directories what cannot be made any more afterwards; ``readable`` are paths that it is to
+    read and execute beside the system's. Raises OSError if any step is refused: the caller must end the process then.
     """
     egress = connection is not None
     if egress and not wanted.namespaces:
@@ -143,7 +143,7 @@ def confine(
             os.chown(root, uid, uid)
     if proc is not None:
         os.close(proc)
-    _limit(disk)
+    _limit(disk.bytes)
     if uid is not None:
         os.setgroups([])
         os.setresgid(uid, uid, uid)
@@ -173,9 +173,9 @@ def confine(
     return box
 
 
-def _mount_disk(disk: int, uid: int) -> None:
-    size = -(-disk // _PAGE) * _PAGE
-    options = f"size={size},nr_inodes={most_files(disk)},mode=755,uid={uid},gid={uid}"
+def _mount_disk(disk: Disk, uid: int) -> None:
+    size = -(-disk.bytes // _PAGE) * _PAGE
+    options = f"size={size},nr_inodes={disk.files},mode=755,uid={uid},gid={uid}"
     kernel.mount("tmpfs", "/mnt", "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, options)
 
 

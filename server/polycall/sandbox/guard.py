@@ -20,7 +20,8 @@ from polycall.domain import Limits
 from polycall.sandbox import processes
 from polycall.sandbox.cgroup import HEADROOM
 from polycall.sandbox.child import Child
-from polycall.sandbox.trees import Size, measure, most_files
+from polycall.sandbox.disk import Disk
+from polycall.sandbox.trees import measure
 from polycall.sandbox.verdict import Stop
 
 __all__ = ["Gaps", "Guard", "bound_cpu", "may_be_out_of_cpu"]
@@ -163,11 +164,11 @@ class Guard:
 
     def _walk(self) -> None:
         directory = os.path.join(self._gaps.work_root, str(self._child.number))
-        most = Size(self._limits.disk_bytes, most_files(self._limits.disk_bytes))
+        most = self._child.disk  # with what it was given
         walk = self._loop.run_in_executor(None, measure, directory, most)
         walk.add_done_callback(functools.partial(self._walked, most=most, began=self._loop.time()))
 
-    def _walked(self, walk: asyncio.Future[Size], most: Size, began: float) -> None:
+    def _walked(self, walk: asyncio.Future[Disk], most: Disk, began: float) -> None:
         if self._closed or walk.cancelled() or walk.exception() is not None:
             return
         found = walk.result()

@@ -34,6 +34,7 @@ from typing import Any, NoReturn
 
 from polycall.sandbox import confine, kernel, userns
 from polycall.sandbox.deno import Deno
+from polycall.sandbox.disk import Disk
 from polycall.sandbox.inside import serve
 from polycall.sandbox.layout import PACKAGES
 from polycall.sandbox.rootfs import Sources, build_root
@@ -254,7 +255,7 @@ class Nursery:
                 self._confinement,
                 name=str(message["id"]),
                 uid=message["uid"],
-                disk=message["disk"],
+                disk=Disk(*message["disk"]),
                 proc=self._proc,
                 has_proc=self._has_proc,
                 filters=self._filters,

@@ -19,6 +19,7 @@ from functools import partial
 from polycall.domain import DEFAULT_WARM, StartKind, WarmPolicy
 from polycall.sandbox.brood import Brood
 from polycall.sandbox.child import Child
+from polycall.sandbox.disk import Disk
 from polycall.sandbox.image import DEFAULT_IMAGE, Image, Kind
 from polycall.sandbox.job import Job, WorkerKey
 from polycall.sandbox.keeper import Keeper
@@ -43,6 +44,8 @@ _FIRST_BACKOFF_S = 0.05
 _QUARANTINE_S, _QUARANTINE_LOOKS = 0.05, 100
 # A small bundle rides along in the disk of a run; a larger one is added to it, in whole steps.
 _RIDES_ALONG, _DISK_STEP = 64 << 10, 1 << 20
+# So many files it holds beside what the run makes; with more, the run gets room for them.
+_FEW_FILES = 256
 # How often kinds that are not used any more are looked for.
 _SWEEP_S = 5.0
 
@@ -113,6 +116,7 @@ class Pool:
     ) -> None:
         self._config = config
         self._slots = slots
+        self._disk = Disk.of(config.disk_bytes)  # of children that wait
         self._make_spawner = make_spawner
         self._nests: dict[Image, _Nest] = {}
         self._broods: dict[Kind, Brood] = {}
@@ -128,7 +132,7 @@ class Pool:
         """Start a zygote and the first child of the default kind. Raises SpawnerError, OSError."""
         await self._nest(DEFAULT_IMAGE).zygotes.renew()
         brood = self._brood(_DEFAULT_KIND)
-        brood.put(await self._fork(self._slots.take(), _DEFAULT_KIND, self._config.disk_bytes))
+        brood.put(await self._fork(self._slots.take(), _DEFAULT_KIND, self._disk))
         brood.fill()
         self._sweep_later()
 
@@ -253,14 +257,18 @@ class Pool:
 
     # fresh children
 
-    def _disk_for(self, job: Job) -> int:
+    def _disk_for(self, job: Job) -> Disk:
         """Return what a run's file system must hold: what the run may write, and what it is given."""
         given = sum(map(len, job.bundle.files.values())) + sum(len(file.data) for file in job.files) + len(job.stdin)
         extra = 0 if given <= _RIDES_ALONG else -(-given // _DISK_STEP) * _DISK_STEP
-        return job.limits.disk_bytes + extra
+        files, paths = 0, [*job.bundle.files, *(file.path for file in job.files)]
+        if len(paths) > _FEW_FILES:
+            # and their folders, of which there are at most so many
+            files = len(paths) + sum(path.count("/") for path in paths)
+        return Disk.of(job.limits.disk_bytes + extra, files)
 
-    async def _fresh(self, brood: Brood, kind: Kind, disk: int) -> tuple[Child, StartKind]:
-        if disk == self._config.disk_bytes and (child := await brood.take()) is not None:
+    async def _fresh(self, brood: Brood, kind: Kind, disk: Disk) -> tuple[Child, StartKind]:
+        if disk == self._disk and (child := await brood.take()) is not None:
             return child, StartKind.FORKED
         # nothing has run yet: a zygote that dies or a host that is out of processes for a moment need not cost the run
         for attempt in range(_ATTEMPTS):
@@ -317,7 +325,7 @@ class Pool:
             if not sleeper.done():
                 sleeper.set_result(None)
 
-    async def _fork(self, slot: Slot, kind: Kind, disk: int) -> Child:
+    async def _fork(self, slot: Slot, kind: Kind, disk: Disk) -> Child:
         """Start a child in a slot and wait until it is locked in. Raises SpawnerError, OSError."""
         zygote = self._nest(kind.image).zygotes.current
         try:
@@ -409,7 +417,7 @@ class Pool:
     async def _fork_to_wait(self, kind: Kind) -> Child | None:
         if self._slots.exhausted:
             return None
-        return await self._fork(self._slots.take(), kind, self._config.disk_bytes)
+        return await self._fork(self._slots.take(), kind, self._disk)
 
     async def _renew(self, image: Image, zygotes: Zygotes) -> None:
         """Keep an image's zygote young, beside everything else: it takes a new one half a second to get ready."""

@@ -22,6 +22,7 @@ from typing import Any
 
 from polycall.sandbox.child import Child, Exit
 from polycall.sandbox.deno import Deno
+from polycall.sandbox.disk import Disk
 from polycall.sandbox.image import Platform
 from polycall.sandbox.platforms import TRAITS
 from polycall.sandbox.slots import Slot
@@ -163,7 +164,7 @@ class Spawner:
             start_new_session=True,  # Ctrl-C in a terminal is for the server, which drains first
         )
 
-    def spawn(self, slot: Slot, disk: int, *, egress: bool = False) -> Child:
+    def spawn(self, slot: Slot, disk: Disk, *, egress: bool = False) -> Child:
         """Ask for a child; it is neither connected nor ready yet. ``egress``: it is to reach the server's proxy.
 
         Raises SpawnerError, OSError: nothing was asked then.
@@ -190,8 +191,9 @@ class Spawner:
                     theirs.callback(os.close, fd)
                     fds.append(fd)
             traits = TRAITS[self._config.platform]
-            child = Child(next(self._numbers), slot, traits, near, *reads, egress=egress)
-            message = {"op": "spawn", "id": child.number, "uid": slot.uid, "disk": disk, "egress": egress}
+            child = Child(next(self._numbers), slot, traits, disk, near, *reads, egress=egress)
+            asked = [disk.bytes, disk.files]
+            message = {"op": "spawn", "id": child.number, "uid": slot.uid, "disk": asked, "egress": egress}
             # duplicates: a full socket may keep the message waiting
             self._send(json.dumps(message).encode(), [os.dup(fd) for fd in fds])
             ours.pop_all()

@@ -6,29 +6,13 @@ import contextlib
 import errno
 import itertools
 import os
-from dataclasses import dataclass
 
-__all__ = ["Size", "measure", "most_files", "remove_tree"]
+from polycall.sandbox.disk import Disk
 
-# One inode for 16 KiB: ext4's usual ratio; at least some hundreds, so that small disks can hold a package.
-_BYTES_PER_INODE = 16384
-_LEAST_INODES = 1024
+__all__ = ["measure", "remove_tree"]
 
 
-def most_files(disk: int) -> int:
-    """Return how many files and folders go with so many bytes of disk."""
-    return max(_LEAST_INODES, disk // _BYTES_PER_INODE)
-
-
-@dataclass(frozen=True, slots=True)
-class Size:
-    """What is below a directory: bytes on the disk, files and folders."""
-
-    bytes: int
-    files: int
-
-
-def measure(root: str, most: Size) -> Size:
+def measure(root: str, most: Disk) -> Disk:
     """Return what is below a directory; nothing is looked at any more once there is more than ``most``.
 
     Links are not followed; a file of several names counts as several. Folders nested so deep that they have no path
@@ -40,7 +24,7 @@ def measure(root: str, most: Size) -> Size:
             entries = os.scandir(folders.pop())
         except OSError as error:
             if error.errno == errno.ENAMETOOLONG:
-                return Size(size, most.files + 1)
+                return Disk(size, most.files + 1)
             continue  # it has gone
         with entries:
             for entry in entries:
@@ -50,8 +34,8 @@ def measure(root: str, most: Size) -> Size:
                         folders.append(entry.path)
                     size += entry.stat(follow_symlinks=False).st_blocks * 512
                 if size > most.bytes or files > most.files:
-                    return Size(size, files)
-    return Size(size, files)
+                    return Disk(size, files)
+    return Disk(size, files)
 
 
 def remove_tree(root: str) -> None:
