@@ -41,12 +41,14 @@ def serve_command(settings: Settings, examples: bool, as_json: bool) -> None:
 
     import uvloop
 
+    from polycall.allocator import keep_large_blocks
     from polycall.app import ServeError, serve
     from polycall.logs import log_to
 
     gc.freeze()
     gc.enable()
 
+    keep_large_blocks()
     log_to(sys.stderr, settings.log_level)
     # gRPC logs the value of any header that is not UTF-8, with a traceback: a key, as likely as not.
     logging.getLogger("grpc._cython.cygrpc").addFilter(lambda record: record.msg != "Invalid encoding on %s")
