@@ -13,6 +13,7 @@ from polycall.sandbox import guard
 from polycall.sandbox.job import Ending, Outcome
 from polycall.sandbox.sandbox import Sandbox
 from tests.sandbox.conftest import Run, config
+from tests.sandbox.javascript import js
 from tests.sandbox.ordinary import as_ordinary_user
 from tests.sandbox.programs import MIB, job, key, limits, script, value
 
@@ -20,6 +21,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 everywhere = pytest.mark.levels(3, 2, 1, 0)
 
 SPIN = "while True: pass"
+SPIN_JS = "while (true);"
 SPIN_IN_THREADS = """
     import threading, time
     def spin():
@@ -245,6 +247,51 @@ async def test_the_disk_is_watched_where_it_has_no_quota(run: Run, write: str) -
                 if number % 500 == 20: time.sleep(0.1)
     """
     outcome = await run(code, limits=limits(disk_bytes=4 * MIB))
+    assert ending(outcome) == (Ending.OUT_OF_DISK, Reason.DISK_EXCEEDED, 9)
+
+
+@everywhere
+@pytest.mark.parametrize(
+    "code",
+    [
+        "function execute() { const held = []; while (true) held.push(new Array(1000).fill(held.length)) }",
+        "function execute() { const held = []; while (true) held.push(new Uint8Array(8 << 20).fill(1)) }",
+        """async function execute() {
+            const held = [];
+            while (true) {
+                held.push(new Uint8Array(new SharedArrayBuffer(8 << 20)).fill(1));
+                await new Promise(done => setTimeout(done, 1));
+            }
+        }""",
+        "function execute() { new Uint8Array(new WebAssembly.Memory({initial: 9000}).buffer).fill(1) }",
+    ],
+    ids=["heap", "buffers", "shared", "wasm"],
+)
+async def test_the_memory_of_javascript_is_limited(sandbox: Sandbox, code: str) -> None:
+    assert ending(await sandbox.run(js(code)))[:2] == OUT_OF_MEMORY
+
+
+@everywhere
+async def test_the_cpu_time_of_javascript_is_limited(sandbox: Sandbox) -> None:
+    assert ending(await sandbox.run(js(f"function execute() {{ {SPIN_JS} }}", limits=limits(cpu_ms=300)))) == (
+        OUT_OF_CPU_TIME
+    )
+    shared = {"key": key("js cpu"), "limits": limits(cpu_ms=300)}
+    assert value(await sandbox.run(js(f"function execute(on) {{ if (on) {SPIN_JS} return 1 }}", False, **shared))) == 1
+    assert ending(await sandbox.run(js(f"function execute(on) {{ if (on) {SPIN_JS} return 1 }}", True, **shared))) == (
+        OUT_OF_CPU_TIME
+    )
+
+
+@pytest.mark.levels(1, 0)
+async def test_the_disk_of_javascript_is_watched_where_it_has_no_quota(sandbox: Sandbox) -> None:
+    code = """async function execute() {
+        for (let n = 0; ; n++) {
+            Deno.writeFileSync(`f${n}`, new Uint8Array(1 << 20));
+            await new Promise(done => setTimeout(done, 5));
+        }
+    }"""
+    outcome = await sandbox.run(js(code, limits=limits(disk_bytes=8 * MIB)))
     assert ending(outcome) == (Ending.OUT_OF_DISK, Reason.DISK_EXCEEDED, 9)
 
 

@@ -24,6 +24,12 @@ _CPU_SIGNALS = (signals.SIGXCPU, signals.SIGKILL)
 
 
 _NO_MEMORY = f"[Errno {errno.ENOMEM}] "
+# for what lies outside its heap; the heap itself ends the process
+_NO_MEMORY_OF_V8 = (
+    "Array buffer allocation failed",
+    "WebAssembly.Memory(): could not allocate memory",
+    "WebAssembly.Memory.grow(): Unable to grow instance memory",
+)
 
 
 class Stop(enum.Enum):
@@ -140,9 +146,9 @@ def _raised(failure: Failure, *, missing: bool, facts: Facts) -> Verdict:
 
 def _for_want_of_memory(failure: Failure) -> bool:
     """Whether an exception is what code gets that asks for more than its limit: for objects, or for a mapping."""
-    return failure.module == "builtins" and (
-        failure.type == "MemoryError" or (failure.type == "OSError" and failure.message.startswith(_NO_MEMORY))
-    )
+    if failure.module == "builtins":
+        return failure.type == "MemoryError" or (failure.type == "OSError" and failure.message.startswith(_NO_MEMORY))
+    return failure.type == "RangeError" and failure.message in _NO_MEMORY_OF_V8
 
 
 def _unserializable(message: str) -> Verdict:
