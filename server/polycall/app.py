@@ -10,32 +10,33 @@ import contextlib
 import logging
 import os
 import resource
-import signal
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
-from typing import Any, TypeVar
 
 import grpc.aio
 
 from polycall import __version__
+from polycall.bus import Bus
 from polycall.config import Settings
-from polycall.datadir import kept_bootstrap_key, make_data_dir, socket_directory
-from polycall.domain import ExecutionError, ExecutionState, IsolationLevel, Reason
+from polycall.datadir import LOCK_FILE, kept_bootstrap_key, make_data_dir, socket_directory
+from polycall.domain import ExecutionError, ExecutionState, Reason
 from polycall.engine.admission import Admission
 from polycall.engine.building import Builder, BuildSettings
 from polycall.engine.builds import Builds
 from polycall.engine.dispatcher import Dispatcher
 from polycall.engine.engine import Engine, EngineSettings
+from polycall.engine.hearing import Hearing
 from polycall.engine.keys import KeyRing
 from polycall.engine.limits import MAXIMUMS, MIB, LimitPolicy
 from polycall.engine.preparation import Preparation
 from polycall.engine.readiness import Readiness
 from polycall.engine.registry import Registry
 from polycall.engine.runtimes import Runtimes
+from polycall.engine.siblings import ALONE, Siblings
 from polycall.engine.tasks import end, through
 from polycall.errors import PolycallError
 from polycall.faces.adapter import mount
@@ -49,16 +50,17 @@ from polycall.faces.riza.face import RizaFace
 from polycall.faces.riza.v1 import riza_pb2
 from polycall.faces.xpander.face import XpanderFace
 from polycall.faces.xpander.v1 import xpander_pb2
-from polycall.gateway import gateway_config, upstream_socket
+from polycall.gateway import gateway_config
+from polycall.member import Member, bus_socket, server_socket, share_of
 from polycall.runtimes.distributions import DEFAULT_PREFIX, default_packages
 from polycall.runtimes.environments import Environments
 from polycall.sandbox.egress.addresses import parse_networks
 from polycall.sandbox.egress.proxy import EgressConfig
-from polycall.sandbox.installed import Interpreter
-from polycall.sandbox.sandbox import Sandbox, SandboxConfig
+from polycall.sandbox.sandbox import UID_BASE, UIDS, Sandbox, SandboxConfig
 from polycall.services.native import HealthHandle, NativeInfo, add_native, interceptors, server_options
+from polycall.serving import Ready, ServeError, Signals, listening, unless
 from polycall.store.directory import DirectoryLock
-from polycall.store.sql import DATABASE_FILE, SqlStore, StoreConfig, open_store
+from polycall.store.sql import SqlStore, StoreConfig, open_store
 from polycall.supervision import SupervisedEnvoy
 from polycall_gateway.errors import GatewayError
 
@@ -70,84 +72,33 @@ _OPEN_FILES = 65_536
 _RUNTIMES = "runtimes"  # in the data directory
 _LAST_ANSWERS_S = 1.0  # once every run has ended, how long its answer may take to leave
 
-T = TypeVar("T")
-
 log = logging.getLogger(__name__)
 
 
-class ServeError(Exception):
-    """Raised when the server cannot start; says what, why, and what to do."""
+async def serve(
+    settings: Settings, *, ready: Callable[[Ready], Awaitable[None]] | None = None, member: Member | None = None
+) -> None:
+    """Serve until SIGTERM or SIGINT, then drain; a second one ends the grace. Leaves no process. Raises ServeError.
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ready:
-    """What is told once calls are served."""
-
-    rest_address: str  # "" without the gateway
-    grpc_address: str
-    isolation: IsolationLevel
-    interpreters: tuple[Interpreter, ...]
-    key: str  # the bootstrap key
-    key_file: Path | None  # where it is kept, if the server made it
-    seconds: float  # from the start of `serve`
-
-
-async def serve(settings: Settings, *, ready: Callable[[Ready], Awaitable[None]] | None = None) -> None:
-    """Serve until SIGTERM or SIGINT, then drain; a second one ends the grace. Leaves no process. Raises ServeError."""
+    ``member``: this process is one of several; who started them holds the data directory and runs the gateway.
+    """
     begun = time.monotonic()
     for name in _SECRETS:
         os.environ.pop(name, None)  # no other process shall inherit them
     _raise_open_files()
-    with _listening() as signals:
+    with listening() as signals:
         async with contextlib.AsyncExitStack() as stack:
             try:
-                app = await _unless(signals.stop, stack.enter_async_context(_running(settings, signals)))
+                app = await unless(signals.stop, stack.enter_async_context(_running(settings, signals, member)))
             except (PolycallError, GatewayError, OSError) as error:
                 raise ServeError(str(error)) from error
             if app is None:
                 return
             if ready is not None:
-                await _unless(signals.stop, _told(ready, replace(app.ready, seconds=time.monotonic() - begun)))
+                await unless(signals.stop, _told(ready, replace(app.ready, seconds=time.monotonic() - begun)))
             failure = await app.until(signals.stop)
         if failure:
             raise ServeError(failure)
-
-
-@dataclass(frozen=True, slots=True)
-class _Signals:
-    """What the operator asked for: first to stop, then to stop now."""
-
-    stop: asyncio.Event = field(default_factory=asyncio.Event)
-    now: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def take(self) -> None:
-        (self.now if self.stop.is_set() else self.stop).set()
-
-
-@contextlib.contextmanager
-def _listening() -> Iterator[_Signals]:
-    signals = _Signals()
-    loop = asyncio.get_running_loop()
-    numbers = (signal.SIGTERM, signal.SIGINT)
-    for number in numbers:
-        loop.add_signal_handler(number, signals.take)
-    try:
-        yield signals
-    finally:
-        for number in numbers:
-            loop.remove_signal_handler(number)
-
-
-async def _unless(event: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
-    """Return what ``work`` returns; if the event comes first, cancel it, wait for its end, return None."""
-    doing = asyncio.create_task(work)
-    waiting = asyncio.create_task(event.wait())
-    try:
-        await asyncio.wait((doing, waiting), return_when=asyncio.FIRST_COMPLETED)
-        return doing.result() if doing.done() else None
-    finally:
-        await end(waiting)
-        await end(doing)
 
 
 async def _told(ready: Callable[[Ready], Awaitable[None]], what: Ready) -> None:
@@ -192,7 +143,7 @@ class _App:
         if self.envoy is not None:
             # a server alone behind its own Envoy need not wait until that Envoy has probed its health
             await self.envoy.drain()
-        if await _unless(now, self._end_work(self.grace_s)) is None:
+        if await unless(now, self._end_work(self.grace_s)) is None:
             await self._end_work(0)
         await asyncio.gather(*(server.stop(_LAST_ANSWERS_S) for server in self.servers))
 
@@ -204,15 +155,25 @@ class _App:
 
 
 @contextlib.asynccontextmanager
-async def _running(settings: Settings, signals: _Signals) -> AsyncIterator[_App]:
+async def _running(settings: Settings, signals: Signals, member: Member | None) -> AsyncIterator[_App]:
     """Build and start everything; at the end drain and stop it, in reverse order."""
+    place = member or Member(index=0, count=1, node=uuid.uuid4().hex, living=(), first=True, sockets=Path(), key="")
+    settings = share_of(settings, place.count)
     async with contextlib.AsyncExitStack() as stack:
         data_dir = make_data_dir(settings.data_dir)
         environments = Environments(data_dir / _RUNTIMES)
-        store, sandbox = await _started(stack, settings, data_dir, environments)
+        store, sandbox = await _started(stack, settings, data_dir, environments, place)
         # from here on the data directory is ours alone: its lock is held
-        sockets = stack.enter_context(socket_directory(data_dir))
-        key, key_file = (settings.bootstrap_key, None) if settings.bootstrap_key else kept_bootstrap_key(data_dir)
+        if member is None:
+            sockets = stack.enter_context(socket_directory(data_dir))
+            key, key_file = (settings.bootstrap_key, None) if settings.bootstrap_key else kept_bootstrap_key(data_dir)
+        else:
+            sockets, key, key_file = member.sockets, member.key, None
+        others = [bus_socket(sockets, index) for index in range(place.count) if index != place.index]
+        siblings: Siblings = ALONE
+        if others:
+            siblings = bus = Bus(bus_socket(sockets, place.index), others, lambda news: hearing(news))
+            stack.push_async_callback(bus.close)
 
         limits = LimitPolicy.up_to(
             replace(
@@ -221,16 +182,18 @@ async def _running(settings: Settings, signals: _Signals) -> AsyncIterator[_App]
                 memory_bytes=settings.max_memory_mib * MIB,
             )
         )
-        keys = KeyRing(store, key)
+        keys = KeyRing(store, key, siblings)
         stack.push_async_callback(keys.close)
         builds = Builds(
             store,
             Builder(sandbox, environments, _build_settings(settings)),
             most=settings.build_queue,
             at_once=settings.builds,
+            siblings=siblings,
         )
         stack.push_async_callback(builds.stop)
-        registry = Registry(store, sandbox, limits, Runtimes(store, builds, lambda: sandbox.isolation))
+        runtimes = Runtimes(store, builds, lambda: sandbox.isolation, siblings)
+        registry = Registry(store, sandbox, limits, runtimes, siblings)
         preparation = Preparation(
             registry,
             limits,
@@ -239,7 +202,10 @@ async def _running(settings: Settings, signals: _Signals) -> AsyncIterator[_App]
         )
         engine = Engine(
             EngineSettings(
-                isolation_floor=settings.isolation_floor, missing=_missing(sandbox), call_queue=settings.call_queue
+                isolation_floor=settings.isolation_floor,
+                missing=_missing(sandbox),
+                call_queue=settings.call_queue,
+                node=place.node,
             ),
             runner=sandbox,
             store=store,
@@ -254,21 +220,27 @@ async def _running(settings: Settings, signals: _Signals) -> AsyncIterator[_App]
                 project_slots=settings.project_slots,
                 project_queue=settings.project_queue,
             ),
+            siblings=siblings,
         )
-        readiness = Readiness(store, registry, preparation, sandbox)
+        readiness = Readiness(store, registry, preparation, sandbox, share=place.count)
         dispatcher = Dispatcher(
             engine,
             store,
             preparation,
             slots=settings.call_slots or max(1, settings.slots // 2),
-            node=uuid.uuid4().hex,
+            node=place.node,
         )
+        hearing = Hearing(keys, registry, runtimes, engine.live, dispatcher.enqueued)
+        if others:
+            bus.start()  # before anything is kept in memory
 
         # Two servers: the faces' services belong to the gateway, which says in headers what was asked of it, and to
         # nobody else. Who reaches the native address finds no faces there.
         native, behind = (
-            grpc.aio.server(interceptors=interceptors(keys), options=server_options(settings.max_timeout_s))
-            for _ in range(2)
+            grpc.aio.server(
+                interceptors=interceptors(keys), options=server_options(settings.max_timeout_s, shared=shared)
+            )
+            for shared in (place.count > 1, False)
         )
         for server in (native, behind):
             stack.push_async_callback(server.stop, None)
@@ -281,6 +253,7 @@ async def _running(settings: Settings, signals: _Signals) -> AsyncIterator[_App]
                 interpreters=sandbox.interpreters,
                 version=__version__,
                 counts=lambda: sandbox.counts,
+                processes=place.count,
             ),
         )
         for service, face in (
@@ -303,14 +276,14 @@ async def _running(settings: Settings, signals: _Signals) -> AsyncIterator[_App]
         ):
             mount(behind, service, face)
 
-        envoy = SupervisedEnvoy(gateway_config(settings, sockets)) if settings.gateway else None
+        envoy = SupervisedEnvoy(gateway_config(settings, sockets)) if settings.gateway and member is None else None
         if envoy is not None:
             stack.push_async_callback(envoy.stop)
         # however it ends: before anybody's connection is cut, every run has ended as what ended it
         stack.push_async_callback(engine.drain, 0)
 
         grpc_address = _bind(native, settings.grpc_address)
-        _bind(behind, f"unix:{upstream_socket(sockets)}")
+        _bind(behind, f"unix:{server_socket(sockets, place.index)}")
         for server in (native, behind):
             await server.start()
         await health.set_serving()  # before Envoy, which asks
@@ -324,7 +297,8 @@ async def _running(settings: Settings, signals: _Signals) -> AsyncIterator[_App]
         analyses = asyncio.create_task(registry.analyses.run())
         stack.push_async_callback(_ended, analyses)
 
-        await _sweep(environments, store)
+        if place.first:  # nobody makes any yet
+            await _sweep(environments, store)
         await builds.start()
         # last: a Call that is taken by a server that then cannot start has lost an attempt
         work = asyncio.create_task(dispatcher.run())
@@ -353,12 +327,16 @@ async def _running(settings: Settings, signals: _Signals) -> AsyncIterator[_App]
 
 
 async def _started(
-    stack: contextlib.AsyncExitStack, settings: Settings, data_dir: Path, environments: Environments
+    stack: contextlib.AsyncExitStack,
+    settings: Settings,
+    data_dir: Path,
+    environments: Environments,
+    place: Member,
 ) -> tuple[SqlStore, Sandbox]:
     """Start the two slow parts side by side."""
-    if settings.database_url:
+    if settings.database_url and place.count == 1:
         # the embedded store locks the directory itself; its sockets and key are one server's in any case
-        lock = DirectoryLock((data_dir / DATABASE_FILE).with_suffix(".lock"))
+        lock = DirectoryLock(data_dir / LOCK_FILE)
         lock.acquire()
         stack.callback(lock.release)
     store = open_store(
@@ -366,6 +344,7 @@ async def _started(
             data_dir=data_dir,
             database_url=settings.database_url,
             flush_ms=settings.records_flush_ms,
+            shared=place.count > 1,
         )
     )
     stack.push_async_callback(store.stop)
@@ -373,14 +352,14 @@ async def _started(
         async with asyncio.TaskGroup() as group:
             # opened in a thread, which goes on whatever becomes of us
             group.create_task(through(store.start()))
-            starting = group.create_task(_started_sandbox(stack, settings, environments))
+            starting = group.create_task(_started_sandbox(stack, settings, environments, place))
     except* (PolycallError, OSError) as errors:
         raise errors.exceptions[0] from None
     sandbox = starting.result()
     lost = ExecutionError(
         reason=Reason.WORKER_LOST, message="The server that ran this was lost; what the code did is not known."
     )
-    recovered = await store.recover(lost)
+    recovered = await store.recover(lost, place.living)
     if any(recovered.values()):
         log.warning(
             "recovered executions of an earlier start: %s",
@@ -389,7 +368,9 @@ async def _started(
     return store, sandbox
 
 
-async def _started_sandbox(stack: contextlib.AsyncExitStack, settings: Settings, environments: Environments) -> Sandbox:
+async def _started_sandbox(
+    stack: contextlib.AsyncExitStack, settings: Settings, environments: Environments, place: Member
+) -> Sandbox:
     packages = await asyncio.to_thread(default_packages, environments)
     sandbox = Sandbox(
         SandboxConfig(
@@ -405,6 +386,7 @@ async def _started_sandbox(stack: contextlib.AsyncExitStack, settings: Settings,
             hard_output_bytes=settings.max_output_mib * MIB,
             images=settings.runtime_zygotes,
             image_idle_s=settings.runtime_idle_s,
+            uid_base=UID_BASE + place.index * UIDS,
             packages=str(packages),
             egress=EgressConfig(
                 networks=parse_networks(filter(None, settings.egress_networks.split(","))),

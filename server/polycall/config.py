@@ -177,7 +177,8 @@ class Settings:
     max_output_mib: int = setting(
         256, _whole(1, 1 << 20), "Output of one run, both streams, beyond which it is killed, MiB."
     )
-    # how much at once
+    # how much at once, on this machine: the server processes divide it among them
+    processes: int = setting(1, _whole(1, 64), "Server processes behind the gateway, each with a pool of its own.")
     slots: int = setting(_default_slots, _whole(1, 4096), "Runs at once; default: two for each core.")
     queue: int = setting(128, _whole(0, 100_000), "Runs that may wait for a slot; more are refused.")
     project_slots: int = setting(

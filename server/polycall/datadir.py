@@ -14,9 +14,10 @@ from polycall.domain import Reason
 from polycall.engine.keys import new_key_text
 from polycall.errors import FailedPrecondition
 
-__all__ = ["BOOTSTRAP_KEY_FILE", "kept_bootstrap_key", "make_data_dir", "socket_directory"]
+__all__ = ["BOOTSTRAP_KEY_FILE", "LOCK_FILE", "kept_bootstrap_key", "make_data_dir", "socket_directory"]
 
 BOOTSTRAP_KEY_FILE = "bootstrap.key"
+LOCK_FILE = "polycall.lock"  # of the embedded store, and of the directory if there is none
 _LONGEST_SOCKET_DIRECTORY = 80  # sun_path holds 107 bytes; the rest is for the names of the sockets
 _OTHERS = 0o077
 

@@ -113,7 +113,7 @@ def test_a_data_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 
 def test_without_the_gateway_envoy_is_not_asked_for() -> None:
     features = {f.feature for f in machine_findings(load(environ={"POLYCALL_GATEWAY": "false"}))}
-    assert features == {"data directory", "grpc_address"}
+    assert features == {"server processes", "data directory", "grpc_address"}
 
 
 @pytest.mark.parametrize("arguments", [["--server"], ["--server", "ADDRESS"]])

@@ -20,11 +20,13 @@ from tests.engine.house import DEFAULT, OTHER, House, ad_hoc, function, other_pr
 SOURCE = b"import os\nME = os.getpid()\ndef who(): return ME\n"
 
 
-@pytest_asyncio.fixture(loop_scope="session")
-async def home(build: Build, sandbox: Sandbox) -> AsyncIterator[House]:
-    async with build() as built:
-        yield built
-        await sandbox.retire("default", "eager")
+@pytest_asyncio.fixture(loop_scope="session", autouse=True)
+async def room(sandbox: Sandbox) -> AsyncIterator[None]:
+    """Room for workers that are to be ready: those of other tests, with which the sandbox is shared, have gone."""
+    assert sandbox._pool is not None
+    sandbox._pool._shelf.end_where(lambda *_: True)
+    yield
+    await sandbox.retire("default", "eager")
 
 
 def idle(sandbox: Sandbox) -> int:

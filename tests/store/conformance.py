@@ -1005,6 +1005,33 @@ class ExecutionConformance:
         assert await store.get("default", waiting.id) == waiting
         assert {(e.id, e.attempt) for e in await store.claim("n", {"default": 9})} == {(again.id, 3), (waiting.id, 1)}
 
+    async def test_what_living_owners_run_is_theirs(self, store: Store) -> None:
+        await store.enqueue(queued(state=ExecutionState.RUNNING, owner="dead", attempt=1, max_attempts=1))
+        theirs = await store.enqueue(queued(state=ExecutionState.RUNNING, owner="living", attempt=1, max_attempts=1))
+        store.record(recorded(state=ExecutionState.RUNNING, owner="living"))
+        store.record(recorded(state=ExecutionState.RUNNING, owner="dead"))
+        await store.flush()
+        assert await store.recover(LOST, ["living", "other"]) == {ExecutionState.FAILED: 2}
+        assert await store.get("default", theirs.id) == theirs
+        assert await store.recover(LOST, ["living", "other"]) == {}
+        assert await store.recover(LOST) == {ExecutionState.FAILED: 2}
+
+    async def test_a_request_id_is_reserved_by_one_and_let_go_without_an_answer(self, store: Store) -> None:
+        first, second = (recorded(state=ExecutionState.RUNNING, request_id="r", owner="n") for _ in range(2))
+        assert await store.reserve(first) == first
+        found = await store.reserve(second)
+        assert found is not None
+        assert found.id == first.id
+        store.record(replace(first, state=ExecutionState.CANCELLED, request_id=None, owner=None))
+        await store.flush()
+        assert await store.find_request("default", "r") is None
+        assert await store.reserve(second) == second
+        store.record(replace(second, state=ExecutionState.COMPLETED, owner=None))
+        await store.flush()
+        again = await store.find_request("default", "r")
+        assert again is not None
+        assert (again.id, again.state) == (second.id, ExecutionState.COMPLETED)
+
     async def test_at_drain_what_has_attempts_left_is_queued_again(self, store: Store) -> None:
         running: dict[str, Any] = {"state": ExecutionState.RUNNING, "started_at": 5}
         mine = await store.enqueue(queued(**running, owner="n", attempt=1, max_attempts=2))

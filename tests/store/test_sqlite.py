@@ -19,6 +19,7 @@ from polycall.store.executor_sqlite import SqliteExecutor
 from polycall.store.listing import list_statement
 from polycall.store.schema import prepare
 from polycall.store.sql import DATABASE_FILE, SqlStore, StoreConfig, open_store
+from polycall.store.turn import Turn
 from tests.store.conformance import StoreConformance
 from tests.store.examples import package, queued, recorded, version
 
@@ -153,3 +154,31 @@ async def test_a_file_that_another_program_holds_is_waited_for(store: SqlStore, 
     raw.execute("COMMIT")
     raw.close()
     await waiting
+
+
+async def test_several_processes_share_a_file_and_each_commit_is_whole(tmp_path: Path) -> None:
+    stores = [open_store(StoreConfig(data_dir=tmp_path, shared=True)) for _ in range(3)]
+    await asyncio.gather(*(store.start() for store in stores))
+    calls = await asyncio.gather(*(stores[number % 3].enqueue(queued()) for number in range(60)))
+    taken = await asyncio.gather(*(store.claim(f"n{n}", {"default": 60}) for n, store in enumerate(stores)))
+    ids = [execution.id for part in taken for execution in part]
+    assert sorted(ids) == sorted(call.id for call in calls)
+    assert len(await stores[0].list_projects()) == 1
+    for store in stores:
+        await store.stop()
+
+
+async def test_a_writer_that_does_not_get_its_turn_says_that_the_database_is_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("polycall.store.turn._WAIT_S", 0.1)
+    store = open_store(StoreConfig(data_dir=tmp_path, shared=True))
+    await store.start()
+    other = Turn(tmp_path / "polycall.turn")
+    other.open()
+    with other, pytest.raises(Unavailable):
+        await store.enqueue(queued())
+    call = await store.enqueue(queued())
+    assert await store.get("default", call.id) == call
+    other.close()
+    await store.stop()

@@ -128,11 +128,18 @@ def _runtimes(interpreters: Sequence[Interpreter]) -> Iterator[Finding]:
 
 def machine_findings(settings: Settings) -> Iterator[Finding]:
     """Yield what a server needs beside its sandbox: Envoy, a data directory, free addresses."""
+    yield _processes(settings.processes, settings.slots)
     if settings.gateway:
         yield _envoy()
     yield _data_directory(settings.data_dir)
     for name, address in _addresses(settings):
         yield _address(name, address)
+
+
+def _processes(count: int, slots: int) -> Finding:
+    cores = len(os.sched_getaffinity(0))
+    detail = f"{count} on {cores} cores, {slots} slots in all"
+    return Finding(feature="server processes", available=True, detail=detail)
 
 
 def _envoy() -> Finding:
@@ -198,6 +205,7 @@ def _ask(server: str, key: str | None) -> _Report:
                 for f in info.findings
             ),
             *_runtimes(_interpreters(info)),
+            Finding(feature="server processes", available=True, detail=_running(info)),
         ),
         limits=tuple(
             Limit(limit=e.limit, hold=_hold(e.Hold.Name(e.hold)), how=e.how, remedy=e.remedy) for e in info.limits
@@ -217,6 +225,15 @@ def _interpreters(info: ServerInfo) -> list[Interpreter]:
 
 def _hold(name: str) -> str:
     return name.removeprefix("HOLD_").lower()
+
+
+def _running(info: ServerInfo) -> str:
+    pool = info.pool
+    each = "each " if info.processes > 1 else ""
+    return (
+        f"{max(1, info.processes)}, {each}{info.slots} slots; this one has {pool.busy} busy, {pool.warm_idle} warm and "
+        f"{pool.waiting} fresh sandboxes, {pool.queued} runs wait"
+    )
 
 
 def _print(report: _Report) -> None:

@@ -16,8 +16,8 @@ from polycall.cli.terminal import styled, tell
 from polycall.domain import IsolationLevel
 
 if TYPE_CHECKING:
-    from polycall.app import Ready
     from polycall.sandbox.installed import Interpreter
+    from polycall.serving import Ready
 
 __all__ = ["commands", "deploy_examples", "examples_directory", "print_welcome"]
 
@@ -116,6 +116,8 @@ def print_welcome(ready: Ready, seconds: float, deployed: Mapping[str, str] | No
     print(f"  gRPC     {ready.grpc_address}   reflection on")
     print(f"  sandbox  {level}   (`polycall doctor` explains)")
     print(f"  runtimes {'; '.join(_runtime(each) for each in ready.interpreters)}")
+    if ready.processes > 1:
+        print(f"  servers  {ready.processes} processes, one pool each")
     if deployed is None:
         if ready.key_file is not None:
             print(f"  key      in {ready.key_file}")

@@ -20,7 +20,7 @@ from polycall.cli.settings import with_setting_flags
 from polycall.config import Settings
 
 if TYPE_CHECKING:
-    from polycall.app import Ready
+    from polycall.serving import Ready
 
 __all__ = ["serve_command"]
 
@@ -42,8 +42,13 @@ def serve_command(settings: Settings, examples: bool, as_json: bool) -> None:
     import uvloop
 
     from polycall.allocator import keep_large_blocks
-    from polycall.app import ServeError, serve
     from polycall.logs import log_to
+    from polycall.serving import ServeError
+
+    if settings.processes > 1:
+        from polycall.family.supervisor import serve  # it serves nothing itself: no gRPC
+    else:
+        from polycall.app import serve
 
     gc.freeze()
     gc.enable()
@@ -88,6 +93,7 @@ class _Announcement:
             "isolation_level": int(ready.isolation),
             "key_file": str(ready.key_file) if ready.key_file else "",
             "seconds": round(seconds, 3),
+            "processes": ready.processes,
         }
         if deployed is not None:
             line |= {"examples": deployed, "commands": commands(ready)}

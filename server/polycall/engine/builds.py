@@ -10,6 +10,7 @@ from dataclasses import replace
 from polycall.domain import RevisionState, RuntimeRevision
 from polycall.engine.building import Builder, BuildFailed
 from polycall.engine.buildlog import BuildLog
+from polycall.engine.siblings import ALONE, BuildAsked, Siblings
 from polycall.engine.tasks import end
 from polycall.errors import PolycallError, QueueFull, Unavailable
 from polycall.ids import now_ms
@@ -30,8 +31,11 @@ _Key = tuple[str, str]  # project, revision
 class Builds:
     """Builds revisions in the order they came; ``most`` may wait, ``at_once`` are built."""
 
-    def __init__(self, store: RuntimeStore, builder: Builder, *, most: int, at_once: int) -> None:
+    def __init__(
+        self, store: RuntimeStore, builder: Builder, *, most: int, at_once: int, siblings: Siblings = ALONE
+    ) -> None:
         self.builder = builder
+        self._siblings = siblings
         self._store = store
         self._most = most
         self._at_once = at_once
@@ -45,6 +49,8 @@ class Builds:
     async def start(self) -> None:
         """Take up what an earlier server left, and begin. Raises Unavailable."""
         for revision in await self._store.unfinished_revisions():
+            if await self._siblings.tell(BuildAsked(revision.project_id, revision.id)):
+                continue  # another process of this machine has it
             if revision.state is RevisionState.BUILDING:
                 log.warning("the build of runtime revision %s was interrupted and begins anew", revision.id)
             self._enqueue(revision)
@@ -81,6 +87,10 @@ class Builds:
         if writing is None or revision.state.final:
             return revision
         return replace(revision, log=writing.text(), log_truncated=writing.truncated)
+
+    def has(self, project_id: str, revision_id: str) -> bool:
+        """Whether a build waits or runs here."""
+        return (project_id, revision_id) in self._ends
 
     async def ended(self, revision: RuntimeRevision, timeout_s: float) -> None:
         """Wait until a build that waits or runs here has ended, but no longer than that."""

@@ -58,7 +58,7 @@ class Dispatcher:
         self._running: dict[asyncio.Task[None], LiveRun] = {}
         self._stopping = False
         self._closed = False
-        engine.on_enqueue = self._enqueued
+        engine.on_enqueue = self.enqueued
 
     async def run(self) -> None:
         """Claim and run until ``stop``. Cancelling kills what runs; its rows are recovered at the next start."""
@@ -92,7 +92,7 @@ class Dispatcher:
 
     # claiming
 
-    def _enqueued(self, project_id: str) -> None:
+    def enqueued(self, project_id: str) -> None:
         """Take note that a project has Calls in the queue."""
         known = project_id in self._due
         self._heard += 1
@@ -155,7 +155,7 @@ class Dispatcher:
             try:
                 for project_id in await self._store.due():
                     if project_id not in self._due:
-                        self._enqueued(project_id)
+                        self.enqueued(project_id)
                 self._bell.set()  # also for what could not be claimed the last time
                 await self._store.expire(now_ms(), _TOO_LATE)
                 for execution_id in await self._store.cancelled(self._node):

@@ -10,7 +10,7 @@ import asyncio
 import time
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -35,9 +35,10 @@ from polycall.engine.preparation import Preparation, Prepared, spec_of
 from polycall.engine.registry import Registry
 from polycall.engine.requests import AdHocRun, FunctionRun, RunOptions
 from polycall.engine.running import CANCELLED
+from polycall.engine.siblings import ALONE, CallAccepted, CancelAsked, Siblings
 from polycall.engine.synchronous import Synchronous, shutting_down
 from polycall.engine.tasks import end
-from polycall.errors import IsolationUnavailable, Unavailable
+from polycall.errors import IsolationUnavailable, NotFound, Unavailable
 from polycall.ids import new_id, now_ms
 from polycall.sandbox.job import Runner
 from polycall.store.protocol import ExecutionStore, Page
@@ -46,6 +47,7 @@ __all__ = ["Engine", "EngineSettings"]
 
 _FIRST_POLL_S = 0.005
 _POLL_S = 0.5  # how often an execution that runs elsewhere is looked at while somebody waits for it
+_STOP_S = 3.0  # from being told to stop a run to its end in the store: 2 s for the kill, and a flush
 _CALL_ATTEMPTS = 3  # a Call is started again only if the server that ran it was lost
 
 
@@ -56,6 +58,7 @@ class EngineSettings:
     isolation_floor: IsolationLevel
     missing: str = ""  # what keeps this machine from a higher level, in words
     call_queue: int = 10_000  # Calls of one project that may wait
+    node: str = ""  # who owns what runs here
 
 
 class Engine:
@@ -72,6 +75,7 @@ class Engine:
         limits: LimitPolicy,
         preparation: Preparation,
         admission: Admission,
+        siblings: Siblings = ALONE,
     ) -> None:
         self.registry = registry
         self.runtimes = registry.runtimes
@@ -84,7 +88,8 @@ class Engine:
         self._store = store
         self._preparation = preparation
         self._backlog = Backlog(store, settings.call_queue)
-        self._synchronous = Synchronous(runner, store, self.live, admission)
+        self._siblings = siblings
+        self._synchronous = Synchronous(runner, store, self.live, admission, node=settings.node, shared=siblings.some)
         self._draining = False
         self.on_enqueue: Callable[[str], None] = lambda _: None  # the dispatcher's bell
 
@@ -135,6 +140,8 @@ class Engine:
         await self._backlog.admit(who.project_id)
         accepted = await self._store.enqueue(execution)
         self.on_enqueue(who.project_id)
+        if self.admission.busy >= self.admission.slots:
+            self._siblings.hint(CallAccepted(who.project_id))
         return accepted
 
     # executions
@@ -182,10 +189,12 @@ class Engine:
     async def cancel(self, who: Principal, execution_id: uuid.UUID) -> Execution:
         """Stop an execution; one that has ended is returned as it is. Raises PermissionDenied, NotFound.
 
-        One that runs on another server is returned RUNNING, with its cancel requested.
+        One that runs on another machine is returned RUNNING, with its cancel requested.
         """
         require(who, Scope.RUN)
         live = self.live.get(who.project_id, execution_id)
+        if live is None and await self._siblings.tell(CancelAsked(who.project_id, str(execution_id))):
+            return await self._ended_elsewhere(who, execution_id)
         if live is None or live.execution.kind is not ExecutionKind.SYNC:
             # asked for in the store as well, where it outlives this server
             execution = await self._store.request_cancel(who.project_id, execution_id, now_ms())
@@ -251,6 +260,17 @@ class Engine:
         async with aclosing(self._stream_new(who, prepared, options)) as events:
             async for event in events:
                 yield event
+
+    async def _ended_elsewhere(self, who: Principal, execution_id: uuid.UUID) -> Execution:
+        """Return an execution that another process was told to stop, as it ended; as it is if that takes long."""
+        until = time.monotonic() + _STOP_S
+        while True:
+            with suppress(NotFound):  # it has not been written yet
+                left_s = max(0.0, until - time.monotonic())
+                return await self.wait(replace(who, scopes=who.scopes | {Scope.READ}), execution_id, left_s)
+            if time.monotonic() >= until:
+                return await self._store.get(who.project_id, execution_id)
+            await asyncio.sleep(_FIRST_POLL_S)
 
     # the end
 

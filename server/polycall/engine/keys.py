@@ -18,6 +18,7 @@ import zlib
 from dataclasses import dataclass, replace
 
 from polycall.domain import DEFAULT_PROJECT, ApiKey, Principal, Project, Reason, Scope
+from polycall.engine.siblings import ALONE, KeyRevoked, Siblings
 from polycall.engine.tasks import end, through
 from polycall.errors import FieldViolation, InvalidArgument, PermissionDenied, PolycallError, Unauthenticated
 from polycall.ids import now_ms
@@ -26,7 +27,7 @@ from polycall.store.protocol import TenancyStore
 __all__ = ["BOOTSTRAP_KEY_ID", "KeyRing", "new_key_text", "reading", "require"]
 
 BOOTSTRAP_KEY_ID = "bootstrap"
-_CACHE_S = 30.0  # how long another replica's revocation may go unseen (durability: keys at most 30 s old)
+_CACHE_S = 30.0  # how long another machine's revocation may go unseen (durability: keys at most 30 s old)
 _CACHE_KEYS = 10_000
 _TOUCH_S = 60.0  # last_used_at is exact to the minute: one write a minute for all keys, not one a request
 _LONGEST_KEY = 4096  # nothing longer is hashed: a credential is not a payload
@@ -73,10 +74,11 @@ class _Known:
 
 
 class KeyRing:
-    """Authenticates keys and manages them. One for the whole server."""
+    """Authenticates keys and manages them. One for the whole process."""
 
-    def __init__(self, store: TenancyStore, bootstrap_key: str = "") -> None:
+    def __init__(self, store: TenancyStore, bootstrap_key: str = "", siblings: Siblings = ALONE) -> None:
         self._store = store
+        self._siblings = siblings
         self._bootstrap = _digest(bootstrap_key) if bootstrap_key else None
         self._known: dict[bytes, _Known] = {}
         self._revocations = 0
@@ -175,6 +177,11 @@ class KeyRing:
         require(who, Scope.OPERATOR)
         return await self._store.list_projects()
 
+    def forget(self, key_id: str) -> None:
+        """Go by the database for a key that was revoked, here or elsewhere."""
+        self._revocations += 1
+        self._known = {d: k for d, k in self._known.items() if k.principal.key_id != key_id}
+
     async def close(self) -> None:
         """Write what is known of the keys' last use."""
         if self._touching is not None:
@@ -193,8 +200,8 @@ class KeyRing:
 
     async def _revoke(self, project_id: str, key_id: str) -> ApiKey:
         key = await self._store.revoke_key(project_id, key_id, now_ms())
-        self._revocations += 1
-        self._known = {d: k for d, k in self._known.items() if k.principal.key_id != key_id}
+        self.forget(key_id)
+        await self._siblings.tell(KeyRevoked(key_id))
         return key
 
     async def _look_up(self, digest: bytes) -> _Known:

@@ -21,6 +21,7 @@ from polycall.engine.limits import KIB, MIB, LimitPolicy
 from polycall.engine.reader import SandboxedReader
 from polycall.engine.recent import Recent
 from polycall.engine.runtimes import Runtimes
+from polycall.engine.siblings import ALONE, PackageChanged, Siblings
 from polycall.engine.tasks import through
 from polycall.errors import AlreadyExists, NotFound, NotReady
 from polycall.ids import now_ms
@@ -30,7 +31,7 @@ from polycall.store.protocol import Page, RegistryStore
 
 __all__ = ["Registry", "VersionDraft"]
 
-_CACHE_S = 30.0  # how old another replica's release may be unseen; this one's own changes are seen at once
+_CACHE_S = 30.0  # how old another machine's release may be unseen; this one's own changes are seen at once
 _CACHE_VERSION_BYTES = 32 * MIB
 _CACHE_BUNDLE_BYTES = 32 * MIB
 _ID_ATTEMPTS = 5  # another server may take the same next number; more than a few times is not chance
@@ -46,8 +47,16 @@ class _Cached:
 class Registry:
     """Packages and versions of all projects."""
 
-    def __init__(self, store: RegistryStore, runner: Runner, limits: LimitPolicy, runtimes: Runtimes) -> None:
+    def __init__(
+        self,
+        store: RegistryStore,
+        runner: Runner,
+        limits: LimitPolicy,
+        runtimes: Runtimes,
+        siblings: Siblings = ALONE,
+    ) -> None:
         self._store = store
+        self._siblings = siblings
         self._runner = runner
         self._limits = limits
         self.runtimes = runtimes
@@ -215,7 +224,17 @@ class Registry:
             self._bundles.put(key, bundle)
         return bundle
 
+    async def heard(self, project_id: str, package_id: str, gone: str | None) -> None:
+        """Go by the database for a package that was changed elsewhere; ``gone``: end what runs it, "" for all."""
+        self._forget(project_id, package_id)
+        if gone is not None:
+            await self._runner.retire(project_id, package_id, gone or None)
+
     # within
+
+    async def _changed(self, project_id: str, package_id: str, gone: str | None = None) -> None:
+        await self.heard(project_id, package_id, gone)
+        await self._siblings.tell(PackageChanged(project_id, package_id, gone))
 
     async def _analyzed(self, version: Version, files: Mapping[str, bytes]) -> Version:
         """Return a version as its analysis leaves it. Raises QueueFull, Internal."""
@@ -255,20 +274,19 @@ class Registry:
             version = await self._store.create_version(version, draft.files)
         else:
             version = await self._numbered(version, draft.files)
-        self._forget(version.project_id, version.package_id)
+        await self._changed(version.project_id, version.package_id)
         self._take_up(version)
         return version
 
     async def _replace(self, version: Version, files: Mapping[str, bytes]) -> Version:
         version = await self._store.put_version(version, files)
-        self._forget(version.project_id, version.package_id)
+        await self._changed(version.project_id, version.package_id, version.id)
         self._take_up(version)
-        await self._runner.retire(version.project_id, version.package_id, version.id)
         return version
 
     async def _finish(self, version: Version) -> None:
         await self._store.finish_analysis(version)
-        self._forget(version.project_id, version.package_id)
+        await self._changed(version.project_id, version.package_id)
 
     def _take_up(self, version: Version) -> None:
         if version.state is VersionState.ANALYSING:
@@ -278,7 +296,7 @@ class Registry:
         version = await self._store.set_version_state(
             project_id, package_id, version_id, VersionState.RELEASED, released_at=now_ms()
         )
-        self._forget(project_id, package_id)
+        await self._changed(project_id, package_id)
         return version
 
     async def _delete(self, project_id: str, package_id: str, version_id: str | None = None) -> None:
@@ -286,8 +304,7 @@ class Registry:
             await self._store.delete_package(project_id, package_id)
         else:
             await self._store.delete_version(project_id, package_id, version_id)
-        self._forget(project_id, package_id)
-        await self._runner.retire(project_id, package_id, version_id)
+        await self._changed(project_id, package_id, version_id or "")
 
     async def _ensure_package(self, version: Version) -> None:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -18,6 +19,7 @@ from polycall.domain import (
 )
 from polycall.engine.builds import Builds
 from polycall.engine.keys import require
+from polycall.engine.siblings import ALONE, RuntimeDeleted, Siblings
 from polycall.engine.tasks import through
 from polycall.errors import (
     FailedPrecondition,
@@ -36,6 +38,7 @@ from polycall.store.protocol import Page, RuntimeStore
 __all__ = ["RevisionDraft", "Runtimes"]
 
 _LONGEST_TEXT = 4096  # characters of a display name, as packages have it
+_POLL_S = 0.5  # how often a build of another process is looked at while somebody waits for it
 _CACHE_S = 30.0  # how old another replica's deletion may be unseen; this one's own are seen at once
 _MOST_CACHED = 1000
 _NAMED = 5  # of the versions that keep a runtime from being deleted, so many are named
@@ -61,8 +64,15 @@ class _Cached:
 class Runtimes:
     """Runtimes of all projects. ``isolation`` tells the level at which code runs here."""
 
-    def __init__(self, store: RuntimeStore, builds: Builds, isolation: Callable[[], IsolationLevel]) -> None:
+    def __init__(
+        self,
+        store: RuntimeStore,
+        builds: Builds,
+        isolation: Callable[[], IsolationLevel],
+        siblings: Siblings = ALONE,
+    ) -> None:
         self._store = store
+        self._siblings = siblings
         self._builds = builds
         self._isolation = isolation
         self._ready: dict[tuple[str, str, str], _Cached] = {}
@@ -173,9 +183,13 @@ class Runtimes:
         self, who: Principal, runtime_id: str, revision_id: str, timeout_s: float
     ) -> RuntimeRevision:
         """Return a revision once its build has ended, or as it is after ``timeout_s``. Raises as ``get_revision``."""
+        until = time.monotonic() + timeout_s
         revision = await self.get_revision(who, runtime_id, revision_id)
-        if not revision.state.final and timeout_s > 0:
-            await self._builds.ended(revision, timeout_s)
+        while not revision.state.final and (left_s := until - time.monotonic()) > 0:
+            if self.builds(who.project_id, revision.id):
+                await self._builds.ended(revision, left_s)
+            else:  # another process has it
+                await asyncio.sleep(min(left_s, _POLL_S))
             revision = await self.get_revision(who, runtime_id, revision.id)
         return revision
 
@@ -257,6 +271,15 @@ class Runtimes:
 
     async def _delete(self, project_id: str, runtime_id: str) -> None:
         await self._store.delete_runtime(project_id, runtime_id)
+        self.forget(project_id, runtime_id)
+        await self._siblings.tell(RuntimeDeleted(project_id, runtime_id))
+
+    def builds(self, project_id: str, revision_id: str) -> bool:
+        """Whether a revision is being built here, or waits for that."""
+        return self._builds.has(project_id, revision_id)
+
+    def forget(self, project_id: str, runtime_id: str) -> None:
+        """Go by the database for a runtime that was deleted, here or elsewhere; its builds end."""
         self._builds.forget(project_id, runtime_id)
         for key in [key for key, cached in self._ready.items() if key[0] == project_id]:
             if self._ready[key].revision.runtime_id == runtime_id:

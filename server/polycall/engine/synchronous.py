@@ -30,20 +30,40 @@ _ANSWER_SHARE, _ANSWER_MOST_S = 0.1, 0.1
 _VISIBLE_AFTER_S = 1.0  # a run that lasts longer is recorded as RUNNING (durability: visible after 1 s)
 _KILL_S = 10.0  # how long a drain waits for kills; the sandbox gives each process 2 s
 
+_FIRST_POLL_S, _POLL_S = 0.005, 0.1  # how often a run of another process is looked at
+
 # Makes an execution of its request from what has become of it so far, as keywords of Execution: id, state, times.
 Make: TypeAlias = Callable[..., Execution]
 
 log = logging.getLogger(__name__)
 
 
-class Synchronous:
-    """Runs jobs while their callers wait; a caller that is cancelled has its run killed first."""
+class RequestTaken(Exception):
+    """Raised when a request id is another execution's already."""
 
-    def __init__(self, runner: Runner, store: ExecutionStore, live: LiveRuns, admission: Admission) -> None:
+
+class Synchronous:
+    """Runs jobs while their callers wait; a caller that is cancelled has its run killed first.
+
+    ``node`` owns the runs. ``shared``: other processes may be asked for the same executions, and get the same requests.
+    """
+
+    def __init__(
+        self,
+        runner: Runner,
+        store: ExecutionStore,
+        live: LiveRuns,
+        admission: Admission,
+        *,
+        node: str = "",
+        shared: bool = False,
+    ) -> None:
         self._runner = runner
         self._store = store
         self._live = live
         self._admission = admission
+        self._node = node or None
+        self._shared = shared
         self._repeats = Repeats()
         self._under_way = 0  # those that wait for a slot included
         self._idle = asyncio.Event()
@@ -67,8 +87,13 @@ class Synchronous:
         job: Job,
         options: RunOptions,
         opened: Callable[[LiveRun], None] | None = None,
+        *,
+        reserve: bool = False,
     ) -> Execution:
-        """Run, whatever the request id; ``opened`` is told of the run once it has a slot. Raises as ``once``."""
+        """Run, whatever the request id; ``opened`` is told of the run once it has a slot. Raises as ``once``.
+
+        ``reserve``: raises RequestTaken if another process has begun to run this request id.
+        """
         self._under_way += 1
         self._idle.clear()
         try:
@@ -87,9 +112,16 @@ class Synchronous:
                     attempt=1,
                     usage=Usage(queue_us=int(slot.waited_s * 1e6), start_us=int(slot.lent_s * 1e6)),
                     isolation=self._runner.isolation,
+                    owner=self._node,
                 )
+                if reserve:
+                    kept = await self._store.reserve(execution)
+                    if kept is None or kept.id != execution_id:
+                        raise RequestTaken
                 live = self._live.open(execution)
                 if opened is not None:
+                    if self._shared:
+                        self._store.record(live.execution)  # who follows it knows its name, and may ask another process
                     opened(live)
                 return await self._recorded(live, job, expires_at)
             finally:
@@ -115,8 +147,22 @@ class Synchronous:
             log.error("%d executions did not end when they were killed", self._under_way)
 
     async def _unless_answered(self, key: tuple[str, str], make: Make, job: Job, options: RunOptions) -> Execution:
-        earlier = await self._store.find_request(*key)
-        return earlier or await self.run(key[0], make, job, options)
+        pause_s = _FIRST_POLL_S
+        while True:
+            earlier = await self._store.find_request(*key)
+            if earlier is None:
+                try:
+                    return await self.run(key[0], make, job, options, reserve=self._shared)
+                except RequestTaken:
+                    continue
+            if earlier.state.final or not self._shared:
+                return earlier
+            # another process runs it; if it ends without an answer, the id is free again
+            left_s = _POLL_S if options.expires_at is None else options.expires_at - time.monotonic()
+            if left_s <= 0:
+                raise _late(earlier, "run")
+            await asyncio.sleep(min(pause_s, left_s))
+            pause_s = min(_POLL_S, pause_s * 2)
 
     async def _recorded(self, live: LiveRun, job: Job, expires_at: float | None) -> Execution:
         visible = asyncio.get_running_loop().call_later(_VISIBLE_AFTER_S, self._store.record, live.execution)
@@ -159,7 +205,7 @@ def _before(expires_at: float | None) -> float | None:
 
 
 def _late(execution: Execution, phase: str) -> DeadlineExceeded:
-    ran_s = ((execution.ended_at or 0) - (execution.started_at or 0)) / 1000
+    ran_s = ((execution.ended_at or now_ms()) - (execution.started_at or 0)) / 1000
     return DeadlineExceeded(
         f"Execution stopped after {ran_s:.2f} s: the caller's deadline. Output so far is in executions/{execution.id}; "
         "raise the deadline, or use Call.",

@@ -31,7 +31,7 @@ from polycall.sandbox.slots import FIRST_UID, Slots
 from polycall.sandbox.spawner import Spawner, SpawnerError, ZygoteConfig, interpreter
 from polycall.sandbox.workroot import WorkRoot
 
-__all__ = ["Sandbox", "SandboxConfig"]
+__all__ = ["UIDS", "UID_BASE", "Sandbox", "SandboxConfig"]
 
 _log = logging.getLogger(__name__)
 
@@ -44,7 +44,8 @@ _PRELOAD = (
     "pathlib", "random", "re", "secrets", "statistics", "string", "subprocess", "tempfile", "textwrap", "time",
     "traceback", "typing", "urllib.parse", "uuid", "zoneinfo",
 )  # fmt: skip
-_UIDS = 65536
+# Far above what distributions hand out for users and containers (useradd, systemd: up to 0x6FFFFFFF).
+UID_BASE, UIDS = 0x7000_0000, 65536
 _SCRIPTS = Path(__file__).with_name("inside") / "javascript"
 
 
@@ -89,8 +90,7 @@ class SandboxConfig:
     hard_output_bytes: int = 256 * _MIB
     disk_bytes: int = 64 * _MIB
     max_level: IsolationLevel = IsolationLevel.CONTAINED
-    # Far above what distributions hand out for users and containers (useradd, systemd: up to 0x6FFFFFFF).
-    uid_base: int = 0x7000_0000
+    uid_base: int = UID_BASE
     preload: tuple[str, ...] = _PRELOAD
     interpreter: str | None = None
     packages: str = ""
@@ -100,8 +100,8 @@ class SandboxConfig:
     def __post_init__(self) -> None:
         if not 1 <= self.waiting < self.processes:
             raise ValueError("waiting must be at least 1 and below processes")
-        if not self.processes <= _UIDS - FIRST_UID:
-            raise ValueError(f"processes must be at most {_UIDS - FIRST_UID}")
+        if not self.processes <= UIDS - FIRST_UID:
+            raise ValueError(f"processes must be at most {UIDS - FIRST_UID}")
 
 
 class Sandbox:
@@ -169,7 +169,7 @@ class Sandbox:
     async def _start(self) -> None:
         config = self._config
         executable = config.interpreter or interpreter()
-        host_uids = range(config.uid_base, config.uid_base + _UIDS)
+        host_uids = range(config.uid_base, config.uid_base + UIDS)
         found, self._deno = await asyncio.gather(probe(executable, host_uids), find_deno(config.deno))
         machine = at_most(found, config.max_level)
         cgroup = await asyncio.to_thread(self._open_cgroups)

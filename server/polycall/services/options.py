@@ -15,8 +15,11 @@ MOST_CONNECTIONS = 1000  # to one address
 _DEFAULT_MAX_RUN_S = 1200.0
 
 
-def server_options(max_run_s: float = _DEFAULT_MAX_RUN_S) -> tuple[tuple[str, int], ...]:
-    """Return the channel arguments of the server. ``max_run_s``: the longest run that may be asked for."""
+def server_options(max_run_s: float = _DEFAULT_MAX_RUN_S, *, shared: bool = False) -> tuple[tuple[str, int], ...]:
+    """Return the channel arguments of the server.
+
+    ``max_run_s``: the longest run that may be asked for. ``shared``: other processes of ours listen at its address.
+    """
     return (
         ("grpc.max_receive_message_length", LARGEST_MESSAGE + _WRAPPING),
         ("grpc.max_send_message_length", LARGEST_MESSAGE),
@@ -39,6 +42,6 @@ def server_options(max_run_s: float = _DEFAULT_MAX_RUN_S) -> tuple[tuple[str, in
         # Connections are renewed so that clients find new servers; what runs on an old one may end.
         ("grpc.max_connection_age_ms", 30 * 60_000),
         ("grpc.max_connection_age_grace_ms", int((max_run_s + 60) * 1000)),
-        # An address that is taken is an error, not something to share.
-        ("grpc.so_reuseport", 0),
+        # An address that is taken is an error, not something to share, unless it is shared on purpose.
+        ("grpc.so_reuseport", int(shared)),
     )

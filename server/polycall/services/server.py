@@ -29,6 +29,7 @@ class NativeInfo:
     limits: Sequence[Enforcement] = ()
     counts: Callable[[], PoolCounts] | None = None
     interpreters: Sequence[Interpreter] = (python(),)
+    processes: int = 1
 
 
 class ServerService(server_service_pb2_grpc.ServerServiceServicer):
@@ -65,6 +66,7 @@ class ServerService(server_service_pb2_grpc.ServerServiceServicer):
                 server_service_pb2.Enforcement(limit=e.limit, hold=_HOLDS[e.hold], how=e.how, remedy=e.remedy)
                 for e in self._info.limits
             ],
+            processes=self._info.processes,
         )
 
     def _pool(self) -> server_service_pb2.Pool | None:

@@ -21,6 +21,8 @@ class StoreConfig:
 
     data_dir: Path | None = None
     database_url: str = ""
+    # one of several processes that share an embedded database: whoever started them holds the directory's lock
+    shared: bool = False
     # records of synchronous executions, see polycall.store.records
     flush_ms: int = 100  # a crash of the server loses at most what came in since
     flush_rows: int = 500  # rows in one statement; more gained nothing measurable

@@ -77,6 +77,16 @@ class SqlExecutions:
         """Write what was recorded; raise Unavailable."""
         await self._records.flush()
 
+    async def reserve(self, execution: Execution) -> Execution | None:
+        """Commit a synchronous execution that is about to run, for the sake of its request id; raise Unavailable.
+
+        Returns it, or the earlier one of its project and request id; None if that has let go of the id meanwhile.
+        """
+        recorded = self._buffer.find_request(execution.project_id, execution.request_id or "")
+        if recorded is not None:
+            return recorded
+        return await self._executor.write(queue.reserve, execution, self._inline_bytes)
+
     # reading
 
     async def get(self, project_id: str, execution_id: uuid.UUID) -> Execution:
@@ -190,9 +200,12 @@ class SqlExecutions:
         """End what is QUEUED past its deadline as TIMEOUT; return how many. Raises Unavailable."""
         return await self._executor.single(queue.expire, now_ms, error)
 
-    async def recover(self, error: ExecutionError) -> Mapping[ExecutionState, int]:
-        """At boot, when nothing runs yet: queue again or end what an earlier boot left RUNNING; return counts."""
-        return await self._executor.single(queue.recover, error)
+    async def recover(self, error: ExecutionError, living: Sequence[str] = ()) -> Mapping[ExecutionState, int]:
+        """At boot, when nothing runs yet: queue again or end what earlier boots left RUNNING; return counts.
+
+        What is of ``living`` owners stays as it is.
+        """
+        return await self._executor.single(queue.recover, error, living)
 
     async def release(self, owner: str) -> int:
         """Queue again what an owner has not finished, where attempts are left; return how many."""

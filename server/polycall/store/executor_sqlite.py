@@ -14,6 +14,7 @@ import threading
 import urllib.parse
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
@@ -23,9 +24,10 @@ import sqlalchemy.exc
 from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
 
 from polycall.domain import Reason
-from polycall.errors import FailedPrecondition
+from polycall.errors import FailedPrecondition, Unavailable
 from polycall.store.directory import DirectoryLock, refuse_network_file_system
 from polycall.store.failures import translated, unavailable
+from polycall.store.turn import Turn
 
 __all__ = ["SqliteExecutor"]
 
@@ -50,11 +52,15 @@ class _Job:
 
 
 class SqliteExecutor:
-    """Owns one database file, alone among processes, from ``start`` to ``stop``; see ``Executor``."""
+    """Owns one database file, alone among processes, from ``start`` to ``stop``; see ``Executor``.
 
-    def __init__(self, path: Path, *, readers: int, waiting: int) -> None:
+    ``shared``: it is one of several, whose directory is locked for all of them; their writers take turns.
+    """
+
+    def __init__(self, path: Path, *, readers: int, waiting: int, shared: bool = False) -> None:
         self._path = path
-        self._lock = DirectoryLock(path.with_suffix(".lock"))
+        self._lock = None if shared else DirectoryLock(path.with_suffix(".lock"))
+        self._turn = Turn(path.with_suffix(".turn")) if shared else None
         self._room = waiting  # changed on the loop only
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
@@ -145,12 +151,15 @@ class SqliteExecutor:
         directory = self._path.parent
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         refuse_network_file_system(directory)
-        self._lock.acquire()
+        if self._lock is not None:
+            self._lock.acquire()
         try:
+            if self._turn is not None:
+                self._turn.open()
             # SQLite would make it readable for everybody; its companions (-wal, -shm) get the mode of the file
             os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
             self._writer = self._write_engine.connect()
-            with self._writer.begin():
+            with self._turn or nullcontext(), self._writer.begin():
                 prepare(self._writer)
             # not before: a migration that makes a table anew drops the old one, which would delete what refers to it
             _raw(self._writer).execute("PRAGMA foreign_keys=ON")
@@ -174,7 +183,10 @@ class SqliteExecutor:
             self._writer.close()
             self._writer = None
         self._write_engine.dispose()  # the last connection: SQLite moves the log into the file
-        self._lock.release()
+        if self._turn is not None:
+            self._turn.close()
+        if self._lock is not None:
+            self._lock.release()
 
     def _read(self, work: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         with self._read_engine.connect() as conn:
@@ -207,6 +219,9 @@ class SqliteExecutor:
     def _commit(self, conn: sa.Connection, group: list[_Job]) -> None:
         try:
             self._transact(conn, group)
+        except Unavailable as error:  # it was never our turn: that is so for all of them
+            for job in group:
+                job.error = error
         except Exception as error:
             if len(group) == 1:
                 group[0].error = error
@@ -220,7 +235,7 @@ class SqliteExecutor:
         if wanted != self._synchronous:
             raw.execute(f"PRAGMA synchronous={wanted}")
             self._synchronous = wanted
-        with conn.begin():
+        with self._turn or nullcontext(), conn.begin():
             for job in group:
                 job.error = None
                 changes = raw.total_changes

@@ -269,8 +269,14 @@ class ExecutionStore(Protocol):
     async def expire(self, now_ms: int, error: ExecutionError) -> int:
         """QUEUED past their deadline -> TIMEOUT with that error; returns how many."""
 
-    async def recover(self, error: ExecutionError) -> Mapping[ExecutionState, int]:
-        """At boot of the embedded store: every RUNNING row is of an earlier boot.
+    async def reserve(self, execution: Execution) -> Execution | None:
+        """Commit a RUNNING synchronous execution before it runs: where others may get the same request id.
+
+        Returns it, or the earlier one of its project and request id; None if that has let go of the id meanwhile.
+        """
+
+    async def recover(self, error: ExecutionError, living: Sequence[str] = ()) -> Mapping[ExecutionState, int]:
+        """At boot of the embedded store: every RUNNING row is of an earlier boot, but for those of living owners.
 
         To QUEUED if attempts are left, else FAILED with ``error`` (CANCELLED if that was requested; synchronous ones
         are never queued). Returns counts.

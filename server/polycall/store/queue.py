@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import uuid
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -32,6 +32,7 @@ __all__ = [
     "recover",
     "release",
     "request_cancel",
+    "reserve",
     "waiting",
 ]
 
@@ -74,6 +75,25 @@ _ENDED = (
 @functools.cache  # the one INSERT on a hot path; building it each time was a fifth of its CPU
 def _insertion(dialect: str) -> sa.Executable:
     return insert(dialect, executions).values(run_at=db_now()).on_conflict_do_nothing().returning(_e.id)
+
+
+def reserve(conn: sa.Connection, execution: Execution, inline_bytes: int) -> Execution | None:
+    """Insert a synchronous execution that is about to run; return it, or the earlier one of its request id.
+
+    None if there was an earlier one that has let go of the request id by now.
+    """
+    row, blobs = row_of(execution, inline_bytes)
+    write_blobs(conn, blobs)
+    if conn.execute(_reservation(conn.dialect.name), row).first() is not None:
+        return execution
+    same = sa.and_(_e.project_id == execution.project_id, _e.request_id == execution.request_id)
+    earlier = read_executions(conn, conn.execute(sa.select(executions).where(same)).all())
+    return earlier[0] if earlier else None
+
+
+@functools.cache
+def _reservation(dialect: str) -> sa.Executable:
+    return insert(dialect, executions).on_conflict_do_nothing().returning(_e.id)
 
 
 def enqueue(conn: sa.Connection, execution: Execution, inline_bytes: int) -> Execution:
@@ -216,7 +236,7 @@ def expire(conn: sa.Connection, now_ms: int, error: ExecutionError) -> int:
 _again = sa.and_(_e.attempt < _e.max_attempts, _e.kind != ExecutionKind.SYNC.value)
 _RECOVER = (
     sa.update(executions)
-    .where(_IS_RUNNING)
+    .where(_IS_RUNNING, sa.or_(_e.owner.is_(None), _e.owner.not_in(sa.bindparam("living", expanding=True))))
     .values(
         owner=None,
         state=sa.case((_e.cancel_requested, _CANCELLED), (_again, _QUEUED), else_=_FAILED),
@@ -234,9 +254,13 @@ _RECOVER = (
 _STOPPED = ExecutionError(reason=Reason.EXECUTION_CANCELLED, message="The execution was cancelled.")
 
 
-def recover(conn: sa.Connection, error: ExecutionError) -> Mapping[ExecutionState, int]:
-    """Bring every RUNNING execution to where it belongs when no server runs it any more; return counts by state."""
-    states = conn.execute(_RECOVER, {"error": json_text(error), "cancelled": json_text(_STOPPED)}).scalars()
+def recover(conn: sa.Connection, error: ExecutionError, living: Sequence[str]) -> Mapping[ExecutionState, int]:
+    """Bring what is RUNNING to where it belongs when nobody runs it any more, but for what is of living owners.
+
+    Returns counts by state.
+    """
+    values = {"error": json_text(error), "cancelled": json_text(_STOPPED), "living": list(living)}
+    states = conn.execute(_RECOVER, values).scalars()
     return {ExecutionState(state): count for state, count in Counter(states).items()}
 
 

@@ -61,14 +61,16 @@ def _executor(config: StoreConfig) -> Executor:
     if not config.database_url:
         if config.data_dir is None:
             raise _unusable("is missing; set POLYCALL_DATA_DIR or POLYCALL_DATABASE_URL")
-        return SqliteExecutor(config.data_dir / DATABASE_FILE, readers=config.readers, waiting=config.waiting)
+        path = config.data_dir / DATABASE_FILE
+        return SqliteExecutor(path, readers=config.readers, waiting=config.waiting, shared=config.shared)
     try:
         url = sa.make_url(config.database_url)
     except sqlalchemy.exc.ArgumentError:
         raise _unusable("is not a URL; it looks like postgresql://user:password@host/database") from None
     match url.get_backend_name():
         case "sqlite" if url.database and url.database != ":memory:":
-            return SqliteExecutor(Path(url.database).resolve(), readers=config.readers, waiting=config.waiting)
+            path = Path(url.database).resolve()
+            return SqliteExecutor(path, readers=config.readers, waiting=config.waiting, shared=config.shared)
         case "postgresql" | "postgres":
             from polycall.store.executor_postgres import PostgresExecutor  # an embedded server never loads it
 

@@ -27,7 +27,7 @@ from polycall.v1 import execution_pb2 as polycall_dot_v1_dot_execution__pb2
 from polycall.v1 import runtime_pb2 as polycall_dot_v1_dot_runtime__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n polycall/v1/server_service.proto\x12\x0bpolycall.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1bpolycall/v1/execution.proto\x1a\x19polycall/v1/runtime.proto\"\x16\n\x14GetServerInfoRequest\"\xa1\x03\n\nServerInfo\x12\x0f\n\x07version\x18\x01 \x01(\t\x12>\n\x0fisolation_level\x18\x02 \x01(\x0e\x32%.polycall.v1.Execution.IsolationLevel\x12>\n\x0fisolation_floor\x18\x03 \x01(\x0e\x32%.polycall.v1.Execution.IsolationLevel\x12&\n\x08\x66indings\x18\x04 \x03(\x0b\x32\x14.polycall.v1.Finding\x12&\n\x08runtimes\x18\x05 \x03(\x0b\x32\x14.polycall.v1.Runtime\x12+\n\x0e\x64\x65\x66\x61ult_limits\x18\x06 \x01(\x0b\x32\x13.polycall.v1.Limits\x12+\n\x0emaximum_limits\x18\x07 \x01(\x0b\x32\x13.polycall.v1.Limits\x12\r\n\x05slots\x18\x08 \x01(\x05\x12(\n\x06limits\x18\x0f \x03(\x0b\x32\x18.polycall.v1.Enforcement\x12\x1f\n\x04pool\x18\x14 \x01(\x0b\x32\x11.polycall.v1.Pool\"\xc0\x01\n\x0b\x45nforcement\x12\r\n\x05limit\x18\x01 \x01(\t\x12+\n\x04hold\x18\x02 \x01(\x0e\x32\x1d.polycall.v1.Enforcement.Hold\x12\x0b\n\x03how\x18\x03 \x01(\t\x12\x0e\n\x06remedy\x18\x04 \x01(\t\"X\n\x04Hold\x12\x14\n\x10HOLD_UNSPECIFIED\x10\x00\x12\x11\n\rHOLD_ENFORCED\x10\x01\x12\x10\n\x0cHOLD_WATCHED\x10\x02\x12\x15\n\x11HOLD_NOT_ENFORCED\x10\x03\"a\n\x04Pool\x12\x0f\n\x07waiting\x18\x01 \x01(\x05\x12\x11\n\twarm_idle\x18\x02 \x01(\x05\x12\x0c\n\x04\x62usy\x18\x03 \x01(\x05\x12\x17\n\x0fwarm_memory_mib\x18\x04 \x01(\x05\x12\x0e\n\x06queued\x18\x05 \x01(\x05\"M\n\x07\x46inding\x12\x0f\n\x07\x66\x65\x61ture\x18\x01 \x01(\t\x12\x11\n\tavailable\x18\x02 \x01(\x08\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\x12\x0e\n\x06remedy\x18\x04 \x01(\t2}\n\rServerService\x12l\n\rGetServerInfo\x12!.polycall.v1.GetServerInfoRequest\x1a\x17.polycall.v1.ServerInfo\"\x1f\x82\xd3\xe4\x93\x02\x19\x12\x17/polycall/v1/serverInfob\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n polycall/v1/server_service.proto\x12\x0bpolycall.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1bpolycall/v1/execution.proto\x1a\x19polycall/v1/runtime.proto\"\x16\n\x14GetServerInfoRequest\"\xb4\x03\n\nServerInfo\x12\x0f\n\x07version\x18\x01 \x01(\t\x12>\n\x0fisolation_level\x18\x02 \x01(\x0e\x32%.polycall.v1.Execution.IsolationLevel\x12>\n\x0fisolation_floor\x18\x03 \x01(\x0e\x32%.polycall.v1.Execution.IsolationLevel\x12&\n\x08\x66indings\x18\x04 \x03(\x0b\x32\x14.polycall.v1.Finding\x12&\n\x08runtimes\x18\x05 \x03(\x0b\x32\x14.polycall.v1.Runtime\x12+\n\x0e\x64\x65\x66\x61ult_limits\x18\x06 \x01(\x0b\x32\x13.polycall.v1.Limits\x12+\n\x0emaximum_limits\x18\x07 \x01(\x0b\x32\x13.polycall.v1.Limits\x12\r\n\x05slots\x18\x08 \x01(\x05\x12(\n\x06limits\x18\x0f \x03(\x0b\x32\x18.polycall.v1.Enforcement\x12\x1f\n\x04pool\x18\x14 \x01(\x0b\x32\x11.polycall.v1.Pool\x12\x11\n\tprocesses\x18\x15 \x01(\x05\"\xc0\x01\n\x0b\x45nforcement\x12\r\n\x05limit\x18\x01 \x01(\t\x12+\n\x04hold\x18\x02 \x01(\x0e\x32\x1d.polycall.v1.Enforcement.Hold\x12\x0b\n\x03how\x18\x03 \x01(\t\x12\x0e\n\x06remedy\x18\x04 \x01(\t\"X\n\x04Hold\x12\x14\n\x10HOLD_UNSPECIFIED\x10\x00\x12\x11\n\rHOLD_ENFORCED\x10\x01\x12\x10\n\x0cHOLD_WATCHED\x10\x02\x12\x15\n\x11HOLD_NOT_ENFORCED\x10\x03\"a\n\x04Pool\x12\x0f\n\x07waiting\x18\x01 \x01(\x05\x12\x11\n\twarm_idle\x18\x02 \x01(\x05\x12\x0c\n\x04\x62usy\x18\x03 \x01(\x05\x12\x17\n\x0fwarm_memory_mib\x18\x04 \x01(\x05\x12\x0e\n\x06queued\x18\x05 \x01(\x05\"M\n\x07\x46inding\x12\x0f\n\x07\x66\x65\x61ture\x18\x01 \x01(\t\x12\x11\n\tavailable\x18\x02 \x01(\x08\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\x12\x0e\n\x06remedy\x18\x04 \x01(\t2}\n\rServerService\x12l\n\rGetServerInfo\x12!.polycall.v1.GetServerInfoRequest\x1a\x17.polycall.v1.ServerInfo\"\x1f\x82\xd3\xe4\x93\x02\x19\x12\x17/polycall/v1/serverInfob\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,15 +39,15 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETSERVERINFOREQUEST']._serialized_start=135
   _globals['_GETSERVERINFOREQUEST']._serialized_end=157
   _globals['_SERVERINFO']._serialized_start=160
-  _globals['_SERVERINFO']._serialized_end=577
-  _globals['_ENFORCEMENT']._serialized_start=580
-  _globals['_ENFORCEMENT']._serialized_end=772
-  _globals['_ENFORCEMENT_HOLD']._serialized_start=684
-  _globals['_ENFORCEMENT_HOLD']._serialized_end=772
-  _globals['_POOL']._serialized_start=774
-  _globals['_POOL']._serialized_end=871
-  _globals['_FINDING']._serialized_start=873
-  _globals['_FINDING']._serialized_end=950
-  _globals['_SERVERSERVICE']._serialized_start=952
-  _globals['_SERVERSERVICE']._serialized_end=1077
+  _globals['_SERVERINFO']._serialized_end=596
+  _globals['_ENFORCEMENT']._serialized_start=599
+  _globals['_ENFORCEMENT']._serialized_end=791
+  _globals['_ENFORCEMENT_HOLD']._serialized_start=703
+  _globals['_ENFORCEMENT_HOLD']._serialized_end=791
+  _globals['_POOL']._serialized_start=793
+  _globals['_POOL']._serialized_end=890
+  _globals['_FINDING']._serialized_start=892
+  _globals['_FINDING']._serialized_end=969
+  _globals['_SERVERSERVICE']._serialized_start=971
+  _globals['_SERVERSERVICE']._serialized_end=1096
 # @@protoc_insertion_point(module_scope)

@@ -15,7 +15,7 @@ class GetServerInfoRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class ServerInfo(_message.Message):
-    __slots__ = ("version", "isolation_level", "isolation_floor", "findings", "runtimes", "default_limits", "maximum_limits", "slots", "limits", "pool")
+    __slots__ = ("version", "isolation_level", "isolation_floor", "findings", "runtimes", "default_limits", "maximum_limits", "slots", "limits", "pool", "processes")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     ISOLATION_LEVEL_FIELD_NUMBER: _ClassVar[int]
     ISOLATION_FLOOR_FIELD_NUMBER: _ClassVar[int]
@@ -26,6 +26,7 @@ class ServerInfo(_message.Message):
     SLOTS_FIELD_NUMBER: _ClassVar[int]
     LIMITS_FIELD_NUMBER: _ClassVar[int]
     POOL_FIELD_NUMBER: _ClassVar[int]
+    PROCESSES_FIELD_NUMBER: _ClassVar[int]
     version: str
     isolation_level: _execution_pb2.Execution.IsolationLevel
     isolation_floor: _execution_pb2.Execution.IsolationLevel
@@ -36,7 +37,8 @@ class ServerInfo(_message.Message):
     slots: int
     limits: _containers.RepeatedCompositeFieldContainer[Enforcement]
     pool: Pool
-    def __init__(self, version: _Optional[str] = ..., isolation_level: _Optional[_Union[_execution_pb2.Execution.IsolationLevel, str]] = ..., isolation_floor: _Optional[_Union[_execution_pb2.Execution.IsolationLevel, str]] = ..., findings: _Optional[_Iterable[_Union[Finding, _Mapping]]] = ..., runtimes: _Optional[_Iterable[_Union[_runtime_pb2.Runtime, _Mapping]]] = ..., default_limits: _Optional[_Union[_execution_pb2.Limits, _Mapping]] = ..., maximum_limits: _Optional[_Union[_execution_pb2.Limits, _Mapping]] = ..., slots: _Optional[int] = ..., limits: _Optional[_Iterable[_Union[Enforcement, _Mapping]]] = ..., pool: _Optional[_Union[Pool, _Mapping]] = ...) -> None: ...
+    processes: int
+    def __init__(self, version: _Optional[str] = ..., isolation_level: _Optional[_Union[_execution_pb2.Execution.IsolationLevel, str]] = ..., isolation_floor: _Optional[_Union[_execution_pb2.Execution.IsolationLevel, str]] = ..., findings: _Optional[_Iterable[_Union[Finding, _Mapping]]] = ..., runtimes: _Optional[_Iterable[_Union[_runtime_pb2.Runtime, _Mapping]]] = ..., default_limits: _Optional[_Union[_execution_pb2.Limits, _Mapping]] = ..., maximum_limits: _Optional[_Union[_execution_pb2.Limits, _Mapping]] = ..., slots: _Optional[int] = ..., limits: _Optional[_Iterable[_Union[Enforcement, _Mapping]]] = ..., pool: _Optional[_Union[Pool, _Mapping]] = ..., processes: _Optional[int] = ...) -> None: ...
 
 class Enforcement(_message.Message):
     __slots__ = ("limit", "hold", "how", "remedy")

@@ -1,0 +1,57 @@
+"""What this process does when another one of the machine has changed something."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+
+from polycall.domain import ExecutionState
+from polycall.engine.keys import KeyRing
+from polycall.engine.live import LiveRuns
+from polycall.engine.registry import Registry
+from polycall.engine.running import CANCELLED
+from polycall.engine.runtimes import Runtimes
+from polycall.engine.siblings import (
+    BuildAsked,
+    CallAccepted,
+    CancelAsked,
+    KeyRevoked,
+    News,
+    PackageChanged,
+    RuntimeDeleted,
+)
+
+__all__ = ["Hearing"]
+
+
+class Hearing:
+    """Takes the news of other processes; ``enqueued`` is told whose Calls wait."""
+
+    def __init__(
+        self, keys: KeyRing, registry: Registry, runtimes: Runtimes, live: LiveRuns, enqueued: Callable[[str], None]
+    ) -> None:
+        self._keys = keys
+        self._registry = registry
+        self._runtimes = runtimes
+        self._live = live
+        self._enqueued = enqueued
+
+    async def __call__(self, news: News) -> bool:
+        """Take a piece; return whether it meant something here."""
+        match news:
+            case KeyRevoked(key_id):
+                self._keys.forget(key_id)
+            case PackageChanged(project_id, package_id, gone):
+                await self._registry.heard(project_id, package_id, gone)
+            case RuntimeDeleted(project_id, runtime_id):
+                self._runtimes.forget(project_id, runtime_id)
+            case BuildAsked(project_id, revision_id):
+                return self._runtimes.builds(project_id, revision_id)
+            case CallAccepted(project_id):
+                self._enqueued(project_id)
+            case CancelAsked(project_id, execution_id):
+                live = self._live.get(project_id, uuid.UUID(execution_id))
+                if live is None:
+                    return False
+                live.stop(ExecutionState.CANCELLED, CANCELLED)
+        return True

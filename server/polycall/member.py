@@ -1,0 +1,85 @@
+"""One of several server processes of a machine: its place among them, and its share of what the machine has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from polycall.config import Settings, load
+from polycall.domain import IsolationLevel
+
+__all__ = ["Member", "bus_socket", "decode_member", "encode_member", "server_socket", "share_of"]
+
+# What is the machine's as a whole; each process has an equal part, rounded up, at least one.
+_SHARED = (
+    "slots",
+    "queue",
+    "queue_mib",
+    "project_slots",
+    "project_queue",
+    "call_slots",
+    "waiting_children",
+    "warm_workers",
+    "warm_of_version",
+    "warm_memory_mib",
+    "builds",
+    "build_queue",
+    "runtime_zygotes",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """One process: the ``index``-th of ``count``.
+
+    ``node`` names this boot of it, ``living`` are the nodes of the others: what they run is theirs. ``first``: none of
+    the others has been started yet.
+    """
+
+    index: int
+    count: int
+    node: str
+    living: tuple[str, ...]
+    first: bool
+    sockets: Path
+    key: str = field(repr=False)
+
+
+def server_socket(sockets: Path, index: int) -> Path:
+    """Return where a process serves the gateway."""
+    return sockets / f"server-{index}.sock"
+
+
+def bus_socket(sockets: Path, index: int) -> Path:
+    """Return where a process listens to the others."""
+    return sockets / f"bus-{index}.sock"
+
+
+def share_of(settings: Settings, count: int) -> Settings:
+    """Return the settings of one process of ``count``. What is 0 stays so: no bound, or the default of another."""
+    return replace(settings, **{name: -(-getattr(settings, name) // count) for name in _SHARED})
+
+
+def encode_member(member: Member, settings: Settings) -> bytes:
+    """Return both as one line, for another program to read. It holds secrets."""
+    values = {item.name: getattr(settings, item.name) for item in fields(settings)}
+    place = {item.name: getattr(member, item.name) for item in fields(member)}
+    return msgspec.json.encode([place, values], enc_hook=_plain) + b"\n"
+
+
+def decode_member(line: bytes) -> tuple[Member, Settings]:
+    """Read what ``encode_member`` wrote."""
+    place, values = msgspec.json.decode(line, type=tuple[dict[str, Any], dict[str, Any]])
+    place |= {"living": tuple(place["living"]), "sockets": Path(place["sockets"])}
+    return Member(**place), load(values, environ={})
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, IsolationLevel):
+        return int(value)
+    raise TypeError(type(value).__name__)

@@ -1,0 +1,76 @@
+"""What whoever serves has in common, one process or several: what is told of it, and what the operator asks for."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Coroutine, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from polycall.domain import IsolationLevel
+from polycall.engine.tasks import end
+from polycall.sandbox.installed import Interpreter
+
+__all__ = ["Ready", "ServeError", "Signals", "listening", "unless"]
+
+T = TypeVar("T")
+
+
+class ServeError(Exception):
+    """Raised when the server cannot start; says what, why, and what to do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ready:
+    """What is told once calls are served."""
+
+    rest_address: str  # "" without the gateway
+    grpc_address: str
+    isolation: IsolationLevel
+    interpreters: tuple[Interpreter, ...]
+    key: str  # the bootstrap key
+    key_file: Path | None  # where it is kept, if the server made it
+    seconds: float  # from the start of `serve`
+    processes: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Signals:
+    """What the operator asked for: first to stop, then to stop now."""
+
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    now: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def take(self) -> None:
+        """Take a signal."""
+        (self.now if self.stop.is_set() else self.stop).set()
+
+
+@contextlib.contextmanager
+def listening() -> Iterator[Signals]:
+    """Listen to SIGTERM and SIGINT for the length of a block."""
+    signals = Signals()
+    loop = asyncio.get_running_loop()
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    for number in numbers:
+        loop.add_signal_handler(number, signals.take)
+    try:
+        yield signals
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)
+
+
+async def unless(event: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
+    """Return what ``work`` returns; if the event comes first, cancel it, wait for its end, return None."""
+    doing = asyncio.create_task(work)
+    waiting = asyncio.create_task(event.wait())
+    try:
+        await asyncio.wait((doing, waiting), return_when=asyncio.FIRST_COMPLETED)
+        return doing.result() if doing.done() else None
+    finally:
+        await end(waiting)
+        await end(doing)
