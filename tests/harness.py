@@ -226,6 +226,7 @@ class Server:
         limits: execution_pb2.Limits | None = None,
         env: Mapping[str, str] | None = None,
         fresh_process: bool = False,
+        language: str = "python",
         key: str | None = None,
     ) -> package_pb2.Version:
         """Create a version (and its package) and return it."""
@@ -235,7 +236,13 @@ class Server:
                 for path, text in files.items()
             ]
         )
-        body = package_pb2.Version(functions=functions, limits=limits, env=env or {}, fresh_process=fresh_process)
+        body = package_pb2.Version(
+            language=f"LANGUAGE_{language.upper()}",
+            functions=functions,
+            limits=limits,
+            env=env or {},
+            fresh_process=fresh_process,
+        )
         request = package_service_pb2.CreateVersionRequest(
             parent=f"packages/{package}",
             version_id=version,

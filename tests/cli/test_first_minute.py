@@ -27,6 +27,8 @@ VERSIONS = [
     "packages/756f0b19-5125-44f6-b541-058980ff6a94/versions/1.0.1",
     "packages/guance__openapi/versions/1",
     "packages/hello/versions/1",
+    "packages/hello-javascript/versions/1",
+    "packages/hello-typescript/versions/1",
     "packages/8c1d2f60-3b5e-4a7c-9d10-6e2f4b8a7c31/versions/1",
 ]
 

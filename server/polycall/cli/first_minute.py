@@ -29,6 +29,8 @@ _LEVELS = {
 }
 _XPANDER = "8c1d2f60-3b5e-4a7c-9d10-6e2f4b8a7c31"
 _DOMO = "756f0b19-5125-44f6-b541-058980ff6a94"
+# An example that is there already, or in a language that does not run here.
+_NO_HARM = {"ALREADY_EXISTS": "kept", "RUNTIME_MISSING": "left out"}
 _CODE = r"def execute(input): return {\"name\": input[\"name\"], \"executed\": True}"
 
 
@@ -57,9 +59,9 @@ def deploy_examples(address: str, key: str) -> dict[str, str]:
             try:
                 version = deploy(client, source, source.manifest)
             except Failure as failure:
-                if failure.reason != "ALREADY_EXISTS":
+                if failure.reason not in _NO_HARM:
                     raise
-                deployed[name] = "kept"
+                deployed[name] = _NO_HARM[failure.reason]
             else:
                 deployed[name] = "deployed"
                 if version.error:

@@ -5,31 +5,36 @@ from __future__ import annotations
 import resource
 
 from polycall.domain import Limits
+from polycall.sandbox.cgroup import HEADROOM
 from polycall.sandbox.child import Child
 
 __all__ = ["bound"]
 
 
-def bound(child: Child, limits: Limits, *, own_uid: bool, memory: bool) -> None:
-    """Set the limits of a run. ``own_uid``: processes are counted for this child alone. ``memory``: no cgroup does.
+def bound(child: Child, limits: Limits, *, own_uid: bool, memory: bool) -> int:
+    """Set the limits of a run, and return what the child has in memory, bytes.
 
-    Raises OSError: it must not be given anything then.
+    ``own_uid``: processes are counted for this child alone. ``memory``: no cgroup counts it. Raises OSError: the child
+    must not be given anything then.
     """
     pid = child.pid
     if pid is None:
         raise ProcessLookupError("the process has ended")
+    most = child.traits.with_its_own(limits)
     files = limits.open_files + child.traits.files
     resource.prlimit(pid, resource.RLIMIT_NOFILE, (files, files))
     if own_uid:
-        processes = limits.processes + child.traits.threads
-        resource.prlimit(pid, resource.RLIMIT_NPROC, (processes, processes))
+        resource.prlimit(pid, resource.RLIMIT_NPROC, (most.processes, most.processes))
+    resident, data = _memory(pid)
     if memory:
         # what its interpreter has reserved, most of which is never touched, is not the run's
-        most = _data(pid) + limits.memory_bytes
-        resource.prlimit(pid, resource.RLIMIT_DATA, (most, most))
+        data += most.memory_bytes + HEADROOM
+        resource.prlimit(pid, resource.RLIMIT_DATA, (data, data))
+    return resident
 
 
-def _data(pid: int) -> int:
+def _memory(pid: int) -> tuple[int, int]:
     with open(f"/proc/{pid}/statm", encoding="ascii") as stream:
         # proc(5): size resident shared text lib data dt, in pages
-        return int(stream.read().split()[5]) * resource.getpagesize()
+        pages = stream.read().split()
+    return int(pages[1]) * resource.getpagesize(), int(pages[5]) * resource.getpagesize()

@@ -27,6 +27,8 @@ _KILL_S = 2.0
 # After the end of the process, how long its last words may take: a survivor may hold the pipe for ever.
 _EOF_S = 0.15
 _EOF_STEP_S = 0.005
+# What cannot have one more block has not used up all that it could have had.
+_NEARLY = 0.75
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +59,7 @@ class Run:
         self._reply: Reply | FrameError | None = None
         self._exit: Exit | None = None
         self._killed = False
+        self._resting: int | None = None  # in memory before the run, of a process that was bound from outside
 
     async def perform(self, start_kind: StartKind, start_us: int) -> Outcome:
         """Run to the end. If cancelled, the process is gone first. Raises OSError if its cgroup is out of reach."""
@@ -115,7 +118,8 @@ class Run:
         frames = call_frame(self._job, self._nonce)
         if child.calls == 0:
             if not child.traits.bounds_itself:
-                bound(child, self._job.limits, own_uid=options.own_uid, memory=options.bound_address_space)
+                memory = options.bound_address_space
+                self._resting = bound(child, self._job.limits, own_uid=options.own_uid, memory=memory)
             load = load_frame(self._job, own_uid=options.own_uid, bound_address_space=options.bound_address_space)
             frames = [*load, *frames]
             if self._job.key is None and child.pid is not None:
@@ -170,14 +174,16 @@ class Run:
         )
 
     def _gave_up(self) -> bool:
-        """Whether an interpreter ended itself for want of memory: by its signal for it, and at the size it may have.
+        """Whether an interpreter ended itself for want of memory: by a signal for it, and about as large as it may be.
 
         Only where no cgroup tells. The signal alone could be the code's own doing.
         """
-        end, signal = self._exit, self._child.traits.gives_up
-        if end is None or signal is None or not os.WIFSIGNALED(end.status) or os.WTERMSIG(end.status) != signal:
+        end, limit = self._exit, self._job.limits.memory_bytes
+        if end is None or self._resting is None or not self._options.bound_address_space:
             return False
-        return self._options.bound_address_space and end.peak_bytes >= self._job.limits.memory_bytes
+        if not os.WIFSIGNALED(end.status) or os.WTERMSIG(end.status) not in self._child.traits.gives_up:
+            return False
+        return end.peak_bytes - self._resting >= limit * _NEARLY
 
     def _outcome(self, verdict: Verdict, output: Output, usage: Usage, start_kind: StartKind) -> Outcome:
         stdout, stdout_truncated = output.text(Stream.STDOUT)

@@ -79,7 +79,9 @@ function framesOf(error, root) {
   for (const line of error.stack.split("\n")) {
     if (!line.startsWith("    at ")) continue;
     if (line.includes(url)) {
-      kept.push(...native, line.replaceAll(url, "").replace(/at Object\.<anonymous> \((.*)\)$/, "at $1"));
+      // a script and its exports are objects of ours
+      const shown = line.replaceAll(url, "").replace(/at Object\.<anonymous> \((.*)\)$/, "at $1").replace(/at Object\./, "at ");
+      kept.push(...native, shown);
       native = [];
     } else if (line.endsWith("(<anonymous>)") && kept.length) {
       native.push(line); // Array.map and the like, between two frames of the program

@@ -105,6 +105,7 @@ class Server {
   async #script(header) {
     this.#fail = null;
     Object.defineProperty(Deno, "args", { value: [...header.args], configurable: true, enumerable: true });
+    alsoText(process.stdin, `${this.#layout.temporary}/.stdin`);
     process.argv.splice(1, process.argv.length, `${this.#layout.code}/${header.entrypoint}`, ...header.args);
     try {
       await this.#program.script(header.entrypoint);
@@ -140,6 +141,18 @@ function writeStdin({ temporary }, data) {
   const file = Deno.openSync(`${temporary}/.stdin`, { write: true });
   writeAll(file, data);
   file.close();
+}
+
+/** Let a stream be used as the text that it will give, too: Riza's programs call `process.stdin.split("\n")`. */
+function alsoText(stream, path) {
+  let text;
+  const read = () => (text ??= Deno.readTextFileSync(path));
+  for (const name of Object.getOwnPropertyNames(String.prototype)) {
+    if (name === "length") Object.defineProperty(stream, name, { get: () => read().length });
+    else if (name === "toString" || !(name in stream)) {
+      Object.defineProperty(stream, name, { value: (...given) => read()[name](...given), configurable: true });
+    }
+  }
 }
 
 /** Wait for what node's streams still hold. */
