@@ -76,6 +76,30 @@ def test_a_traceback_shows_the_scripts_own_lines(riza: Riza) -> None:
     )
 
 
+_JAVASCRIPT = """
+const args = process.argv.slice(2);
+console.log(args.join(), process.env.A, await Promise.resolve("awaited"));
+console.error("to stderr");
+process.exit(args.length + 1);
+"""
+
+
+@pytest.mark.parametrize("language", ["javascript", "TYPESCRIPT"])
+def test_a_script_may_be_javascript(riza: Riza, language: str) -> None:
+    code = _JAVASCRIPT if language == "javascript" else _JAVASCRIPT.replace("const args", "const args: string[]")
+    result = riza.script(code, language=language, args=["a", "b c"], env={"A": "x"})
+    assert (result.exit_code, result.stdout, result.stderr) == (3, "a,b c x awaited\n", "to stderr\n")
+
+
+def test_javascript_that_fails_or_goes_beyond_a_limit_has_the_same_exit_codes(riza: Riza) -> None:
+    thrown = riza.script("throw new TypeError('no')", language="javascript")
+    assert (thrown.exit_code, "TypeError: no" in thrown.stderr) == (1, True)
+    limits = {"execution_timeout": 1, "memory_size": 64}
+    assert riza.script("while (true);", language="javascript", limits=limits).exit_code == 124
+    code = "const held = []; while (true) held.push(new Array(1000).fill(held.length))"
+    assert riza.script(code, language="javascript", limits=limits).exit_code == 137
+
+
 def test_files_are_read_only_below_mnt_req_and_what_is_written_is_not_returned(riza: Riza) -> None:
     code = "import os\nprint(os.getcwd(), open('/mnt/req/d/f').read())\nopen('new', 'w').write('x')\nopen('d/f', 'w')"
     result = riza.script(code, files=[{"path": "d/f", "contents": "c"}])
