@@ -24,7 +24,7 @@ from polycall.sandbox.disk import Disk
 from polycall.sandbox.trees import measure
 from polycall.sandbox.verdict import Stop
 
-__all__ = ["Gaps", "Guard", "bound_cpu", "may_be_out_of_cpu"]
+__all__ = ["Gaps", "Guard", "bound_cpu", "is_needed", "may_be_out_of_cpu"]
 
 # How often memory and processes are looked at. A program that takes pages as fast as the kernel gives them gets some
 # 100 MiB in that time.
@@ -65,6 +65,13 @@ def may_be_out_of_cpu(used_us: int, limits: Limits) -> bool:
     The kernel holds processes to that by its ticks, which on a busy machine count a good deal more than is told later.
     """
     return limits.cpu_ms > 0 and used_us * 2 >= limits.cpu_ms * 1000
+
+
+def is_needed(limits: Limits, gaps: Gaps) -> bool:
+    """Whether a run can go beyond any limit that only a guard holds: most cannot where there is a cgroup."""
+    if gaps.memory or gaps.processes or gaps.work_root:
+        return True
+    return 0 < limits.cpu_ms < limits.timeout_ms * _PROCESSORS
 
 
 class Guard:

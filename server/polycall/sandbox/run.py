@@ -12,7 +12,7 @@ from polycall.sandbox.bounds import bound
 from polycall.sandbox.cgroup import Memory
 from polycall.sandbox.child import Child, Exit
 from polycall.sandbox.frames import FrameError, Reply
-from polycall.sandbox.guard import Gaps, Guard, bound_cpu, may_be_out_of_cpu
+from polycall.sandbox.guard import Gaps, Guard, bound_cpu, is_needed, may_be_out_of_cpu
 from polycall.sandbox.job import Job, Outcome, OutputSink
 from polycall.sandbox.orders import call_frame, load_frame
 from polycall.sandbox.output import Output
@@ -74,9 +74,10 @@ class Run:
             lambda: self._stop(Stop.FLOODED),
             streamed=job.streamed,
         )
-        guard = Guard(child, child.traits.with_its_own(job.limits), self._options.gaps, self._stop)
-        cpu_before = child.cpu_us()
-        guard.start(cpu_before)
+        cpu_before, gaps, guard = child.cpu_us(), self._options.gaps, None
+        if is_needed(job.limits, gaps):
+            guard = Guard(child, child.traits.with_its_own(job.limits), gaps, self._stop)
+            guard.start(cpu_before)
         # uvloop counts in milliseconds of a clock that it reads once a turn: without one more, a run ends too early
         seconds = (job.limits.timeout_ms + 1) / 1000
         timer = asyncio.get_running_loop().call_later(seconds, self._stop, Stop.TIMED_OUT)
@@ -101,7 +102,8 @@ class Run:
             raise
         finally:
             timer.cancel()
-            guard.close()
+            if guard is not None:
+                guard.close()
             output.close()
         if memory.killed:
             child.usable = False
