@@ -22,7 +22,7 @@ import grpc.aio
 from polycall import __version__
 from polycall.bus import Bus
 from polycall.config import Settings
-from polycall.datadir import LOCK_FILE, kept_bootstrap_key, make_data_dir, socket_directory
+from polycall.datadir import LOCK_FILE, kept_bootstrap_key, kept_encryption_key, make_data_dir, socket_directory
 from polycall.domain import ExecutionError, ExecutionState, Reason
 from polycall.engine.admission import Admission
 from polycall.engine.building import Builder, BuildSettings
@@ -57,6 +57,7 @@ from polycall.runtimes.environments import Environments
 from polycall.sandbox.egress.addresses import parse_networks
 from polycall.sandbox.egress.proxy import EgressConfig
 from polycall.sandbox.sandbox import UID_BASE, UIDS, Sandbox, SandboxConfig
+from polycall.sealing import Sealer, parse_encryption_keys
 from polycall.services.native import HealthHandle, NativeInfo, add_native, interceptors, server_options
 from polycall.serving import Ready, ServeError, Signals, listening, unless
 from polycall.store.directory import DirectoryLock
@@ -66,7 +67,7 @@ from polycall_gateway.errors import GatewayError
 
 __all__ = ["Ready", "ServeError", "serve"]
 
-_SECRETS = ("POLYCALL_BOOTSTRAP_KEY", "POLYCALL_DATABASE_URL")
+_SECRETS = ("POLYCALL_BOOTSTRAP_KEY", "POLYCALL_DATABASE_URL", "POLYCALL_ENCRYPTION_KEY")
 # Connections, and some six for every process of a sandbox; 1024, the usual soft limit, is not enough for both.
 _OPEN_FILES = 65_536
 _RUNTIMES = "runtimes"  # in the data directory
@@ -193,7 +194,7 @@ async def _running(settings: Settings, signals: Signals, member: Member | None) 
         )
         stack.push_async_callback(builds.stop)
         runtimes = Runtimes(store, builds, lambda: sandbox.isolation, siblings)
-        registry = Registry(store, sandbox, limits, runtimes, siblings)
+        registry = Registry(store, sandbox, limits, runtimes, _sealer(settings, data_dir), siblings)
         preparation = Preparation(
             registry,
             limits,
@@ -424,6 +425,16 @@ def _build_settings(settings: Settings) -> BuildSettings:
         python_file_hosts=tuple(settings.python_file_hosts.replace(",", " ").split()),
         npm_registry_url=settings.npm_registry_url,
     )
+
+
+def _sealer(settings: Settings, data_dir: Path) -> Sealer:
+    if settings.encryption_key:
+        return Sealer(parse_encryption_keys(settings.encryption_key))
+    key, path = kept_encryption_key(data_dir)
+    try:
+        return Sealer(parse_encryption_keys(key))
+    except ValueError as error:
+        raise ServeError(f"The encryption key in {path} {error}; put the right one back.") from None
 
 
 def _missing(sandbox: Sandbox) -> str:

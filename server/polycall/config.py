@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from polycall.domain import IsolationLevel
+from polycall.sealing import parse_encryption_keys
 
 __all__ = ["CLIENT_VARIABLES", "PREFIX", "ConfigError", "Settings", "default_data_dir", "load"]
 
@@ -128,6 +129,13 @@ def _choice(*words: str) -> Callable[[object], str]:
     return parse
 
 
+def _encryption_key(value: object) -> str:
+    text = _text(value)
+    if text:
+        parse_encryption_keys(text)
+    return text
+
+
 def _networks(value: object) -> str:
     words = _text(value).replace(",", " ").split()
     try:
@@ -163,6 +171,12 @@ class Settings:
     database_url: str = setting("", _text, "SQLAlchemy URL; empty: SQLite in the data directory.", secret=True)
     # who
     bootstrap_key: str = setting("", _text, "API key with all rights on project default.", secret=True)
+    encryption_key: str = setting(
+        "",
+        _encryption_key,
+        "Key for secrets at rest: 32 bytes, base64; older ones after it, with commas; empty: one in `data_dir`.",
+        secret=True,
+    )
     # what may run
     isolation_floor: IsolationLevel = setting(
         IsolationLevel.NAMESPACED, _level, "Lowest isolation level (0 to 3) at which untrusted code is run."

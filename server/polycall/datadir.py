@@ -7,16 +7,26 @@ import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from polycall.domain import Reason
 from polycall.engine.keys import new_key_text
 from polycall.errors import FailedPrecondition
+from polycall.sealing import new_encryption_key
 
-__all__ = ["BOOTSTRAP_KEY_FILE", "LOCK_FILE", "kept_bootstrap_key", "make_data_dir", "socket_directory"]
+__all__ = [
+    "BOOTSTRAP_KEY_FILE",
+    "ENCRYPTION_KEY_FILE",
+    "LOCK_FILE",
+    "kept_bootstrap_key",
+    "kept_encryption_key",
+    "make_data_dir",
+    "socket_directory",
+]
 
 BOOTSTRAP_KEY_FILE = "bootstrap.key"
+ENCRYPTION_KEY_FILE = "encryption.key"
 LOCK_FILE = "polycall.lock"  # of the embedded store, and of the directory if there is none
 _LONGEST_SOCKET_DIRECTORY = 80  # sun_path holds 107 bytes; the rest is for the names of the sockets
 _OTHERS = 0o077
@@ -59,15 +69,27 @@ def kept_bootstrap_key(data_dir: Path) -> tuple[str, Path]:
 
     Raises FailedPrecondition if others can read the file: whoever has the key may do everything.
     """
-    path = data_dir / BOOTSTRAP_KEY_FILE
+    return _kept(data_dir / BOOTSTRAP_KEY_FILE, "bootstrap key", lambda: new_key_text(secrets.token_hex(8)))
+
+
+def kept_encryption_key(data_dir: Path) -> tuple[str, Path]:
+    """Return the key for secrets at rest that nobody has set, made at the first start, and the file it is kept in.
+
+    Raises FailedPrecondition if others can read the file. Without the file what was sealed cannot be opened any more.
+    """
+    return _kept(data_dir / ENCRYPTION_KEY_FILE, "encryption key", new_encryption_key)
+
+
+def _kept(path: Path, what: str, new: Callable[[], str]) -> tuple[str, Path]:
     try:
         mode = path.stat().st_mode
         key = path.read_bytes().strip()
     except FileNotFoundError:
-        return _made(path), path
+        _make(path, new())
+        return _kept(path, what, new)
     if mode & _OTHERS:
         raise FailedPrecondition(
-            f"The bootstrap key in {path} can be read or changed by other users (mode {mode & 0o777:03o}). "
+            f"The {what} in {path} can be read or changed by other users (mode {mode & 0o777:03o}). "
             f"Delete the file to get a new key, or run `chmod 600 {path}` if nobody has seen it.",
             subject=str(path),
         )
@@ -79,13 +101,16 @@ def kept_bootstrap_key(data_dir: Path) -> tuple[str, Path]:
     return key.decode(), path
 
 
-def _made(path: Path) -> str:
-    """Make a key and its file: all of it, or nothing."""
-    key = new_key_text(secrets.token_hex(8))
+def _make(path: Path, key: str) -> None:
+    """Make the file of a key: all of it, or nothing; nothing too if another process was quicker."""
     file, temporary = tempfile.mkstemp(prefix=f"{path.name}.", dir=path.parent)  # mode 0600
     with os.fdopen(file, "w") as stream:
         stream.write(f"{key}\n")
         stream.flush()
         os.fsync(stream.fileno())
-    Path(temporary).replace(path)
-    return key
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        pass
+    finally:
+        Path(temporary).unlink()

@@ -297,13 +297,14 @@ class CredentialKind(enum.StrEnum):
 class Credential:
     """What is added to outbound requests outside the sandbox.
 
-    ``name``: BASIC: the user, HEADER: the header, QUERY: the parameter. ``secret``: password, token or value; no
-    ``repr`` shows it.
+    ``name``: BASIC: the user, HEADER: the header, QUERY: the parameter. ``secret``: password, token or value, as it is
+    or as it is kept (``sealed``). No ``repr`` shows either: a user may be a secret too.
     """
 
     kind: CredentialKind
-    name: str = ""
+    name: str = field(default="", repr=False)
     secret: str = field(repr=False)
+    sealed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -419,6 +420,8 @@ class Execution:
     stderr_truncated: bool = False
     bodies_dropped: bool = False  # the store was away too long: input, result and output were not kept
     usage: Usage = field(default_factory=Usage)
+    outbound: tuple[OutboundRequest, ...] = ()  # the first of them
+    outbound_omitted: int = 0  # how many more there were
     limits: Limits | None = None
     start_kind: StartKind | None = None
     isolation: IsolationLevel | None = None
@@ -491,6 +494,7 @@ class Version:
     functions: tuple[Function, ...] = ()
     limits: LimitOverrides = field(default_factory=LimitOverrides)
     env: Mapping[str, str] = field(default_factory=dict)
+    egress: EgressPolicy | None = None  # its secrets are sealed
     runtime: str = ""  # runtimes/{runtime}/revisions/{revision}; "" = the server's default of the language
     reuse: bool = True  # False: every run gets a fresh process
     warm: WarmPolicy = DEFAULT_WARM

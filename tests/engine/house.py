@@ -40,6 +40,7 @@ from polycall.engine.tasks import end
 from polycall.errors import Unavailable
 from polycall.runtimes.environments import Environments
 from polycall.sandbox.sandbox import Sandbox
+from polycall.sealing import Sealer
 from polycall.store.sql import SqlStore, StoreConfig, open_store
 
 __all__ = [
@@ -224,7 +225,9 @@ async def house(
     between = cast("SqlStore", store)
     policy = limits or LimitPolicy()
     builds = Builds(between, Builder(sandbox, Environments(directory / "runtimes"), BuildSettings()), most=8, at_once=1)
-    registry = Registry(between, sandbox, policy, Runtimes(between, builds, lambda: sandbox.isolation))
+    registry = Registry(
+        between, sandbox, policy, Runtimes(between, builds, lambda: sandbox.isolation), Sealer([bytes(32)])
+    )
     keys = KeyRing(between, bootstrap)
     preparation = Preparation(registry, policy)
     engine = Engine(

@@ -647,7 +647,7 @@ class ExecutionConformance:
         store.record(recorded(project_id=other_project))
         await store.flush()
         expected = [
-            replace(item, input=None, result=None, stdout=b"", stderr=b"", spec=None)
+            replace(item, input=None, result=None, stdout=b"", stderr=b"", spec=None, outbound=(), outbound_omitted=0)
             for item in sorted(made, key=lambda item: item.id)
         ]
         assert await _all_pages(store, ExecutionFilter(), 3, ascending=True) == expected

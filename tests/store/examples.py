@@ -7,7 +7,11 @@ from typing import Any
 
 from polycall.domain import (
     Convention,
+    Credential,
+    CredentialKind,
     DeclaredType,
+    EgressPolicy,
+    EgressRule,
     Execution,
     ExecutionError,
     ExecutionKind,
@@ -18,6 +22,7 @@ from polycall.domain import (
     LimitOverrides,
     Limits,
     ManifestKind,
+    OutboundRequest,
     Package,
     Parameter,
     Reason,
@@ -78,6 +83,11 @@ def recorded(**changes: Any) -> Execution:
         stderr=b"err",
         stdout_truncated=True,
         usage=Usage(queue_us=1, start_us=2, run_us=3, cpu_us=4, peak_memory_bytes=2**41),
+        outbound=(
+            OutboundRequest(time_ms=now, host="api.example.com", port=443, method="GET", status=200, received_bytes=5),
+            OutboundRequest(time_ms=now, host="other.example", port=80, method="POST", refused="not allowed"),
+        ),
+        outbound_omitted=7,
         limits=LIMITS,
         start_kind=StartKind.WARM,
         isolation=IsolationLevel.CONTAINED,
@@ -210,6 +220,15 @@ def version(version_id: str = "1", **changes: Any) -> Version:
         functions=(function, replace(function, name="other", input_schema=None, parameters=(), output=None)),
         limits=LimitOverrides(timeout_ms=5, memory_bytes=6),
         env={"A": "1"},
+        egress=EgressPolicy(
+            rules=(
+                EgressRule(host="*.example.com"),
+                EgressRule(
+                    host="api.example.com:8443",
+                    credentials=(Credential(kind=CredentialKind.HEADER, name="X-Key", secret="1.a.b", sealed=True),),
+                ),
+            )
+        ),
         runtime="python",
         warm=WarmPolicy(min=1, max=3, idle_ms=60_000),
         reuse=False,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from polycall.cli.failures import Failure
 from polycall.cli.manifest import (
+    EgressEntry,
     FunctionEntry,
     LimitsEntry,
     Manifest,
@@ -20,7 +22,7 @@ from polycall.cli.options import limits_of
 if TYPE_CHECKING:
     from polycall.cli.client import Client
     from polycall.cli.source import Source
-    from polycall.v1.execution_pb2 import Limits
+    from polycall.v1.execution_pb2 import EgressPolicy, Limits
     from polycall.v1.package_pb2 import DeclaredType, Function, Parameter, Version, WarmPolicy
     from polycall.v1.package_service_pb2 import CreateVersionRequest
 
@@ -57,6 +59,7 @@ def version_request(source: Source, manifest: Manifest, validate_only: bool = Fa
             functions=[_function(name, entry) for name, entry in manifest.functions.items()],
             limits=_limits(manifest.limits),
             env=manifest.env,
+            egress=_egress(manifest.egress),
             fresh_process=manifest.fresh,
             warm=_warm(manifest.warm) if manifest.warm != WarmEntry() else None,
         ),
@@ -90,6 +93,43 @@ def _limits(entry: LimitsEntry) -> Limits:
         if name not in ("timeout", "cpu_time") and value is not None:
             setattr(limits, name, value)
     return limits
+
+
+def _egress(entries: Sequence[EgressEntry]) -> EgressPolicy | None:
+    from polycall.v1 import execution_pb2 as pb
+
+    rules = []
+    for entry in entries:
+        rule = pb.EgressRule(host=entry.host)
+        at = f"egress of {entry.host}"
+        if entry.basic is not None:
+            rule.credentials.add().basic.CopyFrom(
+                pb.Credential.Basic(**_fields(entry.basic, at, "user_id", "password"))
+            )
+        if entry.bearer is not None:
+            rule.credentials.add().bearer.token = _from_environment(entry.bearer, at)
+        if entry.header is not None:
+            rule.credentials.add().header.CopyFrom(pb.Credential.Header(**_fields(entry.header, at, "name", "value")))
+        if entry.query is not None:
+            rule.credentials.add().query.CopyFrom(pb.Credential.Query(**_fields(entry.query, at, "key", "value")))
+        rules.append(rule)
+    return pb.EgressPolicy(rules=rules) if rules else None
+
+
+def _fields(table: Mapping[str, str], at: str, *names: str) -> dict[str, str]:
+    unknown = next((name for name in table if name not in names), None)
+    if unknown is not None:
+        raise Failure(f"{at}: {unknown} is not a key; it has {' and '.join(names)}.")
+    return {name: _from_environment(value, at) for name, value in table.items()}
+
+
+def _from_environment(value: str, at: str) -> str:
+    if not value.startswith("$"):
+        return value
+    found = os.environ.get(value[1:])
+    if found is None:
+        raise Failure(f"{at}: the environment variable {value[1:]} is not set.")
+    return found
 
 
 def _function(name: str, entry: FunctionEntry) -> Function:

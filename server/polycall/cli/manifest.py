@@ -15,6 +15,7 @@ from polycall.domain import Convention, Language
 
 __all__ = [
     "MANIFEST",
+    "EgressEntry",
     "FunctionEntry",
     "LimitsEntry",
     "Manifest",
@@ -99,6 +100,21 @@ class WarmEntry(_Table, frozen=True):
         return parse_duration(self.idle) if isinstance(self.idle, str) else self.idle
 
 
+class EgressEntry(_Table, frozen=True):
+    """``[[egress]]``: a host that the code may reach, and credentials for it.
+
+    What begins with ``$`` is taken from the environment of the deploying command: secrets do not belong into a file
+    that is kept with the code. ``basic`` is ``{user_id, password}``, ``bearer`` a token, ``header`` ``{name, value}``,
+    ``query`` ``{key, value}``.
+    """
+
+    host: str
+    basic: dict[str, str] | None = None
+    bearer: str | None = None
+    header: dict[str, str] | None = None
+    query: dict[str, str] | None = None
+
+
 class Manifest(_Table, frozen=True):
     """A package, one version of it, and its functions. Everything has a default, or a flag of ``polycall deploy``."""
 
@@ -114,6 +130,7 @@ class Manifest(_Table, frozen=True):
     limits: LimitsEntry = LimitsEntry()
     warm: WarmEntry = WarmEntry()
     env: dict[str, str] = msgspec.field(default_factory=dict)
+    egress: tuple[EgressEntry, ...] = ()
     functions: dict[str, FunctionEntry] = msgspec.field(default_factory=dict)
 
 

@@ -26,7 +26,7 @@ __all__ = ["call_command", "run_command"]
 _CONVENTIONS = click.Choice([c.value for c in Convention if c not in (Convention.PARAMETERS, Convention.SCRIPT)])
 _LANGUAGES = click.Choice([language.value for language in Language])
 # What only code that comes with its request can have.
-_AD_HOC_ONLY = ("files", "env", "script", "convention", "entrypoint", "language", "stdin", "args")
+_AD_HOC_ONLY = ("files", "env", "hosts", "script", "convention", "entrypoint", "language", "stdin", "args")
 
 
 @click.command("run")
@@ -35,6 +35,13 @@ _AD_HOC_ONLY = ("files", "env", "script", "convention", "entrypoint", "language"
 @click.option("--input", "payload", type=PAYLOAD, metavar="JSON|@FILE|-", help="The input; null if not given.")
 @click.option("--file", "files", type=FILE_INPUT, multiple=True, help="File for the work directory; repeatable.")
 @click.option("--env", "env", type=VARIABLE, multiple=True, help="Environment variable; NAME alone passes yours on.")
+@click.option(
+    "--allow-host",
+    "hosts",
+    multiple=True,
+    metavar="HOST[:PORT]",
+    help="Host the code may reach, *.HOST too; repeatable.",
+)
 @click.option("--script", is_flag=True, help="Run the file as a program, with ARGS and --stdin.")
 @click.option("--stdin", metavar="FILE|-", help="Standard input of a script.")
 @click.option("--convention", type=_CONVENTIONS, help="How the input reaches the code. Default: input.")
@@ -87,6 +94,7 @@ def _execute_request(
     *,
     files: tuple[tuple[str, bytes], ...],
     env: tuple[tuple[str, str], ...],
+    hosts: tuple[str, ...],
     script: bool,
     convention: str | None,
     entrypoint: str | None,
@@ -94,6 +102,7 @@ def _execute_request(
     stdin: str | None,
     args: tuple[str, ...],
 ) -> Any:
+    from polycall.v1 import execution_pb2
     from polycall.v1 import execution_service_pb2 as pb
 
     if not script and (args or stdin):
@@ -117,6 +126,7 @@ def _execute_request(
         entrypoint=entrypoint or "",
         input_json=payload or "",
         env=dict(env),
+        egress=execution_pb2.EgressPolicy(rules=[execution_pb2.EgressRule(host=h) for h in hosts]) if hosts else None,
         files=[pb.InputFile(path=path, contents=data) for path, data in files],
         limits=limits,
         stdin=read_bytes(stdin) if stdin else b"",

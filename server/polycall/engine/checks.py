@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import msgspec
 
 from polycall.domain import Convention
+from polycall.engine.egress import egress_violations
 from polycall.engine.languages import is_callable_name, without_meaning
 from polycall.engine.limits import KIB, MIB
 from polycall.engine.requests import AdHocRun
@@ -93,6 +94,7 @@ def check_ad_hoc(run: AdHocRun) -> None:
     if (why := without_meaning(run.convention, run.language)) is not None:
         wrong.append(FieldViolation("convention", why))
     wrong += environment_violations(run.env)
+    wrong += egress_violations(run.egress)
     wrong += _argument_violations(run.args)
     if wrong:
         raise InvalidArgument(wrong)

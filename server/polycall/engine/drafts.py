@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from polycall.domain import DEFAULT_WARM, Function, Language, LimitOverrides, Package, WarmPolicy
+from polycall.domain import DEFAULT_WARM, EgressPolicy, Function, Language, LimitOverrides, Package, WarmPolicy
 from polycall.engine.archive import MOST_BYTES, MOST_FILES, source_files
 from polycall.engine.checks import environment_violations
+from polycall.engine.egress import egress_violations
 from polycall.engine.languages import check_language, without_meaning
 from polycall.engine.limits import LimitPolicy
 from polycall.errors import FieldViolation, InvalidArgument
@@ -35,6 +36,7 @@ class VersionDraft:
     functions: tuple[Function, ...] = ()  # (): every public top-level function of the source
     limits: LimitOverrides = field(default_factory=LimitOverrides)
     env: Mapping[str, str] = field(default_factory=dict)
+    egress: EgressPolicy | None = None
     reuse: bool = True
     warm: WarmPolicy = DEFAULT_WARM
     face_data: bytes | None = None
@@ -55,6 +57,7 @@ def check_draft(draft: VersionDraft, limits: LimitPolicy, available: Collection[
     wrong += _function_violations(draft.functions, draft.language)
     wrong += environment_violations(draft.env, "version.env")
     wrong += _warm_violations(draft.warm, draft.reuse)
+    wrong += egress_violations(draft.egress, "version.egress.rules")
     if wrong:
         raise InvalidArgument(wrong)
     limits.resolve(draft.limits, path="version.limits")

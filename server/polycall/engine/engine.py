@@ -40,7 +40,7 @@ from polycall.engine.synchronous import Synchronous, shutting_down
 from polycall.engine.tasks import end
 from polycall.errors import IsolationUnavailable, NotFound, Unavailable
 from polycall.ids import new_id, now_ms
-from polycall.sandbox.job import Runner
+from polycall.sandbox.job import Job, Runner
 from polycall.store.protocol import ExecutionStore, Page
 
 __all__ = ["Engine", "EngineSettings"]
@@ -134,6 +134,7 @@ class Engine:
         require(who, Scope.RUN)
         prepared = await self._preparation.function(who.project_id, run)
         self._check_open()
+        self._check_egress(prepared.job)
         execution = self._queued(who, prepared, options, ExecutionKind.CALL)
         if options.validate_only:
             return execution
@@ -301,6 +302,16 @@ class Engine:
                 },
             )
 
+    def _check_egress(self, job: Job) -> None:
+        if job.egress is not None and self.isolation < IsolationLevel.NAMESPACED:
+            needed = int(IsolationLevel.NAMESPACED)
+            raise IsolationUnavailable(
+                f"Code can reach hosts at isolation level {needed} and above only; this machine "
+                f"offers {int(self.isolation)}: {self._settings.missing or 'see `polycall doctor`'}.",
+                subject="egress",
+                metadata={"level": str(int(self.isolation)), "missing": self._settings.missing},
+            )
+
     def _queued(self, who: Principal, prepared: Prepared, options: RunOptions, kind: ExecutionKind) -> Execution:
         asked = {"id": new_id(), "state": ExecutionState.QUEUED, "queued_at": now_ms()}
         return self._execution(who, prepared, options, kind, **asked)
@@ -332,6 +343,7 @@ class Engine:
 
     async def _awaited(self, who: Principal, prepared: Prepared, options: RunOptions) -> Execution:
         self._check_open()
+        self._check_egress(prepared.job)
         if options.validate_only:
             return self._queued(who, prepared, options, ExecutionKind.SYNC)
         make = partial(self._execution, who, prepared, options, ExecutionKind.SYNC)
@@ -341,6 +353,7 @@ class Engine:
         self, who: Principal, prepared: Prepared, options: RunOptions
     ) -> AsyncGenerator[StreamEvent, None]:
         self._check_open()
+        self._check_egress(prepared.job)
         make = partial(self._execution, who, prepared, options, ExecutionKind.SYNC)
         loop = asyncio.get_running_loop()
         opened: asyncio.Future[LiveRun] = loop.create_future()

@@ -46,6 +46,8 @@ def ended(execution: Execution, outcome: Outcome, ended_at: int, *, script: bool
         stdout_truncated=outcome.stdout_truncated,
         stderr_truncated=outcome.stderr_truncated,
         usage=usage,
+        outbound=outcome.outbound,
+        outbound_omitted=outcome.outbound_omitted,
         start_kind=outcome.start_kind,
         isolation=outcome.isolation,
         owner=None,

@@ -81,6 +81,7 @@ class Preparation:
             args=run.args,
             stdin=run.stdin,
             image=image_of(run.language),
+            egress=run.egress if run.egress is not None and run.egress.rules else None,
         )
         return Prepared(job=job, limits=limits, language=run.language)
 
@@ -156,6 +157,7 @@ class Preparation:
             adapter=adapter,
             adapter_options=run.adapter_options,
             env=version.env,
+            egress=self.registry.egress(version),
             key=key,
             warm=version.warm,
             image=image_of(version.language),

@@ -10,10 +10,11 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from polycall.bundle import bundle_digest
-from polycall.domain import Function, Package, Principal, Reason, Scope, Version, VersionState
+from polycall.domain import EgressPolicy, Function, Package, Principal, Reason, Scope, Version, VersionState
 from polycall.engine.analyses import Analyses
 from polycall.engine.analysis import Analyzer
 from polycall.engine.drafts import VersionDraft, check_draft, check_package
+from polycall.engine.egress import egress_place, open_policy, seal_policy
 from polycall.engine.importing import SandboxedImporter, Surroundings
 from polycall.engine.javascript import ModuleReader
 from polycall.engine.keys import require
@@ -27,6 +28,7 @@ from polycall.errors import AlreadyExists, NotFound, NotReady
 from polycall.ids import now_ms
 from polycall.names import NEWEST
 from polycall.sandbox.job import Bundle, Runner
+from polycall.sealing import Sealer
 from polycall.store.protocol import Page, RegistryStore
 
 __all__ = ["Registry", "VersionDraft"]
@@ -53,6 +55,7 @@ class Registry:
         runner: Runner,
         limits: LimitPolicy,
         runtimes: Runtimes,
+        sealer: Sealer,
         siblings: Siblings = ALONE,
     ) -> None:
         self._store = store
@@ -60,6 +63,7 @@ class Registry:
         self._runner = runner
         self._limits = limits
         self.runtimes = runtimes
+        self._sealer = sealer
         self.analyzer = Analyzer(SandboxedReader(runner), SandboxedImporter(runner), ModuleReader(runner))
         self.analyses = Analyses(store.analysing_versions, self._analyze, self._give_up)
         self._versions: Recent[tuple[str, str, str], _Cached] = Recent(_CACHE_VERSION_BYTES, _size_of_version)
@@ -123,7 +127,7 @@ class Registry:
         draft = replace(draft, runtime=await self.runtimes.pinned(who.project_id, draft.runtime, draft.language))
         if not create_package:
             await self._store.get_package(who.project_id, draft.package_id)
-        version = _draft_version(who, draft, release=release)
+        version = self._draft_version(who, draft, release=release)
         if analyze_later and not validate_only:
             self.analyses.check_room(who.project_id)
             return await through(self._keep(version, draft))
@@ -142,7 +146,7 @@ class Registry:
         require(who, Scope.DEPLOY)
         check_draft(draft, self._limits, self._runner.languages)
         self.analyses.check_room(who.project_id)
-        return await through(self._replace(_draft_version(who, draft, release=False), draft.files))
+        return await through(self._replace(self._draft_version(who, draft, release=False), draft.files))
 
     async def get_version(self, who: Principal, package_id: str, version_id: str | None = None) -> Version:
         """Return a version; None or "-" is the newest. Raises PermissionDenied, NotFound."""
@@ -229,6 +233,10 @@ class Registry:
         self._forget(project_id, package_id)
         if gone is not None:
             await self._runner.retire(project_id, package_id, gone or None)
+
+    def egress(self, version: Version) -> EgressPolicy | None:
+        """Return the policy of a version, its secrets opened. Raises FailedPrecondition without the key for them."""
+        return open_policy(version.egress, self._sealer, egress_place(version.project_id, version.package_id))
 
     # within
 
@@ -335,33 +343,33 @@ class Registry:
             if not token:
                 return highest + 1
 
+    def _draft_version(self, who: Principal, draft: VersionDraft, *, release: bool) -> Version:
+        """Return a version as it is before its analysis."""
+        now = now_ms()
+        return Version(
+            project_id=who.project_id,
+            package_id=draft.package_id,
+            id=draft.id,
+            state=VersionState.ANALYSING,
+            language=draft.language,
+            created_at=now,
+            bundle=bundle_digest(draft.files),
+            functions=draft.functions,
+            limits=draft.limits,
+            env=dict(draft.env),
+            egress=seal_policy(draft.egress, self._sealer, egress_place(who.project_id, draft.package_id)),
+            runtime=draft.runtime,
+            reuse=draft.reuse,
+            warm=draft.warm,
+            released_at=now if release else None,
+            created_by=who.key_id,
+            face_data=draft.face_data,
+        )
+
     def _forget(self, project_id: str, package_id: str) -> None:
         self._changes += 1
         self._versions.drop_where(lambda key: key[:2] == (project_id, package_id))
         self.on_change(project_id, package_id)
-
-
-def _draft_version(who: Principal, draft: VersionDraft, *, release: bool) -> Version:
-    """Return a version as it is before its analysis."""
-    now = now_ms()
-    return Version(
-        project_id=who.project_id,
-        package_id=draft.package_id,
-        id=draft.id,
-        state=VersionState.ANALYSING,
-        language=draft.language,
-        created_at=now,
-        bundle=bundle_digest(draft.files),
-        functions=draft.functions,
-        limits=draft.limits,
-        env=dict(draft.env),
-        runtime=draft.runtime,
-        reuse=draft.reuse,
-        warm=draft.warm,
-        released_at=now if release else None,
-        created_by=who.key_id,
-        face_data=draft.face_data,
-    )
 
 
 def _not_ready(version: Version) -> NotReady:
@@ -378,6 +386,8 @@ def _size_of_version(cached: _Cached) -> int:
     """Return about how many bytes a version holds on to: hostile ones have large environments and schemas."""
     version = cached.version
     size = 2 * KIB + sum(len(name) + len(value) for name, value in version.env.items())
+    for rule in version.egress.rules if version.egress is not None else ():
+        size += KIB + sum(len(credential.secret) for credential in rule.credentials)
     for function in version.functions:
         size += KIB + len(function.description)
         size += len(function.input_schema or b"") + len(function.output_schema or b"")

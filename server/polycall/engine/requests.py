@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from polycall.domain import Convention, InputFile, Language, LimitOverrides
+from polycall.domain import Convention, EgressPolicy, InputFile, Language, LimitOverrides
 from polycall.quick import quick
 
 __all__ = ["AdHocRun", "FunctionRun", "RunOptions"]
@@ -19,8 +19,9 @@ class AdHocRun:
 
     The engine stores neither code nor input; a face may keep them in ``RunOptions.face_data`` if its contract shows
     requests again. ``input`` is JSON text. ``entrypoint`` is the name of a callable in the code (not used
-    for SCRIPT). ``file`` is the name that tracebacks show; "" is the language's own, such as main.py. ``runtime`` is
-    the name of a runtime or of a revision of one, "" the server's own of the language.
+    for SCRIPT). ``egress``: the hosts that it may reach; None for no network. ``file`` is the name that tracebacks
+    show; "" is the language's own, such as main.py. ``runtime`` is the name of a runtime or of a revision of one, ""
+    the server's own of the language.
     """
 
     code: str
@@ -33,6 +34,7 @@ class AdHocRun:
     args: tuple[str, ...] = ()
     stdin: bytes = b""
     limits: LimitOverrides = field(default_factory=LimitOverrides)
+    egress: EgressPolicy | None = None
     file: str = ""
     runtime: str = ""
 

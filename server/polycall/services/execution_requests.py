@@ -5,6 +5,7 @@ from __future__ import annotations
 from polycall.domain import Convention, ExecutionFilter, ExecutionState, InputFile, Language
 from polycall.engine.requests import AdHocRun, FunctionRun, RunOptions
 from polycall.names import ExecutionName, FunctionName, ParentName
+from polycall.services.egress_messages import read_policy
 from polycall.services.execution_messages import CONVENTIONS, LANGUAGES, STATES, overrides
 from polycall.services.scalars import known, milliseconds, moment, optional_moment, page_size, request_id
 from polycall.services.violations import Violations
@@ -32,6 +33,7 @@ def read_execute(
     options = RunOptions(
         request_id=request_id(request.request_id, wrong), expires_at=expires_at, validate_only=request.validate_only
     )
+    egress = read_policy(request.egress, "egress", wrong)
     wrong.refuse()
     run = AdHocRun(
         code=request.code,
@@ -45,6 +47,7 @@ def read_execute(
         stdin=request.stdin,
         limits=overrides(request.limits),
         runtime=request.runtime,
+        egress=egress,
     )
     return run, options
 

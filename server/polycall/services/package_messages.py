@@ -18,6 +18,7 @@ from polycall.domain import (
 )
 from polycall.engine.analysis import Analysis, Problem
 from polycall.names import PackageName, VersionName
+from polycall.services.egress_messages import policy_message
 from polycall.services.execution_messages import CONVENTION_VALUES, CONVENTIONS, LANGUAGE_VALUES, overrides_message
 from polycall.services.scalars import clean, duration, enum_values, json_text, known, timestamp
 from polycall.services.violations import Violations
@@ -51,6 +52,7 @@ def version_message(version: Version, source: Mapping[str, bytes] | None = None)
         functions=[_function_message(function) for function in version.functions],
         limits=overrides_message(version.limits),
         env=dict(version.env),
+        egress=policy_message(version.egress),
         fresh_process=not version.reuse,
         error=clean(version.error) if version.error is not None else None,
         create_time=timestamp(version.created_at),

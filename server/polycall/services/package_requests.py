@@ -8,6 +8,7 @@ from polycall.domain import Convention, Language, Package, WarmPolicy
 from polycall.engine.archive import read_zip, source_files
 from polycall.engine.registry import VersionDraft
 from polycall.names import PACKAGE_RULE, VERSION_RULE, PackageName, is_package_id, is_version_id
+from polycall.services.egress_messages import read_policy
 from polycall.services.execution_messages import CONVENTIONS, LANGUAGES, overrides
 from polycall.services.package_messages import read_functions
 from polycall.services.scalars import known, milliseconds, page_size, request_id
@@ -106,6 +107,7 @@ def read_new_version(request: package_service_pb2.CreateVersionRequest) -> NewVe
     version = request.version
     language = known(version.language, LANGUAGES, Language.PYTHON, "version.language", wrong)
     functions = read_functions(version, wrong)
+    egress = read_policy(version.egress, "version.egress", wrong)
     files = wrong.attempt(lambda: _files(request))
     token = request_id(request.request_id, wrong)
     if wrong or name is None or files is None:
@@ -119,6 +121,7 @@ def read_new_version(request: package_service_pb2.CreateVersionRequest) -> NewVe
         functions=functions,
         limits=overrides(version.limits),
         env=dict(version.env),
+        egress=egress,
         reuse=not version.fresh_process,
         warm=WarmPolicy(
             min=version.warm.min,

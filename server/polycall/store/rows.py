@@ -16,6 +16,7 @@ from polycall.domain import (
     IsolationLevel,
     Language,
     Limits,
+    OutboundRequest,
     StartKind,
     Usage,
 )
@@ -27,9 +28,18 @@ __all__ = ["BODIES", "LISTED", "json_text", "listed_execution", "read_executions
 BODIES = ("input", "result", "stdout", "stderr")
 _BODY_COLUMNS = frozenset(name for body in BODIES for name in (body, f"{body}_blob"))
 # what a list shows: neither bodies nor what only the queue reads
-LISTED = tuple(column for column in executions.c if column.name not in _BODY_COLUMNS and column.name != "spec")
+LISTED = tuple(
+    column for column in executions.c if column.name not in _BODY_COLUMNS and column.name not in ("spec", "outbound")
+)
+
+
+class _Outbound(msgspec.Struct, omit_defaults=True):
+    requests: tuple[OutboundRequest, ...] = ()
+    omitted: int = 0
+
 
 _encoder = msgspec.json.Encoder()
+_decode_outbound = msgspec.json.Decoder(_Outbound).decode
 _decode_error = msgspec.json.Decoder(ExecutionError).decode
 _decode_usage = msgspec.json.Decoder(Usage).decode
 _decode_limits = msgspec.json.Decoder(Limits).decode
@@ -74,6 +84,7 @@ def row_of(execution: Execution, inline_bytes: int) -> tuple[dict[str, Any], lis
         "error": e.error and json_text(e.error),
         "usage": json_text(e.usage),
         "limits": e.limits and json_text(e.limits),
+        "outbound": json_text(_Outbound(e.outbound, e.outbound_omitted)) if e.outbound else None,
         "spec": e.spec,
         "face_data": e.face_data,
     }
@@ -106,9 +117,12 @@ def _full_execution(row: sa.Row[Any], blobs: Mapping[str, bytes]) -> Execution:
     def body(inline: bytes | None, digest: str | None) -> bytes | None:
         return inline if digest is None else blobs.get(digest)
 
+    outbound = _decode_outbound(row.outbound) if row.outbound is not None else _Outbound()
     return Execution(
         **_fields(row),
         spec=row.spec,
+        outbound=outbound.requests,
+        outbound_omitted=outbound.omitted,
         input=body(row.input, row.input_blob),
         result=body(row.result, row.result_blob),
         stdout=body(row.stdout, row.stdout_blob) or b"",

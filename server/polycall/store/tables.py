@@ -199,6 +199,7 @@ versions = sa.Table(
     _text("created_by", null=True),
     _text("error", null=True),
     _bytes("face_data"),
+    _text("egress", null=True),  # JSON, its secrets sealed
     _text("warm", null=True),  # JSON; null: all of it is the server's
     sa.PrimaryKeyConstraint("seq"),
     sa.ForeignKeyConstraint(["project_id", "package_id"], ["packages.project_id", "packages.id"], ondelete="CASCADE"),
@@ -313,6 +314,7 @@ executions = sa.Table(
     _text("stdout_blob", null=True),
     _bytes("stderr"),
     _text("stderr_blob", null=True),
+    _text("outbound", null=True),  # JSON
     sa.PrimaryKeyConstraint("id"),
     # dead rows slow the claim down long before a fifth of the table is dead, which is the default
     postgresql_with={"autovacuum_vacuum_scale_factor": "0.01"},

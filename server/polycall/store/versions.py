@@ -8,7 +8,17 @@ import msgspec
 import sqlalchemy as sa
 
 from polycall.bundle import unpack_bundle
-from polycall.domain import DEFAULT_WARM, Function, Language, LimitOverrides, Reason, Version, VersionState, WarmPolicy
+from polycall.domain import (
+    DEFAULT_WARM,
+    EgressPolicy,
+    Function,
+    Language,
+    LimitOverrides,
+    Reason,
+    Version,
+    VersionState,
+    WarmPolicy,
+)
 from polycall.errors import AlreadyExists, NotFound
 from polycall.store.blobs import Blob, read_blobs, write_blobs
 from polycall.store.dialects import insert
@@ -34,6 +44,7 @@ __all__ = [
 
 _v = versions.c
 _decode_env = msgspec.json.Decoder(dict[str, str]).decode
+_decode_egress = msgspec.json.Decoder(EgressPolicy).decode
 _decode_functions = msgspec.json.Decoder(tuple[Function, ...]).decode
 _decode_limits = msgspec.json.Decoder(LimitOverrides).decode
 _decode_warm = msgspec.json.Decoder(WarmPolicy).decode
@@ -204,6 +215,7 @@ def _version_row(version: Version) -> dict[str, Any]:
         "functions": json_text(version.functions),
         "limits": json_text(version.limits),
         "env": json_text(version.env),
+        "egress": json_text(version.egress) if version.egress is not None else None,
         "runtime": version.runtime,
         "reuse": version.reuse,
         "warm": json_text(version.warm) if version.warm != DEFAULT_WARM else None,
@@ -226,6 +238,7 @@ def _version_of(row: sa.Row[Any]) -> Version:
         functions=_decode_functions(row.functions),
         limits=_decode_limits(row.limits),
         env=_decode_env(row.env),
+        egress=_decode_egress(row.egress) if row.egress is not None else None,
         runtime=row.runtime,
         reuse=row.reuse,
         warm=_decode_warm(row.warm) if row.warm is not None else DEFAULT_WARM,

@@ -3,10 +3,11 @@ import datetime
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from polycall.v1 import error_reason_pb2 as _error_reason_pb2
+from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from collections.abc import Mapping as _Mapping
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
@@ -87,8 +88,88 @@ class ExecutionError(_message.Message):
     traceback: str
     def __init__(self, reason: _Optional[_Union[_error_reason_pb2.ErrorReason, str]] = ..., message: _Optional[str] = ..., type: _Optional[str] = ..., module: _Optional[str] = ..., traceback: _Optional[str] = ...) -> None: ...
 
+class Credential(_message.Message):
+    __slots__ = ("basic", "bearer", "header", "query")
+    class Basic(_message.Message):
+        __slots__ = ("user_id", "password")
+        USER_ID_FIELD_NUMBER: _ClassVar[int]
+        PASSWORD_FIELD_NUMBER: _ClassVar[int]
+        user_id: str
+        password: str
+        def __init__(self, user_id: _Optional[str] = ..., password: _Optional[str] = ...) -> None: ...
+    class Bearer(_message.Message):
+        __slots__ = ("token",)
+        TOKEN_FIELD_NUMBER: _ClassVar[int]
+        token: str
+        def __init__(self, token: _Optional[str] = ...) -> None: ...
+    class Header(_message.Message):
+        __slots__ = ("name", "value")
+        NAME_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        name: str
+        value: str
+        def __init__(self, name: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    class Query(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    BASIC_FIELD_NUMBER: _ClassVar[int]
+    BEARER_FIELD_NUMBER: _ClassVar[int]
+    HEADER_FIELD_NUMBER: _ClassVar[int]
+    QUERY_FIELD_NUMBER: _ClassVar[int]
+    basic: Credential.Basic
+    bearer: Credential.Bearer
+    header: Credential.Header
+    query: Credential.Query
+    def __init__(self, basic: _Optional[_Union[Credential.Basic, _Mapping]] = ..., bearer: _Optional[_Union[Credential.Bearer, _Mapping]] = ..., header: _Optional[_Union[Credential.Header, _Mapping]] = ..., query: _Optional[_Union[Credential.Query, _Mapping]] = ...) -> None: ...
+
+class EgressRule(_message.Message):
+    __slots__ = ("host", "credentials")
+    HOST_FIELD_NUMBER: _ClassVar[int]
+    CREDENTIALS_FIELD_NUMBER: _ClassVar[int]
+    host: str
+    credentials: _containers.RepeatedCompositeFieldContainer[Credential]
+    def __init__(self, host: _Optional[str] = ..., credentials: _Optional[_Iterable[_Union[Credential, _Mapping]]] = ...) -> None: ...
+
+class EgressPolicy(_message.Message):
+    __slots__ = ("rules",)
+    RULES_FIELD_NUMBER: _ClassVar[int]
+    rules: _containers.RepeatedCompositeFieldContainer[EgressRule]
+    def __init__(self, rules: _Optional[_Iterable[_Union[EgressRule, _Mapping]]] = ...) -> None: ...
+
+class OutboundRequest(_message.Message):
+    __slots__ = ("time", "host", "port", "method", "status", "sent_bytes", "received_bytes", "refused")
+    TIME_FIELD_NUMBER: _ClassVar[int]
+    HOST_FIELD_NUMBER: _ClassVar[int]
+    PORT_FIELD_NUMBER: _ClassVar[int]
+    METHOD_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    SENT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    RECEIVED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    REFUSED_FIELD_NUMBER: _ClassVar[int]
+    time: _timestamp_pb2.Timestamp
+    host: str
+    port: int
+    method: str
+    status: int
+    sent_bytes: int
+    received_bytes: int
+    refused: str
+    def __init__(self, time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., host: _Optional[str] = ..., port: _Optional[int] = ..., method: _Optional[str] = ..., status: _Optional[int] = ..., sent_bytes: _Optional[int] = ..., received_bytes: _Optional[int] = ..., refused: _Optional[str] = ...) -> None: ...
+
+class OutboundRequests(_message.Message):
+    __slots__ = ("requests", "omitted")
+    REQUESTS_FIELD_NUMBER: _ClassVar[int]
+    OMITTED_FIELD_NUMBER: _ClassVar[int]
+    requests: _containers.RepeatedCompositeFieldContainer[OutboundRequest]
+    omitted: int
+    def __init__(self, requests: _Optional[_Iterable[_Union[OutboundRequest, _Mapping]]] = ..., omitted: _Optional[int] = ...) -> None: ...
+
 class Execution(_message.Message):
-    __slots__ = ("name", "kind", "state", "language", "function", "create_time", "start_time", "end_time", "output_json", "error", "exit_code", "signal", "stdout", "stderr", "stdout_truncated", "stderr_truncated", "usage", "limits", "start_kind", "isolation_level", "attempt", "max_attempts", "cancel_requested", "request_id", "input_json")
+    __slots__ = ("name", "kind", "state", "language", "function", "create_time", "start_time", "end_time", "output_json", "error", "exit_code", "signal", "stdout", "stderr", "stdout_truncated", "stderr_truncated", "usage", "limits", "start_kind", "isolation_level", "attempt", "max_attempts", "cancel_requested", "request_id", "input_json", "outbound_requests")
     class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         KIND_UNSPECIFIED: _ClassVar[Execution.Kind]
@@ -162,6 +243,7 @@ class Execution(_message.Message):
     CANCEL_REQUESTED_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     INPUT_JSON_FIELD_NUMBER: _ClassVar[int]
+    OUTBOUND_REQUESTS_FIELD_NUMBER: _ClassVar[int]
     name: str
     kind: Execution.Kind
     state: Execution.State
@@ -187,4 +269,5 @@ class Execution(_message.Message):
     cancel_requested: bool
     request_id: str
     input_json: str
-    def __init__(self, name: _Optional[str] = ..., kind: _Optional[_Union[Execution.Kind, str]] = ..., state: _Optional[_Union[Execution.State, str]] = ..., language: _Optional[_Union[Language, str]] = ..., function: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., output_json: _Optional[str] = ..., error: _Optional[_Union[ExecutionError, _Mapping]] = ..., exit_code: _Optional[int] = ..., signal: _Optional[int] = ..., stdout: _Optional[str] = ..., stderr: _Optional[str] = ..., stdout_truncated: _Optional[bool] = ..., stderr_truncated: _Optional[bool] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., start_kind: _Optional[_Union[Execution.StartKind, str]] = ..., isolation_level: _Optional[_Union[Execution.IsolationLevel, str]] = ..., attempt: _Optional[int] = ..., max_attempts: _Optional[int] = ..., cancel_requested: _Optional[bool] = ..., request_id: _Optional[str] = ..., input_json: _Optional[str] = ...) -> None: ...
+    outbound_requests: OutboundRequests
+    def __init__(self, name: _Optional[str] = ..., kind: _Optional[_Union[Execution.Kind, str]] = ..., state: _Optional[_Union[Execution.State, str]] = ..., language: _Optional[_Union[Language, str]] = ..., function: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., output_json: _Optional[str] = ..., error: _Optional[_Union[ExecutionError, _Mapping]] = ..., exit_code: _Optional[int] = ..., signal: _Optional[int] = ..., stdout: _Optional[str] = ..., stderr: _Optional[str] = ..., stdout_truncated: _Optional[bool] = ..., stderr_truncated: _Optional[bool] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., start_kind: _Optional[_Union[Execution.StartKind, str]] = ..., isolation_level: _Optional[_Union[Execution.IsolationLevel, str]] = ..., attempt: _Optional[int] = ..., max_attempts: _Optional[int] = ..., cancel_requested: _Optional[bool] = ..., request_id: _Optional[str] = ..., input_json: _Optional[str] = ..., outbound_requests: _Optional[_Union[OutboundRequests, _Mapping]] = ...) -> None: ...

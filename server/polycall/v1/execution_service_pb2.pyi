@@ -22,7 +22,7 @@ class InputFile(_message.Message):
     def __init__(self, path: _Optional[str] = ..., contents: _Optional[bytes] = ...) -> None: ...
 
 class ExecuteRequest(_message.Message):
-    __slots__ = ("language", "code", "convention", "entrypoint", "input_json", "env", "files", "limits", "stdin", "args", "request_id", "validate_only", "runtime")
+    __slots__ = ("language", "code", "convention", "entrypoint", "input_json", "env", "files", "limits", "stdin", "args", "request_id", "validate_only", "egress", "runtime")
     class EnvEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -42,6 +42,7 @@ class ExecuteRequest(_message.Message):
     ARGS_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     VALIDATE_ONLY_FIELD_NUMBER: _ClassVar[int]
+    EGRESS_FIELD_NUMBER: _ClassVar[int]
     RUNTIME_FIELD_NUMBER: _ClassVar[int]
     language: _execution_pb2.Language
     code: str
@@ -55,8 +56,9 @@ class ExecuteRequest(_message.Message):
     args: _containers.RepeatedScalarFieldContainer[str]
     request_id: str
     validate_only: bool
+    egress: _execution_pb2.EgressPolicy
     runtime: str
-    def __init__(self, language: _Optional[_Union[_execution_pb2.Language, str]] = ..., code: _Optional[str] = ..., convention: _Optional[_Union[_execution_pb2.Convention, str]] = ..., entrypoint: _Optional[str] = ..., input_json: _Optional[str] = ..., env: _Optional[_Mapping[str, str]] = ..., files: _Optional[_Iterable[_Union[InputFile, _Mapping]]] = ..., limits: _Optional[_Union[_execution_pb2.Limits, _Mapping]] = ..., stdin: _Optional[bytes] = ..., args: _Optional[_Iterable[str]] = ..., request_id: _Optional[str] = ..., validate_only: _Optional[bool] = ..., runtime: _Optional[str] = ...) -> None: ...
+    def __init__(self, language: _Optional[_Union[_execution_pb2.Language, str]] = ..., code: _Optional[str] = ..., convention: _Optional[_Union[_execution_pb2.Convention, str]] = ..., entrypoint: _Optional[str] = ..., input_json: _Optional[str] = ..., env: _Optional[_Mapping[str, str]] = ..., files: _Optional[_Iterable[_Union[InputFile, _Mapping]]] = ..., limits: _Optional[_Union[_execution_pb2.Limits, _Mapping]] = ..., stdin: _Optional[bytes] = ..., args: _Optional[_Iterable[str]] = ..., request_id: _Optional[str] = ..., validate_only: _Optional[bool] = ..., egress: _Optional[_Union[_execution_pb2.EgressPolicy, _Mapping]] = ..., runtime: _Optional[str] = ...) -> None: ...
 
 class RunFunctionRequest(_message.Message):
     __slots__ = ("function", "input_json", "limits", "request_id", "validate_only")

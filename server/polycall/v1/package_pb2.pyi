@@ -122,7 +122,7 @@ class WarmPolicy(_message.Message):
     def __init__(self, min: _Optional[int] = ..., max: _Optional[int] = ..., idle: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class Version(_message.Message):
-    __slots__ = ("name", "state", "language", "runtime", "functions", "limits", "env", "fresh_process", "error", "create_time", "release_time", "source_digest", "source", "warm")
+    __slots__ = ("name", "state", "language", "runtime", "functions", "limits", "env", "fresh_process", "error", "create_time", "release_time", "source_digest", "source", "egress", "warm")
     class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         STATE_UNSPECIFIED: _ClassVar[Version.State]
@@ -157,6 +157,7 @@ class Version(_message.Message):
     RELEASE_TIME_FIELD_NUMBER: _ClassVar[int]
     SOURCE_DIGEST_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
+    EGRESS_FIELD_NUMBER: _ClassVar[int]
     WARM_FIELD_NUMBER: _ClassVar[int]
     name: str
     state: Version.State
@@ -171,5 +172,6 @@ class Version(_message.Message):
     release_time: _timestamp_pb2.Timestamp
     source_digest: str
     source: SourceFiles
+    egress: _execution_pb2.EgressPolicy
     warm: WarmPolicy
-    def __init__(self, name: _Optional[str] = ..., state: _Optional[_Union[Version.State, str]] = ..., language: _Optional[_Union[_execution_pb2.Language, str]] = ..., runtime: _Optional[str] = ..., functions: _Optional[_Iterable[_Union[Function, _Mapping]]] = ..., limits: _Optional[_Union[_execution_pb2.Limits, _Mapping]] = ..., env: _Optional[_Mapping[str, str]] = ..., fresh_process: _Optional[bool] = ..., error: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., release_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., source_digest: _Optional[str] = ..., source: _Optional[_Union[SourceFiles, _Mapping]] = ..., warm: _Optional[_Union[WarmPolicy, _Mapping]] = ...) -> None: ...
+    def __init__(self, name: _Optional[str] = ..., state: _Optional[_Union[Version.State, str]] = ..., language: _Optional[_Union[_execution_pb2.Language, str]] = ..., runtime: _Optional[str] = ..., functions: _Optional[_Iterable[_Union[Function, _Mapping]]] = ..., limits: _Optional[_Union[_execution_pb2.Limits, _Mapping]] = ..., env: _Optional[_Mapping[str, str]] = ..., fresh_process: _Optional[bool] = ..., error: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., release_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., source_digest: _Optional[str] = ..., source: _Optional[_Union[SourceFiles, _Mapping]] = ..., egress: _Optional[_Union[_execution_pb2.EgressPolicy, _Mapping]] = ..., warm: _Optional[_Union[WarmPolicy, _Mapping]] = ...) -> None: ...

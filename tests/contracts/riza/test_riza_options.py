@@ -79,18 +79,26 @@ def test_a_body_may_be_compressed(riza: Riza, encoding: str, encode: Callable[[b
     assert Result.of(riza.send(encode(body.encode()), {"content-encoding": encoding})).output == 100_000
 
 
-def test_a_host_that_could_not_be_reached_is_not_allowed_silently(riza: Riza) -> None:
+def test_hosts_may_be_allowed_with_all_kinds_of_credentials_at_once(riza: Riza) -> None:
     auth = {
         "basic": {"user_id": "u", "password": "p"},
         "bearer": {"token": "t"},
         "header": {"name": "n", "value": "v"},
         "query": {"key": "k", "value": "v"},
     }
-    entries: list[dict[str, object]] = [{"host": "example.com", "auth": auth}, {"host": "*"}, {}]
-    for entry in entries:
-        status, code, message = riza.refused(riza.post(http={"allow": [entry]}))
-        assert (status, code) == (400, 9)
-        assert message.startswith("http.allow: ")
+    code = (
+        "import os, urllib.request\ndef execute(input):\n"
+        "    try: urllib.request.urlopen('https://not-allowed.example/', timeout=5)\n"
+        "    except OSError as error: return [str(error), os.environ['HTTPS_PROXY']]"
+    )
+    result = riza.run(code, http={"allow": [{"host": "example.com", "auth": auth}, {"host": "*.example.org"}]})
+    assert result.output == [
+        "<urlopen error Tunnel connection failed: 403 not-allowed.example is not among the hosts that this run may "
+        "reach>",
+        "http://127.0.0.1:3128",
+    ]
+    refused = riza.refused(riza.post(http={"allow": [{}]}))
+    assert refused == (400, 3, "http.allow[0].host: must be a host name, such as api.example.com")
 
 
 def test_the_network_is_closed(riza: Riza) -> None:

@@ -115,7 +115,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.close_connection = True
             self._answer(200, b"closing", ("Connection", "close"))
         else:
-            self._answer(200, json.dumps({"path": self.path, "body": len(body)}).encode())
+            self._answer(200, json.dumps({"path": path, "body": len(body)}).encode())
 
     do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = _serve
 

@@ -11,7 +11,7 @@ from polycall.engine.engine import Engine
 from polycall.engine.keys import reading, require
 from polycall.engine.limits import MIB
 from polycall.engine.requests import RunOptions
-from polycall.errors import DeadlineExceeded, FailedPrecondition, NotFound, PolycallError
+from polycall.errors import DeadlineExceeded, NotFound, PolycallError
 from polycall.faces.adapter import bearer
 from polycall.faces.aside import aside
 from polycall.faces.reply import Handler, Inbound, Reply
@@ -98,11 +98,4 @@ def _refuse_what_is_not_here(call: Call) -> None:
             "riza.RuntimeRevision",
             shown,
             f"runtime_revision_id: there is no revision {shown!r}; leave it out for the default runtime.",
-        )
-    if call.wants_network:
-        raise FailedPrecondition(
-            "http.allow: this server gives code no way out to the network, so no host can be allowed; "
-            "leave http.allow out, or send an empty list.",
-            subject="http.allow",
-            reason=Reason.RUNTIME_MISSING,
         )

@@ -7,7 +7,17 @@ from dataclasses import dataclass, replace
 
 import msgspec
 
-from polycall.domain import Convention, InputFile, Language, LimitOverrides
+from polycall.domain import (
+    Convention,
+    Credential,
+    CredentialKind,
+    EgressPolicy,
+    EgressRule,
+    InputFile,
+    Language,
+    LimitOverrides,
+)
+from polycall.engine.egress import egress_violations
 from polycall.engine.limits import KIB, MIB
 from polycall.engine.requests import AdHocRun
 from polycall.errors import FieldViolation, InvalidArgument, RuntimeMissing
@@ -60,7 +70,6 @@ class Call:
     run: AdHocRun
     timeout_s: int
     runtime_revision_id: str | None
-    wants_network: bool
     record: bytes
 
 
@@ -69,7 +78,8 @@ class _Basic(msgspec.Struct, omit_defaults=True):
     password: str | None = None
 
     def masked(self) -> _Basic:
-        return _Basic(self.user_id, _hidden(self.password))
+        # some put their key where the user goes, and leave the password empty
+        return _Basic(self.user_id if self.password else _hidden(self.user_id), _hidden(self.password))
 
 
 class _Bearer(msgspec.Struct, omit_defaults=True):
@@ -199,6 +209,7 @@ def _check(form: _Form, languages: tuple[str, ...], bounds: Bounds) -> None:
         *_code_violations(form, languages),
         *_file_violations(form.files or []),
         *_limit_violations(limits, bounds),
+        *_egress_violations(form),
     ]
     if wrong:
         raise InvalidArgument(wrong)
@@ -217,6 +228,7 @@ def _run(form: _Form, bounds: Bounds) -> AdHocRun:
         code=form.code or "",
         language=Language(form.language),
         env=form.env or {},
+        egress=_egress(form.http),
         files=tuple(_files(form.files or [])),
         limits=LimitOverrides(
             timeout_ms=(limits.execution_timeout or bounds.default_timeout_s) * 1000,
@@ -234,7 +246,6 @@ def _call(kind: str, form: _Form, run: AdHocRun, size: int) -> Call:
         run=run,
         timeout_s=run.limits.timeout_ms // 1000,
         runtime_revision_id=form.runtime_revision_id or None,
-        wants_network=bool(form.http and form.http.allow),
         record=_record(kind, form, size),
     )
 
@@ -271,6 +282,38 @@ def _limit_violations(limits: _Limits, bounds: Bounds) -> Iterator[FieldViolatio
     if asked and not low <= asked <= high:
         rule = f"must be {low} to {high} MiB, or 0 for {bounds.default_memory_mib}"
         yield FieldViolation("limits.memory_size", rule)
+
+
+def _egress(http: _Http | None) -> EgressPolicy | None:
+    if http is None or not http.allow:
+        return None
+    return EgressPolicy(
+        rules=tuple(EgressRule(host=entry.host or "", credentials=_credentials(entry.auth)) for entry in http.allow)
+    )
+
+
+def _credentials(auth: _Auth | None) -> tuple[Credential, ...]:
+    """Return the credentials of an entry. All kinds that are there apply; an empty object is none."""
+    found: list[Credential] = []
+    if auth is None:
+        return ()
+    if (basic := auth.basic) is not None and (basic.user_id or basic.password):
+        kind = CredentialKind.BASIC
+        found.append(Credential(kind=kind, name=basic.user_id or "", secret=basic.password or ""))
+    if (bearer := auth.bearer) is not None and bearer.token:
+        found.append(Credential(kind=CredentialKind.BEARER, secret=bearer.token))
+    if (header := auth.header) is not None and (header.name or header.value or header.token):
+        secret = header.value or header.token or ""
+        found.append(Credential(kind=CredentialKind.HEADER, name=header.name or "", secret=secret))
+    if (query := auth.query) is not None and (query.key or query.value or query.token):
+        secret = query.value or query.token or ""
+        found.append(Credential(kind=CredentialKind.QUERY, name=query.key or "", secret=secret))
+    return tuple(found)
+
+
+def _egress_violations(form: _Form) -> Iterator[FieldViolation]:
+    policy = _egress(form.http)
+    yield from egress_violations(policy, "http.allow", lambda rule, _, kind: f"http.allow[{rule}].auth.{kind}")
 
 
 def _record(kind: str, form: _Form, size: int) -> bytes:

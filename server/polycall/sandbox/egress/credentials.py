@@ -88,7 +88,9 @@ class Injection:
         elif basic is not None:
             pair = base64.b64encode(f"{basic.name}:{basic.secret}".encode())
             self._headers.append((b"Authorization", b"Basic " + pair))
-            secrets += [pair, basic.secret.encode()]
+            secrets += [pair, (basic.secret or basic.name).encode()]
+        if any(credential.sealed for credential in credentials):
+            raise ValueError("a credential is sealed")
         if (header := by_kind.get(CredentialKind.HEADER)) is not None:
             self._headers.append((header.name.encode("ascii"), header.secret.encode("ascii")))
             secrets.append(header.secret.encode("ascii"))

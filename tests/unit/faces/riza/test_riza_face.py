@@ -10,7 +10,18 @@ from typing import Any, cast
 
 import pytest
 
-from polycall.domain import Execution, ExecutionError, ExecutionKind, ExecutionState, Principal, Reason, Scope, Usage
+from polycall.domain import (
+    EgressPolicy,
+    EgressRule,
+    Execution,
+    ExecutionError,
+    ExecutionKind,
+    ExecutionState,
+    Principal,
+    Reason,
+    Scope,
+    Usage,
+)
 from polycall.engine.engine import Engine
 from polycall.engine.keys import require
 from polycall.engine.limits import DEFAULTS, MAXIMUMS, LimitPolicy
@@ -132,13 +143,10 @@ async def test_an_unknown_runtime_revision_is_not_found() -> None:
     assert engine.runs == []
 
 
-async def test_a_host_cannot_be_allowed_where_there_is_no_network() -> None:
+async def test_hosts_are_the_engines_to_allow() -> None:
     engine = FakeEngine()
-    reply = await _ask(engine, body=BODY[:-1] + b',"http":{"allow":[{"host":"example.com"}]}}')
-    body = json.loads(reply.body)
-    assert (reply.status, body["code"]) == (400, 9)
-    assert body["message"].startswith("http.allow: ")
-    assert engine.runs == []
+    await _ask(engine, body=BODY[:-1] + b',"http":{"allow":[{"host":"example.com"}]}}')
+    assert [run.egress for run, _ in engine.runs] == [EgressPolicy(rules=(EgressRule(host="example.com"),))]
 
 
 async def test_a_limit_cannot_be_higher_than_the_engines() -> None:

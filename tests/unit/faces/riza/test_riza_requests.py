@@ -44,7 +44,7 @@ def test_the_documented_example_is_read_field_by_field() -> None:
     assert call.run.language is Language.PYTHON
     assert call.run.input == b'{"name":"John"}'
     assert (call.run.entrypoint, call.run.env, call.run.files) == ("execute", {}, ())
-    assert (call.runtime_revision_id, call.wants_network, call.timeout_s) == (None, False, 30)
+    assert (call.runtime_revision_id, call.run.egress, call.timeout_s) == (None, None, 30)
 
 
 def test_limits_are_the_contracts_unless_asked_for() -> None:
@@ -96,7 +96,7 @@ def test_null_is_absent_and_unknown_members_are_ignored() -> None:
     plain = _read()
     assert _read(**nulls).run == plain.run
     assert _read(language="python", surprise={"x": [1]}, allow_http_hosts=["*"]).run == plain.run
-    assert _read(http={"allow": None}).wants_network is False
+    assert _read(http={"allow": None}).run.egress is None
     assert _read(runtime_revision_id="").runtime_revision_id is None
     assert _read(runtime_revision_id="01J").runtime_revision_id == "01J"
 
@@ -226,8 +226,76 @@ def test_all_kinds_of_credentials_may_stand_together() -> None:
         "header": {"name": "n", "token": "v"},
         "query": {"key": "k", "value": "v"},
     }
-    assert _read(http={"allow": [{"host": "h", "auth": auth}]}).wants_network is True
-    assert _read(http={"allow": []}).wants_network is False
+    policy = _read(http={"allow": [{"host": "h", "auth": auth}]}).run.egress
+    assert policy is not None
+    assert policy.rules[0].host == "h"
+    assert [(one.kind, one.name, one.secret) for one in policy.rules[0].credentials] == [
+        ("basic", "u", "p"),
+        ("bearer", "", "t"),
+        ("header", "n", "v"),
+        ("query", "k", "v"),
+    ]
+    assert _read(http={"allow": []}).run.egress is None
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ({}, "http.allow[0].host: must be a host name, such as api.example.com"),
+        (
+            {"host": "https://a.example/x"},
+            "http.allow[0].host: must be a host, such as api.example.com, without scheme and path",
+        ),
+        (
+            {"host": "a.*.example"},
+            "http.allow[0].host: may have a wildcard only as its first label: *.example.com, or * for every host",
+        ),
+        (
+            {"host": "*", "auth": {"bearer": {"token": "t"}}},
+            "http.allow[0].host: must name a host, or *.example.com, where there are credentials: "
+            "code could send them to itself",
+        ),
+        (
+            {"host": "h", "auth": {"header": {"name": "x y", "value": "v"}}},
+            "http.allow[0].auth.header.name: must be an HTTP header name: letters, digits and -",
+        ),
+        (
+            {"host": "h", "auth": {"header": {"name": "Host", "value": "v"}}},
+            "http.allow[0].auth.header.name: must not be a header that says how the message is framed or where it goes",
+        ),
+        (
+            {"host": "h", "auth": {"header": {"name": "x", "value": "a\r\nb: c"}}},
+            "http.allow[0].auth.header.value: must be visible ASCII characters, with spaces only between them",
+        ),
+        (
+            {"host": "h", "auth": {"bearer": {"token": "a\nb"}}},
+            "http.allow[0].auth.bearer.token: must be visible ASCII characters, with spaces only between them",
+        ),
+        (
+            {"host": "h", "auth": {"basic": {"user_id": "a:b", "password": "p"}}},
+            "http.allow[0].auth.basic.user_id: must not have a colon",
+        ),
+        (
+            {"host": "h", "auth": {"query": {"value": "v"}}},
+            "http.allow[0].auth.query.key: must be the name of a parameter, without control characters",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_host_or_a_credential_is_named(entry: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        _read(http={"allow": [entry]})
+    assert caught.value.message == message
+
+
+def test_a_host_stands_once() -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        _read(http={"allow": [{"host": "h"}, {"host": "H"}]})
+    assert caught.value.message == "http.allow[1].host: stands in rule 0 already"
+
+
+def test_a_key_in_the_place_of_the_user_is_masked_too() -> None:
+    auth = {"basic": {"user_id": "sk_live_secret", "password": ""}}
+    assert "sk_live_secret" not in _read(http={"allow": [{"host": "h", "auth": auth}]}).record.decode()
 
 
 def test_the_record_is_the_request_in_canonical_form() -> None:
@@ -315,12 +383,13 @@ def test_a_script_has_two_languages_more_than_a_function() -> None:
 
 def test_the_older_spelling_of_hosts_counts_where_the_newer_is_absent() -> None:
     old = _read_script(allow_http_hosts=["example.com", "*"])
-    assert old.wants_network is True
+    assert old.run.egress is not None
+    assert [rule.host for rule in old.run.egress.rules] == ["example.com", "*"]
     request = json.loads(old.record)["request"]
     assert request["http"] == {"allow": [{"host": "example.com"}, {"host": "*"}]}
     assert "allow_http_hosts" not in request
-    assert _read_script(allow_http_hosts=["a"], http={"allow": []}).wants_network is False
-    assert _read_script(allow_http_hosts=[]).wants_network is False
+    assert _read_script(allow_http_hosts=["a"], http={"allow": []}).run.egress is None
+    assert _read_script(allow_http_hosts=[]).run.egress is None
 
 
 def test_the_record_of_a_script_says_that_it_is_one() -> None:
