@@ -147,7 +147,7 @@ class Client:
         try:
             event = await self._peer.next_request(self._bounds.idle_s, self._bounds.head_s)
         except h11.RemoteProtocolError as error:
-            await self._answer(error.error_status_hint, f"not a proper HTTP/1.1 request: {error}")
+            await self._answer(error.error_status_hint, f"not a proper request: {error}")
             return None
         except TimeoutError:
             await self._answer(408, "the request did not come in time")
@@ -275,7 +275,7 @@ class Client:
             await self._refuse(_Answer(502, f"{route.authority}: {error}"))
             return False
         except h11.RemoteProtocolError as error:
-            await self._refuse(_Answer(error.error_status_hint, f"not a proper HTTP/1.1 request: {error}"))
+            await self._refuse(_Answer(error.error_status_hint, f"not a proper request: {error}"))
             return False
         self._entry = None  # whatever happens to the connection now
         if upstream.http.our_state is upstream.http.their_state is h11.DONE:
