@@ -95,7 +95,7 @@ class Analyzer:
         if language is not Language.PYTHON:
             if self._modules is None:
                 return Analysis(problems=(Problem("", 0, f"is {language}, which is not analysed"),))
-            return await self._exports(self._modules, files, module, language, convention)
+            return await self._exports(self._modules, files, module, language, convention, around)
         try:
             name = module or _main(files)
             wanted = Wanted(_path_of(name, files), convention)
@@ -146,11 +146,12 @@ class Analyzer:
         module: str | None,
         language: Language,
         convention: Convention,
+        around: Surroundings,
     ) -> Analysis:
         path = located(module, files) if module else main_script(files)
         if path is None:
             return Analysis(problems=(Problem("", 0, f"has no module {module[:200]!r}" if module else _NO_SCRIPT),))
-        found = await modules.describe(files, path, language, convention)
+        found = await modules.describe(files, path, language, convention, around)
         return Analysis(functions=found.functions, problems=_problems(path, found))
 
     async def _declared(

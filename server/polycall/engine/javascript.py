@@ -1,7 +1,7 @@
 """What functions JavaScript and TypeScript sources have, found in a sandbox.
 
-Sources that declare their functions are only parsed. Of others the main module is loaded, as a run would load it but
-without its environment, to see what it exports.
+Sources that declare their functions are only parsed. Of others the main module is loaded, as a run would load it, to
+see what it exports.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import msgspec
 
 from polycall.bundle import bundle_digest
 from polycall.domain import Convention, Function, Language
+from polycall.engine.importing import Surroundings
 from polycall.engine.limits import DEFAULTS, MIB
 from polycall.errors import Internal, QueueFull
 from polycall.sandbox.image import image_of
@@ -78,16 +79,26 @@ class ModuleReader:
 
     async def check(self, files: Mapping[str, bytes], path: str, language: Language) -> Described:
         """Say whether a module can be parsed; nothing of it runs. Raises QueueFull, Internal."""
-        return await self._ask(files, path, language, Convention.INPUT, load=False)
+        return await self._ask(files, path, language, Convention.INPUT, None)
 
     async def describe(
-        self, files: Mapping[str, bytes], path: str, language: Language, convention: Convention
+        self,
+        files: Mapping[str, bytes],
+        path: str,
+        language: Language,
+        convention: Convention,
+        around: Surroundings,
     ) -> Described:
         """Load a module and return the functions that it exports. Raises QueueFull (too many others), Internal."""
-        return await self._ask(files, path, language, convention, load=True)
+        return await self._ask(files, path, language, convention, around)
 
     async def _ask(
-        self, files: Mapping[str, bytes], path: str, language: Language, convention: Convention, *, load: bool
+        self,
+        files: Mapping[str, bytes],
+        path: str,
+        language: Language,
+        convention: Convention,
+        around: Surroundings | None,
     ) -> Described:
         job = Job(
             bundle=Bundle(digest=bundle_digest(files), files=files),
@@ -95,8 +106,9 @@ class ModuleReader:
             convention=Convention.INPUT,
             language=language,
             limits=_LIMITS,
-            payload=msgspec.json.encode({"load": load}),
-            image=image_of(language),
+            payload=msgspec.json.encode({"load": around is not None}),
+            env=(around.env if around is not None else None) or {},
+            image=around.image if around is not None and around.image.revision else image_of(language),
         )
         try:
             async with asyncio.timeout(_TURN_S):

@@ -247,6 +247,9 @@ class Registry:
     async def _analyzed(self, version: Version, files: Mapping[str, bytes]) -> Version:
         """Return a version as its analysis leaves it. Raises QueueFull, Internal."""
         around = Surroundings(env=version.env)
+        if version.runtime:
+            image = await self.runtimes.image(version.project_id, version.runtime, version.language)
+            around = replace(around, image=image)
         analysis = await self.analyzer.complete(files, version.functions, version.language, around)
         if analysis.problems:
             return self._failed(version, str(analysis.problems[0]), analysis.functions)

@@ -21,7 +21,7 @@ from polycall.sandbox.egress.proxy import Egress, EgressConfig
 from polycall.sandbox.enforcement import Enforcement, enforcements
 from polycall.sandbox.guard import Gaps
 from polycall.sandbox.image import Image, Platform
-from polycall.sandbox.installed import Interpreter, find_deno, python
+from polycall.sandbox.installed import DENO, Interpreter, find_deno, python
 from polycall.sandbox.isolation import Finding, Machine, ProbeError, at_most, findings_of, level_of, probe
 from polycall.sandbox.job import Ending, Job, Outcome, OutputSink
 from polycall.sandbox.pool import Lease, Pool, PoolConfig, PoolCounts, PoolError
@@ -120,6 +120,7 @@ class Sandbox:
         self._enforcements: tuple[Enforcement, ...] = ()
         self._egress: Egress | None = None  # None: there are no network namespaces
         self._deno: Interpreter | None = None
+        self._guest: Deno | None = None
 
     @property
     def isolation(self) -> IsolationLevel:
@@ -191,6 +192,8 @@ class Sandbox:
         if machine.namespaces:
             self._egress = await asyncio.to_thread(Egress, config.egress)  # it reads the system's certificates
         uids = _run_uids(machine, host_uids, config.processes)
+        if self._deno is not None:
+            self._guest = await asyncio.to_thread(self._make_guest, self._deno.path, own_uids=uids is not None)
         own_uid = uids is not None or confinement.single_uid
         forks = self._cgroups is not None or not machine.seccomp
         counts_cpu = self._cgroups is not None and self._cgroups.counts_cpu
@@ -214,7 +217,9 @@ class Sandbox:
             default = packages if image.platform is Platform.PYTHON and not image.revision else ""
             path = image.path or default
             visible = "" if machine.namespaces else path
-            deno = self._guest(image)
+            deno = self._guest
+            if deno is not None:
+                deno = dataclasses.replace(deno, environment=path) if image.platform is Platform.DENO else None
             differing = dataclasses.replace(confinement, packages=visible, executes=deno is not None)
             zygote = ZygoteConfig(
                 confinement=dataclasses.asdict(differing),
@@ -257,11 +262,16 @@ class Sandbox:
         if self.isolation > IsolationLevel.PROCESS:
             await self._test_itself()
 
-    def _guest(self, image: Image) -> Deno | None:
-        """Return what the children of an image become."""
-        if image.platform is not Platform.DENO or self._deno is None:
-            return None
-        return Deno(self._deno.path, str(_SCRIPTS), image.path)
+    def _make_guest(self, binary: str, *, own_uids: bool) -> Deno:
+        """Return what children of the platform become. ``own_uids``: they have others than the server."""
+        scripts = str(_SCRIPTS)
+        if self._work_root is not None and own_uids:
+            # what lies in somebody's private home they could not reach
+            if not _is_public(binary):
+                binary = self._work_root.adopt(binary, DENO)
+            if not _is_public(scripts):
+                scripts = self._work_root.adopt(scripts, "scripts")
+        return Deno(binary, scripts)
 
     def _open_cgroups(self) -> Cgroups | CgroupError:
         if self._config.max_level < IsolationLevel.CONTAINED:
@@ -384,6 +394,12 @@ class Sandbox:
         """End the idle warm workers of a version (of all versions of a package), busy ones after their run."""
         if self._pool is not None:
             self._pool.retire(project_id, package_id, version_id)
+
+
+def _is_public(path: str) -> bool:
+    """Whether any user may read and execute what is at a path, and all that leads to it."""
+    place = Path(path)
+    return all(each.stat().st_mode & 0o5 == 0o5 for each in (place, *place.parents))
 
 
 def _run_uids(machine: Machine, host_uids: range, count: int) -> range | None:

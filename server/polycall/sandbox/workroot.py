@@ -24,9 +24,10 @@ class WorkRoot:
         self._lock = hold(self.path)
         os.chmod(self.path, 0o711)  # noqa: S103  (children reach their own directories, and list nothing)
 
-    def adopt(self, tree: str) -> str:
-        """Copy a directory in, where children with a uid of their own reach it; return the copy's path."""
-        return shutil.copytree(tree, os.path.join(self.path, "packages"))
+    def adopt(self, path: str, name: str = "packages") -> str:
+        """Copy a directory or file in, where children with a uid of their own reach it; return the copy's path."""
+        copy = os.path.join(self.path, name)
+        return shutil.copytree(path, copy) if os.path.isdir(path) else shutil.copy(path, copy)
 
     def close(self) -> None:
         """Remove it with all that is in it."""
