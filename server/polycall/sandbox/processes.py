@@ -30,11 +30,11 @@ class Taken:
 
 def taken(pid: int) -> Taken | None:
     """Return what a process has; None if it is gone."""
-    fields = _fields(f"/proc/{pid}/status")
-    if not fields:
+    text = _read(f"/proc/{pid}/status")
+    if not text:
         return None
-    memory = sum(_number(fields, name) for name in _MEMORY) * 1024
-    return Taken(memory, _number(fields, b"Threads"))
+    memory = sum(_number(text, name) for name in _MEMORY) * 1024
+    return Taken(memory, _number(text, b"Threads"))
 
 
 def tree(pid: int, most: int) -> list[int]:
@@ -58,17 +58,14 @@ def cpu_us(pid: int) -> int:
 
 def shared_out(pids: Iterable[int]) -> int:
     """Return the memory of processes together, bytes, every page counted once. Slow, and may wait for them."""
-    rollups = (_fields(f"/proc/{pid}/smaps_rollup") for pid in pids)
-    return sum(_number(fields, name) for fields in rollups for name in _SHARES) * 1024
+    rollups = (_read(f"/proc/{pid}/smaps_rollup") for pid in pids)
+    return sum(_number(text, name) for text in rollups for name in _SHARES) * 1024
 
 
-def _fields(path: str) -> dict[bytes, bytes]:
-    return dict(line.split(b":", 1) for line in _read(path).splitlines() if b":" in line)
-
-
-def _number(fields: dict[bytes, bytes], name: bytes) -> int:
-    words = fields.get(name, b"").split()
-    return int(words[0]) if words else 0
+def _number(text: bytes, name: bytes) -> int:
+    """Return the number of a line ``name:  4711 kB``, which is never the first; 0 if there is none."""
+    _, found, rest = text.partition(b"\n" + name + b":")
+    return int(rest[: rest.index(b"\n")].split()[0]) if found else 0
 
 
 def _read(path: str) -> bytes:
