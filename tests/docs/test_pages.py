@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 
 from polycall.domain import Reason
+from polycall.engine.checks import _RESERVED, _RESERVED_PREFIXES
+from polycall.engine.limits import DEFAULTS, MAXIMUMS, MINIMUMS, UNITS
 from polycall.v1.error_reason_pb2 import ErrorReason
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -29,3 +31,24 @@ def test_the_specification_names_tests_that_exist() -> None:
     text = (ROOT / "docs" / "specification.md").read_text()
     for path in re.findall(r"`(tests/[^`]+)`", text):
         assert (ROOT / path).exists(), path
+
+
+def test_the_page_of_limits_has_every_limit_with_its_default_and_range() -> None:
+    rows = {}
+    for line in (ROOT / "docs" / "limits.md").read_text().splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if line.startswith("| `") and len(cells) == 4:
+            rows[cells[0].strip("`")] = cells[1], cells[2].partition(" (")[0]
+    assert set(rows) == {unit.name for unit in UNITS.values()}
+    for name, unit in UNITS.items():
+        low, high, default = (getattr(limits, name) / unit.scale for limits in (MINIMUMS, MAXIMUMS, DEFAULTS))
+        if name == "cpu_ms":
+            continue  # it depends on the timeout and on the machine
+        seconds = " s" if unit.symbol == "s" else ""
+        assert rows[unit.name] == (f"{default:g}{seconds}", f"{low:g} to {high:g}{seconds}"), unit.name
+
+
+def test_the_page_of_limits_names_every_variable_that_is_refused() -> None:
+    page = (ROOT / "docs" / "limits.md").read_text()
+    for name in {*_RESERVED, *(f"{prefix}*" for prefix in _RESERVED_PREFIXES)}:
+        assert f"`{name}`" in page or f"`{name.upper()}`" in page or name.startswith("DENO_"), name
