@@ -87,7 +87,7 @@ async def serve(
     for name in _SECRETS:
         os.environ.pop(name, None)  # no other process shall inherit them
     _raise_open_files()
-    with listening() as signals:
+    with listening(supervised=member is not None) as signals:
         async with contextlib.AsyncExitStack() as stack:
             try:
                 app = await unless(signals.stop, stack.enter_async_context(_running(settings, signals, member)))
@@ -230,6 +230,7 @@ async def _running(settings: Settings, signals: Signals, member: Member | None) 
             preparation,
             slots=settings.call_slots or max(1, settings.slots // 2),
             node=place.node,
+            siblings=siblings,
         )
         hearing = Hearing(keys, registry, runtimes, engine.live, dispatcher.enqueued)
         if others:

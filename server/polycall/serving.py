@@ -45,22 +45,34 @@ class Signals:
     now: asyncio.Event = field(default_factory=asyncio.Event)
 
     def take(self) -> None:
-        """Take a signal."""
+        """Take a signal: the first to stop, the second to stop now."""
         (self.now if self.stop.is_set() else self.stop).set()
+
+    def hurry(self) -> None:
+        """Take the signal to stop now."""
+        self.stop.set()
+        self.now.set()
 
 
 @contextlib.contextmanager
-def listening() -> Iterator[Signals]:
-    """Listen to SIGTERM and SIGINT for the length of a block."""
+def listening(*, supervised: bool = False) -> Iterator[Signals]:
+    """Listen to SIGTERM and SIGINT for the length of a block.
+
+    ``supervised``: SIGTERM is to stop, however often it comes; a service manager sends it to all processes, and the
+    supervisor sends it too. SIGINT, which only the supervisor sends, is to stop now.
+    """
     signals = Signals()
     loop = asyncio.get_running_loop()
-    numbers = (signal.SIGTERM, signal.SIGINT)
-    for number in numbers:
-        loop.add_signal_handler(number, signals.take)
+    meanings = {
+        signal.SIGTERM: signals.stop.set if supervised else signals.take,
+        signal.SIGINT: signals.hurry if supervised else signals.take,
+    }
+    for number, meaning in meanings.items():
+        loop.add_signal_handler(number, meaning)
     try:
         yield signals
     finally:
-        for number in numbers:
+        for number in meanings:
             loop.remove_signal_handler(number)
 
 

@@ -152,18 +152,25 @@ async def test_a_package_has_ready_what_it_was_last_asked_for_and_nothing_once_i
         sandbox.keep_ready("p", "b", None, 0)
 
 
-async def test_what_is_to_be_ready_takes_nobodys_place(keeping: Sandbox) -> None:
-    """There is room for four warm workers; a fifth would push out another, which would come back, and so on."""
-    await ready(keeping, 9)
-    await eventually(lambda: keeping.counts.idle == 4)
-    assert (await count(keeping, "other")).start_kind is not StartKind.WARM
-    await eventually(lambda: keeping.counts.busy == 0)
-    assert keeping.counts.idle == 4
-    await keeping.retire("p", "k")
+async def test_what_is_to_be_ready_takes_half_of_the_places_at_most_and_projects_take_turns() -> None:
+    async with started(warm=4) as sandbox:
+        for project in ("p", "q"):
+            loading = job(READY, key=key("ready", project=project), load_only=True)
+            sandbox.keep_ready(project, "k", loading, 9)
+        await eventually(lambda: sandbox.counts.idle == 2)
+        for project in ("p", "q"):
+            outcome = await sandbox.run(job(READY, key=key("ready", project=project)))
+            assert outcome.start_kind is StartKind.WARM
+        for name in ("a", "b"):  # the other half is for what is called
+            await count(sandbox, name)
+        for name in ("a", "b"):
+            assert (await count(sandbox, name)).start_kind is StartKind.WARM
+        await asyncio.sleep(0)
+        assert sandbox.counts.idle == 4
 
 
 async def test_idle_workers_of_one_project_make_room_for_anothers_run_also_those_that_are_to_be_ready() -> None:
-    async with started(warm=4, processes=5) as sandbox:
+    async with started(warm=8, processes=5) as sandbox:
         await ready(sandbox, 4)
         await eventually(lambda: sandbox.counts.idle == 4)
         code = "import time\ndef execute(i):\n    time.sleep(0.2)\n    return i"
@@ -180,6 +187,18 @@ async def test_code_that_does_not_load_is_not_loaded_again_and_again() -> None:
         call = await ready(sandbox, 1, package="b")
         await eventually(lambda: sandbox.counts.idle == 2)  # and it holds up nobody else
         assert (await call()).start_kind is StartKind.WARM
+
+
+async def test_workers_that_are_not_kept_are_not_made_again_and_again() -> None:
+    async with started(warm_of_version=1) as sandbox:
+        await ready(sandbox, 2)
+        await eventually(lambda: sandbox.counts.idle == 1 and sandbox.counts.busy == 0)
+        zygote = sandbox.zygotes[-1]
+        before = {process.pid for process in tree(sandbox)}
+        await count(sandbox, "other")  # something happens, and another look is taken
+        await eventually(lambda: sandbox.counts.idle == 2)
+        assert len({process.pid for process in tree(sandbox)} - before) <= 3
+        assert sandbox.zygotes[-1] == zygote
 
 
 async def test_an_image_without_a_zygote_is_not_ready_and_the_default_always_is(keeping: Sandbox) -> None:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import grpc
 import pytest
+from google.protobuf import duration_pb2
 
-from polycall.v1 import execution_service_pb2
+from polycall.v1 import execution_pb2, execution_service_pb2, tenancy_service_pb2
 from tests.harness import Server, running_server
 
 
@@ -35,3 +36,27 @@ def test_the_calls_of_a_project_that_may_wait_are_counted(narrow: Server) -> Non
         narrow.executions.CancelExecution(
             execution_service_pb2.CancelExecutionRequest(name=name), metadata=narrow.metadata
         )
+
+
+def test_a_project_with_a_long_queue_of_calls_does_not_hold_up_anothers_first(tmp_path: Path) -> None:
+    settings = {"POLYCALL_SLOTS": "1", "POLYCALL_DRAIN_GRACE_S": "0", "POLYCALL_GATEWAY": "false"}
+    with running_server(tmp_path, **settings) as server:
+        scope = tenancy_service_pb2.ApiKey
+        key = server.new_key(project="other", scopes=[scope.SCOPE_RUN, scope.SCOPE_READ, scope.SCOPE_DEPLOY])
+        other = [("authorization", f"Bearer {key}")]
+        files = {"main.py": "import time\ndef execute(seconds=0): time.sleep(seconds)"}
+        server.deploy("p", files)
+        server.deploy("p", files, key=key)
+        function = "packages/p/functions/execute"
+        slow = execution_service_pb2.CallRequest(function=function, input_json='{"seconds": 0.2}')
+        for future in [server.executions.Call.future(slow, metadata=server.metadata) for _ in range(300)]:
+            future.result()
+        first = server.executions.Call(execution_service_pb2.CallRequest(function=function), metadata=other)
+        wait = execution_service_pb2.WaitExecutionRequest(name=first.name, timeout=duration_pb2.Duration(seconds=60))
+        ended = server.executions.WaitExecution(wait, metadata=other)
+        assert ended.state == execution_pb2.Execution.STATE_COMPLETED
+        queued = execution_service_pb2.ListExecutionsRequest(
+            states=[execution_pb2.Execution.STATE_QUEUED], page_size=1000
+        )
+        # a minute of work is in front of it; how much was done meanwhile depends on the machine
+        assert len(server.executions.ListExecutions(queued, metadata=server.metadata).executions) > 100

@@ -184,7 +184,11 @@ class Admission:
     def take_now_for(self, projects: Collection[str]) -> Slot | None:
         """Take a slot for a Call of one of these projects, if one is free for any of them."""
         line = self._first(self._below_their_most(projects))
-        return self.take_now(line.project_id) if line is not None else None
+        if line is None or self._free <= 0:
+            return None
+        self._served += 1
+        line.served = self._served  # where Calls follow each other, nobody waits here: they take turns all the same
+        return self.take_now(line.project_id)
 
     def look(self) -> None:
         """Give free slots to Calls of projects that were added to what somebody waits with."""

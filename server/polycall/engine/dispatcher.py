@@ -22,6 +22,7 @@ from polycall.engine.engine import Engine
 from polycall.engine.live import LiveRun
 from polycall.engine.preparation import Preparation, Prepared
 from polycall.engine.running import CANCELLED, FAULT, SHUT_DOWN, perform
+from polycall.engine.siblings import ALONE, CallAccepted, Siblings
 from polycall.engine.tasks import end
 from polycall.errors import DeadlineExceeded, PolycallError, Unavailable
 from polycall.ids import now_ms
@@ -43,8 +44,16 @@ class Dispatcher:
     """Runs Calls, at most ``slots`` at once. ``node`` is the name of this boot of this server."""
 
     def __init__(
-        self, engine: Engine, store: ExecutionStore, preparation: Preparation, *, slots: int, node: str
+        self,
+        engine: Engine,
+        store: ExecutionStore,
+        preparation: Preparation,
+        *,
+        slots: int,
+        node: str,
+        siblings: Siblings = ALONE,
     ) -> None:
+        self._siblings = siblings
         self._engine = engine
         self._store = store
         self._preparation = preparation
@@ -58,7 +67,7 @@ class Dispatcher:
         self._running: dict[asyncio.Task[None], LiveRun] = {}
         self._stopping = False
         self._closed = False
-        engine.on_enqueue = self.enqueued
+        engine.on_enqueue = self._accepted
 
     async def run(self) -> None:
         """Claim and run until ``stop``. Cancelling kills what runs; its rows are recovered at the next start."""
@@ -91,6 +100,13 @@ class Dispatcher:
             log.warning("unfinished calls are recovered at the next start: %s", error)
 
     # claiming
+
+    def _accepted(self, project_id: str) -> None:
+        """Take note of a Call that was accepted here; where there is no slot for it, others may have one."""
+        self.enqueued(project_id)
+        admission = self._engine.admission
+        if len(self._running) >= self._slots or admission.busy >= admission.slots:
+            self._siblings.hint(CallAccepted(project_id))
 
     def enqueued(self, project_id: str) -> None:
         """Take note that a project has Calls in the queue."""

@@ -35,7 +35,7 @@ from polycall.engine.preparation import Preparation, Prepared, spec_of
 from polycall.engine.registry import Registry
 from polycall.engine.requests import AdHocRun, FunctionRun, RunOptions
 from polycall.engine.running import CANCELLED
-from polycall.engine.siblings import ALONE, CallAccepted, CancelAsked, Siblings
+from polycall.engine.siblings import ALONE, CancelAsked, Siblings
 from polycall.engine.synchronous import Synchronous, shutting_down
 from polycall.engine.tasks import end
 from polycall.errors import IsolationUnavailable, NotFound, Unavailable
@@ -141,8 +141,6 @@ class Engine:
         await self._backlog.admit(who.project_id)
         accepted = await self._store.enqueue(execution)
         self.on_enqueue(who.project_id)
-        if self.admission.busy >= self.admission.slots:
-            self._siblings.hint(CallAccepted(who.project_id))
         return accepted
 
     # executions

@@ -84,10 +84,10 @@ class Process:
         try:
             async with asyncio.timeout(_START_S):
                 line = await self._line()
+                if not line:
+                    raise ProcessFailed(f"it ended with status {await self.wait()}; see the log")
         except TimeoutError:
             raise ProcessFailed(f"it does not serve after {_START_S:.0f} s") from None
-        if not line:
-            raise ProcessFailed(f"it ended with status {await self.wait()}; see the log")
         said = _decode(line)
         if said.error:
             raise ProcessFailed(said.error)
@@ -99,8 +99,12 @@ class Process:
         return self._popen.returncode
 
     def terminate(self) -> None:
-        """Ask it to drain and end; a second time, not to wait for what runs."""
+        """Ask it to drain and end."""
         self._signal(signal.SIGTERM)
+
+    def hurry(self) -> None:
+        """Ask it not to wait for what runs."""
+        self._signal(signal.SIGINT)
 
     def kill(self) -> None:
         """End it and everything below it."""

@@ -229,4 +229,4 @@ class _Family:
 async def _hurry(now: asyncio.Event, processes: list[Process]) -> None:
     await now.wait()
     for process in processes:
-        process.terminate()
+        process.hurry()

@@ -244,8 +244,10 @@ class Pool:
     def _have(self, program: Program) -> int:
         return self._shelf.count(program) + sum(1 for lease in self._leases if lease.program == program and lease.key)
 
-    def _has_room(self) -> bool:
-        return not (self._closing or self._slots.exhausted or self._shelf.full)
+    def _has_room(self, ready: int) -> bool:
+        # half of the places are for what is called, whatever is ordered
+        most = -(-self._config.shelf.most // 2)
+        return ready < most and not (self._closing or self._slots.exhausted or self._shelf.full)
 
     def _is_worn(self, child: Child) -> bool:
         config = self._config

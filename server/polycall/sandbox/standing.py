@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -27,15 +28,16 @@ class _Order:
 class Standing:
     """Sees to it that so many workers of a package's program idle or run. One is started at a time.
 
-    ``have`` counts them, ``room`` says whether one more takes nobody's place, ``warm`` makes one; False if the program
-    does not load.
+    ``have`` counts them, ``room`` says whether one more than so many takes nobody's place, ``warm`` makes one; False if
+    the program does not load. Projects take turns: one that asks for more gets no more than others while these lack
+    some.
     """
 
     def __init__(
         self,
         *,
         have: Callable[[Program], int],
-        room: Callable[[], bool],
+        room: Callable[[int], bool],
         warm: Callable[[Job], Awaitable[bool]],
     ) -> None:
         self._have = have
@@ -65,12 +67,24 @@ class Standing:
         await self._keeper.stop()
 
     async def _fill(self) -> None:
-        for order in list(self._orders.values()):
-            while (
-                order in self._orders.values()
-                and time.monotonic() >= order.not_before
-                and self._have(order.program) < order.count
-                and self._room()
-            ):
-                if not await self._warm(order.job):
-                    order.not_before = time.monotonic() + _AGAIN_S
+        while self._room(self.ready) and (order := self._next()) is not None:
+            before = self._have(order.program)
+            if not await self._warm(order.job) or self._have(order.program) <= before:  # or it was not kept
+                order.not_before = time.monotonic() + _AGAIN_S
+
+    @property
+    def ready(self) -> int:
+        """How many workers there are because of orders."""
+        return sum(min(self._have(order.program), order.count) for order in self._orders.values())
+
+    def _next(self) -> _Order | None:
+        """Return an order that lacks a worker, of the project that has fewest ready."""
+        now = time.monotonic()
+        ready = collections.Counter[str]()
+        lacking = []
+        for (project_id, _), order in self._orders.items():
+            have = self._have(order.program)
+            ready[project_id] += min(have, order.count)
+            if have < order.count and now >= order.not_before:
+                lacking.append((project_id, order))
+        return min(lacking, key=lambda pair: ready[pair[0]], default=("", None))[1]

@@ -227,6 +227,16 @@ async def test_calls_take_turns_with_runs_of_other_projects_and_of_their_own() -
     await rounds.end()
 
 
+async def test_calls_take_turns_also_where_nobody_has_to_wait() -> None:
+    admission = Admission(1, 1)
+    order = []
+    for _ in range(6):
+        slot = await admission.take_for({"a": 1, "b": 1, "c": 1})
+        order.append(slot.project_id)
+        slot.release()
+    assert order == ["a", "b", "c", "a", "b", "c"]
+
+
 async def test_calls_of_a_project_that_has_its_most_leave_the_slot_to_others() -> None:
     rounds = Rounds(Admission(2, 100, project_slots=1))
     await rounds.ask("a")
