@@ -14,6 +14,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib import resources
 from pathlib import Path
 
@@ -36,6 +37,7 @@ from polycall.engine.preparation import Preparation
 from polycall.engine.readiness import Readiness
 from polycall.engine.registry import Registry
 from polycall.engine.runtimes import Runtimes
+from polycall.engine.script_types import SandboxedScriptTypes
 from polycall.engine.siblings import ALONE, Siblings
 from polycall.engine.tasks import end, through
 from polycall.errors import PolycallError
@@ -52,7 +54,7 @@ from polycall.faces.xpander.face import XpanderFace
 from polycall.faces.xpander.v1 import xpander_pb2
 from polycall.gateway import gateway_config
 from polycall.member import Member, bus_socket, server_socket, share_of
-from polycall.runtimes.distributions import DEFAULT_PREFIX, default_packages
+from polycall.runtimes.distributions import DEFAULT_PREFIX, default_packages, parser_packages
 from polycall.runtimes.environments import Environments
 from polycall.sandbox.egress.addresses import parse_networks
 from polycall.sandbox.egress.proxy import EgressConfig
@@ -194,7 +196,8 @@ async def _running(settings: Settings, signals: Signals, member: Member | None) 
         )
         stack.push_async_callback(builds.stop)
         runtimes = Runtimes(store, builds, lambda: sandbox.isolation, siblings)
-        registry = Registry(store, sandbox, limits, runtimes, _sealer(settings, data_dir), siblings)
+        script_types = SandboxedScriptTypes(sandbox, partial(parser_packages, environments))
+        registry = Registry(store, sandbox, limits, runtimes, _sealer(settings, data_dir), siblings, script_types)
         preparation = Preparation(
             registry,
             limits,
@@ -296,7 +299,7 @@ async def _running(settings: Settings, signals: Signals, member: Member | None) 
         stack.push_async_callback(end, getting_ready)
 
         # what waits for its analysis, also from an earlier start
-        analyses = asyncio.create_task(registry.analyses.run())
+        analyses = asyncio.create_task(registry.analyses.run(takes_up=place.index == 0))
         stack.push_async_callback(_ended, analyses)
 
         if place.first:  # nobody makes any yet

@@ -62,3 +62,11 @@ def test_what_is_wrong_is_said_with_its_place_and_exits_1(cli: Cli) -> None:
     failed = cli("functions", "analyze", "-", stdin="x = 1\ndef f(:\n")
     assert (failed.code, failed.out) == (1, b"")
     assert "main.py:2:7: SyntaxError: invalid syntax" in failed.err
+
+
+def test_typescript_is_known_by_its_name(cli: Cli, tmp_path: Path) -> None:
+    source = tmp_path / "main.ts"
+    source.write_text("export function pay(id: string, amount?: number): Promise<boolean> { return null!; }")
+    shown = cli("functions", "analyze", str(source))
+    assert shown.code == 0
+    assert "id: string, [amount: number]  boolean" in shown.text

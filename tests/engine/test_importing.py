@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from polycall.domain import SchemaOrigin
-from polycall.engine.analysis import Analysis, Analyzer
+from polycall.engine.analysis import Analyzer
+from polycall.engine.findings import Analysis
 from polycall.engine.importing import SandboxedImporter, Surroundings
 from polycall.engine.reader import SandboxedReader
 from polycall.sandbox.image import Image

@@ -301,6 +301,7 @@ def test_declared_functions_are_kept_as_they_are_declared(packages: Packages) ->
     )
     code = "class Tool:\n    @staticmethod\n    def total(items): return {'sum': sum(items)}\n"
     made = packages.version(fresh(), files=source({"tool.py": code}), version=Version(functions=[declared]))
+    declared.schema_origin = package_pb2.Function.SCHEMA_ORIGIN_DECLARED
     assert (made.error, list(made.functions)) == ("", [declared])
 
 
@@ -402,19 +403,19 @@ def test_a_version_may_be_analysed_after_the_answer(packages: Packages) -> None:
 
 
 def test_an_analysis_that_a_killed_server_had_begun_is_done_after_the_next_start(tmp_path: Path) -> None:
-    long = "".join(f"def f{n}(a: dict[str, list[int]], b: str = 'x'):\n    return [a, b]\n" for n in range(999))
+    long = "".join(f"def f{n}(a: dict[str, list[int]], b: str = 'x'):\n    return [a, b]\n" for n in range(400))
     with running_server(tmp_path) as server:
         packages = Packages(server)
         names = [
             packages.version(f"killed-{n}", files=source({"main.py": long}), analyze_later=True, release=True).name
-            for n in range(8)
+            for n in range(4)
         ]
         server.kill()
         server.start()
         for name in names:
             until(lambda name=name: state_of(packages, name) == Version.STATE_RELEASED, seconds=60, what=name)
             found = packages.get_version(name)
-            assert (len(found.functions), found.HasField("release_time")) == (999, True)
+            assert (len(found.functions), found.HasField("release_time")) == (400, True)
 
 
 # AnalyzeSource
@@ -457,6 +458,49 @@ def test_what_cannot_be_said_is_noted_with_its_place(packages: Packages) -> None
     ]
 
 
+TYPED = """
+import type { Order } from "./models.ts";
+
+/** Price an order.
+ * @param order What is ordered.
+ */
+export async function price(order: Order, rate: number = 0.5): Promise<number> { return rate; }
+"""
+MODELS = "export interface Order { id: string; lines?: Line[] }\ninterface Line { sku: string }\n"
+ORDER = {
+    "type": "object",
+    "properties": {
+        "id": {"type": "string"},
+        "lines": {
+            "type": "array",
+            "items": {"type": "object", "properties": {"sku": {"type": "string"}}, "required": ["sku"]},
+        },
+    },
+    "required": ["id"],
+}
+
+
+def test_the_types_of_typescript_are_read(packages: Packages) -> None:
+    files = source({"main.ts": TYPED, "models.ts": MODELS})
+    request = package_service_pb2.AnalyzeSourceRequest(files=files, language=execution_pb2.LANGUAGE_TYPESCRIPT)
+    (function,) = packages.do("AnalyzeSource", request).functions
+    assert json.loads(function.input_schema_json) == {
+        "type": "object",
+        "properties": {
+            "order": {**ORDER, "description": "What is ordered."},
+            "rate": {"type": "number", "default": 0.5},
+        },
+        "required": ["order"],
+    }
+    assert (function.output_schema_json, function.description) == ('{"type":"number"}', "Price an order.")
+    declared = package_pb2.Function(name="p", entrypoint="main.ts:price")
+    made = packages.version(
+        fresh(), files=files, version=Version(language=execution_pb2.LANGUAGE_TYPESCRIPT, functions=[declared])
+    )
+    assert made.functions[0].input_schema_json == function.input_schema_json
+    assert made.functions[0].schema_origin == package_pb2.Function.SCHEMA_ORIGIN_SOURCE
+
+
 HOSTILE = {
     "ten megabytes": "x = 1\n" * 1_700_000,
     "tens of thousands of functions": "".join(f"def f{n}(): ...\n" for n in range(30_000)),
@@ -469,6 +513,9 @@ HOSTILE = {
     + "".join(f"@dataclass\nclass C{n}:\n    a: 'C{n + 1}'\n    b: 'list[C{n + 1}]'\n" for n in range(500))
     + "def f(a: C0): ...",
     "many bases": "".join(f"class C{n}(C{n + 1}, dict): ...\n" for n in range(2000)) + "def f(a: C0): ...",
+    "bases that meet again": "from dataclasses import dataclass\n"
+    + "".join(f"@dataclass\nclass C{n}(C{n + 1}, C{n + 2}):\n    x{n}: int\n" for n in range(200))
+    + "def f(a: C0): ...",
     "a long docstring": "def f(a):\n    '" + ":param a:" * 100_000 + "'",
     "wide spaces": "def f(a):\n    '''Args:\n" + " " * 900_000 + "'''",
     "a large literal": "def f(a=" + "9" * 4000 + "): ...\nx = 1" + "0" * 900_000,

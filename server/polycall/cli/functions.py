@@ -10,7 +10,7 @@ from polycall.cli.client import Client, with_client
 from polycall.cli.exits import Exit
 from polycall.cli.failures import Failure
 from polycall.cli.options import json_option
-from polycall.domain import Convention
+from polycall.domain import Convention, Language
 
 if TYPE_CHECKING:
     from polycall.v1.package_service_pb2 import AnalyzeSourceResponse, SourceProblem
@@ -33,9 +33,16 @@ def functions() -> None:
     show_default=True,
     help="How arguments will reach them.",
 )
+@click.option(
+    "--language",
+    type=click.Choice([language.value for language in Language]),
+    help="Default: by the names of the files, else python.",
+)
 @json_option
 @with_client
-def analyze_command(client: Client, path: str, module: str, convention: str, as_json: bool) -> None:
+def analyze_command(
+    client: Client, path: str, module: str, convention: str, language: str | None, as_json: bool
+) -> None:
     """Show the functions of PATH (a file, a directory, a zip archive, -) with their input and output.
 
     Nothing is stored. With --json, the JSON Schemas; what they cannot say is noted with its place.
@@ -46,7 +53,11 @@ def analyze_command(client: Client, path: str, module: str, convention: str, as_
     from polycall.v1 import package_service_pb2 as pb
 
     source = read_source(path)
-    request = pb.AnalyzeSourceRequest(module=module, convention=f"CONVENTION_{convention.upper()}")
+    request = pb.AnalyzeSourceRequest(
+        module=module,
+        convention=f"CONVENTION_{convention.upper()}",
+        language=f"LANGUAGE_{(language or source.language).upper()}",
+    )
     if source.archive is not None:
         request.zip = source.archive
     else:

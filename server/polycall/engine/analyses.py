@@ -20,6 +20,7 @@ __all__ = ["Analyses"]
 
 _MOST_WAITING = 1000  # of one project: minutes of work
 _LOOK_S = 60.0  # how often the store is looked through, and how old a version is whose server must be gone
+_LEFT_MS = int(_LOOK_S * 1000)
 _MOST_LOOKED_AT = 100  # at once; the next ones when these are done
 _AGAIN_S = 1.0  # after the database, a turn or the sandbox could not be had
 _ATTEMPTS = 3  # at a version whose sandbox was lost: if it is the version's doing, it shall not be for ever
@@ -67,9 +68,9 @@ class Analyses:
             self._known[key] = 0
             self._put(key)
 
-    async def run(self) -> None:
-        """Work until cancelled; begins with what an earlier server left."""
-        looking = asyncio.create_task(self._look_after())
+    async def run(self, *, takes_up: bool = True) -> None:
+        """Work until cancelled. ``takes_up``: begin with what an earlier server left; else another process does."""
+        looking = asyncio.create_task(self._look_after(0 if takes_up else _LEFT_MS))
         try:
             while True:
                 await self._some.wait()
@@ -129,9 +130,8 @@ class Analyses:
             return False
         return True
 
-    async def _look_after(self) -> None:
+    async def _look_after(self, least_age_ms: int) -> None:
         """Take up what an earlier server left, at once; later, what another server must have left."""
-        least_age_ms = 0
         while True:
             try:
                 found = await self._look(_MOST_LOOKED_AT)
@@ -143,5 +143,5 @@ class Analyses:
                 if now - version.created_at >= least_age_ms:
                     self.add(version.project_id, version.package_id, version.id)
             if len(found) < _MOST_LOOKED_AT:
-                least_age_ms = int(_LOOK_S * 1000)
+                least_age_ms = _LEFT_MS
             await asyncio.sleep(_LOOK_S if len(found) < _MOST_LOOKED_AT else _AGAIN_S)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 
 from polycall.domain import Convention, Function, Language, SchemaOrigin
+from polycall.engine.findings import Analysis, Problem, Wrong, filled, notes_of
 from polycall.engine.importing import Importer, Surroundings
-from polycall.engine.javascript import Described, ModuleReader, located, main_script
 from polycall.engine.limits import MIB
 from polycall.engine.reader import Reader, Unreadable, Wanted
+from polycall.engine.scripts import ScriptAnalyzer
 from polycall.engine.signatures.report import Note, Report, Signature
 
 __all__ = ["Analysis", "Analyzer", "Problem", "main_module"]
@@ -18,41 +19,8 @@ __all__ = ["Analysis", "Analyzer", "Problem", "main_module"]
 _LARGEST_MODULE = 1 * MIB  # as large as ad-hoc code may be
 _MOST_MODULES = 20  # with declared functions; a version has one, as a rule
 _DEFAULTS = Surroundings()
-_MOST_NOTES = 200  # of one answer
 _NO_MAIN = "has no main.py, and not exactly one top-level module"
-_NO_SCRIPT = "has no main.ts, main.js, index.ts or index.js, and not exactly one top-level module"
 _NOTHING = "has no public top-level function; declare `functions`, or add one"
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """One thing that is wrong. ``line``, ``column`` count from 1; 0: the whole file, line. ``path`` "": the source."""
-
-    path: str
-    line: int
-    message: str
-    column: int = 0
-
-    def __str__(self) -> str:
-        where = f"{self.path}:{self.line}" if self.line else self.path
-        return f"{where}: {self.message}" if where else f"The source {self.message}."
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Analysis:
-    """What was found: functions, what is wrong, and what of the functions' types JSON Schema cannot say (``notes``)."""
-
-    functions: tuple[Function, ...] = ()
-    problems: tuple[Problem, ...] = ()
-    notes: tuple[Problem, ...] = ()
-
-
-class _Wrong(Exception):
-    """Raised with the problem that ends an analysis."""
-
-    def __init__(self, path: str, line: int, message: str, column: int = 0) -> None:
-        super().__init__(message)
-        self.problem = Problem(path, line, message, column)
 
 
 def main_module(files: Mapping[str, bytes]) -> str | None:
@@ -68,13 +36,13 @@ def main_module(files: Mapping[str, bytes]) -> str | None:
 class Analyzer:
     """Finds functions. Nothing it is given makes it raise; what is wrong with a source is in the analysis.
 
-    Without ``modules`` only Python can be analysed.
+    Without ``scripts`` only Python can be analysed.
     """
 
-    def __init__(self, reader: Reader, importer: Importer | None = None, modules: ModuleReader | None = None) -> None:
+    def __init__(self, reader: Reader, importer: Importer | None = None, scripts: ScriptAnalyzer | None = None) -> None:
         self._reader = reader
         self._importer = importer
-        self._modules = modules
+        self._scripts = scripts
 
     async def analyze(
         self,
@@ -90,23 +58,23 @@ class Analyzer:
         Functions are top-level ``def`` and ``async def`` and names bound to lambdas, to such functions, or annotated as
         Callable. Their input schema follows ``convention``: an object with a property a parameter for KEYWORDS and
         PARAMETERS, the first parameter's for INPUT, that of ``data`` for HANDLE. Of JavaScript and TypeScript: what the
-        module exports, see ``engine.javascript``.
+        module exports, see ``engine.scripts``.
         """
         if language is not Language.PYTHON:
-            if self._modules is None:
+            if self._scripts is None:
                 return Analysis(problems=(Problem("", 0, f"is {language}, which is not analysed"),))
-            return await self._exports(self._modules, files, module, language, convention, around)
+            return await self._scripts.exports(files, module, language, convention, around)
         try:
             name = module or _main(files)
             wanted = Wanted(_path_of(name, files), convention)
             report = (await self._read([wanted], files, around))[wanted]
-        except _Wrong as wrong:
+        except Wrong as wrong:
             return Analysis(problems=(wrong.problem,))
         functions = (
-            _filled(Function(name=each.name, entrypoint=f"{name}:{each.name}", convention=convention), each)
+            filled(Function(name=each.name, entrypoint=f"{name}:{each.name}", convention=convention), each)
             for each in report.functions
         )
-        return Analysis(functions=tuple(functions), notes=_notes(report.functions))
+        return Analysis(functions=tuple(functions), notes=notes_of(report.functions))
 
     async def complete(
         self,
@@ -125,80 +93,38 @@ class Analyzer:
             if analysis.functions or analysis.problems:
                 return analysis
             return Analysis(problems=(Problem("", 0, _NOTHING),))
-        if language is not Language.PYTHON and self._modules is not None:
-            return await self._declared(self._modules, files, declared, language)
+        declared = tuple(_marked(function) for function in declared)
+        if language is not Language.PYTHON and self._scripts is not None:
+            return await self._scripts.declared(files, declared, language)
         try:
             located = [_located(function, files) for function in declared]
             wanted = {module: None for _, module in located}
             reports = await self._read(list(wanted), files, around)
-        except _Wrong as wrong:
+        except Wrong as wrong:
             return Analysis(functions=declared, problems=(wrong.problem,))
         found = [(function, _signature_of(function, reports[module])) for function, module in located]
         return Analysis(
-            functions=tuple(_filled(function, each) if each else function for function, each in found),
-            notes=_notes(each for _, each in found if each),
+            functions=tuple(filled(function, each) if each else function for function, each in found),
+            notes=notes_of(each for _, each in found if each),
         )
-
-    async def _exports(
-        self,
-        modules: ModuleReader,
-        files: Mapping[str, bytes],
-        module: str | None,
-        language: Language,
-        convention: Convention,
-        around: Surroundings,
-    ) -> Analysis:
-        path = located(module, files) if module else main_script(files)
-        if path is None:
-            return Analysis(problems=(Problem("", 0, f"has no module {module[:200]!r}" if module else _NO_SCRIPT),))
-        found = await modules.describe(files, path, language, convention, around)
-        return Analysis(functions=found.functions, problems=_problems(path, found))
-
-    async def _declared(
-        self,
-        modules: ModuleReader,
-        files: Mapping[str, bytes],
-        declared: tuple[Function, ...],
-        language: Language,
-    ) -> Analysis:
-        """Give declared functions their entry points, and say which of their modules cannot be parsed."""
-        functions, paths = [], dict[str, None]()
-        for function in declared:
-            script = function.convention is Convention.SCRIPT
-            name, _, _ = function.entrypoint.partition(":")
-            path = main_script(files) if not name else name if script and name in files else located(name, files)
-            if path is None:
-                problem = Problem("", 0, f"has no module {name[:200]!r}" if name else _NO_SCRIPT)
-                return Analysis(functions=declared, problems=(problem,))
-            paths[path] = None
-            if not function.entrypoint:
-                function = replace(function, entrypoint=path if script else f"{path}:{function.name}")
-            functions.append(function)
-        if len(paths) > _MOST_MODULES:
-            problem = Problem("", 0, f"has functions in {len(paths)} modules; at most {_MOST_MODULES}")
-            return Analysis(functions=declared, problems=(problem,))
-        problems: list[Problem] = []
-        for path in paths:
-            problems += _problems(path, await modules.check(files, path, language))
-        return Analysis(functions=tuple(functions), problems=tuple(problems))
 
     async def _read(
         self, modules: list[Wanted], files: Mapping[str, bytes], around: Surroundings
     ) -> dict[Wanted, Report]:
-        """Return the report of each module. Raises _Wrong for the first that does not compile."""
+        """Return the report of each module. Raises Wrong for the first that does not compile."""
         if len(modules) > _MOST_MODULES:
-            raise _Wrong("", 0, f"has functions in {len(modules)} modules; at most {_MOST_MODULES}")
+            raise Wrong("", 0, f"has functions in {len(modules)} modules; at most {_MOST_MODULES}")
         for module in modules:
             if (size := len(files[module.path])) > _LARGEST_MODULE:
                 limit = f"has {size} bytes; a module with functions may have {_LARGEST_MODULE}"
-                raise _Wrong(module.path, 0, limit)
+                raise Wrong(module.path, 0, limit)
         try:
             reports = await self._reader.read(files, modules)
         except Unreadable as refusal:
-            raise _Wrong(modules[0].path if len(modules) == 1 else "", 0, str(refusal)) from None
+            raise Wrong(modules[0].path if len(modules) == 1 else "", 0, str(refusal)) from None
         for module, report in zip(modules, reports, strict=True):
             if report.problem:
-                raise _Wrong(module.path, report.line, report.problem, report.column)
+                raise Wrong(module.path, report.line, report.problem, report.column)
         return {
             module: await self._with_imported(module, report, files, around)
             for module, report in zip(modules, reports, strict=True)
@@ -229,14 +155,10 @@ def module_name(path: str) -> str:
     return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
 
 
-def _problems(path: str, found: Described) -> tuple[Problem, ...]:
-    return (Problem(path, found.line, found.problem, found.column),) if found.problem else ()
-
-
 def _main(files: Mapping[str, bytes]) -> str:
     name = main_module(files)
     if name is None:
-        raise _Wrong("", 0, _NO_MAIN)
+        raise Wrong("", 0, _NO_MAIN)
     return name
 
 
@@ -246,14 +168,19 @@ def _path_of(module: str, files: Mapping[str, bytes]) -> str:
         for path in (f"{base}.py", f"{base}/__init__.py"):
             if path in files:
                 return path
-    raise _Wrong("", 0, f"has no module {module[:200]!r}")
+    raise Wrong("", 0, f"has no module {module[:200]!r}")
+
+
+def _marked(function: Function) -> Function:
+    """Return a function that says whether its input schema was declared."""
+    return replace(function, schema_origin=SchemaOrigin.DECLARED if function.input_schema else None)
 
 
 def _located(function: Function, files: Mapping[str, bytes]) -> tuple[Function, Wanted]:
     """Return a declared function with its entry point, and the module it is in."""
     if function.convention is Convention.SCRIPT:
         if function.entrypoint not in files:
-            raise _Wrong("", 0, f"has no file {function.entrypoint[:200]!r}")
+            raise Wrong("", 0, f"has no file {function.entrypoint[:200]!r}")
         return function, Wanted(function.entrypoint, Convention.SCRIPT)
     if not function.entrypoint:
         function = replace(function, entrypoint=f"{_main(files)}:{function.name}")
@@ -266,25 +193,3 @@ def _signature_of(function: Function, report: Report) -> Signature | None:
         return None
     _, _, attribute = function.entrypoint.partition(":")
     return next((each for each in report.functions if each.name == (attribute or function.name)), None)
-
-
-def _filled(function: Function, found: Signature) -> Function:
-    """Return a function with what its definition says of what is not declared."""
-    output = found.output_schema.encode() or None
-    origin = SchemaOrigin.IMPORT if found.imported else SchemaOrigin.SOURCE
-    return replace(
-        function,
-        input_schema=function.input_schema or found.input_schema.encode(),
-        output_schema=function.output_schema or output,
-        description=function.description or found.description,
-        accepts_any=function.accepts_any or found.accepts_any,
-        schema_origin=SchemaOrigin.DECLARED if function.input_schema else origin,
-    )
-
-
-def _notes(signatures: Iterable[Signature]) -> tuple[Problem, ...]:
-    """Return the notes of some signatures, each once, up to a bound."""
-    notes: dict[Note, None] = {}
-    for each in signatures:
-        notes |= dict.fromkeys(each.notes)
-    return tuple(Problem(note.path, note.line, note.message, note.column) for note in list(notes)[:_MOST_NOTES])

@@ -23,7 +23,7 @@ __all__ = ["Imported", "Importer", "SandboxedImporter", "Surroundings"]
 
 # Importing pydantic takes 0.3 s of the processor, numpy 0.6 s; the wall time is for a machine that is busy otherwise.
 _CPU_S = 10
-_LIMITS = replace(DEFAULTS, timeout_ms=30_000, cpu_ms=30_000, memory_bytes=512 * MIB, result_bytes=4 * MIB)
+_LIMITS = replace(DEFAULTS, timeout_ms=30_000, cpu_ms=_CPU_S * 1000, memory_bytes=512 * MIB, result_bytes=4 * MIB)
 _AT_ONCE = 1  # it is somebody's code that runs, beside the slots of runs
 _LARGEST_SCHEMA = 256 * KIB
 _MODULE = "polycall_ask"  # beside the modules of the program
@@ -31,9 +31,9 @@ _MODULE = "polycall_ask"  # beside the modules of the program
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a module is imported with: what its runs have."""
+    """What a module is imported with: what its runs have. ``image`` None: the default one of its language."""
 
-    image: Image = DEFAULT_IMAGE
+    image: Image | None = None
     env: Mapping[str, str] | None = None
 
 
@@ -86,14 +86,13 @@ class SandboxedImporter:
             "module": module,
             "convention": convention.value,
             "functions": [(each.name, each.input_schema, each.output_schema) for each in functions],
-            "cpu_s": _CPU_S,
         }
         job = Job(
             bundle=Bundle(digest=bundle_digest(bundle), files=bundle),
             entrypoint=f"{_MODULE}:ask",
             convention=Convention.KEYWORDS,
             limits=_LIMITS,
-            image=around.image,
+            image=around.image or DEFAULT_IMAGE,
             payload=msgspec.json.encode(payload),
             env=around.env or {},
         )

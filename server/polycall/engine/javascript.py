@@ -108,7 +108,7 @@ class ModuleReader:
             limits=_LIMITS,
             payload=msgspec.json.encode({"load": around is not None}),
             env=(around.env if around is not None else None) or {},
-            image=around.image if around is not None and around.image.revision else image_of(language),
+            image=(around.image if around is not None else None) or image_of(language),
         )
         try:
             async with asyncio.timeout(_TURN_S):

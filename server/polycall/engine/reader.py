@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,9 +24,8 @@ __all__ = ["Reader", "SandboxedReader", "Unreadable", "Wanted"]
 # machine that is busy otherwise.
 _CPU_S = 5
 _LIMITS = replace(
-    DEFAULTS, timeout_ms=60_000, cpu_ms=60_000, memory_bytes=512 * MIB, result_bytes=16 * MIB, stdout_bytes=0
+    DEFAULTS, timeout_ms=60_000, cpu_ms=_CPU_S * 1000, memory_bytes=512 * MIB, result_bytes=16 * MIB, stdout_bytes=0
 )
-_OUT_OF_CPU = (signal.SIGXCPU, signal.SIGKILL)
 _AT_ONCE = 2  # beside the slots of runs, so that a deployment never waits for somebody's long run
 _TURN_S = 10.0
 # What is laid beside the wanted modules, for types that they import.
@@ -70,7 +68,7 @@ class SandboxedReader:
     async def read(self, files: Mapping[str, bytes], wanted: Sequence[Wanted]) -> Sequence[Report]:
         """Return a report for each module. Raises Unreadable, QueueFull (too many others), Internal."""
         bundle = self._ours | {f"{signatures.SOURCE}/{path}": data for path, data in _read_along(files, wanted).items()}
-        payload = {"wanted": [(each.path, each.convention.value) for each in wanted], "cpu_s": _CPU_S}
+        payload = {"wanted": [(each.path, each.convention.value) for each in wanted]}
         job = Job(
             bundle=Bundle(digest=bundle_digest(bundle), files=bundle),
             entrypoint=f"{signatures.__name__}.describe:describe_all",
@@ -107,7 +105,7 @@ def _read_along(files: Mapping[str, bytes], wanted: Sequence[Wanted]) -> dict[st
 
 
 def _reports(outcome: Outcome, count: int) -> Sequence[Report]:
-    if outcome.ending is Ending.TIMED_OUT or (outcome.ending is Ending.SIGNALLED and outcome.signal in _OUT_OF_CPU):
+    if outcome.ending in (Ending.TIMED_OUT, Ending.OUT_OF_CPU_TIME):
         raise Unreadable(f"takes longer than {_CPU_S} s to compile")
     if outcome.ending is Ending.LOST:
         raise Internal("The sandbox that analysed the source was lost.")

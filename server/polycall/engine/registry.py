@@ -10,11 +10,23 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from polycall.bundle import bundle_digest
-from polycall.domain import EgressPolicy, Function, Package, Principal, Reason, Scope, Version, VersionState
+from polycall.domain import (
+    Convention,
+    EgressPolicy,
+    Function,
+    Language,
+    Package,
+    Principal,
+    Reason,
+    Scope,
+    Version,
+    VersionState,
+)
 from polycall.engine.analyses import Analyses
 from polycall.engine.analysis import Analyzer
 from polycall.engine.drafts import VersionDraft, check_draft, check_package
 from polycall.engine.egress import egress_place, open_policy, seal_policy
+from polycall.engine.findings import Analysis
 from polycall.engine.importing import SandboxedImporter, Surroundings
 from polycall.engine.javascript import ModuleReader
 from polycall.engine.keys import require
@@ -22,9 +34,11 @@ from polycall.engine.limits import KIB, MIB, LimitPolicy
 from polycall.engine.reader import SandboxedReader
 from polycall.engine.recent import Recent
 from polycall.engine.runtimes import Runtimes
+from polycall.engine.script_types import ScriptTypes
+from polycall.engine.scripts import ScriptAnalyzer
 from polycall.engine.siblings import ALONE, PackageChanged, Siblings
 from polycall.engine.tasks import through
-from polycall.errors import AlreadyExists, NotFound, NotReady
+from polycall.errors import AlreadyExists, NotFound, NotReady, PolycallError
 from polycall.ids import now_ms
 from polycall.names import NEWEST
 from polycall.sandbox.job import Bundle, Runner
@@ -57,6 +71,7 @@ class Registry:
         runtimes: Runtimes,
         sealer: Sealer,
         siblings: Siblings = ALONE,
+        script_types: ScriptTypes | None = None,
     ) -> None:
         self._store = store
         self._siblings = siblings
@@ -64,7 +79,9 @@ class Registry:
         self._limits = limits
         self.runtimes = runtimes
         self._sealer = sealer
-        self.analyzer = Analyzer(SandboxedReader(runner), SandboxedImporter(runner), ModuleReader(runner))
+        self.analyzer = Analyzer(
+            SandboxedReader(runner), SandboxedImporter(runner), ScriptAnalyzer(ModuleReader(runner), script_types)
+        )
         self.analyses = Analyses(store.analysing_versions, self._analyze, self._give_up)
         self._versions: Recent[tuple[str, str, str], _Cached] = Recent(_CACHE_VERSION_BYTES, _size_of_version)
         self._bundles: Recent[tuple[str, str], Bundle] = Recent(_CACHE_BUNDLE_BYTES, _size_of_bundle)
@@ -145,8 +162,30 @@ class Registry:
         """
         require(who, Scope.DEPLOY)
         check_draft(draft, self._limits, self._runner.languages)
+        draft = replace(draft, runtime=await self.runtimes.pinned(who.project_id, draft.runtime, draft.language))
         self.analyses.check_room(who.project_id)
         return await through(self._replace(self._draft_version(who, draft, release=False), draft.files))
+
+    async def analyze(
+        self,
+        who: Principal,
+        files: Mapping[str, bytes],
+        *,
+        module: str | None,
+        language: Language,
+        convention: Convention,
+        runtime: str,
+    ) -> Analysis:
+        """Return what functions a source has; nothing is stored.
+
+        Raises PermissionDenied, InvalidArgument and NotFound and RuntimeMissing (runtime), QueueFull, Internal.
+        """
+        require(who, Scope.DEPLOY)
+        pinned = await self.runtimes.pinned(who.project_id, runtime, language)
+        around = await self._around(who.project_id, pinned, language, {})
+        return await self.analyzer.analyze(
+            files, module=module, language=language, convention=convention, around=around
+        )
 
     async def get_version(self, who: Principal, package_id: str, version_id: str | None = None) -> Version:
         """Return a version; None or "-" is the newest. Raises PermissionDenied, NotFound."""
@@ -246,15 +285,20 @@ class Registry:
 
     async def _analyzed(self, version: Version, files: Mapping[str, bytes]) -> Version:
         """Return a version as its analysis leaves it. Raises QueueFull, Internal."""
-        around = Surroundings(env=version.env)
-        if version.runtime:
-            image = await self.runtimes.image(version.project_id, version.runtime, version.language)
-            around = replace(around, image=image)
+        around = await self._around(version.project_id, version.runtime, version.language, version.env)
         analysis = await self.analyzer.complete(files, version.functions, version.language, around)
         if analysis.problems:
             return self._failed(version, str(analysis.problems[0]), analysis.functions)
         state = VersionState.READY if version.released_at is None else VersionState.RELEASED
         return replace(version, state=state, functions=analysis.functions)
+
+    async def _around(self, project_id: str, runtime: str, language: Language, env: Mapping[str, str]) -> Surroundings:
+        """Return what a module is imported with, if it has to be. A runtime that has gone meanwhile is done without."""
+        image = None
+        if runtime:
+            with suppress(PolycallError):
+                image = await self.runtimes.image(project_id, runtime, language)
+        return Surroundings(image=image, env=env)
 
     async def _analyze(self, project_id: str, package_id: str, version_id: str) -> None:
         """Analyse a version that is kept as ANALYSING. Raises QueueFull, Internal, Unavailable: to be tried again."""

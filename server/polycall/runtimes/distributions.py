@@ -22,15 +22,20 @@ from polycall.runtimes.environments import Environments
 __all__ = [
     "DEFAULT_PACKAGES",
     "DEFAULT_PREFIX",
+    "PARSER_PACKAGES",
     "closure_of",
     "copy_distributions",
     "default_packages",
     "identity_of",
     "modules_of",
+    "parser_packages",
 ]
 
 # What the contracts promise a Python function that names no runtime: requests and httpx.
 DEFAULT_PACKAGES = ("requests", "httpx")
+
+# What the analysis of TypeScript and JavaScript needs, in a sandbox of its own (polycall.engine.script_types).
+PARSER_PACKAGES = ("tree-sitter", "tree-sitter-typescript")
 
 # The name at the beginning of a requirement (PEP 508), and where its marker begins.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -48,6 +53,17 @@ def default_packages(environments: Environments) -> Path:
     """
     distributions = closure_of(DEFAULT_PACKAGES)
     return environments.add(DEFAULT_PREFIX + identity_of(distributions), partial(copy_distributions, distributions))
+
+
+def parser_packages(environments: Environments) -> Path:
+    """Return the directory of what reads TypeScript, copied if it is not there yet.
+
+    Raises PackageNotFoundError, OSError. Blocking, as ``default_packages``.
+    """
+    distributions = closure_of(PARSER_PACKAGES)
+    return environments.add(
+        f"{DEFAULT_PREFIX}parser-{identity_of(distributions)}", partial(copy_distributions, distributions)
+    )
 
 
 def closure_of(names: Iterable[str]) -> tuple[Distribution, ...]:

@@ -127,9 +127,14 @@ class PackageService(package_service_pb2_grpc.PackageServiceServicer):
         self, request: package_service_pb2.AnalyzeSourceRequest, rpc: Rpc
     ) -> package_service_pb2.AnalyzeSourceResponse:
         """Tell which functions a source has."""
-        require(rpc.who, Scope.DEPLOY)
+        require(rpc.who, Scope.DEPLOY)  # before an archive is unpacked
         source = read_source(request)
-        analysis = await self._registry.analyzer.analyze(
-            source.files, module=source.module, language=source.language, convention=source.convention
+        analysis = await self._registry.analyze(
+            rpc.who,
+            source.files,
+            module=source.module,
+            language=source.language,
+            convention=source.convention,
+            runtime=source.runtime,
         )
         return analysis_message(analysis)

@@ -16,7 +16,7 @@ from polycall.domain import (
     VersionState,
     WarmPolicy,
 )
-from polycall.engine.analysis import Analysis, Problem
+from polycall.engine.findings import Analysis, Problem
 from polycall.names import PackageName, VersionName
 from polycall.services.egress_messages import policy_message
 from polycall.services.execution_messages import CONVENTION_VALUES, CONVENTIONS, LANGUAGE_VALUES, overrides_message

@@ -70,6 +70,7 @@ class Source:
     files: dict[str, bytes]
     module: str | None
     convention: Convention
+    runtime: str
 
 
 def read_new_package(request: package_service_pb2.CreatePackageRequest) -> tuple[Package, str | None]:
@@ -152,7 +153,9 @@ def read_source(request: package_service_pb2.AnalyzeSourceRequest) -> Source:
         wrong.add("module", "must be the name of a module, such as main or package.module")
     if wrong or files is None:
         raise wrong.error()
-    return Source(language=language, files=files, module=request.module or None, convention=convention)
+    return Source(
+        language=language, files=files, module=request.module or None, convention=convention, runtime=request.runtime
+    )
 
 
 def read_packages_page(request: package_service_pb2.ListPackagesRequest) -> tuple[int, str]:

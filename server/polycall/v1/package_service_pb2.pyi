@@ -124,20 +124,22 @@ class DeleteVersionRequest(_message.Message):
     def __init__(self, name: _Optional[str] = ...) -> None: ...
 
 class AnalyzeSourceRequest(_message.Message):
-    __slots__ = ("language", "files", "zip", "code", "module", "convention")
+    __slots__ = ("language", "files", "zip", "code", "module", "convention", "runtime")
     LANGUAGE_FIELD_NUMBER: _ClassVar[int]
     FILES_FIELD_NUMBER: _ClassVar[int]
     ZIP_FIELD_NUMBER: _ClassVar[int]
     CODE_FIELD_NUMBER: _ClassVar[int]
     MODULE_FIELD_NUMBER: _ClassVar[int]
     CONVENTION_FIELD_NUMBER: _ClassVar[int]
+    RUNTIME_FIELD_NUMBER: _ClassVar[int]
     language: _execution_pb2.Language
     files: _package_pb2.SourceFiles
     zip: bytes
     code: str
     module: str
     convention: _execution_pb2.Convention
-    def __init__(self, language: _Optional[_Union[_execution_pb2.Language, str]] = ..., files: _Optional[_Union[_package_pb2.SourceFiles, _Mapping]] = ..., zip: _Optional[bytes] = ..., code: _Optional[str] = ..., module: _Optional[str] = ..., convention: _Optional[_Union[_execution_pb2.Convention, str]] = ...) -> None: ...
+    runtime: str
+    def __init__(self, language: _Optional[_Union[_execution_pb2.Language, str]] = ..., files: _Optional[_Union[_package_pb2.SourceFiles, _Mapping]] = ..., zip: _Optional[bytes] = ..., code: _Optional[str] = ..., module: _Optional[str] = ..., convention: _Optional[_Union[_execution_pb2.Convention, str]] = ..., runtime: _Optional[str] = ...) -> None: ...
 
 class AnalyzeSourceResponse(_message.Message):
     __slots__ = ("functions", "problems", "notes")

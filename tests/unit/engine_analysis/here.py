@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from polycall.domain import Function
-from polycall.engine.analysis import Analysis, Analyzer
+from polycall.engine.analysis import Analyzer
+from polycall.engine.findings import Analysis
 from polycall.engine.reader import Wanted
 from polycall.engine.signatures.functions import describe
 from polycall.engine.signatures.modules import Modules

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from polycall.domain import Convention, Function, IsolationLevel, Language, SchemaOrigin
 from polycall.engine import reader
-from polycall.engine.analysis import Analysis, Analyzer, Problem, main_module
+from polycall.engine.analysis import Analyzer, main_module
+from polycall.engine.findings import Analysis, Problem
 from polycall.engine.limits import DEFAULTS
 from polycall.engine.reader import SandboxedReader
 from polycall.errors import Internal, QueueFull
@@ -376,11 +377,11 @@ def test_sources_are_read_in_a_sandbox_under_limits() -> None:
     analysis, (job,) = sandboxed(Outcome(ending=Ending.RETURNED, value=value))
     assert [f.name for f in analysis.functions] == ["f"]
     assert job.key is None
-    assert job.payload == b'{"wanted":[["main.py","keywords"]],"cpu_s":5}'
+    assert job.payload == b'{"wanted":[["main.py","keywords"]]}'
     assert job.bundle.files["source/main.py"] == b"def f(): ..."
     ours = {path for path in job.bundle.files if path.startswith("polycall/engine/signatures/")}
     assert len(ours) == len(job.bundle.files) - 1
-    assert (job.limits.timeout_ms, job.limits.memory_bytes) == (60_000, 512 * 1024 * 1024)
+    assert (job.limits.timeout_ms, job.limits.cpu_ms, job.limits.memory_bytes) == (60_000, 5_000, 512 * 1024 * 1024)
     assert job.limits.processes == DEFAULTS.processes
 
 
@@ -388,6 +389,7 @@ def test_sources_are_read_in_a_sandbox_under_limits() -> None:
     ("outcome", "problem"),
     [
         (Outcome(ending=Ending.TIMED_OUT), "takes longer than 5 s to compile"),
+        (Outcome(ending=Ending.OUT_OF_CPU_TIME), "takes longer than 5 s to compile"),
         (Outcome(ending=Ending.OUT_OF_MEMORY), "needs more than 512 MiB to compile, or breaks the compiler"),
         (Outcome(ending=Ending.SIGNALLED), "needs more than 512 MiB to compile, or breaks the compiler"),
         (Outcome(ending=Ending.RETURNED, value=b"[]"), "breaks the compiler"),

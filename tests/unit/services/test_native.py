@@ -391,7 +391,9 @@ async def test_a_source_is_analysed() -> None:
     from polycall.engine.analysis import Analyzer
 
     class Registry:
-        analyzer = Analyzer(HereReader())
+        async def analyze(self, who: object, files: Any, *, runtime: str, **options: Any) -> Any:
+            assert (who, runtime) == (ADA, "")
+            return await Analyzer(HereReader()).analyze(files, **options)
 
     request = package_service_pb2.AnalyzeSourceRequest(
         files=package_pb2.SourceFiles(files=[package_pb2.SourceFile(path="main.py", contents=b"def f(a: int): ...")])

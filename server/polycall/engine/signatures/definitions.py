@@ -14,7 +14,7 @@ _PREFIX = "#/$defs/"
 _INLINE_DEPTH = 8  # classes within classes; deeper ones are referred to, which keeps the text flat
 # the keywords that hold schemas, of those that are written here
 _ONE = ("items", "additionalProperties", "propertyNames")
-_LISTS = ("anyOf", "prefixItems")
+_LISTS = ("anyOf", "allOf", "prefixItems")
 _MAPS = ("properties",)
 
 
@@ -41,6 +41,9 @@ def with_definitions(root: Schema, definitions: Mapping[str, Schema]) -> Schema:
         return schema
 
     expanded = expand(root, 0)
+    if (name := _target(expanded)) is not None:
+        # whoever reads the schema of a whole input looks for its members at once
+        expanded = {**expand(definitions[name], 0), **{k: v for k, v in expanded.items() if k != "$ref"}}
     while waiting:
         name = waiting.pop(0)
         kept[name] = expand(definitions[name], 0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,9 +13,8 @@ from polycall.engine.signatures.modules import Modules
 __all__ = ["describe_all"]
 
 
-def describe_all(wanted: list[tuple[str, str]], cpu_s: int) -> list[dict[str, Any]]:
-    """Return the report of each (path, convention), as JSON holds it. More than ``cpu_s`` seconds end the process."""
-    resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s))  # of the processor, which a busy machine does not shorten
+def describe_all(wanted: list[tuple[str, str]]) -> list[dict[str, Any]]:
+    """Return the report of each (path, convention), as JSON holds it."""
     root = Path(__file__).parents[3] / SOURCE
 
     def read(path: str) -> bytes | None:

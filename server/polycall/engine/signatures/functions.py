@@ -10,11 +10,12 @@ from typing import Any
 from polycall.engine.signatures.definitions import with_definitions
 from polycall.engine.signatures.docstrings import parameter_descriptions, return_description, summary
 from polycall.engine.signatures.kinds import Kind, kind_of
+from polycall.engine.signatures.ledger import Budget
 from polycall.engine.signatures.literals import text_of
 from polycall.engine.signatures.modules import ClassType, Module, Modules, NotCompiled, Outside, statements
 from polycall.engine.signatures.records import complete, object_schema, read_member, record_members
 from polycall.engine.signatures.report import Report, Signature
-from polycall.engine.signatures.schemas import Budget, Place, Schemas
+from polycall.engine.signatures.schemas import Place, Schemas
 
 __all__ = ["describe"]
 
@@ -107,12 +108,12 @@ def _signature(name: str, found: _Found, convention: str, module: Module, schema
     complete(schemas)
     return Signature(
         name,
-        text_of(with_definitions(read, schemas.definitions)),
-        text_of(with_definitions(output, schemas.definitions)) if output else "",
+        text_of(with_definitions(read, schemas.ledger.definitions)),
+        text_of(with_definitions(output, schemas.ledger.definitions)) if output else "",
         _encodable(summary(docstring)),
         accepts_any=node.args.kwarg is not None,
         unread=schemas.unread,
-        notes=tuple(schemas.notes),
+        notes=tuple(schemas.ledger.notes),
     )
 
 

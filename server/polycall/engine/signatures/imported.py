@@ -11,7 +11,6 @@ import importlib
 import importlib.util
 import inspect
 import json
-import resource
 import typing
 from typing import Any
 
@@ -21,7 +20,7 @@ _TEMPLATE = "#/$defs/{model}"
 _RETURN = "return"
 
 
-def ask(module: str, convention: str, functions: list[list[str]], cpu_s: int) -> dict[str, Any]:
+def ask(module: str, convention: str, functions: list[list[str]]) -> dict[str, Any]:
     """Return ``{"schemas": {name: [input, output]}, "error": why the module cannot be imported}``.
 
     ``functions`` are [name, input schema, output schema] as their text says; what pydantic knows better is replaced.
@@ -29,7 +28,6 @@ def ask(module: str, convention: str, functions: list[list[str]], cpu_s: int) ->
     """
     if importlib.util.find_spec("pydantic") is None:
         return {"schemas": {}, "error": ""}
-    resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s))
     try:
         namespace = importlib.import_module(module)
     except BaseException as error:  # whatever a module does when it is imported, SystemExit included

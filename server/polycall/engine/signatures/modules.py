@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 __all__ = ["Alias", "ClassType", "Module", "Modules", "NotCompiled", "Outside", "Symbol", "parse", "statements"]
 
 _MOST_MODULES = 100  # that are followed from one; a function's types come from a handful
+_MOST_ANCESTORS = 100  # of a class
 _MOST_HOPS = 20  # from import to import until a name is defined
 _COOKIE = re.compile(rb"^[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)")  # PEP 263
 # Other codecs are slow on hostile text (idna, punycode), or not about text at all.
@@ -181,12 +182,13 @@ class Modules:
 
     def ancestors(self, class_type: ClassType) -> list[ClassType]:
         """Return a class and those of the source that it derives from."""
-        found, waiting = [class_type], [class_type]
-        while waiting:
+        found, waiting, seen = [class_type], [class_type], {class_type.node}
+        while waiting and len(found) < _MOST_ANCESTORS:
             current = waiting.pop()
             for base in current.node.bases:
                 symbol = self.resolve(current.module, base.value if isinstance(base, ast.Subscript) else base)
-                if isinstance(symbol, ClassType) and symbol not in found:
+                if isinstance(symbol, ClassType) and symbol.node not in seen:
+                    seen.add(symbol.node)
                     found.append(symbol)
                     waiting.append(symbol)
         return found

@@ -21,6 +21,7 @@ __all__ = ["Member", "complete", "read_member", "record_members"]
 Schema = dict[str, Any]
 
 _FIELD_CALLS = {"Field", "field", "ib", "attrib", "Query", "Body", "Form", "Header", "PrivateAttr", "Meta"}
+_MOST_ANCESTORS = 100  # of a class
 _FACTORIES: dict[str, Any] = {"list": [], "dict": {}}
 _EXTRA = {"forbid": False, "allow": True}
 
@@ -40,9 +41,9 @@ def complete(schemas: Schemas) -> None:
     while (found := schemas.next_definition()) is not None:
         name, symbol, place = found
         if isinstance(symbol, ClassType):
-            schemas.define(name, _class_schema(schemas, symbol, place))
+            schemas.ledger.define(name, _class_schema(schemas, symbol, place))
         else:
-            schemas.define(name, _functional_schema(schemas, symbol, place))
+            schemas.ledger.define(name, _functional_schema(schemas, symbol, place))
 
 
 def read_member(
@@ -71,14 +72,16 @@ def read_member(
 
 
 def record_members(
-    schemas: Schemas, class_type: ClassType, place: Place, seen: frozenset[ast.ClassDef] = frozenset()
+    schemas: Schemas, class_type: ClassType, place: Place, seen: set[ast.ClassDef] | None = None
 ) -> dict[str, Member]:
     """Return the fields of a record by their names in Python, inherited ones first."""
     node = class_type.node
+    seen = {node} if seen is None else seen
     members: dict[str, Member] = {}
     for base, base_place in schemas.bases(class_type, place):
-        if base.node not in seen:
-            members |= record_members(schemas, base, base_place, seen | {node})
+        if base.node not in seen and len(seen) < _MOST_ANCESTORS:
+            seen.add(base.node)
+            members |= record_members(schemas, base, base_place, seen)
     total = not any(
         keyword.arg == "total" and isinstance(keyword.value, ast.Constant) and keyword.value.value is False
         for keyword in node.keywords

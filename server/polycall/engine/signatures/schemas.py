@@ -16,19 +16,17 @@ from polycall.engine.signatures.constants import constant
 from polycall.engine.signatures.constraints import FIELD_CALLS, KEYWORDS, POSITIONAL, constrain
 from polycall.engine.signatures.definitions import reference
 from polycall.engine.signatures.kinds import FUNCTIONAL, Kind, kind_of
+from polycall.engine.signatures.ledger import Budget, Ledger
 from polycall.engine.signatures.literals import UNKNOWN, json_literal, text_of
 from polycall.engine.signatures.modules import Alias, ClassType, Module, Modules, Outside, Symbol
 from polycall.engine.signatures.report import Note
 
-__all__ = ["Budget", "Place", "Schemas", "Type"]
+__all__ = ["Place", "Schemas", "Type"]
 
 Schema = dict[str, Any]
 
 _DEPTH = 16  # nested hints; people write three
-_LITERAL_SIZE = 8 * 1024  # characters of one default or enumeration; a longer one is left out
 _LONGEST_TEXT = 1000  # characters of a hint that is written as text
-_MOST_CLASSES = 200  # of one function's types
-_MOST_NOTES = 50  # of one function
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,29 +45,14 @@ class Type:
     place: Place
 
 
-@dataclass(slots=True)
-class Budget:
-    """Characters that the schemas of a module may still take: a class may be used many times, and its uses multiply."""
-
-    left: int
-
-    def spend(self, characters: int) -> bool:
-        """Return whether they were left."""
-        self.left -= characters
-        return self.left >= 0
-
-
 class Schemas:
     """The schemas of one function, with the definitions that they refer to."""
 
     def __init__(self, modules: Modules, budget: Budget) -> None:
         self.modules = modules
-        self.notes: list[Note] = []
+        self.ledger: Ledger[tuple[ClassType | Alias, Place]] = Ledger()
         self.unread = False
-        self.definitions: dict[str, Schema] = {}
         self._budget = budget
-        self._names: dict[object, str] = {}
-        self._waiting: list[tuple[str, ClassType | Alias, Place]] = []
         self._open: dict[tuple[Module, str], str | None] = {}  # aliases being followed: they may lead back
         self._at: tuple[Module, ast.AST] | None = None
 
@@ -85,33 +68,25 @@ class Schemas:
 
     def next_definition(self) -> tuple[str, ClassType | Alias, Place] | None:
         """Return a definition that is referred to and not written yet; None when there are no more."""
-        if not self._waiting:
+        found = self.ledger.next()
+        if found is None:
             return None
-        name, symbol, place = self._waiting.pop(0)
-        node = symbol.node if isinstance(symbol, ClassType) else symbol.value
-        self._at = (symbol.module, node)
+        name, (symbol, place) = found
+        self._at = (symbol.module, symbol.node if isinstance(symbol, ClassType) else symbol.value)
         return name, symbol, place
-
-    def define(self, name: str, schema: Schema) -> None:
-        """Write a definition."""
-        self.definitions[name] = {} if schema == reference(name) else schema
 
     def note(self, message: str, at: tuple[Module, ast.AST] | None = None, *, unread: bool = False) -> None:
         """Say that something could not be said. ``unread``: an import could tell."""
         self.unread = self.unread or unread
         where = at or self._at
-        if where is None or len(self.notes) >= _MOST_NOTES:
-            return
-        module, node = where
-        line, column = getattr(node, "lineno", 0), getattr(node, "col_offset", -1) + 1
-        note = Note(module.path, line, column, message.encode(errors="replace").decode())
-        if note not in self.notes:
-            self.notes.append(note)
+        if where is not None:
+            module, node = where
+            line, column = getattr(node, "lineno", 0), getattr(node, "col_offset", -1) + 1
+            self.ledger.note(Note(module.path, line, column, message.encode(errors="replace").decode()))
 
     def affordable(self, value: Any) -> bool:
         """Return whether a value is short enough to be written into a schema."""
-        text = text_of(value)
-        return 0 < len(text) <= _LITERAL_SIZE and self._budget.spend(len(text))
+        return self._budget.affordable(value)
 
     def said_by(self, call: ast.expr, module: Module) -> dict[str, Any]:
         """Return what the call of a field function, or the metadata of Annotated, says."""
@@ -291,7 +266,7 @@ class Schemas:
     def _alias(self, alias: Alias, arguments: list[ast.expr], place: Place, depth: int) -> Schema:
         key = (alias.module, alias.name)
         if key in self._open:
-            again = self._open[key] or self._name(key, alias.name)
+            again = self._open[key] or self.ledger.name(key, alias.name)
             self._open[key] = again
             return reference(again)
         types = {
@@ -310,7 +285,7 @@ class Schemas:
         if "anyOf" in schema:
             options = [option for option in schema["anyOf"] if option != itself]
             schema = options[0] if len(options) == 1 else {"anyOf": options}
-        self.definitions[name] = {} if schema == itself else schema
+        self.ledger.define(name, schema)
         return itself
 
     def _aliased(self, alias: Alias, place: Place, depth: int) -> Schema:
@@ -348,12 +323,8 @@ class Schemas:
         return self._refer(key, name, class_type, Place(class_type.module, types))
 
     def _refer(self, key: object, wanted: str, symbol: ClassType | Alias, place: Place) -> Schema:
-        """Refer to a definition, which is written later."""
-        if key not in self._names:
-            if len(self._names) >= _MOST_CLASSES:
-                return self._any(f"has more than {_MOST_CLASSES} classes")
-            self._waiting.append((self._name(key, wanted), symbol, place))
-        return reference(self._names[key])
+        found = self.ledger.refer(key, wanted, (symbol, place))
+        return self._any("has too many classes") if found is None else found
 
     def parameters(self, class_type: ClassType) -> list[str]:
         """Return the names of a class's type parameters."""
@@ -387,15 +358,6 @@ class Schemas:
                 types = dict(zip(self.parameters(symbol), bound, strict=False))
                 found.append((symbol, Place(symbol.module, types)))
         return found
-
-    def _name(self, key: object, wanted: str) -> str:
-        taken = set(self._names.values())
-        name, count = wanted, 1
-        while name in taken:
-            count += 1
-            name = f"{wanted}_{count}"
-        self._names[key] = name
-        return name
 
 
 def _operands(union: ast.BinOp) -> list[ast.expr]:

@@ -15,6 +15,7 @@ from polycall.faces.wire import NULL, Malformed, decode, dump, present, raw_memb
 __all__ = ["Ask", "bind", "read_ask"]
 
 # Conventions whose input schema is an object with a property for each parameter of the code.
+_FALSE = msgspec.Raw(b"false")
 _BY_NAME = (Convention.KEYWORDS, Convention.PARAMETERS)
 _INPUTS, _SETTINGS, _GET_LOGS = "inputVariables", "settings", "getLogs"
 
@@ -76,7 +77,9 @@ def _signature(function: Function) -> frozenset[str] | None:
     if function.accepts_any or function.input_schema is None or function.convention not in _BY_NAME:
         return None
     schema = decode(function.input_schema, dict[str, msgspec.Raw])
-    return frozenset(raw_members(schema["properties"])) if "properties" in schema else frozenset()
+    if "properties" not in schema or schema.get("additionalProperties", _FALSE) != _FALSE:
+        return None
+    return frozenset(raw_members(schema["properties"]))
 
 
 def _object(members: Mapping[str, msgspec.Raw], name: str) -> Mapping[str, msgspec.Raw]:

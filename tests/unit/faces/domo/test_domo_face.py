@@ -286,7 +286,10 @@ async def test_inputs_are_bound_by_declared_name_in_declared_order() -> None:
         ({}, b'{"b":1.0,"a":[2],"c":null}'),
         ({"accepts_any": True, "input_schema": b'{"properties":{"a":{}}}'}, b'{"b":1.0,"a":[2],"c":null}'),
         ({"input_schema": b'{"properties":{"a":{},"z":{}}}'}, b'{"a":[2]}'),
-        ({"input_schema": b'{"type":"object"}'}, b"{}"),
+        ({"input_schema": b'{"type":"object","properties":{}}'}, b"{}"),
+        ({"input_schema": b'{"type":"object"}'}, b'{"b":1.0,"a":[2],"c":null}'),
+        ({"input_schema": b'{"properties":{},"additionalProperties":{}}'}, b'{"b":1.0,"a":[2],"c":null}'),
+        ({"input_schema": b'{"properties":{"a":{}},"additionalProperties":false}'}, b'{"a":[2]}'),
         ({"input_schema": b'{"properties":{"a":{}}}', "convention": Convention.INPUT}, b'{"b":1.0,"a":[2],"c":null}'),
     ],
 )
