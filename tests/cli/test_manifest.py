@@ -24,6 +24,7 @@ idle = "10m"
 
 [limits]
 timeout = "1.5s"
+cpu_time = 0.75
 memory_mib = 512
 
 [env]
@@ -58,6 +59,7 @@ def test_everything_a_manifest_says_is_asked_of_the_server() -> None:
     warm.idle.FromSeconds(600)
     limits = execution_pb2.Limits(memory_mib=512)
     limits.timeout.FromMilliseconds(1500)
+    limits.cpu_time.FromMilliseconds(750)
     assert request.parent == "packages/756f0b19-5125-44f6-b541-058980ff6a94"
     assert (request.version_id, request.release, request.create_package) == ("1.0.1", True, True)
     assert [(file.path, file.contents) for file in request.files.files] == [("main.py", b"x = 1")]
@@ -104,6 +106,7 @@ def test_an_empty_manifest_leaves_everything_to_the_server() -> None:
             b'[functions.f]\nconvention = "magic"',
             "polycall.toml: Invalid enum value 'magic' - at `functions[...].convention`.",
         ),
+        (b'[limits]\ncpu_time = "soon"', "polycall.toml: 'soon' is not a duration; write 2s, 500ms, 5m, 1h or 7d."),
         (b'[limits]\ntimeout = "soon"', "polycall.toml: 'soon' is not a duration; write 2s, 500ms, 5m, 1h or 7d."),
         (b'[warm]\nidle = "long"', "polycall.toml: 'long' is not a duration; write 2s, 500ms, 5m, 1h or 7d."),
         (b"[limits]\nmemory_mib = 1.5", "polycall.toml: Expected `int | null`, got `float` - at `limits.memory_mib`."),

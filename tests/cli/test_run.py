@@ -86,6 +86,7 @@ def test_code_that_raises_exits_1_and_shows_its_own_traceback(cli: Cli) -> None:
     ("arguments", "code", "exit_code", "said"),
     [
         (["--timeout", "300ms"], "def execute(input):\n    while True: pass", 5, "TIMEOUT · EXECUTION_TIMEOUT"),
+        (["--cpu-time", "100ms"], "def execute(input):\n    while True: pass", 5, "TIMEOUT · CPU_TIME_EXCEEDED"),
         (["--memory", "64MiB"], "def execute(input): return len(bytearray(1 << 30))", 5, "FAILED · OUT_OF_MEMORY"),
         ([], "import sys\ndef execute(input): sys.exit(3)", 1, "FAILED · USER_EXIT"),
         ([], "def execute(input): return {1, 2}", 1, "FAILED · "),

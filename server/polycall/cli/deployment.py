@@ -85,9 +85,7 @@ def _warm(entry: WarmEntry) -> WarmPolicy:
 
 
 def _limits(entry: LimitsEntry) -> Limits:
-    limits = limits_of(entry.timeout_s(), entry.memory_mib)
-    if (cpu_time_s := entry.cpu_time_s()) is not None:
-        limits.cpu_time.FromNanoseconds(round(cpu_time_s * 1e9))
+    limits = limits_of(entry.timeout_s(), entry.memory_mib, entry.cpu_time_s())
     for name in entry.__struct_fields__:
         value = getattr(entry, name)
         if name not in ("timeout", "cpu_time") and value is not None:

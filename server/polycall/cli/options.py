@@ -147,18 +147,23 @@ def limit_option(default: int) -> Callable[[_Command], _Command]:
 
 
 def run_limit_options(command: _Command) -> _Command:
-    """Add ``--timeout`` (seconds) and ``--memory`` (MiB)."""
+    """Add ``--timeout`` and ``--cpu-time`` (seconds) and ``--memory`` (MiB)."""
+    command = click.option(
+        "--cpu-time", type=DURATION, metavar="DURATION", help="CPU time of all its processes together, such as 1s."
+    )(command)
     command = click.option("--memory", type=MEMORY, metavar="SIZE", help="Memory of the run, such as 256MiB.")(command)
     return click.option("--timeout", type=DURATION, metavar="DURATION", help="Time of the run, such as 2s.")(command)
 
 
-def limits_of(timeout_s: float | None, memory_mib: int | None) -> Limits:
+def limits_of(timeout_s: float | None, memory_mib: int | None, cpu_time_s: float | None = None) -> Limits:
     """Return the limits that ``run_limit_options`` ask for; what was not given stays unset."""
     from polycall.v1.execution_pb2 import Limits
 
     limits = Limits(memory_mib=memory_mib)
     if timeout_s is not None:
         limits.timeout.FromNanoseconds(round(timeout_s * 1e9))
+    if cpu_time_s is not None:
+        limits.cpu_time.FromNanoseconds(round(cpu_time_s * 1e9))
     return limits
 
 

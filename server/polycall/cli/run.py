@@ -59,6 +59,7 @@ def run_command(
     payload: str | None,
     timeout: float | None,
     memory: int | None,
+    cpu_time: float | None,
     as_json: bool,
     **ad_hoc: Any,
 ) -> None:
@@ -73,7 +74,7 @@ def run_command(
     from polycall.cli.follow import follow, print_end
     from polycall.v1 import execution_service_pb2 as pb
 
-    limits = limits_of(timeout, memory)
+    limits = limits_of(timeout, memory, cpu_time)
     request = pb.StreamExecutionRequest()
     if target.startswith("packages/"):
         given = [name for name in _AD_HOC_ONLY if ad_hoc[name]]
@@ -157,6 +158,7 @@ def call_command(
     request_id: str,
     timeout: float | None,
     memory: int | None,
+    cpu_time: float | None,
     as_json: bool,
 ) -> None:
     """Have a function run later: durable once this returns. Prints the execution's name.
@@ -173,7 +175,7 @@ def call_command(
     request = pb.CallRequest(
         function=function,
         input_json=payload or "",
-        limits=limits_of(timeout, memory),
+        limits=limits_of(timeout, memory, cpu_time),
         max_attempts=max_attempts,
         request_id=request_id,
     )
