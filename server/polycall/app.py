@@ -390,6 +390,7 @@ async def _started_sandbox(
             warm_growth_bytes=settings.warm_growth_mib * MIB,
             hard_output_bytes=settings.max_output_mib * MIB,
             images=settings.runtime_zygotes,
+            preload_bytes=settings.runtime_preload_mib * MIB,
             image_idle_s=settings.runtime_idle_s,
             uid_base=UID_BASE + place.index * UIDS,
             packages=str(packages),

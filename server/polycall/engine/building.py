@@ -47,10 +47,6 @@ _LOG_BYTES = 16 * MIB  # of the tool's words; the record keeps less
 _ANSWER_BYTES = 256 * KIB
 # Imports that die or hang, each of which costs another try; after that nothing is preloaded.
 _MOST_TRIES = 5
-# What libraries start threads with while they are imported; threads do not survive a fork.
-ONE_THREAD = dict.fromkeys(
-    ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"
-)
 
 
 class BuildFailed(Exception):
@@ -258,7 +254,6 @@ class Builder:
             payload=json.dumps(
                 {"modules": list(modules), "names": list(names), "skip": list(skip), "mark": mark}
             ).encode(),
-            env=ONE_THREAD,
             image=replace(image, preload=()),
         )
 

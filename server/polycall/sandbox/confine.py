@@ -10,14 +10,15 @@ import os
 import resource
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from polycall.sandbox import doorway, kernel, landlock, policy, userns
 from polycall.sandbox.disk import Disk
 from polycall.sandbox.layout import NAMESPACED, SHARED_MEMORY, Layout
+from polycall.sandbox.lodging import CAPABILITIES
 from polycall.sandbox.rootfs import DEVICES, system_paths
 
-__all__ = ["NOBODY", "Box", "Confinement", "Filters", "confine", "prepare"]
+__all__ = ["NOBODY", "Box", "Confinement", "Filters", "confine", "lock_zygote", "prepare"]
 
 # The uid inside the sandbox where there is only one to give.
 NOBODY = 1000
@@ -88,6 +89,13 @@ def prepare(wanted: Confinement) -> Filters:
     if not (wanted.seccomp and wanted.namespaces):
         return Filters(None, None)
     return Filters(policy.build(_grants(wanted)), policy.build(_grants(wanted, egress=True)))
+
+
+def lock_zygote(wanted: Confinement) -> None:
+    """Leave this process, which was prepared, no more than making children takes. See ``lodging``."""
+    kernel.drop_capabilities(but=CAPABILITIES)
+    kernel.forbid_new_privileges()
+    kernel.set_seccomp_filter(policy.build(replace(_grants(wanted, egress=True), children=True)))
 
 
 def confine(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+from collections.abc import Iterable
 
 from polycall.sandbox import syscalls
 
@@ -157,9 +158,9 @@ def forbid_new_privileges() -> None:
     _prctl(_PR_SET_NO_NEW_PRIVS, 1, "PR_SET_NO_NEW_PRIVS")
 
 
-def set_dumpable() -> None:
-    """Give /proc/self back to the process's own uid after a change of ids."""
-    _prctl(_PR_SET_DUMPABLE, 1, "PR_SET_DUMPABLE")
+def set_dumpable(*, dumpable: bool = True) -> None:
+    """Give /proc/self back to the process's own uid after a change of ids; or have nobody of that uid trace it."""
+    _prctl(_PR_SET_DUMPABLE, int(dumpable), "PR_SET_DUMPABLE")
 
 
 def drop_bounding_set() -> None:
@@ -173,10 +174,12 @@ def drop_bounding_set() -> None:
             raise
 
 
-def drop_capabilities() -> None:
-    """Give up every capability of this process."""
+def drop_capabilities(but: Iterable[int] = ()) -> None:
+    """Give up every capability of this process, but some; their numbers are below 32."""
+    kept = sum(1 << capability for capability in but)
     header = (ctypes.c_uint32 * 2)(_LINUX_CAPABILITY_VERSION_3, 0)
-    syscall("capset", header, (ctypes.c_uint32 * 6)())
+    # effective, permitted, inheritable; then the same of the numbers from 32 on
+    syscall("capset", header, (ctypes.c_uint32 * 6)(kept, kept, 0, 0, 0, 0))
 
 
 class _Program(ctypes.Structure):

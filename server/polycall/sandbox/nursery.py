@@ -32,7 +32,7 @@ import threading
 import traceback
 from typing import Any, NoReturn
 
-from polycall.sandbox import confine, kernel, userns
+from polycall.sandbox import confine, kernel, lodging, userns
 from polycall.sandbox.deno import Deno
 from polycall.sandbox.disk import Disk
 from polycall.sandbox.inside import serve
@@ -60,13 +60,18 @@ class Nursery:
 
     def __init__(self, control_fd: int) -> None:
         self._control = socket.socket(fileno=control_fd)
-        packet = self._control.recv(_PACKET)
+        packet, groups, _, _ = socket.recv_fds(self._control, _PACKET, _DESCRIPTORS)
         if not packet:
             os._exit(0)  # the server is gone already
+        for fd in groups:
+            os.write(fd, b"0")  # "me": the cgroup of a zygote that has one
+            os.close(fd)
         config = json.loads(packet)
         self._confinement = confine.Confinement(**config["confinement"])
         self._slots = range(*config["slots"])
         self._preload: list[str] = config["preload"]
+        self._guests: list[str] = config["guests"]
+        self._environment: dict[str, str] = config["environment"]
         self._packages: str = config["path"]
         self._trusted: list[str] = config["trusted"]
         self._certificate: str = config["certificate"]
@@ -107,11 +112,36 @@ class Nursery:
         threading.stack_size(_THREAD_STACK)
         self._filters = confine.prepare(self._confinement)
         serve.prepare()
-        self._baseline = _memory_in_use(self._proc)
+        os.environ.update(self._environment)
+        if self._guests:
+            lodging.leave_keeper()
+        memory = _open_memory(self._proc)
+        if self._guests:
+            self._take_in_guests()
+        self._baseline = _memory_in_use(memory)
+        os.close(memory)
         if not self._confinement.namespaces:
             kernel.adopt_orphans()
         gc.collect()
         gc.freeze()
+
+    def _take_in_guests(self) -> None:
+        """Import what others wrote, once this process has nothing left that they could use."""
+        if self._proc is not None:
+            # who has namespaces of one uid maps it through a /proc: then there is one inside (see ``Sandbox``)
+            os.close(self._proc)
+            self._proc = None
+        confine.lock_zygote(self._confinement)
+        # the server reads what is said on stderr once this process has ended: a talkative module would wait for that
+        stderr, null = os.dup(2), os.open("/dev/null", os.O_WRONLY)
+        os.dup2(null, 2)
+        for name in self._guests:
+            # all of it was tried before, in a process that was watched
+            with contextlib.suppress(BaseException):
+                importlib.import_module(name)
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        os.close(null)
 
     def run(self) -> NoReturn:
         """Serve until the server closes the control socket."""
@@ -281,11 +311,11 @@ def _raise_open_files() -> int:
     return number
 
 
-def _memory_in_use(proc: int | None) -> serve.Baseline:
-    fd = os.open("/proc/self/statm" if proc is None else "self/statm", os.O_RDONLY, dir_fd=proc)
-    try:
-        # proc(5): size resident shared text lib data dt, in pages
-        pages = [int(word) for word in os.read(fd, 256).split()]
-    finally:
-        os.close(fd)
+def _open_memory(proc: int | None) -> int:
+    return os.open("/proc/self/statm" if proc is None else "self/statm", os.O_RDONLY | os.O_CLOEXEC, dir_fd=proc)
+
+
+def _memory_in_use(statm: int) -> serve.Baseline:
+    # proc(5): size resident shared text lib data dt, in pages
+    pages = [int(word) for word in os.pread(statm, 256, 0).split()]
     return serve.Baseline(data=pages[5] * resource.getpagesize(), address_space=pages[0] * resource.getpagesize())

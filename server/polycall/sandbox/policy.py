@@ -81,6 +81,22 @@ _NO_PROTOCOL = errno_action(errno.EPROTONOSUPPORT)
 _CLONE_THREAD = 0x0001_0000
 # CLONE_NEWTIME, NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET
 _CLONE_NEW = 0x80 | 0x2_0000 | 0x200_0000 | 0x400_0000 | 0x800_0000 | 0x1000_0000 | 0x2000_0000 | 0x4000_0000
+_CLONE_NEWPID = 0x2000_0000
+# What confines a child: it gives up what it has, and can get nothing by it.
+_CONFINING = (
+    "capset",
+    "landlock_add_rule",
+    "landlock_create_ruleset",
+    "landlock_restrict_self",
+    "seccomp",
+    "setgroups",
+    "setresgid",
+    "setresuid",
+)
+# The pid namespace of the next child; its mounts, ipc and network together; its user namespace.
+_UNSHARED = (_CLONE_NEWPID, 0x2_0000 | 0x800_0000 | 0x4000_0000, 0x1000_0000)
+# NOSUID and NODEV, for a tmpfs; for a proc NOEXEC too, and RDONLY: never a bind, a move or a remount.
+_MOUNT_FLAGS = (2 | 4, 2 | 4 | 8, 1 | 2 | 4 | 8)
 _PR_SET_PDEATHSIG, _PR_SET_SECCOMP, _PR_SCHED_CORE = 1, 22, 62
 _F_SETOWN, _F_SETOWN_EX, _F_SETLEASE, _F_NOTIFY = 8, 15, 1024, 1026
 _FIOSETOWN, _SIOCSPGRP = 0x8901, 0x8902
@@ -106,7 +122,8 @@ class Grants:
     nothing but a loopback); ``memfd``: anonymous files, which count against no limit of the process; ``buffers``:
     larger buffers of sockets, which count against none either (each up to net.core.wmem_max); ``metadata``: changes of
     mode, owner, times and extended attributes, which Landlock does not control (only where a mount namespace hides the
-    host's files); ``only_pid``: signals and the like to this process only (where no pid namespace hides others).
+    host's files); ``only_pid``: signals and the like to this process only (where no pid namespace hides others);
+    ``children``: what making a child takes (for a zygote that runs code of others, see ``lodging``).
     """
 
     fork: bool
@@ -117,6 +134,7 @@ class Grants:
     buffers: bool
     metadata: bool
     only_pid: int | None = None
+    children: bool = False
 
 
 # dnotify, the elder inotify
@@ -169,6 +187,17 @@ def _conditional(grants: Grants) -> dict[str, Rule | int]:
             rules[name] = _EPERM
         # outside a pid namespace the signal at the parent's death is what ends a run when the server is killed
         rules["prctl"] = _prctl(_PR_SET_SECCOMP, _PR_SCHED_CORE, _PR_SET_PDEATHSIG)
+    if grants.children:
+        rules.update(_for_children())
+    return rules
+
+
+def _for_children() -> dict[str, Rule | int]:
+    """Allow what ``nursery`` and ``confine`` do, with the flags that they do it with and no others."""
+    rules: dict[str, Rule | int] = dict.fromkeys(_CONFINING, ALLOW)
+    rules["setns"] = Rule((Case((Compare(1, "eq", _CLONE_NEWPID),), ALLOW),), _EPERM)
+    for name, argument, values in (("unshare", 0, _UNSHARED), ("mount", 3, _MOUNT_FLAGS)):
+        rules[name] = Rule(tuple(Case((Compare(argument, "eq", value),), ALLOW) for value in values), _EPERM)
     return rules
 
 

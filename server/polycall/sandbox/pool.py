@@ -362,7 +362,9 @@ class Pool:
         self._shelf.forget(child)
         await child.free.wait()
         child.close()
-        if exit is not None or await self._emptied(child.slot):
+        # who imports what others wrote may say of a child that it has ended when it has not
+        believed = exit is not None and (not kind.image.preload or child.slot.group is None or child.slot.group.empty)
+        if believed or await self._emptied(child.slot):
             self._give_back(child.slot)
         if self._closing:
             return

@@ -11,10 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from polycall.domain import EgressPolicy, ExecutionError, IsolationLevel, Language, Reason
+from polycall.domain import EgressPolicy, ExecutionError, IsolationLevel, Language, Limits, Reason
 from polycall.errors import Internal, IsolationUnavailable, RuntimeMissing, Unavailable
 from polycall.sandbox import canary
-from polycall.sandbox.cgroup import CgroupError, Cgroups, open_cgroups
+from polycall.sandbox.cgroup import CgroupError, Cgroups, Group, open_cgroups
 from polycall.sandbox.confine import NOBODY, Confinement
 from polycall.sandbox.deno import Deno
 from polycall.sandbox.egress.proxy import Egress, EgressConfig
@@ -24,6 +24,7 @@ from polycall.sandbox.image import Image, Platform
 from polycall.sandbox.installed import DENO, Interpreter, find_deno, python
 from polycall.sandbox.isolation import Finding, Machine, ProbeError, at_most, findings_of, level_of, probe
 from polycall.sandbox.job import Ending, Job, Outcome, OutputSink
+from polycall.sandbox.lodging import ONE_THREAD
 from polycall.sandbox.pool import Lease, Pool, PoolConfig, PoolCounts, PoolError
 from polycall.sandbox.run import Run, RunOptions
 from polycall.sandbox.shelf import ShelfConfig
@@ -46,6 +47,18 @@ _PRELOAD = (
 )  # fmt: skip
 # Far above what distributions hand out for users and containers (useradd, systemd: up to 0x6FFFFFFF).
 UID_BASE, UIDS = 0x7000_0000, 65536
+# Of a zygote with guests: what its memory and processes are is told when there is one; it and its children on their way
+# to their own cgroups need no more.
+_LODGING = Limits(
+    timeout_ms=0,
+    memory_bytes=0,
+    processes=64,
+    open_files=0,
+    disk_bytes=0,
+    result_bytes=0,
+    stdout_bytes=0,
+    stderr_bytes=0,
+)
 _SCRIPTS = Path(__file__).with_name("inside") / "javascript"
 
 
@@ -96,6 +109,7 @@ class SandboxConfig:
     packages: str = ""
     egress: EgressConfig = field(default_factory=EgressConfig)
     deno: str | None = None
+    preload_bytes: int = 512 * _MIB
 
     def __post_init__(self) -> None:
         if not 1 <= self.waiting < self.processes:
@@ -121,6 +135,8 @@ class Sandbox:
         self._egress: Egress | None = None  # None: there are no network namespaces
         self._deno: Interpreter | None = None
         self._guest: Deno | None = None
+        self._spawners: dict[Image, Spawner] = {}  # the last of each
+        self._lodgings: dict[Group, Spawner] = {}  # who has, or had, the cgroups of zygotes
 
     @property
     def isolation(self) -> IsolationLevel:
@@ -221,19 +237,28 @@ class Sandbox:
             if deno is not None:
                 deno = dataclasses.replace(deno, environment=path) if image.platform is Platform.DENO else None
             differing = dataclasses.replace(confinement, packages=visible, executes=deno is not None)
+            guests, lodging = self._lodge(image, machine)
             zygote = ZygoteConfig(
                 confinement=dataclasses.asdict(differing),
                 entry="none" if not machine.namespaces else "own" if machine.single_uid else "range",
                 uids=host_uids,
                 slots=uids or range(NOBODY, NOBODY + 1),
-                preload=(*config.preload, *image.preload),
+                preload=config.preload,
+                guests=guests,
+                environment=ONE_THREAD if image.revision and deno is None else {},
                 platform=image.platform,
                 path=path,
                 trusted=self._egress.trusted if self._egress is not None else (),
                 certificate=self._egress.certificate if self._egress is not None else "",
                 deno=deno,
             )
-            return Spawner(executable, zygote, died)
+            made = Spawner(executable, zygote, died, lodging)
+            # of those that did not get ready that is remembered
+            self._spawners = {key: one for key, one in self._spawners.items() if not (one.over and one.started)}
+            self._spawners[image] = made
+            if lodging is not None:
+                self._lodgings[lodging] = made
+            return made
 
         self._pool = Pool(
             PoolConfig(
@@ -272,6 +297,24 @@ class Sandbox:
             if not _is_public(scripts):
                 scripts = self._work_root.adopt(scripts, "scripts")
         return Deno(binary, scripts)
+
+    def _lodge(self, image: Image, machine: Machine) -> tuple[tuple[str, ...], Group | None]:
+        """Return what a zygote of an image imports ahead that others wrote, and the cgroup that bounds it.
+
+        Nothing where it could not be bounded, and nothing if the last zygote that tried did not get ready.
+        """
+        before = self._spawners.pop(image, None)
+        bounded = self._cgroups is not None and (machine.has_proc or not machine.single_uid)
+        if not image.preload or not bounded or self._cgroups is None:
+            return (), None
+        if before is not None and not before.started:
+            _log.warning("nothing is preloaded for runtime revision %s: its zygote did not get ready", image.revision)
+            return (), None
+        lodging = next((group for group, tenant in self._lodgings.items() if tenant.over and group.empty), None)
+        if lodging is None:
+            lodging = self._cgroups.make_group()
+        lodging.limit(dataclasses.replace(_LODGING, memory_bytes=self._config.preload_bytes), fresh=True)
+        return image.preload, lodging
 
     def _open_cgroups(self) -> Cgroups | CgroupError:
         if self._config.max_level < IsolationLevel.CONTAINED:

@@ -18,8 +18,11 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Literal
 
+import msgspec
+
+from polycall.sandbox.cgroup import Group
 from polycall.sandbox.child import Child, Exit
 from polycall.sandbox.deno import Deno
 from polycall.sandbox.disk import Disk
@@ -39,6 +42,14 @@ _START_S = 15.0
 _END_S = 5.0
 _POLL_S = 0.02
 _PIPE_MODE = 0o622
+# How long a zygote with guests may take to end a child; the kernel needs some 0.1 s.
+_OBEY_S = 5.0
+# Then others have their turn.
+_AT_ONCE = 64
+
+
+class _Nonsense(Exception):
+    """Raised for what no zygote of ours says."""
 
 
 class SpawnerError(Exception):
@@ -60,6 +71,8 @@ class ZygoteConfig:
     uids: range
     slots: range
     preload: Sequence[str]
+    guests: Sequence[str] = ()  # modules that others wrote, imported after it has locked itself; see ``lodging``
+    environment: Mapping[str, str] = dataclasses.field(default_factory=dict)  # of its children, beside what all have
     platform: Platform = Platform.PYTHON
     path: str = ""  # of the image's environment, on the host
     trusted: Sequence[str] = ()  # files of certificates for runs with a way out
@@ -73,6 +86,8 @@ class ZygoteConfig:
                 "confinement": self.confinement,
                 "slots": [self.slots.start, self.slots.stop],
                 "preload": list(self.preload),
+                "guests": list(self.guests),
+                "environment": dict(self.environment),
                 "platform": self.platform,
                 "path": self.path,
                 "trusted": list(self.trusted),
@@ -82,15 +97,37 @@ class ZygoteConfig:
         ).encode()
 
 
+class _Message(msgspec.Struct, forbid_unknown_fields=True):
+    """What a zygote says. One with guests may say anything."""
+
+    op: Literal["ready", "spawned", "exited"]
+    id: int = 0
+    pid: int | None = None
+    status: int = 0
+    cpu_us: Annotated[int, msgspec.Meta(ge=0)] = 0
+    peak_kib: Annotated[int, msgspec.Meta(ge=0, le=1 << 50)] = 0
+
+
+_decode = msgspec.json.Decoder(_Message).decode
+
+
 class Spawner:
-    """One zygote. ``died`` is called once if it ends unasked."""
+    """One zygote. ``died`` is called once if it ends unasked.
+
+    ``lodging`` is the cgroup of a zygote with guests, which is nobody else's until ``stop`` is over. What it says that
+    cannot be ends it, and so does a child that it does not end.
+    """
 
     _numbers = itertools.count(1)
 
-    def __init__(self, executable: str, config: ZygoteConfig, died: Callable[[Spawner], None]) -> None:
+    def __init__(
+        self, executable: str, config: ZygoteConfig, died: Callable[[Spawner], None], lodging: Group | None = None
+    ) -> None:
         self._executable = executable
         self._config = config
         self._died = died
+        self._lodging = lodging
+        self.over = False  # it has been stopped, or could not be started
         self._children: dict[int, Child] = {}
         self._outbox: collections.deque[tuple[bytes, list[int]]] = collections.deque()
         self._closing = False
@@ -134,11 +171,12 @@ class Spawner:
                 self._process = self._execute(theirs.fileno())
             except BaseException:
                 self._control.close()
+                self.over = True
                 raise
         self._control.setblocking(False)
         self._control.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         self._loop.add_reader(self._control, self._hear)
-        self._send(self._config.packet(), [])
+        self._send(self._config.packet(), self._lodging.open_procs() if self._lodging is not None else [])
         try:
             async with asyncio.timeout(_START_S):
                 await asyncio.shield(self._started)
@@ -202,9 +240,26 @@ class Spawner:
         self.forks += 1
         return child
 
+    @property
+    def started(self) -> bool:
+        """Whether it once got ready."""
+        return self._born > 0
+
     def _kill(self, number: int) -> None:
         if number in self._children:
             self._send(json.dumps({"op": "kill", "id": number}).encode(), [])
+            if self._config.guests:
+                self._loop.call_later(_OBEY_S, self._check_killed, number)
+
+    def _check_killed(self, number: int) -> None:
+        if number in self._children and not self._closing:
+            self._fault("it does not end what it is told to")
+
+    def _fault(self, what: str) -> None:
+        """End a zygote that does what ours does not: its guests have taken it over, or it has lost its mind."""
+        _log.warning("zygote %d is ended: %s", self._process.pid, what)
+        self._process.kill()
+        self._ended()
 
     def _send(self, packet: bytes, fds: list[int]) -> None:
         if self._control.fileno() < 0:
@@ -231,7 +286,7 @@ class Spawner:
         self._loop.remove_writer(self._control)
 
     def _hear(self) -> None:
-        while True:
+        for _ in range(_AT_ONCE):
             try:
                 packet, ancillary, _, _ = self._control.recvmsg(_PACKET, _ANCILLARY)
             except BlockingIOError:
@@ -241,20 +296,28 @@ class Spawner:
             if not packet:
                 self._ended()
                 return
-            self._obey(json.loads(packet), ancillary)
+            try:
+                self._obey(_decode(packet), ancillary)
+            except (msgspec.DecodeError, UnicodeDecodeError, _Nonsense):
+                self._fault("what it says makes no sense")
+                return
 
-    def _obey(self, message: dict[str, Any], ancillary: list[tuple[int, int, bytes]]) -> None:
-        operation = message["op"]
-        if operation == "ready":
+    def _obey(self, message: _Message, ancillary: list[tuple[int, int, bytes]]) -> None:
+        if message.op == "ready":
+            if self._started.done():
+                raise _Nonsense
             self._started.set_result(None)
-        elif operation == "spawned":
-            child = self._children.get(message["id"])
-            if child is not None:
-                child.pid = message.get("pid") or _pid_in(ancillary)
-        elif operation == "exited":
-            child = self._children.pop(message["id"], None)
-            if child is not None:
-                child.on_exit(Exit(message["status"], message["cpu_us"], message["peak_kib"] * 1024))
+        elif message.op == "spawned":
+            child = self._children.get(message.id)
+            if child is None or child.pid is not None:
+                raise _Nonsense
+            # a number that somebody else gave would be anybody's
+            child.pid = _pid_in(ancillary) if self._config.entry != "none" else message.pid
+        else:
+            child = self._children.pop(message.id, None)
+            if child is None:
+                raise _Nonsense
+            child.on_exit(Exit(message.status, message.cpu_us, message.peak_kib * 1024))
 
     def _ended(self) -> None:
         """Take the end of the control socket: the zygote has ended, or is about to."""
@@ -295,6 +358,7 @@ class Spawner:
             for fd in fds:
                 os.close(fd)
         self._outbox.clear()
+        self.over = True
         self.lose_children()
 
     def lose_children(self) -> None:

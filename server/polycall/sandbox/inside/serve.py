@@ -211,6 +211,10 @@ def main(job_fd: int, layout: Layout, baseline: Baseline, laps: dict[str, int]) 
     if os.environ["HOME"] != layout.temporary:
         os.environ.update(HOME=layout.temporary, TMPDIR=layout.temporary)
     _rehearse(layout)
+    if (numpy := sys.modules.get("numpy")) is not None:
+        # its old generator is seeded at the import, which was the zygote's: every run would have the same numbers
+        with contextlib.suppress(Exception):
+            numpy.random.seed()
     connection = Connection(job_fd)
     server = Server(connection, layout, baseline)
     connection.send({"kind": "ready", "laps": laps})
