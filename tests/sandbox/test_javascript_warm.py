@@ -114,3 +114,10 @@ async def test_a_worker_keeps_its_place_with_input_files_of_each_call(sandbox: S
     for name in ("a", "b"):
         files = (InputFile(name, b""),)
         assert value(await sandbox.run(js(code, key=key("js-files"), files=files))) == [name]
+
+
+async def test_a_program_can_be_loaded_before_its_first_call(sandbox: Sandbox) -> None:
+    outcome = await sandbox.run(js(COUNT, key=key("js-ready"), load_only=True))
+    assert (outcome.ending, outcome.value) == (Ending.RETURNED, b"null")
+    outcome = await count(sandbox, "js-ready")
+    assert (value(outcome)[1], outcome.start_kind) == (1, StartKind.WARM)

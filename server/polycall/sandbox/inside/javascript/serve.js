@@ -95,6 +95,7 @@ class Server {
 
   async #answer(header, parts) {
     const { fn, owner } = await this.#program.function(header.entrypoint);
+    if (header.load_only) return ["result", "null"];
     const value = JSON.parse(decoder.decode(parts.get("payload")));
     const result = encode(await fn.apply(owner, bind(header.convention, fn, value, header.parameters)));
     const size = sizeOf(result, header.result_bytes);
