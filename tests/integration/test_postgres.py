@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import sqlalchemy as sa
+from google.protobuf import duration_pb2
 
 from polycall.v1 import execution_pb2, execution_service_pb2
 from tests.harness import running_server
@@ -26,3 +27,18 @@ def test_a_server_on_postgresql_runs_calls_and_remembers(postgres: str, tmp_path
         remembered = server.executions.GetExecution(get, metadata=server.metadata)
         assert (remembered.output_json, remembered.stdout) == ("42", "doubling\n")
         assert not (tmp_path / "polycall.db").exists()
+
+
+def test_several_processes_on_postgresql_run_each_call_once(postgres: str, tmp_path: Path) -> None:
+    url = sa.make_url(postgres).set(drivername="postgresql").render_as_string(hide_password=False)
+    with running_server(tmp_path, POLYCALL_DATABASE_URL=url, POLYCALL_PROCESSES="2", POLYCALL_SLOTS="4") as server:
+        server.deploy("math", SOURCE, release=True)
+        call = execution_service_pb2.CallRequest(function="packages/math/functions/double", input_json='{"n": 21}')
+        futures = [server.executions.Call.future(call, metadata=server.metadata) for _ in range(40)]
+        for future in futures:
+            wait = execution_service_pb2.WaitExecutionRequest(
+                name=future.result().name, timeout=duration_pb2.Duration(seconds=60)
+            )
+            ended = server.executions.WaitExecution(wait, metadata=server.metadata)
+            assert (ended.state, ended.attempt) == (execution_pb2.Execution.STATE_COMPLETED, 1)
+            assert ended.stdout == "doubling\n"

@@ -38,6 +38,7 @@ _log = logging.getLogger(__name__)
 _READY_S = 10.0
 # How long a run waits for a zygote that has died to be replaced, or for the first of its image.
 _ZYGOTE_S = 15.0
+_FAILING_S = 1.0  # the same, where the last attempt has failed
 _ATTEMPTS = 4
 _FIRST_BACKOFF_S = 0.05
 # After a zygote's death its children's slots are looked at so often, and given up after so many looks.
@@ -288,9 +289,11 @@ class Pool:
         nest = self._nest(image)
         if nest.zygotes.current is not None:
             return
+        # what a runtime of somebody's cannot start from, it is not waited for again and again: others need the places
+        failing = image != DEFAULT_IMAGE and nest.keeper.failure
         nest.keeper.want()
         try:
-            async with asyncio.timeout(_ZYGOTE_S):
+            async with asyncio.timeout(_FAILING_S if failing else _ZYGOTE_S):
                 await self._wait_until(lambda: nest.zygotes.current is not None)
         except TimeoutError:
             raise PoolError(f"there is no zygote: {nest.keeper.failure or 'it takes too long to start'}") from None
