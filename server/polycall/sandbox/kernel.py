@@ -26,6 +26,7 @@ __all__ = [
     "drop_bounding_set",
     "drop_capabilities",
     "forbid_new_privileges",
+    "fork",
     "mount",
     "pivot_root",
     "protect_tree",
@@ -73,6 +74,7 @@ _SECCOMP_SET_MODE_FILTER = 1
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
+_holding = ctypes.PyDLL(None, use_errno=True)  # its functions are called with the interpreter's lock held
 _libc.prctl.argtypes = [ctypes.c_int, *[ctypes.c_ulong] * 4]
 _libc.mount.argtypes = [ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p]
 _libc.umount2.argtypes = [ctypes.c_char_p, ctypes.c_int]
@@ -92,6 +94,11 @@ def syscall(name: str, *arguments: object) -> int:
         raise OSError(errno.ENOSYS, f"{name}: not known on this machine")
     words = [ctypes.c_long(value) if isinstance(value, int) else value for value in arguments]
     return _checked(_libc.syscall(ctypes.c_long(number), *words), name)
+
+
+def fork() -> int:
+    """fork(2), and nothing of the interpreter's own: for processes of one thread. Raises OSError."""
+    return _checked(_holding.fork(), "fork")
 
 
 def unshare(flags: int) -> None:

@@ -17,6 +17,7 @@ zygote -> server
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # what is below signal
 import contextlib
 import gc
 import importlib
@@ -35,6 +36,7 @@ from typing import Any, NoReturn
 from polycall.sandbox import confine, kernel, lodging, userns
 from polycall.sandbox.deno import Deno
 from polycall.sandbox.disk import Disk
+from polycall.sandbox.forking import Fork
 from polycall.sandbox.inside import serve
 from polycall.sandbox.layout import PACKAGES
 from polycall.sandbox.rootfs import Sources, build_root
@@ -50,6 +52,7 @@ _JOB_FD = 4200
 # Python threads get 2 MiB of stack, not glibc's 8: their stacks count against the memory limit of a run.
 _THREAD_STACK = 2 << 20
 _BROKEN = 111
+_SIGCHLD = int(signal.SIGCHLD)
 _HOSTNAME = "sandbox"
 # Ours, whatever a run puts in its place: a child that did not end would go on as the zygote that it was forked from.
 _exit = os._exit
@@ -80,6 +83,7 @@ class Nursery:
         self._has_proc = False
         self._filters = confine.Filters(None, None)
         self._pid_namespace = -1
+        self._fork = Fork()
         self._children: dict[int, int | None] = {}  # pid -> id; None: a helper of our own
         self._job_fd = _raise_open_files()
         self._baseline = serve.Baseline(0, 0)
@@ -106,9 +110,10 @@ class Nursery:
         # The server hands over a call and goes on with the next one: who is woken must not take its processor from it
         # (sched(7): batch processes do not preempt others when they wake). Where there is a filter, no run can undo it.
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
-        for name in self._preload if self._deno is None else ():
-            with contextlib.suppress(ImportError):
-                importlib.import_module(name)
+        with self._fork.watching():
+            for name in self._preload if self._deno is None else ():
+                with contextlib.suppress(ImportError):
+                    importlib.import_module(name)
         threading.stack_size(_THREAD_STACK)
         self._filters = confine.prepare(self._confinement)
         serve.prepare()
@@ -135,10 +140,11 @@ class Nursery:
         # the server reads what is said on stderr once this process has ended: a talkative module would wait for that
         stderr, null = os.dup(2), os.open("/dev/null", os.O_WRONLY)
         os.dup2(null, 2)
-        for name in self._guests:
-            # all of it was tried before, in a process that was watched
-            with contextlib.suppress(BaseException):
-                importlib.import_module(name)
+        with self._fork.watching():
+            for name in self._guests:
+                # all of it was tried before, in a process that was watched
+                with contextlib.suppress(BaseException):
+                    importlib.import_module(name)
         os.dup2(stderr, 2)
         os.close(stderr)
         os.close(null)
@@ -216,8 +222,7 @@ class Nursery:
                 # unshare(CLONE_NEWPID) works once in a process; entering one's own namespace again resets that
                 kernel.setns(self._pid_namespace, kernel.CLONE_NEWPID)
                 kernel.unshare(kernel.CLONE_NEWPID)
-            # os.fork, not a bare clone: hooks run that reseed random and the like
-            pid = os.fork()
+            pid = self._fork()
         except OSError as error:
             # the host is out of processes or namespaces; the children that there are need not suffer
             os.write(fds[2], f"fork: {error.strerror}".encode())
@@ -268,8 +273,9 @@ class Nursery:
 
     def _child(self, message: dict[str, Any], fds: list[int]) -> NoReturn:
         try:
-            signal.set_wakeup_fd(-1)
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            # signal's own functions make enums of what they return, which takes 50 pages
+            _signal.set_wakeup_fd(-1)
+            _signal.signal(_SIGCHLD, _signal.SIG_DFL)
             job, stdout, stderr, *cgroups = fds
             for fd in cgroups:
                 os.write(fd, b"0")  # "me"; who opened the file counts, so it works from inside the user namespace

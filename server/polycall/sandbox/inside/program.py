@@ -138,12 +138,15 @@ def _forget(names: set[str]) -> None:
 
     What plain ``python`` itself has loaded cannot be shadowed there either.
     """
-    names -= _ALWAYS_LOADED
-    names -= set(sys.builtin_module_names)
-    if not names.isdisjoint(sys.modules):
+    # never all of what is loaded: each name lies on a page of its own, which is copied for whoever looks at it
+    names = {name for name in names if name in sys.modules and name not in _ALWAYS_LOADED and name not in _BUILTIN}
+    if names:
         for loaded in list(sys.modules):
             if loaded.partition(".")[0] in names:
                 del sys.modules[loaded]
+
+
+_BUILTIN = frozenset(sys.builtin_module_names)
 
 
 # The modules of an interpreter that has just started (python -I -c "import sys; print(sys.modules)").
