@@ -155,6 +155,27 @@ def test_a_version_keeps_its_policy_and_shows_no_secret(
     assert (server.data_dir / "encryption.key").stat().st_mode & 0o777 == 0o600
 
 
+def test_a_run_that_is_cancelled_keeps_its_record(server: Server, upstream: Site) -> None:
+    host = f"localhost:{upstream.port}"
+    code = CODE.replace("return json.load(answer)", "print(answer.status, flush=True)\n    import time; time.sleep(60)")
+    request = execution_service_pb2.StreamExecutionRequest(
+        execute=execution_service_pb2.ExecuteRequest(code=code, input_json=f'"https://{host}/a"', egress=policy(host))
+    )
+    name = ""
+    for event in server.executions.StreamExecution(request, metadata=server.metadata):
+        name = name or event.started.name
+        if event.WhichOneof("event") == "output":
+            server.executions.CancelExecution(
+                execution_service_pb2.CancelExecutionRequest(name=name), metadata=server.metadata
+            )
+    upstream.seen.clear()
+    kept = server.executions.GetExecution(
+        execution_service_pb2.GetExecutionRequest(name=name), metadata=server.metadata
+    )
+    assert kept.state == execution_pb2.Execution.STATE_CANCELLED
+    assert [made.status for made in kept.outbound_requests.requests] == [200]
+
+
 def test_riza_adds_every_kind_of_credential(server: Server, upstream: Site) -> None:
     host = f"localhost:{upstream.port}"
     auth: dict[str, Any] = {

@@ -12,7 +12,7 @@ from polycall.errors import FailedPrecondition
 from polycall.sealing import Sealer, new_encryption_key, parse_encryption_keys
 
 OLD, NEW = bytes(32), bytes(range(32))
-PLACE = "package p of project a"
+PLACE = "projects/a/packages/p"
 
 
 def test_what_is_sealed_opens_again_and_never_looks_the_same() -> None:
@@ -33,7 +33,7 @@ def test_an_older_key_still_opens_and_the_first_seals() -> None:
 def test_another_place_or_a_changed_text_does_not_open() -> None:
     sealer = Sealer([NEW])
     sealed = sealer.seal("secret", PLACE)
-    for text, place in ((sealed, "package p of project b"), (sealed[:-8] + "AAAAAAA=", PLACE), (sealed[:20], PLACE)):
+    for text, place in ((sealed, "projects/b/packages/p"), (sealed[:-8] + "AAAAAAA=", PLACE), (sealed[:20], PLACE)):
         with pytest.raises(FailedPrecondition, match="is damaged, or was sealed for another place"):
             sealer.open(text, place)
     for text in ("", "plain text", "2" + sealed[1:]):

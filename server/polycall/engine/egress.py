@@ -114,7 +114,7 @@ def _is_text(text: str) -> bool:
 
 def egress_place(project_id: str, package_id: str) -> str:
     """Return what the credentials of a package's versions are sealed for; versions may not have their id yet."""
-    return f"package {package_id} of project {project_id}"
+    return f"projects/{project_id}/packages/{package_id}"
 
 
 def seal_policy(policy: EgressPolicy | None, sealer: Sealer, place: str) -> EgressPolicy | None:

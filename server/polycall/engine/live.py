@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Awaitable
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from polycall.domain import Execution, ExecutionError, ExecutionState, OutputChunk, Stream
+from polycall.domain import Execution, ExecutionError, ExecutionState, OutboundRequest, OutputChunk, Stream
 from polycall.ids import now_ms
 
 __all__ = ["Finished", "LiveRun", "LiveRuns", "Moved", "Started", "StreamEvent"]
@@ -52,6 +52,7 @@ class LiveRun:
     stored: int = 0  # how many pieces of a Call's output the store has
     finished: Execution | None = None
     moved: bool = False
+    outbound: tuple[tuple[OutboundRequest, ...], int] = ((), 0)
     _task: asyncio.Task[object] | None = None  # what waits for the sandbox; cancelling it kills the process tree
     _begun_at: float | None = None  # time.monotonic
     _followers: list[asyncio.Future[None]] = field(default_factory=list)
@@ -69,6 +70,10 @@ class LiveRun:
         """Take a piece of output (an OutputSink)."""
         self.output.append(chunk)
         self._wake()
+
+    def ask(self, requests: tuple[OutboundRequest, ...], omitted: int) -> None:
+        """Take what a run that is stopped has asked of other hosts."""
+        self.outbound = requests, omitted
 
     def stop(self, state: ExecutionState, error: ExecutionError) -> None:
         """Kill the run; it ends in that state with that error, unless it has ended, or been stopped, already."""
@@ -112,7 +117,17 @@ class LiveRun:
         """Return the execution as it is when it is stopped now, with the output it has written."""
         run_us = 0 if self._begun_at is None else int((time.monotonic() - self._begun_at) * 1e6)
         usage = replace(self.execution.usage, run_us=run_us)
-        return replace(self.so_far(), state=state, ended_at=now_ms(), error=error, owner=None, usage=usage)
+        requests, omitted = self.outbound
+        return replace(
+            self.so_far(),
+            state=state,
+            ended_at=now_ms(),
+            error=error,
+            owner=None,
+            usage=usage,
+            outbound=requests,
+            outbound_omitted=omitted,
+        )
 
     def finish(self, execution: Execution | None) -> None:
         """Take the end; None: it ends elsewhere."""

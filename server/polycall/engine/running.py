@@ -57,6 +57,8 @@ async def perform(runner: Runner, live: LiveRun, job: Job, expires_at: float | N
 
 async def _ended(runner: Runner, live: LiveRun, job: Job) -> Execution:
     job = _with_context(job, live.execution)
+    if job.egress is not None:
+        job = replace(job, outbound=live.ask)
     outcome = await live.unless_stopped(runner.run(job, live.add, live.begin))
     if outcome is not None:
         return ended(live.execution, outcome, now_ms(), script=job.convention is Convention.SCRIPT)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from polycall.sandbox.disk import Disk
 from polycall.sandbox.doorway import take_doorway
+from polycall.sandbox.egress.streams import readable
 from polycall.sandbox.frames import FrameError, FrameParser, Reply
 from polycall.sandbox.platforms import Traits
 from polycall.sandbox.slots import Slot
@@ -90,8 +91,9 @@ class Child(asyncio.Protocol):
         """Begin to listen to it. Raises OSError if it is gone already, or does not send its listener."""
         if self._egress:
             # before the link, which would take the message and drop the socket
-            await _readable(self._socket)
-            self.listener = take_doorway(self._socket)
+            while self.listener is None:
+                await readable(self._socket)
+                self.listener = take_doorway(self._socket)
         await self._link.connect(self)
 
     # asyncio.Protocol
@@ -219,21 +221,6 @@ class Child(asyncio.Protocol):
             self.listener.close()
         os.close(self.stdout)
         os.close(self.stderr)
-
-
-async def _readable(sock: socket.socket) -> None:
-    loop = asyncio.get_running_loop()
-    came: asyncio.Future[None] = loop.create_future()
-
-    def readable() -> None:
-        if not came.done():
-            came.set_result(None)
-
-    loop.add_reader(sock, readable)
-    try:
-        await came
-    finally:
-        loop.remove_reader(sock)
 
 
 def _nothing() -> None:

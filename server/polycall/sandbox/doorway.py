@@ -13,13 +13,13 @@ import struct
 
 from polycall.sandbox.layout import TRUSTED
 
-__all__ = ["ENVIRONMENT", "PORT", "make_doorway", "take_doorway"]
+__all__ = ["BACKLOG", "ENVIRONMENT", "PORT", "make_doorway", "take_doorway"]
 
 # Squid's, and so what people expect of a proxy.
 PORT = 3128
 _ADDRESS = ("127.0.0.1", PORT)
 # Connections that wait for one of the few that the proxy serves at once.
-_BACKLOG = 64
+BACKLOG = 64
 _HAND_OVER = b"L"
 
 # <linux/sockios.h>, <linux/if.h>
@@ -54,7 +54,7 @@ def make_doorway(connection: int) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as any_socket:
         request = struct.pack("16sh14x", b"lo", _IFF_UP | _IFF_RUNNING)  # struct ifreq
         fcntl.ioctl(any_socket, _SIOCSIFFLAGS, request)
-    with socket.socket(fileno=os.dup(connection)) as server, socket.create_server(_ADDRESS, backlog=_BACKLOG) as door:
+    with socket.socket(fileno=os.dup(connection)) as server, socket.create_server(_ADDRESS, backlog=BACKLOG) as door:
         socket.send_fds(server, [_HAND_OVER], [door.fileno()])
 
 

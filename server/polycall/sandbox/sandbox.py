@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from polycall.domain import EgressPolicy, ExecutionError, IsolationLevel, Language, Limits, Reason
+from polycall.domain import ExecutionError, IsolationLevel, Language, Limits, Reason
 from polycall.errors import Internal, IsolationUnavailable, RuntimeMissing, Unavailable
 from polycall.sandbox import canary
 from polycall.sandbox.cgroup import CgroupError, Cgroups, Group, open_cgroups
@@ -376,19 +376,25 @@ class Sandbox:
             run = Run(lease.child, job, self._options, output)
             if job.egress is None:
                 return await run.perform(lease.start_kind, start_us)
-            return await self._with_egress(run, lease, job.egress, start_us)
+            return await self._with_egress(run, lease, job, start_us)
         except OSError as error:
             lease.child.kill()
             return self._lost(f"The cgroup of the run is out of reach ({error.strerror}).")
         finally:
             self._pool.release(lease)
 
-    async def _with_egress(self, run: Run, lease: Lease, policy: EgressPolicy, start_us: int) -> Outcome:
+    async def _with_egress(self, run: Run, lease: Lease, job: Job, start_us: int) -> Outcome:
         """Run with a proxy that ends with the run."""
         assert self._egress is not None  # noqa: S101
+        assert job.egress is not None  # noqa: S101
         assert lease.child.listener is not None  # noqa: S101
-        async with self._egress.serve(lease.child.listener, policy) as session:
-            outcome = await run.perform(lease.start_kind, start_us)
+        async with self._egress.serve(lease.child.listener, job.egress) as session:
+            try:
+                outcome = await run.perform(lease.start_kind, start_us)
+            except asyncio.CancelledError:
+                if job.outbound is not None:
+                    job.outbound(session.ledger.requests, session.ledger.omitted)
+                raise
         return dataclasses.replace(outcome, outbound=session.ledger.requests, outbound_omitted=session.ledger.omitted)
 
     def _no_egress(self) -> str:

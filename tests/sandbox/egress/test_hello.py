@@ -6,7 +6,7 @@ import contextlib
 import ssl
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from polycall.sandbox.egress.hello import Incomplete, NotHello, server_name
@@ -83,6 +83,7 @@ def test_two_names_are_refused() -> None:
         server_name(bytes(grown))
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=600), st.integers(0, 600))
 def test_any_bytes_have_an_answer(noise: bytes, at: int) -> None:
     data = hello_bytes()

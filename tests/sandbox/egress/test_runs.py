@@ -21,6 +21,7 @@ from polycall.sandbox.sandbox import Sandbox
 from tests.sandbox.conftest import config
 from tests.sandbox.egress.conftest import LOOPBACK, policy, rule
 from tests.sandbox.egress.outside import Certificates, Site
+from tests.sandbox.javascript import js
 from tests.sandbox.programs import job, key, limits, value
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -85,6 +86,53 @@ async def test_libraries_reach_https_by_environment_alone(
     (record,) = outcome.outbound
     assert (record.host, record.method, record.status) == ("api.example.com", "GET" if secret else "CONNECT", 200)
     assert outcome.outbound_omitted == 0
+
+
+BY_FETCH = """
+    async function execute(url) {
+        const answer = await fetch(url);
+        return [answer.status, await answer.text()];
+    }
+"""
+BY_NODE = """
+    import http from "node:http";
+    import https from "node:https";
+    export function execute(url) {
+        return new Promise((resolve, reject) => {
+            (url.startsWith("https:") ? https : http).get(url, (answer) => {
+                let text = "";
+                answer.on("data", (piece) => text += piece);
+                answer.on("end", () => resolve([answer.statusCode, text]));
+            }).on("error", reject);
+        });
+    }
+"""
+
+
+@pytest.mark.parametrize("code", [BY_FETCH, BY_NODE], ids=["fetch", "node:http"])
+@pytest.mark.parametrize("secret", [None, SECRET], ids=["passed on", "intercepted"])
+async def test_javascript_reaches_https_by_environment_alone(
+    code: str, secret: str | None, outgoing: Sandbox, secure: Site
+) -> None:
+    host = f"api.example.com:{secure.port}"
+    rules = policy(rule(host, **({"bearer": secret} if secret else {})))
+    outcome = await outgoing.run(js(code, f"https://{host}/path", egress=rules))
+    assert value(outcome) == [200, '{"path": "/path", "body": 0}']
+    assert secure.seen[0].all("authorization") == ([f"Bearer {secret}"] if secret else [])
+    (record,) = outcome.outbound
+    assert (record.host, record.method, record.status) == ("api.example.com", "GET" if secret else "CONNECT", 200)
+
+
+@pytest.mark.parametrize("code", [BY_FETCH, BY_NODE], ids=["fetch", "node:http"])
+async def test_javascript_reaches_nothing_else(code: str, outgoing: Sandbox, plain: Site) -> None:
+    host = f"api.example.com:{plain.port}"
+    outcome = await outgoing.run(js(code, f"http://{host}/path", egress=policy(host)))
+    assert value(outcome) == [200, '{"path": "/path", "body": 0}']
+    outcome = await outgoing.run(js(code, "https://evil.example/", egress=policy(host)))
+    assert outcome.ending is Ending.RAISED
+    assert [(one.host, one.status) for one in outcome.outbound] == [("evil.example", None)]
+    outcome = await outgoing.run(js(code, f"http://{host}/path"))  # without a policy
+    assert (outcome.ending, outcome.outbound) == (Ending.RAISED, ())
 
 
 async def test_without_a_policy_there_is_no_network(run: Any) -> None:

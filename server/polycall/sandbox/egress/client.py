@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import socket
 import ssl
-import urllib.parse
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -27,9 +27,12 @@ from polycall.sandbox.egress.upstream import Unreachable, secure
 __all__ = ["Client", "Outside"]
 
 _ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
+_ABSOLUTE = re.compile(rb"http://([^/?#@]+)([/?#].*)?", re.IGNORECASE)
 _PORTS = {"http": 80, "https": 443}
 # They make a server send back what it was sent (RFC 9110, 9.3.8; IIS).
 _ECHOING = (b"TRACE", b"TRACK")
+# without what exactly: h11 quotes what it was sent, which is not for the record
+_NOT_HTTP = "the request is not proper HTTP"
 _LINGER_S = 2.0  # nginx waits up to 5 s a piece
 _LINGER_BYTES = 1 << 20
 # unrecognized_name (RFC 8446, 6.2), fatal, as a record
@@ -99,6 +102,8 @@ class Client:
         """Serve until either side is done."""
         try:
             await self._serve()
+            if self._hung_up:
+                await self._linger()
         except BrokenOff as error:
             self._note(str(error))
         except (h11.ProtocolError, OSError, TimeoutError, Refused, Unresolved, Unreachable) as error:
@@ -107,8 +112,6 @@ class Client:
             try:
                 for peer in self._peers:
                     await peer.close()
-                if self._hung_up:
-                    await self._linger()
             finally:
                 for sock in self._sockets:
                     sock.close()
@@ -147,7 +150,7 @@ class Client:
         try:
             event = await self._peer.next_request(self._bounds.idle_s, self._bounds.head_s)
         except h11.RemoteProtocolError as error:
-            await self._answer(error.error_status_hint, f"not a proper request: {error}")
+            await self._answer(error.error_status_hint, _NOT_HTTP)
             return None
         except TimeoutError:
             await self._answer(408, "the request did not come in time")
@@ -275,10 +278,10 @@ class Client:
             await self._refuse(_Answer(502, f"{route.authority}: {error}"))
             return False
         except h11.RemoteProtocolError as error:
-            await self._refuse(_Answer(error.error_status_hint, f"not a proper request: {error}"))
+            await self._refuse(_Answer(error.error_status_hint, _NOT_HTTP))
             return False
         self._entry = None  # whatever happens to the connection now
-        if upstream.http.our_state is upstream.http.their_state is h11.DONE:
+        if upstream.http.our_state is upstream.http.their_state is h11.DONE and not upstream.http.trailing_data[0]:
             upstream.http.start_next_cycle()
         else:
             await self._hang_up()
@@ -331,15 +334,15 @@ class Client:
 
 def _absolute(request: h11.Request) -> tuple[_Route, bytes]:
     """Return where a request in absolute form goes, and its target in origin form. Raises _Answer."""
+    match = _ABSOLUTE.fullmatch(request.target)
     try:
-        url = urllib.parse.urlsplit(request.target.decode("ascii"))
-        if url.scheme != "http" or not url.netloc or "@" in url.netloc:
+        if match is None:
             raise ValueError("must be an absolute http:// URL, or CONNECT")
-        authority = parse_authority(url.netloc, _PORTS["http"])
+        authority = parse_authority(match[1].decode("ascii"), _PORTS["http"])
     except ValueError as error:
         raise _Answer(400, f"the target of a request to a proxy {error}") from None
-    target = urllib.parse.urlunsplit(("", "", url.path or "/", url.query, url.fragment)).encode("ascii")
-    return _Route("http", authority, _NOT_YET), target
+    target: bytes = match[2] or b"/"
+    return _Route("http", authority, _NOT_YET), target if target.startswith(b"/") else b"/" + target
 
 
 def _check(request: h11.Request, target: bytes, route: _Route, injection: Injection) -> None:

@@ -28,6 +28,8 @@ HOP_BY_HOP = frozenset(
     )
 )
 # Fields that say how a message is framed or where it goes: a credential must not be one.
+# Nobody can have them dropped by naming them in Connection.
+_FRAMING = frozenset((b"content-length", b"host"))
 _STRUCTURAL = HOP_BY_HOP | {b"host", b"content-length", b"expect"}
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
@@ -61,6 +63,7 @@ def without_hop_by_hop(headers: Iterable[Header]) -> list[Header]:
     for name, value in headers:
         if name.lower() == b"connection":
             dropped.update(token.strip().lower() for token in value.split(b","))
+    dropped -= _FRAMING
     return [
         (name, value)
         for name, value in headers
@@ -129,7 +132,7 @@ class Injection:
 
     def hide(self, headers: Iterable[Header]) -> list[Header]:
         """Return an answer's headers without the credentials: servers redirect to what they were asked for."""
-        return [(name, self.hide_text(value)) for name, value in headers]
+        return [(name, value if name.lower() in _FRAMING else self.hide_text(value)) for name, value in headers]
 
     def hide_text(self, value: bytes) -> bytes:
         """Return a piece of an answer without the credentials."""

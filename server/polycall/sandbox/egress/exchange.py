@@ -17,6 +17,10 @@ from polycall.sandbox.egress.upstream import Unreachable
 __all__ = ["BrokenOff", "exchange", "outbound_headers"]
 
 
+# 100, 102 and 103 are all there are; some servers send 102 now and then while they work.
+_INFORMATIONAL = 100
+
+
 class BrokenOff(Exception):
     """Raised when an exchange cannot go on and nothing can be answered any more."""
 
@@ -59,7 +63,7 @@ async def exchange(
                 raise BrokenOff("the code closed the connection")
             await answer
         answer.result()
-        return client.http.their_state is h11.DONE
+        return client.settled
     finally:
         for task in (body, answer):
             task.cancel()
@@ -98,11 +102,14 @@ async def _send_body(client: Peer, upstream: Peer, entry: Entry, bounds: Bounds)
 
 
 async def _pass_answer(client: Peer, upstream: Peer, injection: Injection, entry: Entry, bounds: Bounds) -> None:
-    begun = False
+    begun, informational = False, 0
     try:
         while True:
             event = await upstream.next_event(bounds.stall_s if begun else bounds.answer_s)
             if isinstance(event, h11.InformationalResponse):
+                informational += 1
+                if informational > _INFORMATIONAL:
+                    raise Unreachable("there was no end to informational answers")
                 continue
             if isinstance(event, h11.Response):
                 entry.status = event.status_code
@@ -125,8 +132,9 @@ async def _pass_answer(client: Peer, upstream: Peer, injection: Injection, entry
                 return
             else:
                 raise Unreachable("the connection was closed before there was an answer")
-    except h11.RemoteProtocolError as error:
-        _raise(begun, f"the answer is not HTTP: {error}")
+    except h11.RemoteProtocolError:
+        # without h11's words: they quote what came, which may repeat a credential
+        _raise(begun, "the answer is not proper HTTP/1.1" if not begun else "the answer is cut short, or not proper")
     except TimeoutError:
         _raise(begun, "there was no answer in time")
     except OSError:

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Coroutine, Sequence
 from dataclasses import dataclass, field
 
 from polycall.domain import EgressPolicy
+from polycall.sandbox.doorway import BACKLOG
 from polycall.sandbox.egress.addresses import AddressFilter, Network
 from polycall.sandbox.egress.bounds import Bounds
 from polycall.sandbox.egress.certificates import Authority as CertificateAuthority
@@ -20,6 +21,7 @@ from polycall.sandbox.egress.client import Client
 from polycall.sandbox.egress.ledger import Ledger
 from polycall.sandbox.egress.policy import Allowed, Authority, Policy
 from polycall.sandbox.egress.resolver import Lookup, Resolver, system_lookup
+from polycall.sandbox.egress.streams import readable
 from polycall.sandbox.egress.upstream import connect, verifying_context
 
 __all__ = ["Egress", "EgressConfig", "Session"]
@@ -28,6 +30,7 @@ _log = logging.getLogger(__name__)
 
 # After the server could not accept, usually because it has no descriptors left: others may give some back.
 _PAUSE_S = 0.1
+_BACKLOG = 2 * BACKLOG
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +101,7 @@ class Session:
     def begin(self) -> None:
         """Accept from now on. What waited already is from between two calls and belongs to none."""
         with contextlib.suppress(OSError):
-            while True:
+            for _ in range(_BACKLOG):  # not for ever: other threads of the code may go on connecting
                 self._listener.accept()[0].close()
         self._own(self._accept())
 
@@ -121,16 +124,18 @@ class Session:
         return self._authority.context(host)
 
     async def _accept(self) -> None:
-        loop = asyncio.get_running_loop()
         while True:
             await self._connections.acquire()
+            await readable(self._listener)
             try:
-                sock, _ = await loop.sock_accept(self._listener)
+                sock, _ = self._listener.accept()  # not awaited: when cancelled meanwhile, nobody would have it
             except OSError as error:
                 self._connections.release()
-                _log.warning("a run's connection cannot be accepted: %s", error.strerror)
-                await asyncio.sleep(_PAUSE_S)
+                if not isinstance(error, BlockingIOError):
+                    _log.warning("a run's connection cannot be accepted: %s", error.strerror)
+                    await asyncio.sleep(_PAUSE_S)
                 continue
+            sock.setblocking(False)
             task = self._own(self._serve(sock))
             task.add_done_callback(functools.partial(self._ended, sock))  # a task may be cancelled before it begins
 

@@ -12,11 +12,27 @@ import socket
 import ssl
 from typing import Protocol
 
-__all__ = ["CHUNK", "SocketStream", "Stream", "TlsStream"]
+__all__ = ["CHUNK", "SocketStream", "Stream", "TlsStream", "readable"]
 
 # What is read at once, and so what a connection holds in each direction: as much as a TLS record (RFC 8446, 5.1) four
 # times over.
 CHUNK = 1 << 16
+
+
+async def readable(sock: socket.socket) -> None:
+    """Return when a socket that does not block has something to read, or to accept."""
+    loop = asyncio.get_running_loop()
+    came: asyncio.Future[None] = loop.create_future()
+
+    def tell() -> None:
+        if not came.done():
+            came.set_result(None)
+
+    loop.add_reader(sock, tell)
+    try:
+        await came
+    finally:
+        loop.remove_reader(sock)
 
 
 class Stream(Protocol):
@@ -46,6 +62,8 @@ class SocketStream:
         if self._returned:
             data, self._returned = self._returned, b""
             return data
+        # where there is always something to read and room to write, nothing else would ever get its turn
+        await asyncio.sleep(0)
         return await self._loop.sock_recv(self._socket, CHUNK)
 
     def give_back(self, data: bytes) -> None:
