@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -109,6 +110,32 @@ def test_version_two_counts_cpu_time_in_every_group(tmp_path: Path) -> None:
     group = cgroup.Group(cgroup._Two(), {"": os.open(tmp_path, os.O_RDONLY)})
     assert group.cpu_us() == 4711
     group.close()
+
+
+@pytest.fixture
+def unified() -> Iterator[Path]:
+    """A group in the real hierarchy of version 2, which may have no controllers that limit anything."""
+    with open("/proc/self/mountinfo", encoding="utf-8") as stream:
+        mounts = [line.split() for line in stream]
+    points = [Path(fields[4]) for fields in mounts if "cgroup2" in fields[fields.index("-") :]]
+    if not points or not os.access(points[0], os.W_OK):
+        pytest.skip("no cgroup2 that may be written is mounted here")
+    group = points[0] / f"polycall-test-{os.getpid()}"
+    group.mkdir()
+    yield group
+    group.rmdir()
+
+
+def test_version_two_counts_who_has_joined_and_ended(unified: Path) -> None:
+    directory = os.open(unified, os.O_RDONLY)
+    counter = cgroup._Two().open_cpu({"": directory})
+    assert counter is not None
+    joined = os.open("cgroup.procs", os.O_WRONLY, dir_fd=directory)
+    spin = "import os, sys, time\nos.write(int(sys.argv[1]), b'0')\nwhile time.process_time() < 0.1: pass"
+    subprocess.run([sys.executable, "-c", spin, str(joined)], pass_fds=[joined], check=True)
+    assert cgroup._Two().cpu_us(os.pread(counter, 4096, 0)) > 50_000
+    for fd in (directory, counter, joined):
+        os.close(fd)
 
 
 def test_version_one_counts_cpu_time_where_it_has_the_controller(tmp_path: Path) -> None:
