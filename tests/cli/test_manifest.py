@@ -142,6 +142,7 @@ NO_FLAGS = {
     "convention": None,
     "entrypoint": None,
     "language": None,
+    "runtime": None,
     "env": (),
     "timeout": None,
     "memory": None,

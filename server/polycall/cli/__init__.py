@@ -27,6 +27,7 @@ _COMMANDS = {
     "call": ("run", "call_command", "Have a function run later, durably."),
     "executions": ("executions", "executions", "See, follow, wait for and cancel runs."),
     "packages": ("packages", "packages", "See, release and delete what is deployed."),
+    "runtimes": ("runtimes", "runtimes", "Build, see and delete runtimes: packages that code runs with."),
     "functions": ("functions", "functions", "See what functions a source has, before it is deployed."),
     "keys": ("keys", "keys", "Create, list and revoke API keys."),
     "projects": ("keys", "projects", "Create and list projects."),

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from polycall.config import Settings
     from polycall.v1.execution_service_pb2_grpc import ExecutionServiceStub
     from polycall.v1.package_service_pb2_grpc import PackageServiceStub
+    from polycall.v1.runtime_service_pb2_grpc import RuntimeServiceStub
     from polycall.v1.server_service_pb2_grpc import ServerServiceStub
     from polycall.v1.tenancy_service_pb2_grpc import TenancyServiceStub
 
@@ -66,6 +67,13 @@ class Client:
         from polycall.v1.package_service_pb2_grpc import PackageServiceStub
 
         return PackageServiceStub(self._channel)
+
+    @property
+    def runtimes(self) -> RuntimeServiceStub:
+        """The RuntimeService."""
+        from polycall.v1.runtime_service_pb2_grpc import RuntimeServiceStub
+
+        return RuntimeServiceStub(self._channel)
 
     @property
     def tenancy(self) -> TenancyServiceStub:

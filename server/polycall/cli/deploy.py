@@ -36,6 +36,7 @@ _CUSTOMARY = {Convention.INPUT: "execute", Convention.HANDLE: "handle", Conventi
 @click.option("--convention", type=_CONVENTIONS, help="Convention of the functions that name none.")
 @click.option("--entrypoint", metavar="MODULE:CALLABLE", help="Where the one function is; of a script, its file.")
 @click.option("--language", type=_LANGUAGES, help="Default: by the names of the files, else python.")
+@click.option("--runtime", metavar="ID", help="Runtime with its packages. Default: the server's own of the language.")
 @click.option("--env", "env", type=VARIABLE, multiple=True, help="Environment variable; NAME alone passes yours on.")
 @click.option("--timeout", type=DURATION, metavar="DURATION", help="Time of every run, such as 10s.")
 @click.option("--memory", type=MEMORY, metavar="SIZE", help="Memory of every run, such as 256MiB.")
@@ -75,6 +76,7 @@ def apply_flags(
     convention: str | None,
     entrypoint: str | None,
     language: str | None,
+    runtime: str | None,
     env: Sequence[tuple[str, str]],
     timeout: float | None,
     memory: int | None,
@@ -86,7 +88,13 @@ def apply_flags(
 
     manifest = source.manifest
     limits = {"timeout": timeout, "memory_mib": memory}
-    chosen = {"version": version, "release": release, "fresh": fresh or None, "display_name": display_name}
+    chosen = {
+        "version": version,
+        "release": release,
+        "runtime": runtime,
+        "fresh": fresh or None,
+        "display_name": display_name,
+    }
     only_file = next(iter(source.files)) if len(source.files) == 1 else ""
     declared = _functions(functions, Convention(convention) if convention else None, entrypoint or "", only_file)
     return msgspec.structs.replace(

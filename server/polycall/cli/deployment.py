@@ -17,7 +17,8 @@ from polycall.cli.manifest import (
     WarmEntry,
     default_json,
 )
-from polycall.cli.options import limits_of
+from polycall.cli.options import limits_of, runtime_name
+from polycall.domain import Language
 
 if TYPE_CHECKING:
     from polycall.cli.client import Client
@@ -44,6 +45,11 @@ def deploy(client: Client, source: Source, manifest: Manifest, *, validate_only:
     return version
 
 
+def _runtime(text: str) -> str:
+    """Return the name of a runtime that may be spelled by its id; a language's name is the server's own."""
+    return text if text in ("", *Language) else runtime_name(text)
+
+
 def version_request(source: Source, manifest: Manifest, validate_only: bool = False) -> CreateVersionRequest:
     """Return what to ask of PackageService.CreateVersion. Raises Failure."""
     from polycall.v1 import package_pb2, package_service_pb2
@@ -55,7 +61,7 @@ def version_request(source: Source, manifest: Manifest, validate_only: bool = Fa
         version_id=manifest.version,
         version=package_pb2.Version(
             language=f"LANGUAGE_{(manifest.language or source.language).name}",
-            runtime=manifest.runtime,
+            runtime=_runtime(manifest.runtime),
             functions=[_function(name, entry) for name, entry in manifest.functions.items()],
             limits=_limits(manifest.limits),
             env=manifest.env,

@@ -31,6 +31,7 @@ __all__ = [
     "package_name",
     "read_bytes",
     "run_limit_options",
+    "runtime_name",
 ]
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -170,6 +171,11 @@ def limits_of(timeout_s: float | None, memory_mib: int | None, cpu_time_s: float
 def execution_name(text: str) -> str:
     """Return ``executions/ID`` for an id or a name."""
     return text if text.startswith("executions/") else f"executions/{text}"
+
+
+def runtime_name(text: str) -> str:
+    """Return ``runtimes/ID`` for an id or a name."""
+    return text if text.startswith("runtimes/") else f"runtimes/{text}"
 
 
 def package_name(text: str) -> str:

@@ -17,6 +17,7 @@ from polycall.cli.options import (
     limits_of,
     read_bytes,
     run_limit_options,
+    runtime_name,
 )
 from polycall.cli.suffixes import SUFFIXES
 from polycall.domain import Convention, Language
@@ -26,7 +27,7 @@ __all__ = ["call_command", "run_command"]
 _CONVENTIONS = click.Choice([c.value for c in Convention if c not in (Convention.PARAMETERS, Convention.SCRIPT)])
 _LANGUAGES = click.Choice([language.value for language in Language])
 # What only code that comes with its request can have.
-_AD_HOC_ONLY = ("files", "env", "hosts", "script", "convention", "entrypoint", "language", "stdin", "args")
+_AD_HOC_ONLY = ("files", "env", "hosts", "script", "convention", "entrypoint", "language", "runtime", "stdin", "args")
 
 
 @click.command("run")
@@ -47,6 +48,7 @@ _AD_HOC_ONLY = ("files", "env", "hosts", "script", "convention", "entrypoint", "
 @click.option("--convention", type=_CONVENTIONS, help="How the input reaches the code. Default: input.")
 @click.option("--entrypoint", metavar="NAME", help="The callable. Default: execute, or handle for that convention.")
 @click.option("--language", type=_LANGUAGES, help="Default: by the file's suffix, else python.")
+@click.option("--runtime", metavar="ID", help="Runtime with its packages. Default: the server's own of the language.")
 @run_limit_options
 @json_option
 @with_client
@@ -100,6 +102,7 @@ def _execute_request(
     convention: str | None,
     entrypoint: str | None,
     language: str | None,
+    runtime: str | None,
     stdin: str | None,
     args: tuple[str, ...],
 ) -> Any:
@@ -130,6 +133,7 @@ def _execute_request(
         egress=execution_pb2.EgressPolicy(rules=[execution_pb2.EgressRule(host=h) for h in hosts]) if hosts else None,
         files=[pb.InputFile(path=path, contents=data) for path, data in files],
         limits=limits,
+        runtime=runtime_name(runtime) if runtime else "",
         stdin=read_bytes(stdin) if stdin else b"",
         args=args,
     )
