@@ -181,6 +181,29 @@ def execute(input): return [loaded, int(numpy.arange(10).sum()), float(numpy.ran
     assert json.loads(done.output_json)[0]
 
 
+JAVASCRIPT = """
+import isOdd from "is-odd";
+import ms from "ms";
+export function execute(input%s) { return [isOdd(input), ms("2 days")]; }
+"""
+
+
+def test_packages_of_npm_are_built_and_found_by_both_languages(pypi: Client) -> None:
+    manifest = {"dependencies": {"is-odd": "3.0.1", "ms": "^2.1.0"}, "scripts": {"postinstall": "exit 1"}}
+    made = pypi.create(json.dumps(manifest), runtime=Runtime(language="LANGUAGE_JAVASCRIPT"))
+    built = pypi.built(made.newest_revision.name)
+    assert (built.state, built.error, built.manifest_file) == (READY, "", "package.json")
+    assert "is-odd 3.0.1" in built.log
+    for language, types in (("LANGUAGE_JAVASCRIPT", ""), ("LANGUAGE_TYPESCRIPT", ": number")):
+        done = pypi.execute(JAVASCRIPT % types, made.name, language=language, input_json="3")
+        assert (done.output_json, done.error.message) == ("[true,172800000]", "")
+    other = refusal(lambda: pypi.execute("def execute(input): return 1", made.name))
+    assert other.message == f"{built.name} is a runtime of javascript; the code is python."
+    failed = pypi.built(pypi.revise(made.name, '{"dependencies": {"is-odd": "999.0.0"}}').name)
+    assert failed.state == FAILED
+    assert failed.error.startswith("deno ended with status 1: ")
+
+
 def test_a_build_that_fails_says_why_with_its_log(pypi: Client) -> None:
     made = pypi.create("six<0")
     failed = pypi.built(made.newest_revision.name)

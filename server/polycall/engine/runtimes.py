@@ -236,7 +236,7 @@ class Runtimes:
             wrong.append(FieldViolation("revision_id", RUNTIME_RULE))
         if wrong:
             raise InvalidArgument(wrong)
-        self._check_machine()
+        self._check_machine(IsolationLevel.CONTAINED, "built")
         self._builds.check_room()
         return RuntimeRevision(
             project_id=who.project_id,
@@ -251,14 +251,15 @@ class Runtimes:
             created_by=who.key_id,
         )
 
-    def _check_machine(self) -> None:
+    def _check_machine(self, least: IsolationLevel, what: str) -> None:
+        """Raise IsolationUnavailable below a level: tools fork, which takes a cgroup; packages are mounted."""
         level = self._isolation()
-        if level < IsolationLevel.NAMESPACED:
+        if level < least:
             raise IsolationUnavailable(
-                f"Runtimes are built and run at isolation level 2 and above; this machine offers {int(level)}. "
+                f"Runtimes are {what} at isolation level {int(least)} and above; this machine offers {int(level)}. "
                 "`polycall doctor` says what is missing.",
                 subject="isolation",
-                metadata={"level": str(int(level)), "floor": str(int(IsolationLevel.NAMESPACED))},
+                metadata={"level": str(int(level)), "floor": str(int(least))},
             )
 
     async def _keep(self, runtime: Runtime | None, revision: RuntimeRevision | None) -> None:
@@ -308,7 +309,7 @@ class Runtimes:
         return newest
 
     async def _usable(self, project_id: str, name: RevisionName, language: Language) -> RuntimeRevision:
-        self._check_machine()
+        self._check_machine(IsolationLevel.NAMESPACED, "used")
         revision = await self._revision(project_id, name, RevisionState.READY)
         shown = str(RevisionName(revision.runtime_id, revision.id))
         wanted = Language.PYTHON if language is Language.PYTHON else Language.JAVASCRIPT
