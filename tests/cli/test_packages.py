@@ -188,3 +188,18 @@ def test_a_script_is_deployed_as_the_file_it_is(cli: Cli, tmp_path: Path) -> Non
     assert deployed.code == 0, deployed.err
     done = cli("run", "packages/cli-script/functions/main")
     assert (done.code, done.text) == (0, "done\n")
+
+
+def test_javascript_and_typescript_are_deployed_as_what_they_are(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "cli-sums.mjs").write_text("export function add(a, b = 1) { return a + b }")
+    assert cli("deploy", str(tmp_path / "cli-sums.mjs")).code == 0
+    assert cli("run", "packages/cli-sums/functions/add", "--input", '{"a": 1}').text == "2\n"
+    code = "export const add = (a: number, b: number) => a + b"
+    assert cli("deploy", "-", "--package", "cli-typed", "--language", "typescript", stdin=code).code == 0
+    assert cli("run", "packages/cli-typed/functions/add", "--input", '{"a": 1, "b": 2}').text == "3\n"
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "main.ts").write_text("import { one } from './one.ts'\nexport function two() { return one + one }")
+    (project / "one.ts").write_text("export const one: number = 1")
+    assert cli("deploy", str(project), "--package", "cli-project").code == 0
+    assert cli("run", "packages/cli-project/functions/two").text == "2\n"

@@ -12,6 +12,8 @@ from polycall.cli import source
 from polycall.cli.failures import Failure
 from polycall.cli.manifest import MANIFEST, Manifest
 from polycall.cli.source import Source, read_source
+from polycall.cli.suffixes import language_of
+from polycall.domain import Language
 
 
 def refusal(path: Path) -> str:
@@ -117,3 +119,26 @@ def test_an_archive_needs_no_manifest(tmp_path: Path) -> None:
 def test_a_broken_archive_says_so(tmp_path: Path) -> None:
     file = tree(tmp_path, {"shop.zip": archive({"main.py": b"a"})[:-30]}) / "shop.zip"
     assert refusal(file).startswith("shop is not a zip archive that can be read: ")
+
+
+@pytest.mark.parametrize(
+    ("paths", "language"),
+    [
+        (["main.ts", "lib.js"], Language.TYPESCRIPT),
+        (["main.py", "index.js"], Language.PYTHON),
+        (["index.mjs", "lib/a.ts"], Language.JAVASCRIPT),
+        (["handler.cjs", "README.md"], Language.JAVASCRIPT),
+        (["a.js", "b.ts"], Language.PYTHON),
+        (["lib/a.ts"], Language.PYTHON),
+        ([], Language.PYTHON),
+    ],
+)
+def test_the_names_of_files_say_the_language(paths: list[str], language: Language) -> None:
+    assert language_of(paths) is language
+
+
+def test_a_script_keeps_a_name_that_python_could_not_import(tmp_path: Path) -> None:
+    file = tree(tmp_path, {"my-prices.mts": b"export {}"}) / "my-prices.mts"
+    assert read_source(str(file)) == Source(
+        name="my-prices", files={"my-prices.mts": b"export {}"}, language=Language.TYPESCRIPT
+    )

@@ -55,7 +55,7 @@ def deploy_command(client: Client, path: str, validate_only: bool, as_json: bool
     from polycall.cli.show import print_json, word
     from polycall.cli.source import read_source
 
-    source = read_source(path)
+    source = read_source(path, Language(flags["language"] or Language.PYTHON))
     manifest = apply_flags(source, **flags)
     version = deploy(client, source, manifest, validate_only=validate_only)
     if as_json:

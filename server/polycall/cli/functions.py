@@ -52,7 +52,7 @@ def analyze_command(
     from polycall.v1 import package_pb2
     from polycall.v1 import package_service_pb2 as pb
 
-    source = read_source(path)
+    source = read_source(path, Language(language or Language.PYTHON))
     request = pb.AnalyzeSourceRequest(
         module=module,
         convention=f"CONVENTION_{convention.upper()}",

@@ -12,7 +12,7 @@ from pathlib import Path
 from polycall.cli.failures import Failure
 from polycall.cli.manifest import MANIFEST, Manifest, parse_manifest
 from polycall.cli.options import read_bytes
-from polycall.cli.suffixes import language_of
+from polycall.cli.suffixes import SUFFIXES, language_of, suffix_of
 from polycall.domain import Language
 
 __all__ = ["Source", "read_source"]
@@ -35,19 +35,25 @@ class Source:
     language: Language = Language.PYTHON  # by the names of the files
 
 
-def read_source(path: str) -> Source:
-    """Read a file, a directory with or without a manifest, a zip archive, or standard input. Raises Failure."""
+def read_source(path: str, language: Language = Language.PYTHON) -> Source:
+    """Read a file, a directory with or without a manifest, a zip archive, or standard input. Raises Failure.
+
+    ``language`` is that of a text that comes without a name.
+    """
     if path == "-":
         data = read_bytes("-")
-        return _archive("", data) if data.startswith(_ZIP_MAGIC) else Source(files={"main.py": data})
+        if data.startswith(_ZIP_MAGIC):
+            return _archive("", data)
+        return Source(files={f"main{suffix_of(language)}": data}, language=language)
     place = Path(path)
     if place.is_dir():
         return _directory(place)
     data = read_bytes(path)
     if data.startswith(_ZIP_MAGIC):
         return _archive(place.stem, data)
-    # A module needs a name that can be imported; tracebacks show it, so the user's own is kept where it can be.
-    file = place.name if place.stem.isidentifier() and place.suffix else "main.py"
+    # Python's modules need a name that can be imported; tracebacks show it, so the user's own is kept where it can be.
+    scripts = SUFFIXES.get(place.suffix, Language.PYTHON) is not Language.PYTHON
+    file = place.name if scripts or (place.stem.isidentifier() and place.suffix) else "main.py"
     return Source(name=place.stem, files={file: data}, language=language_of([file]))
 
 

@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 
 from polycall.domain import Language
 
-__all__ = ["SUFFIXES", "language_of"]
+__all__ = ["SUFFIXES", "language_of", "suffix_of"]
 
 SUFFIXES: Mapping[str, Language] = {
     ".py": Language.PYTHON,
@@ -18,6 +18,11 @@ SUFFIXES: Mapping[str, Language] = {
     ".mts": Language.TYPESCRIPT,
     ".cts": Language.TYPESCRIPT,
 }
+
+
+def suffix_of(language: Language) -> str:
+    """Return the suffix that a file of a language has as a rule."""
+    return next(suffix for suffix, found in SUFFIXES.items() if found is language)
 
 
 def language_of(paths: Iterable[str]) -> Language:
