@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 
 import pytest
 
+from polycall.v1 import package_pb2, package_service_pb2
 from tests.contracts.xpander.driver import Xpander
+from tests.harness import until
 
 _TYPED = '''
 from typing import Dict, List, Literal, Optional, TypedDict, Union
@@ -141,3 +144,88 @@ def test_the_entry_function_is_the_one_of_that_name(xpander: Xpander) -> None:
     source = "def helper():\n    return 1\n\ndef xpander_run_action():\n    return helper() + 1\n"
     assert xpander.call(xpander.deploy(source)) == 2
     assert xpander.call(xpander.deploy("def _helper():\n    return 1\n\ndef only():\n    return _helper()\n")) == 1
+
+
+_RICH = """
+from __future__ import annotations
+from dataclasses import dataclass
+from enum import Enum
+from typing import Annotated, NamedTuple
+
+try:
+    from pydantic import Field
+except ImportError:
+    def Field(**bounds): return bounds
+
+
+class Size(Enum):
+    SMALL = "s"
+    LARGE = "l"
+
+
+class Point(NamedTuple):
+    x: int
+    y: int = 0
+
+
+@dataclass
+class Node:
+    value: Annotated[int, Field(ge=1)]
+    children: list[Node]
+
+
+Name = Annotated[str, Field(min_length=2)]
+
+
+def xpander_run_action(tree: Node, size: Size = Size.SMALL, at: Point = Point(0), name: Name = "ab"):
+    return [type(tree).__name__, tree, size if isinstance(size, str) else size.value, list(at), name]
+"""
+
+
+def test_what_richer_types_say_is_checked_and_arrives_as_json_has_it(xpander: Xpander) -> None:
+    function = xpander.deploy(_RICH)
+    tree = {"value": 1, "children": [{"value": 2.0, "children": []}]}
+    arrived = {"value": 1, "children": [{"value": 2, "children": []}]}
+    assert xpander.call(function, {"tree": tree}) == ["dict", arrived, "s", [0, 0], "ab"]
+    assert xpander.call(function, {"tree": tree, "size": "l", "at": [1, 2], "name": "xyz"})[2:] == ["l", [1, 2], "xyz"]
+    status, detail = xpander.detail(
+        function,
+        {"tree": {"value": 0, "children": [{"value": "1"}]}, "size": "m", "at": [1, 2, 3], "name": "x"},
+    )
+    assert status == 422
+    assert [(problem["type"], problem["loc"]) for problem in detail] == [
+        ("greater_than_equal", ["body", "tree", "value"]),
+        ("int_type", ["body", "tree", "children", 0, "value"]),
+        ("missing", ["body", "tree", "children", 0, "children"]),
+        ("literal_error", ["body", "size"]),
+        ("too_long", ["body", "at"]),
+        ("string_too_short", ["body", "name"]),
+    ]
+    assert detail[0]["msg"] == "Input should be greater than or equal to 1"
+    assert detail[0]["ctx"] == {"ge": 1}
+
+
+def test_a_value_that_is_nested_without_end_is_refused(xpander: Xpander) -> None:
+    function = xpander.deploy("J = list['J']\ndef xpander_run_action(x: J): return 1\n")
+    answer = xpander.send(function, b'{"x":' + b"[" * 900 + b"]" * 900 + b"}")
+    assert answer.status == 422
+    assert "too_complex" in {problem["type"] for problem in answer.json()["detail"]}
+
+
+def test_a_function_that_is_being_analysed_is_409_until_it_is_ready(xpander: Xpander) -> None:
+    server, function = xpander.server, str(uuid.uuid4())
+    long = "".join(f"def f{n}(a: dict[str, list[int]], b: str = 'x'): return a\n" for n in range(900))
+
+    def create(package: str, source: str) -> None:
+        files = package_pb2.SourceFiles(files=[package_pb2.SourceFile(path="main.py", contents=source.encode())])
+        request = package_service_pb2.CreateVersionRequest(
+            parent=f"packages/{package}", files=files, create_package=True, analyze_later=True
+        )
+        server.packages.CreateVersion(request, metadata=[("authorization", f"Bearer {xpander.key}")])
+
+    for _ in range(5):  # they are analysed one after the other
+        create(f"long-{uuid.uuid4()}", long)
+    create(function, "def xpander_run_action(n: int): return n\n")
+    assert xpander.detail(function, {"n": 1}) == (409, "Custom function is not ready (status: analysing)")
+    until(lambda: xpander.send(function, b'{"n":1}').status == 200, seconds=60)
+    assert xpander.call(function, {"n": 1}) == 1

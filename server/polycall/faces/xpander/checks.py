@@ -33,7 +33,6 @@ _DIGITS = b"-0123456789"
 _FLOAT_SIGNS = (b".", b"e", b"E")
 # Lists that the decoder can check at once, some 50 times as fast: what it takes fits as it is.
 _PLAIN_LISTS = {"string": list[str], "integer": list[int], "number": list[float], "boolean": list[bool]}
-_PLAIN = {name: Schema(type=name) for name in _PLAIN_LISTS}
 
 
 class Checker:
@@ -46,15 +45,6 @@ class Checker:
         self._depth = 0
         self._left = _FREE_LOOKS + _LOOKS * len(whole)
         self._allowed: dict[int, Mapping[object, bytes]] = {}  # of the schemas with an enum, by id
-        self._checks: Mapping[str, Callable[[Schema, bytes, Location, Problems], bytes]] = {
-            "string": self._string,
-            "integer": self._integer,
-            "number": self._number,
-            "boolean": self._boolean,
-            "null": self._null,
-            "array": self._array,
-            "object": self._object,
-        }
 
     def members(self, members: _Members, problems: Problems) -> _Members:
         """Return the parameters as they are passed on; what is wrong goes into ``problems``.
@@ -64,7 +54,11 @@ class Checker:
         schema = self._schema
         if schema.additional_properties is False:
             schema = msgspec.structs.replace(schema, additional_properties=None)
-        return self._members(schema, members, self._whole, ("body",), problems)
+        try:
+            return self._members(schema, members, self._whole, ("body",), problems)
+        except RecursionError:  # of the decoder, which counts our frames with its own
+            self._refuse(("body",), self._whole, problems)
+            return members
 
     # within
 
@@ -98,13 +92,18 @@ class Checker:
             return raw
         self._left -= _CHECK_COSTS + len(raw)
         if self._left < 0 or self._depth >= _DEEPEST:
-            problems.add("too_complex", loc, "Input is nested too deeply for its schema, or fits too many of it", raw)
+            self._refuse(loc, raw, problems)
             return raw
+        if not schema.composed and (scalar := _SCALARS.get(schema.type)) is not None:  # type: ignore[arg-type]
+            return scalar(schema, raw, loc, problems)
         self._depth += 1
         try:
             return self._checked(schema, raw, loc, problems)
         finally:
             self._depth -= 1
+
+    def _refuse(self, loc: Location, raw: bytes, problems: Problems) -> None:
+        problems.add("too_complex", loc, "Input is nested too deeply for its schema, or fits too many of it", raw)
 
     def _checked(self, schema: Schema, raw: bytes, loc: Location, problems: Problems) -> bytes:
         if schema.target is not None:
@@ -115,8 +114,12 @@ class Checker:
             return self._literal(schema, raw, loc, problems)
         if branches := schema.branches:
             return self._union(branches, raw, loc, problems)
-        check = self._checks.get(str(schema.type))
-        return raw if check is None else check(schema, raw, loc, problems)
+        if schema.type == "array":
+            return self._array(schema, raw, loc, problems)
+        if schema.type == "object":
+            return self._object(schema, raw, loc, problems)
+        scalar = _SCALARS.get(schema.type)  # type: ignore[arg-type]
+        return raw if scalar is None else scalar(schema, raw, loc, problems)
 
     def _union(self, branches: Sequence[Schema | bool], raw: bytes, loc: Location, problems: Problems) -> bytes:
         """Take the branch that a value fits as it is, else the first that it fits.
@@ -156,61 +159,16 @@ class Checker:
         problems.add("literal_error", loc, f"Input should be {expected}", raw, {"expected": expected})
         return raw
 
-    def _string(self, schema: Schema, raw: bytes, loc: Location, problems: Problems) -> bytes:
-        if not raw.startswith(b'"'):
-            problems.add("string_type", loc, "Input should be a valid string", raw)
-        elif schema.min_length is not None or schema.max_length is not None:
-            length = len(msgspec.json.decode(raw, type=str))
-            if schema.min_length is not None and length < schema.min_length:
-                least = _count(schema.min_length, "character")
-                context = {"min_length": schema.min_length}
-                problems.add("string_too_short", loc, f"String should have at least {least}", raw, context)
-            if schema.max_length is not None and length > schema.max_length:
-                most = _count(schema.max_length, "character")
-                context = {"max_length": schema.max_length}
-                problems.add("string_too_long", loc, f"String should have at most {most}", raw, context)
-        return raw
-
-    def _boolean(self, _: Schema, raw: bytes, loc: Location, problems: Problems) -> bytes:
-        if raw not in (b"true", b"false"):
-            problems.add("bool_type", loc, "Input should be a valid boolean", raw)
-        return raw
-
-    def _null(self, _: Schema, raw: bytes, loc: Location, problems: Problems) -> bytes:
-        if raw != b"null":
-            problems.add("none_required", loc, "Input should be None", raw)
-        return raw
-
-    def _number(self, schema: Schema, raw: bytes, loc: Location, problems: Problems) -> bytes:
-        if not _is_number(raw):
-            problems.add("float_type", loc, "Input should be a valid number", raw)
-        else:
-            _check_bounds(schema, raw, loc, problems)
-        return raw
-
-    def _integer(self, schema: Schema, raw: bytes, loc: Location, problems: Problems) -> bytes:
-        if _is_number(raw):
-            if not any(sign in raw for sign in _FLOAT_SIGNS):
-                _check_bounds(schema, raw, loc, problems)
-                return raw
-            number = _exact(raw)
-            if number is not None and number == int(number):
-                raw = str(int(number)).encode()
-                _check_bounds(schema, raw, loc, problems)
-                return raw
-        problems.add("int_type", loc, "Input should be a valid integer", raw)
-        return raw
-
     def _array(self, schema: Schema, raw: bytes, loc: Location, problems: Problems) -> bytes:
         if not raw.startswith(b"["):
             problems.add("list_type", loc, "Input should be a valid list", raw)
             return raw
-        counted = schema.min_items is not None or schema.max_items is not None
         first = schema.prefix_items
-        if not counted and not first and (isinstance(schema.items, bool) or _is_plain(schema.items, raw)):
+        if not schema.bounded and not first and (isinstance(schema.items, bool) or _is_plain(schema.items, raw)):
             return raw
         items = msgspec.json.decode(raw, type=list[msgspec.Raw])
-        _check_size(len(items), "List", "item", (schema.min_items, schema.max_items), raw, loc, problems)
+        if schema.bounded:
+            _check_size(len(items), "List", "item", (schema.min_items, schema.max_items), raw, loc, problems)
         checked = []
         for index, item in enumerate(items):
             if problems.full:
@@ -224,10 +182,70 @@ class Checker:
             problems.add("dict_type", loc, "Input should be a valid dictionary", raw)
             return raw
         members = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
-        bounds = (schema.min_properties, schema.max_properties)
-        _check_size(len(members), "Dictionary", "item", bounds, raw, loc, problems)
+        if schema.bounded:
+            bounds = (schema.min_properties, schema.max_properties)
+            _check_size(len(members), "Dictionary", "item", bounds, raw, loc, problems)
         checked = self._members(schema, members, raw, loc, problems)
         return raw if all(map(_same, checked.values(), members.values())) else dump(checked)
+
+
+def _string(schema: Schema, raw: bytes, loc: Location, problems: Problems) -> bytes:
+    if not raw.startswith(b'"'):
+        problems.add("string_type", loc, "Input should be a valid string", raw)
+    elif schema.min_length is not None or schema.max_length is not None:
+        length = len(msgspec.json.decode(raw, type=str))
+        if schema.min_length is not None and length < schema.min_length:
+            least = _count(schema.min_length, "character")
+            context = {"min_length": schema.min_length}
+            problems.add("string_too_short", loc, f"String should have at least {least}", raw, context)
+        if schema.max_length is not None and length > schema.max_length:
+            most = _count(schema.max_length, "character")
+            context = {"max_length": schema.max_length}
+            problems.add("string_too_long", loc, f"String should have at most {most}", raw, context)
+    return raw
+
+
+def _boolean(_: Schema, raw: bytes, loc: Location, problems: Problems) -> bytes:
+    if raw not in (b"true", b"false"):
+        problems.add("bool_type", loc, "Input should be a valid boolean", raw)
+    return raw
+
+
+def _null(_: Schema, raw: bytes, loc: Location, problems: Problems) -> bytes:
+    if raw != b"null":
+        problems.add("none_required", loc, "Input should be None", raw)
+    return raw
+
+
+def _number(schema: Schema, raw: bytes, loc: Location, problems: Problems) -> bytes:
+    if not _is_number(raw):
+        problems.add("float_type", loc, "Input should be a valid number", raw)
+    elif schema.bounded:
+        _check_bounds(schema, raw, loc, problems)
+    return raw
+
+
+def _integer(schema: Schema, raw: bytes, loc: Location, problems: Problems) -> bytes:
+    if _is_number(raw):
+        if not any(sign in raw for sign in _FLOAT_SIGNS):
+            _check_bounds(schema, raw, loc, problems)
+            return raw
+        number = _exact(raw)
+        if number is not None and number == int(number):
+            raw = str(int(number)).encode()
+            _check_bounds(schema, raw, loc, problems)
+            return raw
+    problems.add("int_type", loc, "Input should be a valid integer", raw)
+    return raw
+
+
+_SCALARS: Mapping[str, Callable[[Schema, bytes, Location, Problems], bytes]] = {
+    "string": _string,
+    "integer": _integer,
+    "number": _number,
+    "boolean": _boolean,
+    "null": _null,
+}
 
 
 def _check_bounds(schema: Schema, raw: bytes, loc: Location, problems: Problems) -> None:
@@ -292,10 +310,10 @@ def _value(raw: bytes) -> object:
 
 def _is_plain(items: Schema, raw: bytes) -> bool:
     """Return whether this is a list of scalars of one type that needs no closer look."""
-    if not isinstance(items.type, str) or items != _PLAIN.get(items.type):
+    if items.composed or items.bounded or items.type not in _PLAIN_LISTS:
         return False
     try:
-        msgspec.json.decode(raw, type=_PLAIN_LISTS[items.type])
+        msgspec.json.decode(raw, type=_PLAIN_LISTS[str(items.type)])
     except msgspec.DecodeError:
         return False
     return True

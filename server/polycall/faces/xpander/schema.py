@@ -8,6 +8,7 @@ What else a schema says is not looked at.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -17,6 +18,12 @@ from polycall.errors import FailedPrecondition
 __all__ = ["Schema", "read_schema"]
 
 _DEFS = "#/$defs/"
+_BOUNDS = (
+    *("minimum", "maximum", "exclusive_minimum", "exclusive_maximum", "multiple_of"),
+    *("min_length", "max_length", "min_items", "max_items", "min_properties", "max_properties"),
+)
+# Reading a schema takes longer than checking most inputs; of those that are read again and again, 8 MiB are kept.
+_MOST_KEPT, _KEPT_BYTES = 512, 16 << 10
 
 
 class Schema(msgspec.Struct, rename="camel"):
@@ -47,6 +54,13 @@ class Schema(msgspec.Struct, rename="camel"):
     max_properties: int | None = None
     ref: str | None = msgspec.field(default=None, name="$ref")
     defs: dict[str, Schema | bool] = msgspec.field(default_factory=dict, name="$defs")
+    composed: bool = False  # computed: it takes more than a look at its type
+    bounded: bool = False  # computed: and at its value
+
+    def __post_init__(self) -> None:
+        several = isinstance(self.type, list) or self.any_of or self.one_of or self.all_of
+        self.composed = bool(several or self.ref is not None or self.literals is not None)
+        self.bounded = any(getattr(self, name) is not None for name in _BOUNDS)
 
     @property
     def branches(self) -> list[Schema | bool]:
@@ -70,6 +84,15 @@ class Schema(msgspec.Struct, rename="camel"):
 
 def read_schema(text: bytes) -> Schema:
     """Read the schema of a function's input. Raises FailedPrecondition if it is not one of an object."""
+    return _kept(text) if len(text) <= _KEPT_BYTES else _read(text)
+
+
+@lru_cache(_MOST_KEPT)
+def _kept(text: bytes) -> Schema:
+    return _read(text)
+
+
+def _read(text: bytes) -> Schema:
     try:
         return msgspec.json.decode(text, type=Schema)
     except (msgspec.DecodeError, RecursionError) as error:
