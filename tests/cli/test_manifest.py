@@ -192,3 +192,47 @@ def test_flags_win_over_the_manifest() -> None:
 def test_flags_declare_a_function(flags: dict[str, object], name: str, entrypoint: str, convention: str | None) -> None:
     functions = apply_flags(Source(files={"job.py": b""}), **(NO_FLAGS | flags)).functions  # type: ignore[arg-type]
     assert {n: (f.entrypoint, f.convention) for n, f in functions.items()} == {name: (entrypoint, convention)}
+
+
+def test_credentials_come_from_the_environment_of_the_deploying_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOKEN", "token-text")
+    text = b"""
+package = "a"
+[[egress]]
+host = "*.example.com"
+[[egress]]
+host = "api.example.com"
+basic = { user_id = "me", password = "$TOKEN" }
+bearer = "$TOKEN"
+header = { name = "X-Key", value = "$TOKEN" }
+query = { key = "k", value = "plain" }
+"""
+    request = version_request(Source(files={"a.py": b""}), parse_manifest(text, "polycall.toml"))
+    kinds = execution_pb2.Credential
+    assert request.version.egress == execution_pb2.EgressPolicy(
+        rules=[
+            execution_pb2.EgressRule(host="*.example.com"),
+            execution_pb2.EgressRule(
+                host="api.example.com",
+                credentials=[
+                    kinds(basic=kinds.Basic(user_id="me", password="token-text")),
+                    kinds(bearer=kinds.Bearer(token="token-text")),
+                    kinds(header=kinds.Header(name="X-Key", value="token-text")),
+                    kinds(query=kinds.Query(key="k", value="plain")),
+                ],
+            ),
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ('bearer = "$NOT_SET_ANYWHERE"', "egress of h: the environment variable NOT_SET_ANYWHERE is not set"),
+        ('header = { name = "x", token = "y" }', "egress of h: token is not a key; it has name and value"),
+    ],
+)
+def test_what_is_wrong_with_a_credential_is_told(line: str, words: str) -> None:
+    manifest = parse_manifest(f'package = "a"\n[[egress]]\nhost = "h"\n{line}'.encode(), "polycall.toml")
+    with pytest.raises(Failure, match=words):
+        version_request(Source(files={"a.py": b""}), manifest)

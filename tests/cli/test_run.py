@@ -148,6 +148,7 @@ def test_a_script_that_exits_otherwise_than_0_has_failed(cli: Cli) -> None:
         (["--script", "-", "--input", "1"], "--script runs the file itself"),
         (["--script", "-", "--stdin", "-"], "standard input cannot be both"),
         (["packages/p/functions/f", "--env", "A=1"], "env: only for code that comes with the request"),
+        (["packages/p/functions/f", "--allow-host", "h"], "hosts: only for code that comes with the request"),
         (["packages/p/functions/f", "--script"], "script: only for code that comes with the request"),
         (["none.py"], "cannot read none.py: No such file or directory."),
     ],

@@ -5,9 +5,13 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from polycall.cli.manifest import parse_manifest
 from polycall.domain import Reason
 from polycall.engine.checks import _RESERVED, _RESERVED_PREFIXES
+from polycall.engine.egress import _MOST_RULES
 from polycall.engine.limits import DEFAULTS, MAXIMUMS, MINIMUMS, UNITS
+from polycall.sandbox.egress.bounds import Bounds
+from polycall.sandbox.egress.peer import _LINES
 from polycall.v1.error_reason_pb2 import ErrorReason
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -52,3 +56,26 @@ def test_the_page_of_limits_names_every_variable_that_is_refused() -> None:
     page = (ROOT / "docs" / "limits.md").read_text()
     for name in {*_RESERVED, *(f"{prefix}*" for prefix in _RESERVED_PREFIXES)}:
         assert f"`{name}`" in page or f"`{name.upper()}`" in page or name.startswith("DENO_"), name
+
+
+def test_the_manifest_on_the_page_of_egress_is_one() -> None:
+    page = (ROOT / "docs" / "egress.md").read_text()
+    (text,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    manifest = parse_manifest(text.encode(), "egress.md")
+    assert [entry.host for entry in manifest.egress] == ["api.example.com", "*.example.org"]
+
+
+def test_the_page_of_egress_has_the_bounds_that_hold() -> None:
+    page = " ".join((ROOT / "docs" / "egress.md").read_text().split())
+    bounds = Bounds()
+    for words in (
+        f"{bounds.connections} connections at once",
+        f"{bounds.lookups} names looked up at once",
+        f"{_LINES} lines and some {bounds.head_bytes >> 10} KiB for the head",
+        f"{bounds.body_bytes >> 30} GiB for a body",
+        f"{bounds.connect_s:g} s to connect and {bounds.handshake_s:g} s for TLS",
+        f"{bounds.head_s:g} s for a head, {bounds.stall_s:g} s without a byte, {bounds.answer_s:g} s for an answer",
+        f"the first {bounds.records}, and how many more",
+        f"At most {_MOST_RULES} rules",
+    ):
+        assert words in page, words
