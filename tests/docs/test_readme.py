@@ -14,7 +14,7 @@ from tests.harness import Server
 ROOT = Path(__file__).resolve().parents[2]
 README, FACES, JAVASCRIPT = ROOT / "README.md", ROOT / "docs" / "faces.md", ROOT / "docs" / "javascript.md"
 LIMITS, ANALYSIS = ROOT / "docs" / "limits.md", ROOT / "docs" / "analysis.md"
-EGRESS = ROOT / "docs" / "egress.md"
+EGRESS, RUNTIMES = ROOT / "docs" / "egress.md", ROOT / "docs" / "runtimes.md"
 
 _OUTPUT = ("json", "text")  # what the block above it prints
 _BLOCK = re.compile(r"(<!-- run -->\n)?```(\w+)\n(.*?)```", re.DOTALL)
@@ -49,6 +49,7 @@ def left_out(page: Path) -> list[str]:
 def test_every_command_block_is_run_or_is_a_make_target_or_a_vendors_snippet() -> None:
     assert left_out(README) == ["make run", "make test", "from rizaio import Riza"]
     assert left_out(FACES) == left_out(JAVASCRIPT) == left_out(LIMITS) == left_out(ANALYSIS) == []
+    assert left_out(RUNTIMES) == []
     assert left_out(EGRESS) == ["[[egress]]"]  # a manifest, which test_pages reads
 
 
@@ -87,6 +88,11 @@ def test_the_page_of_the_faces_runs_from_top_to_bottom(polycall: Server, tmp_pat
 def test_the_page_of_javascript_runs_from_top_to_bottom(polycall: Server, tmp_path: Path) -> None:
     assert len(snippets(JAVASCRIPT)) == 2
     run(JAVASCRIPT, polycall, tmp_path)
+
+
+def test_the_page_of_runtimes_runs(polycall: Server, tmp_path: Path) -> None:
+    assert len(snippets(RUNTIMES)) == 2
+    run(RUNTIMES, polycall, tmp_path)
 
 
 def test_the_page_of_the_limits_runs(polycall: Server, tmp_path: Path) -> None:
