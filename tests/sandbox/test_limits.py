@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from unittest.mock import Mock
 
 import pytest
 import pytest_asyncio
 
 from polycall.domain import IsolationLevel, Reason
 from polycall.sandbox import guard
+from polycall.sandbox.disk import Disk
 from polycall.sandbox.job import Ending, Outcome
 from polycall.sandbox.sandbox import Sandbox
 from tests.sandbox.conftest import Run, config
@@ -292,6 +294,15 @@ async def test_the_disk_of_javascript_is_watched_where_it_has_no_quota(sandbox: 
         }
     }"""
     outcome = await sandbox.run(js(code, limits=limits(disk_bytes=8 * MIB)))
+    assert ending(outcome) == (Ending.OUT_OF_DISK, Reason.DISK_EXCEEDED, 9)
+
+
+@pytest.mark.levels(1)
+async def test_a_look_that_fails_is_not_the_last(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = iter([OSError("gone in this moment"), Disk(1, 1), Disk(1 << 40, 1)])
+    monkeypatch.setattr(guard, "_WALK_S", 0.01)
+    monkeypatch.setattr(guard, "measure", Mock(side_effect=looks))
+    outcome = await run("import time\ndef execute(input): time.sleep(60)")
     assert ending(outcome) == (Ending.OUT_OF_DISK, Reason.DISK_EXCEEDED, 9)
 
 

@@ -162,9 +162,10 @@ class Guard:
         exact.add_done_callback(functools.partial(self._counted, used_us=self._cpu_used(pids)))
 
     def _counted(self, exact: asyncio.Future[int], used_us: int) -> None:
-        if self._closed or exact.cancelled() or exact.exception() is not None:
+        if self._closed or exact.cancelled():
             return
-        if exact.result() > self._most_memory():
+        # what cannot be counted now can be at the next look
+        if exact.exception() is None and exact.result() > self._most_memory():
             self._exceeded(Stop.OUT_OF_MEMORY)
         else:
             self._look_again(used_us)
@@ -176,11 +177,12 @@ class Guard:
         walk.add_done_callback(functools.partial(self._walked, most=most, began=self._loop.time()))
 
     def _walked(self, walk: asyncio.Future[Disk], most: Disk, began: float) -> None:
-        if self._closed or walk.cancelled() or walk.exception() is not None:
+        if self._closed or walk.cancelled():
             return
-        found = walk.result()
-        if found.bytes > most.bytes or found.files > most.files:
-            self._exceeded(Stop.OUT_OF_DISK)
-            return
+        if walk.exception() is None:
+            found = walk.result()
+            if found.bytes > most.bytes or found.files > most.files:
+                self._exceeded(Stop.OUT_OF_DISK)
+                return
         pause = max(_WALK_S, (self._loop.time() - began) * _WALK_SHARE)
         self._walk_timer = self._loop.call_later(pause, self._walk)
