@@ -26,9 +26,11 @@ from tests.harness import Server, running_server
 
 __all__ = [
     "FUNCTION",
+    "SERVICE",
     "Absent",
     "Polycall",
     "Rival",
+    "adding_job",
     "execute_job",
     "functions_framework",
     "polycall",
@@ -109,7 +111,12 @@ class Polycall:
 
 def run_function_job() -> Job:
     """Return RunFunction of the function that adds."""
-    request = execution_service_pb2.RunFunctionRequest(function=FUNCTION, input_json=_INPUT)
+    return adding_job(FUNCTION)
+
+
+def adding_job(function: str) -> Job:
+    """Return RunFunction of a function that adds."""
+    request = execution_service_pb2.RunFunctionRequest(function=function, input_json=_INPUT)
     return Job(request.SerializeToString(), _OUTPUT)
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import psutil
 
-__all__ = ["Memory", "cpu_s", "describe", "fixed_loop_ms", "load_average", "memory_of", "tree_cpu_s"]
+__all__ = ["Memory", "cpu_s", "describe", "fixed_loop_ms", "load_average", "memory_of", "serving_cpu_s", "tree_cpu_s"]
 
 # clock_getcpuclockid(3): the CPU clock of another process; CPUCLOCK_SCHED of <linux/posix-timers.h>
 _CPU_CLOCK = 2
@@ -45,6 +45,16 @@ def load_average() -> float:
 def cpu_s(pid: int) -> float:
     """Return the CPU time of a process so far, to the nanosecond. Raises OSError if it is gone."""
     return time.clock_gettime_ns((~pid << 3) | _CPU_CLOCK) / 1e9
+
+
+def serving_cpu_s(pid: int) -> float:
+    """Return the CPU time of a server so far: of its process, and of those that it has serve in its place."""
+    total = cpu_s(pid)
+    for process in psutil.Process(pid).children():
+        with contextlib.suppress(psutil.Error, OSError):
+            if "polycall.family" in process.cmdline():
+                total += cpu_s(process.pid)
+    return total
 
 
 def tree_cpu_s(pid: int) -> float:

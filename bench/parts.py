@@ -11,14 +11,17 @@ from bench.contestants import (
     Rival,
     execute_job,
     functions_framework,
+    polycall,
     rest_job,
     run_function_job,
     workerd,
     yardstick,
 )
 from bench.overload import overload
+from bench.packages import packages
 from bench.payload import payload
 from bench.rounds import Part, Recorder
+from bench.targets import REST, WARM, several
 
 __all__ = ["PARTS"]
 
@@ -28,7 +31,10 @@ def warm(recorder: Recorder, ours: Polycall) -> None:
     for mode in ("inline", "pool"):
         with yardstick(mode) as rival:
             recorder.rival(rival)
-    recorder.closed("polycall RunFunction, warm", ours.pid, ours.grpc("RunFunction"), run_function_job())
+    recorder.closed(WARM, ours.pid, ours.grpc("RunFunction"), run_function_job())
+    with _with_more_processes(recorder) as more:
+        if more is not None:
+            recorder.closed(several(WARM), more.pid, more.grpc("RunFunction"), run_function_job())
 
 
 def fresh(recorder: Recorder, ours: Polycall) -> None:
@@ -55,10 +61,30 @@ def rest(recorder: Recorder, ours: Polycall) -> None:
     with _if_present(recorder, functions_framework) as rival:
         if rival is not None:
             recorder.rival(rival)
-    recorder.closed("polycall REST, warm", ours.pid, ours.rest(), rest_job())
+    recorder.closed(REST, ours.pid, ours.rest(), rest_job())
+    with _with_more_processes(recorder) as more:
+        if more is not None:
+            recorder.closed(several(REST), more.pid, more.rest(), rest_job())
 
 
-PARTS: Mapping[str, Part] = {"warm": warm, "fresh": fresh, "rest": rest, "payload": payload, "overload": overload}
+PARTS: Mapping[str, Part] = {
+    "warm": warm,
+    "fresh": fresh,
+    "rest": rest,
+    "payload": payload,
+    "overload": overload,
+    "packages": packages,
+}
+
+
+@contextlib.contextmanager
+def _with_more_processes(recorder: Recorder) -> Iterator[Polycall | None]:
+    """Run a second server of ours, of several processes, if that is to be measured."""
+    if recorder.effort.processes == 1:
+        yield None
+        return
+    with polycall(POLYCALL_PROCESSES=str(recorder.effort.processes)) as more:
+        yield more
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ import time
 import grpc
 
 from bench.contestants import Polycall
-from bench.machine import cpu_s
+from bench.machine import serving_cpu_s
 from bench.rounds import Recorder
 from polycall.v1 import execution_service_pb2, execution_service_pb2_grpc
 
@@ -31,11 +31,11 @@ def payload(recorder: Recorder, ours: Polycall) -> None:
                 request = execution_service_pb2.RunFunctionRequest(
                     function=_ECHO, input_json=json.dumps({"text": "x" * (size - len('{"text": ""}'))})
                 )
-                before = cpu_s(ours.pid)
+                before = serving_cpu_s(ours.pid)
                 answer = stub.RunFunction(request, metadata=ours.server.metadata)
                 assert answer.output_json == str(size - len('{"text": ""}')), answer
                 time.sleep(0.005)  # what is left to do after the answer is part of it
                 if turn >= 0:
-                    spent[name] += cpu_s(ours.pid) - before
+                    spent[name] += serving_cpu_s(ours.pid) - before
     for name, seconds in spent.items():
         recorder.value("polycall RunFunction, server CPU", name, seconds / calls * 1000, "ms")

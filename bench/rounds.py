@@ -8,7 +8,7 @@ from typing import Any
 
 from bench.contestants import Polycall, Rival
 from bench.load import Endpoint, Job, measure
-from bench.machine import cpu_s, fixed_loop_ms, load_average, tree_cpu_s
+from bench.machine import fixed_loop_ms, load_average, serving_cpu_s, tree_cpu_s
 
 __all__ = ["NOISE", "Effort", "Figure", "Part", "Recorder"]
 
@@ -23,6 +23,7 @@ class Effort:
     seconds: float
     concurrencies: tuple[int, ...]
     rounds: int
+    processes: int = 1  # server processes to measure with beside one; 1: none
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +105,7 @@ class Recorder:
         pace_s: float = 0.0,
     ) -> None:
         machine = _machine()
-        server, tree = cpu_s(pid), tree_cpu_s(pid)
+        server, tree = serving_cpu_s(pid), tree_cpu_s(pid)
         sample = measure(endpoint, job, concurrency=concurrency, seconds=self.effort.seconds, pace_s=pace_s)
         self._keep(
             Figure(
@@ -117,7 +118,7 @@ class Recorder:
                 p90=sample.p90,
                 p99=sample.p99,
                 worst=sample.worst,
-                server_us=(cpu_s(pid) - server) / sample.total * 1e6,
+                server_us=(serving_cpu_s(pid) - server) / sample.total * 1e6,
                 tree_us=(tree_cpu_s(pid) - tree) / sample.total * 1e6,
                 client_us=sample.cpu_us,
                 **machine,

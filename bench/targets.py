@@ -7,17 +7,24 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from bench.overload import ALONE, FLOODED, REFUSALS
+from bench.packages import NUMPY
 from bench.payload import LARGE, SMALL
 from bench.rounds import Figure
 
-__all__ = ["TARGETS", "Result", "Target", "results"]
+__all__ = ["REST", "TARGETS", "WARM", "Result", "Target", "results", "several"]
 
 Round = Mapping[tuple[str, str], Figure]  # by name and load
 
-_WARM, _INLINE, _POOL = "polycall RunFunction, warm", "grpc.aio inline", "grpc.aio + process pool"
+WARM, REST = "polycall RunFunction, warm", "polycall REST, warm"
+_INLINE, _POOL = "grpc.aio inline", "grpc.aio + process pool"
 _FRESH, _BWRAP = "polycall Execute python", "bwrap python per request"
-_REST, _FLASK = "polycall REST, warm", "functions-framework"
+_FLASK = "functions-framework"
 _WAIT, _CPU = "polycall, a run of 20 ms, 4 slots", "polycall RunFunction, server CPU"
+
+
+def several(name: str) -> str:
+    """Return what a contestant of ours is called with several server processes."""
+    return f"{name}, 2 processes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,22 +79,27 @@ def _over(what: str, ours: str, theirs: str, load: str = "c=16") -> Callable[[Ro
 
 
 TARGETS = (
-    Target(1, "warm rate / inline rate, c=16", _over("rate", _WARM, _INLINE), least=0.75),
-    Target(1, "warm rate / naive pool rate, c=16", _over("rate", _WARM, _POOL), least=1.5),
-    Target(1, "warm p50 / inline p50, c=1", _over("p50", _WARM, _INLINE, "c=1"), most=1.6),
+    Target(1, "warm rate / inline rate, c=16", _over("rate", WARM, _INLINE), least=0.75),
+    Target(1, "warm rate / naive pool rate, c=16", _over("rate", WARM, _POOL), least=1.5),
+    Target(1, "... of 2 processes / inline rate", _over("rate", several(WARM), _INLINE), least=0.75),
+    Target(1, "... of 2 processes / naive pool rate", _over("rate", several(WARM), _POOL), least=1.5),
+    Target(1, "warm p50 / inline p50, c=1", _over("p50", WARM, _INLINE, "c=1"), most=1.6),
     Target(2, "fresh python, 50/s: p50", lambda r: r[_FRESH, "50/s"].p50, most=3, unit="ms"),
     Target(2, "fresh python, 50/s: p99", lambda r: r[_FRESH, "50/s"].p99, most=10, unit="ms"),
     Target(2, "fresh rate / bwrap rate, c=16", _over("rate", _FRESH, _BWRAP), least=5),
     Target(2, "fresh javascript, 10/s: p50", _paced("javascript"), most=8, unit="ms"),
     Target(2, "fresh typescript, 10/s: p50", _paced("typescript"), most=8, unit="ms"),
-    Target(3, "REST rate / functions-framework, c=16", _over("rate", _REST, _FLASK), least=0.9),
-    Target(3, "REST p99 / functions-framework p99, c=16", _over("p99", _REST, _FLASK), most=1),
-    Target(4, "warm p99 / p50, c=16", _spread(_WARM), most=4),
+    Target(3, "REST rate / functions-framework, c=16", _over("rate", REST, _FLASK), least=0.9),
+    Target(3, "REST p99 / functions-framework p99, c=16", _over("p99", REST, _FLASK), most=1),
+    Target(3, "... rate of 2 processes", _over("rate", several(REST), _FLASK), least=0.9),
+    Target(3, "... p99 of 2 processes", _over("p99", several(REST), _FLASK), most=1),
+    Target(4, "warm p99 / p50, c=16", _spread(WARM), most=4),
     Target(4, "fresh p99 / p50, c=16", _spread(_FRESH), most=4),
-    Target(4, "REST p99 / p50, c=16", _spread(_REST), most=4),
+    Target(4, "REST p99 / p50, c=16", _spread(REST), most=4),
     Target(4, "goodput at 3 x / alone", lambda r: r[_WAIT, FLOODED].rate / r[_WAIT, ALONE].rate, least=0.9),
     Target(4, "refusal p99 at 3 x", lambda r: r[_WAIT, REFUSALS].p99, most=20, unit="ms"),
     Target(5, "server CPU, 1 MiB less 1 KiB", lambda r: r[_CPU, LARGE].value - r[_CPU, SMALL].value, most=2, unit="ms"),
+    Target(6, "numpy, first call without a worker: p50", lambda r: r[NUMPY, "4/s"].p50, most=25, unit="ms"),
 )
 
 
