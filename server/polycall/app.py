@@ -37,7 +37,6 @@ from polycall.engine.preparation import Preparation
 from polycall.engine.readiness import Readiness
 from polycall.engine.registry import Registry
 from polycall.engine.runtimes import Runtimes
-from polycall.engine.script_types import SandboxedScriptTypes
 from polycall.engine.siblings import ALONE, Siblings
 from polycall.engine.tasks import end, through
 from polycall.errors import PolycallError
@@ -196,8 +195,8 @@ async def _running(settings: Settings, signals: Signals, member: Member | None) 
         )
         stack.push_async_callback(builds.stop)
         runtimes = Runtimes(store, builds, lambda: sandbox.isolation, siblings)
-        script_types = SandboxedScriptTypes(sandbox, partial(parser_packages, environments))
-        registry = Registry(store, sandbox, limits, runtimes, _sealer(settings, data_dir), siblings, script_types)
+        parser = partial(parser_packages, environments)
+        registry = Registry(store, sandbox, limits, runtimes, _sealer(settings, data_dir), siblings, parser)
         preparation = Preparation(
             registry,
             limits,

@@ -13,6 +13,7 @@ from polycall.engine.analysis import Analyzer
 from polycall.engine.findings import Analysis
 from polycall.engine.importing import SandboxedImporter, Surroundings
 from polycall.engine.reader import SandboxedReader
+from polycall.engine.turns import Turns
 from polycall.sandbox.image import Image
 from polycall.sandbox.sandbox import Sandbox
 
@@ -42,7 +43,7 @@ def plain(a: int): ...
 
 
 async def analyze(sandbox: Sandbox, source: bytes, around: Surroundings = PYDANTIC, **options: Any) -> Analysis:
-    analyzer = Analyzer(SandboxedReader(sandbox), SandboxedImporter(sandbox))
+    analyzer = Analyzer(SandboxedReader(sandbox, Turns()), SandboxedImporter(sandbox, Turns()))
     return await analyzer.analyze({"main.py": source}, around=around, **options)
 
 

@@ -530,3 +530,25 @@ def test_a_hostile_source_is_analysed_or_refused_and_never_our_failure(packages:
     answer = packages.do("AnalyzeSource", package_service_pb2.AnalyzeSourceRequest(code=HOSTILE[kind]))
     assert bool(answer.functions) != bool(answer.problems)
     assert sum(len(f.input_schema_json) for f in answer.functions) < 1_000_000
+
+
+HOSTILE_SCRIPTS = {
+    "deep brackets": "export const x = " + "[" * 100_000,
+    "deep types": "export function f(a: " + "Array<" * 20_000 + "string" + ">" * 20_000 + ") {}",
+    "thousands of functions": "".join(f"export function f{n}(a: string, b: number) {{}}\n" for n in range(3000)),
+    "types that double": "type A0 = string;"
+    + "".join(f"type A{n + 1} = [A{n}, A{n}];" for n in range(60))
+    + "export function f(a: A60, b: number) {}",
+    "a module that answers for itself": "Deno.exit(0); export function f() {}",
+    "a module that throws": "export function f(a: string) {}\nexport const x = (() => { throw Error('no') })();",
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE_SCRIPTS)
+def test_a_hostile_script_is_analysed_or_refused_and_never_our_failure(packages: Packages, kind: str) -> None:
+    request = package_service_pb2.AnalyzeSourceRequest(
+        code=HOSTILE_SCRIPTS[kind], language=execution_pb2.LANGUAGE_TYPESCRIPT
+    )
+    answer = packages.do("AnalyzeSource", request)
+    assert bool(answer.functions) != bool(answer.problems)
+    assert sum(len(f.input_schema_json) for f in answer.functions) < 1_000_000

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from polycall.domain import Convention
 from polycall.engine import signatures
 from polycall.engine.limits import DEFAULTS, KIB, MIB
 from polycall.engine.signatures.report import Signature
+from polycall.engine.turns import Turns
 from polycall.errors import PolycallError
 from polycall.sandbox.image import DEFAULT_IMAGE, Image
 from polycall.sandbox.job import Bundle, Ending, Job, Runner
@@ -24,7 +24,6 @@ __all__ = ["Imported", "Importer", "SandboxedImporter", "Surroundings"]
 # Importing pydantic takes 0.3 s of the processor, numpy 0.6 s; the wall time is for a machine that is busy otherwise.
 _CPU_S = 10
 _LIMITS = replace(DEFAULTS, timeout_ms=30_000, cpu_ms=_CPU_S * 1000, memory_bytes=512 * MIB, result_bytes=4 * MIB)
-_AT_ONCE = 1  # it is somebody's code that runs, beside the slots of runs
 _LARGEST_SCHEMA = 256 * KIB
 _MODULE = "polycall_ask"  # beside the modules of the program
 
@@ -56,7 +55,7 @@ class Importer(Protocol):
         functions: Sequence[Signature],
         around: Surroundings,
     ) -> Imported:
-        """Return the schemas that pydantic gives; none, if it is not there, or fails. Raises nothing."""
+        """Return the schemas that pydantic gives; none, if it is not there, or fails. Raises QueueFull."""
 
 
 class _Answer(msgspec.Struct):
@@ -67,9 +66,9 @@ class _Answer(msgspec.Struct):
 class SandboxedImporter:
     """Runs ``polycall.engine.signatures.imported`` beside the source in a fresh sandboxed process."""
 
-    def __init__(self, runner: Runner) -> None:
+    def __init__(self, runner: Runner, turns: Turns) -> None:
         self._runner = runner
-        self._turns = asyncio.Semaphore(_AT_ONCE)
+        self._turns = turns
         self._ours = (Path(str(signatures.__file__)).parent / "imported.py").read_bytes()
 
     async def ask(
@@ -80,7 +79,7 @@ class SandboxedImporter:
         functions: Sequence[Signature],
         around: Surroundings,
     ) -> Imported:
-        """Return the schemas that pydantic gives; none, if it is not there, or fails."""
+        """Return the schemas that pydantic gives; none, if it is not there, or fails. Raises QueueFull."""
         bundle = {**files, f"{_MODULE}.py": self._ours}
         payload = {
             "module": module,
@@ -96,7 +95,7 @@ class SandboxedImporter:
             payload=msgspec.json.encode(payload),
             env=around.env or {},
         )
-        async with self._turns:
+        async with self._turns.turn():
             try:
                 outcome = await self._runner.run(job)
             except PolycallError:

@@ -6,7 +6,6 @@ see what it exports.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,14 +16,14 @@ from polycall.bundle import bundle_digest
 from polycall.domain import Convention, Function, Language
 from polycall.engine.importing import Surroundings
 from polycall.engine.limits import DEFAULTS, MIB
-from polycall.errors import Internal, QueueFull
+from polycall.engine.turns import Turns
+from polycall.errors import Internal
 from polycall.sandbox.image import image_of
 from polycall.sandbox.job import Bundle, Ending, Job, Runner
 
 __all__ = ["Described", "ModuleReader", "located", "main_script"]
 
 _LIMITS = replace(DEFAULTS, timeout_ms=20_000, cpu_ms=20_000, memory_bytes=512 * MIB, stdout_bytes=0, stderr_bytes=0)
-_AT_ONCE, _TURN_S = 2, 10.0  # as for Python (engine.reader)
 _NAMES = ("main", "index")
 _SUFFIXES = (".ts", ".mts", ".js", ".mjs", ".cjs")
 
@@ -73,9 +72,9 @@ def located(module: str, files: Mapping[str, bytes]) -> str | None:
 class ModuleReader:
     """Asks modules, each in a fresh sandboxed process."""
 
-    def __init__(self, runner: Runner) -> None:
+    def __init__(self, runner: Runner, turns: Turns) -> None:
         self._runner = runner
-        self._turns = asyncio.Semaphore(_AT_ONCE)
+        self._turns = turns
 
     async def check(self, files: Mapping[str, bytes], path: str, language: Language) -> Described:
         """Say whether a module can be parsed; nothing of it runs. Raises QueueFull, Internal."""
@@ -110,17 +109,8 @@ class ModuleReader:
             env=(around.env if around is not None else None) or {},
             image=(around.image if around is not None else None) or image_of(language),
         )
-        try:
-            async with asyncio.timeout(_TURN_S):
-                await self._turns.acquire()
-        except TimeoutError:
-            raise QueueFull(
-                "Too many sources are being analysed; try again.", subject="analysis", retry_after_s=_TURN_S
-            ) from None
-        try:
+        async with self._turns.turn():
             outcome = await self._runner.run(job)
-        finally:
-            self._turns.release()
         if outcome.ending is Ending.LOST:
             raise Internal("The sandbox that analysed the source was lost.")
         if outcome.ending is not Ending.RETURNED or outcome.value is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +14,8 @@ from polycall.domain import Convention
 from polycall.engine import signatures
 from polycall.engine.limits import DEFAULTS, MIB
 from polycall.engine.signatures.report import Report
-from polycall.errors import Internal, QueueFull
+from polycall.engine.turns import Turns
+from polycall.errors import Internal
 from polycall.sandbox.job import Bundle, Ending, Job, Outcome, Runner
 
 __all__ = ["Reader", "SandboxedReader", "Unreadable", "Wanted"]
@@ -26,8 +26,6 @@ _CPU_S = 5
 _LIMITS = replace(
     DEFAULTS, timeout_ms=60_000, cpu_ms=_CPU_S * 1000, memory_bytes=512 * MIB, result_bytes=16 * MIB, stdout_bytes=0
 )
-_AT_ONCE = 2  # beside the slots of runs, so that a deployment never waits for somebody's long run
-_TURN_S = 10.0
 # What is laid beside the wanted modules, for types that they import.
 _MOST_FILES, _MOST_BYTES, _LARGEST_FILE = 1000, 8 * MIB, 1 * MIB
 
@@ -57,9 +55,9 @@ class Reader(Protocol):
 class SandboxedReader:
     """Runs ``polycall.engine.signatures`` on the sources in a fresh sandboxed process."""
 
-    def __init__(self, runner: Runner) -> None:
+    def __init__(self, runner: Runner, turns: Turns) -> None:
         self._runner = runner
-        self._turns = asyncio.Semaphore(_AT_ONCE)
+        self._turns = turns
         self._ours = {
             f"{signatures.__name__.replace('.', '/')}/{path.name}": path.read_bytes()
             for path in sorted(Path(str(signatures.__file__)).parent.glob("*.py"))
@@ -76,17 +74,8 @@ class SandboxedReader:
             limits=_LIMITS,
             payload=msgspec.json.encode(payload),
         )
-        try:
-            async with asyncio.timeout(_TURN_S):
-                await self._turns.acquire()
-        except TimeoutError:
-            raise QueueFull(
-                "Too many sources are being analysed; try again.", subject="analysis", retry_after_s=_TURN_S
-            ) from None
-        try:
+        async with self._turns.turn():
             outcome = await self._runner.run(job)
-        finally:
-            self._turns.release()
         return _reports(outcome, len(wanted))
 
 

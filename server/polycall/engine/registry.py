@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from polycall.bundle import bundle_digest
 from polycall.domain import (
@@ -34,10 +35,11 @@ from polycall.engine.limits import KIB, MIB, LimitPolicy
 from polycall.engine.reader import SandboxedReader
 from polycall.engine.recent import Recent
 from polycall.engine.runtimes import Runtimes
-from polycall.engine.script_types import ScriptTypes
+from polycall.engine.script_types import SandboxedScriptTypes
 from polycall.engine.scripts import ScriptAnalyzer
 from polycall.engine.siblings import ALONE, PackageChanged, Siblings
 from polycall.engine.tasks import through
+from polycall.engine.turns import Turns
 from polycall.errors import AlreadyExists, NotFound, NotReady, PolycallError
 from polycall.ids import now_ms
 from polycall.names import NEWEST
@@ -61,7 +63,7 @@ class _Cached:
 
 
 class Registry:
-    """Packages and versions of all projects."""
+    """Packages and versions of all projects. ``parser`` returns the directory of what reads the types of scripts."""
 
     def __init__(
         self,
@@ -71,7 +73,7 @@ class Registry:
         runtimes: Runtimes,
         sealer: Sealer,
         siblings: Siblings = ALONE,
-        script_types: ScriptTypes | None = None,
+        parser: Callable[[], Path] | None = None,
     ) -> None:
         self._store = store
         self._siblings = siblings
@@ -79,8 +81,12 @@ class Registry:
         self._limits = limits
         self.runtimes = runtimes
         self._sealer = sealer
+        turns = Turns()
+        types = SandboxedScriptTypes(runner, parser, turns) if parser is not None else None
         self.analyzer = Analyzer(
-            SandboxedReader(runner), SandboxedImporter(runner), ScriptAnalyzer(ModuleReader(runner), script_types)
+            SandboxedReader(runner, turns),
+            SandboxedImporter(runner, turns),
+            ScriptAnalyzer(ModuleReader(runner, turns), types),
         )
         self.analyses = Analyses(store.analysing_versions, self._analyze, self._give_up)
         self._versions: Recent[tuple[str, str, str], _Cached] = Recent(_CACHE_VERSION_BYTES, _size_of_version)

@@ -15,6 +15,7 @@ from polycall.domain import Convention
 from polycall.engine import signatures, typescript
 from polycall.engine.limits import DEFAULTS, MIB
 from polycall.engine.signatures.report import Note, Signature
+from polycall.engine.turns import Turns
 from polycall.errors import PolycallError
 from polycall.sandbox.image import Image
 from polycall.sandbox.job import Bundle, Ending, Job, Runner
@@ -27,7 +28,6 @@ _CPU_S = 5
 _LIMITS = replace(
     DEFAULTS, timeout_ms=60_000, cpu_ms=_CPU_S * 1000, memory_bytes=512 * MIB, result_bytes=16 * MIB, stdout_bytes=0
 )
-_AT_ONCE = 2  # beside the slots of runs
 _SUFFIXES = (".ts", ".mts", ".cts", ".tsx", ".js", ".mjs", ".cjs", ".jsx")
 # What is laid beside the wanted modules, for types that they import.
 _MOST_FILES, _MOST_BYTES, _LARGEST_FILE = 1000, 8 * MIB, 1 * MIB
@@ -46,18 +46,18 @@ class ScriptTypes(Protocol):
     """Tells what scripts say of their functions."""
 
     async def read(self, files: Mapping[str, bytes], wanted: Sequence[WantedTypes]) -> Sequence[Sequence[Signature]]:
-        """Return the signatures that are found of each wanted module. Raises nothing: types are a help, no more."""
+        """Return the signatures that are found of each wanted module. Raises QueueFull."""
 
 
 class SandboxedScriptTypes:
     """Runs ``polycall.engine.typescript`` on the sources in a fresh sandboxed process."""
 
-    def __init__(self, runner: Runner, packages: Callable[[], Path]) -> None:
+    def __init__(self, runner: Runner, packages: Callable[[], Path], turns: Turns) -> None:
         """``packages`` returns the directory that has the parser; it may block, and is called at the first use."""
         self._runner = runner
         self._packages = packages
         self._image: Image | None = None
-        self._turns = asyncio.Semaphore(_AT_ONCE)
+        self._turns = turns
         self._ours = {
             f"{package.__name__.replace('.', '/')}/{path.name}": path.read_bytes()
             for package in (signatures, typescript)
@@ -65,7 +65,7 @@ class SandboxedScriptTypes:
         }
 
     async def read(self, files: Mapping[str, bytes], wanted: Sequence[WantedTypes]) -> Sequence[Sequence[Signature]]:
-        """Return the signatures of each module; none with a note, if they cannot be had."""
+        """Return the signatures of each module; none with a note, if they cannot be had. Raises QueueFull."""
         bundle = self._ours | {f"{signatures.SOURCE}/{path}": data for path, data in _read_along(files, wanted).items()}
         payload = {"wanted": [(each.path, each.names, each.convention.value) for each in wanted]}
         job = Job(
@@ -75,7 +75,7 @@ class SandboxedScriptTypes:
             limits=_LIMITS,
             payload=msgspec.json.encode(payload),
         )
-        async with self._turns:
+        async with self._turns.turn():
             try:
                 outcome = await self._runner.run(replace(job, image=await self._with_parser()))
             except (PolycallError, OSError, ImportError):  # ImportError: PackageNotFoundError is one

@@ -14,6 +14,7 @@ from polycall.engine.script_types import ScriptTypes, WantedTypes
 __all__ = ["ScriptAnalyzer"]
 
 _MOST_MODULES = 20  # with declared functions; a version has one, as a rule
+_MOST_FUNCTIONS, _LONGEST_NAME = 1000, 128  # as for Python (signatures.functions)
 _NO_SCRIPT = "has no main.ts, main.js, index.ts or index.js, and not exactly one top-level module"
 
 
@@ -42,6 +43,12 @@ class ScriptAnalyzer:
         found = await self.modules.describe(files, path, language, convention, around)
         if found.problem:
             return Analysis(functions=found.functions, problems=_problems(path, found))
+        if len(found.functions) > _MOST_FUNCTIONS:
+            many = f"has {len(found.functions)} public functions; at most {_MOST_FUNCTIONS}"
+            return Analysis(problems=(Problem(path, 0, many),))
+        if long := next((each.name for each in found.functions if len(each.name) > _LONGEST_NAME), None):
+            message = f"the name {long[:40]}… has {len(long)} characters; at most {_LONGEST_NAME}"
+            return Analysis(problems=(Problem(path, 0, message),))
         return await self._typed(files, {path: found.functions})
 
     async def declared(

@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from polycall.domain import Convention, Function, IsolationLevel, Language, SchemaOrigin
-from polycall.engine import reader
 from polycall.engine.analysis import Analyzer, main_module
 from polycall.engine.findings import Analysis, Problem
 from polycall.engine.limits import DEFAULTS
 from polycall.engine.reader import SandboxedReader
+from polycall.engine.turns import Turns
 from polycall.errors import Internal, QueueFull
 from polycall.sandbox.job import Ending, Job, Outcome
 from tests.unit.engine_analysis.here import HereReader, analyze, complete
@@ -366,7 +366,7 @@ class FakeRunner:
 
 def sandboxed(outcome: Outcome) -> tuple[Analysis, list[Job]]:
     runner = FakeRunner(outcome)
-    analysis = asyncio.run(Analyzer(SandboxedReader(runner)).analyze({"main.py": b"def f(): ..."}))
+    analysis = asyncio.run(Analyzer(SandboxedReader(runner, Turns())).analyze({"main.py": b"def f(): ..."}))
     return analysis, runner.jobs
 
 
@@ -406,8 +406,7 @@ def test_a_lost_sandbox_is_our_fault() -> None:
         sandboxed(Outcome(ending=Ending.LOST))
 
 
-async def test_too_many_analyses_at_once_are_sent_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reader, "_TURN_S", 0.05)
+async def test_too_many_analyses_at_once_are_sent_away() -> None:
     hold = asyncio.Event()
 
     class Slow(FakeRunner):
@@ -415,7 +414,7 @@ async def test_too_many_analyses_at_once_are_sent_away(monkeypatch: pytest.Monke
             await hold.wait()
             return self.outcome
 
-    analyzer = Analyzer(SandboxedReader(Slow(Outcome(ending=Ending.TIMED_OUT))))
+    analyzer = Analyzer(SandboxedReader(Slow(Outcome(ending=Ending.TIMED_OUT)), Turns(wait_s=0.05)))
     first = [asyncio.create_task(analyzer.analyze({"main.py": b""})) for _ in range(2)]
     await asyncio.sleep(0)
     with pytest.raises(QueueFull) as caught:
