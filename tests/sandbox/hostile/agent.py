@@ -1,4 +1,4 @@
-"""A server's sandbox in a process of its own, to be attacked: ``python -m tests.sandbox.hostile.agent FD LEVEL UID``.
+"""A server's sandbox in a process of its own, to be attacked: ``python -m tests.sandbox.hostile.agent FD LEVEL UID DENO``.
 
 It becomes an ordinary user if told to, starts the sandbox and runs what comes over the socket: a list of jobs at a time,
 all at once, pickled (both ends are the test's own).
@@ -61,19 +61,21 @@ def _become(uid: int) -> None:
     ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0)
 
 
-async def _main(connection: socket.socket, level: IsolationLevel) -> None:
+async def _main(connection: socket.socket, level: IsolationLevel, deno: str) -> None:
     # zygotes that never grow old: how many processes there are is compared
     sandbox = Sandbox(
         SandboxConfig(
             max_level=level,
+            deno=deno,
             uid_base=UID_BASE,
-            waiting=2,
+            waiting=1,
             disk_bytes=DISK,
             processes=PROCESSES,
             hard_output_bytes=HARD_OUTPUT,
             zygote_forks=1 << 30,
             zygote_age_s=1e9,
             warm_idle_s=1e9,
+            kind_idle_s=1e9,
         )
     )
     await sandbox.start()
@@ -97,4 +99,4 @@ if __name__ == "__main__":
     if uid:
         _become(uid)
     with socket.socket(fileno=fd) as server:
-        asyncio.run(_main(server, IsolationLevel(wanted)))
+        asyncio.run(_main(server, IsolationLevel(wanted), sys.argv[4]))

@@ -11,6 +11,7 @@ from polycall.domain import IsolationLevel, Language, Reason
 from polycall.sandbox.job import Ending
 
 __all__ = [
+    "NOTHING",
     "Breaks",
     "Either",
     "Ends",
@@ -64,6 +65,7 @@ class Either:
 
 
 Expectation = Returns | Ends | Either | Breaks | Unpromised
+NOTHING = Returns([])  # was achieved
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,7 @@ from tests.sandbox.hostile import (
     endings,
     frames,
     harness,
+    javascript,
     leftovers,
     memory,
     network,
@@ -22,5 +23,6 @@ __all__ = ["CATEGORIES", "PROGRAMS"]
 
 CATEGORIES = (
     processes, memory, storage, output, reading, system_calls, network, frames, values, harness, endings, leftovers,
+    javascript,
 )  # fmt: skip
 PROGRAMS: tuple[Program, ...] = tuple(program for category in CATEGORIES for program in category.PROGRAMS)

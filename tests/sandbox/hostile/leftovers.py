@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from polycall.sandbox.job import Ending
-from tests.sandbox.hostile.catalogue import L0, Ends, Expectation, Program, Returns, Unpromised, program
+from tests.sandbox.hostile.catalogue import L0, NOTHING, Ends, Expectation, Program, Returns, Unpromised, program
 
 __all__ = ["PROGRAMS"]
 
-NOTHING = Returns([])
 _SERVED = Ends(tuple(set(Ending) - {Ending.LOST}))
 
 

@@ -12,6 +12,7 @@ import site
 import socket
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -21,6 +22,8 @@ from typing import Any
 
 import polycall
 from polycall.domain import InputFile, IsolationLevel, Language
+from polycall.errors import RuntimeMissing
+from polycall.sandbox.image import image_of
 from polycall.sandbox.job import Job, Outcome
 from polycall.sandbox.syscalls import numbers
 from tests.sandbox.hostile.agent import PROCESSES, UID_BASE, receive, send
@@ -34,8 +37,14 @@ __all__ = ["ORDINARY", "SANDBOX_UIDS", "Place", "Site", "names", "opened"]
 ORDINARY = 61_234
 SANDBOX_UIDS = range(UID_BASE, UID_BASE + 65536)
 _LEVELS = {"contained": 3, "namespaced": 2, "confined": 1, "process": 0}
+# A Deno takes a hundred times as long to start as a fork: one place of each level, root's and an ordinary user's in turn.
+_WITH_DENO = ("root, contained", "user, namespaced", "root, confined", "user, process")
 _ANSWER_S = 60.0  # a bound for a loaded machine
-_STEP_S = 0.01
+_STEP_S = 0.02
+# A Deno that was started takes some 0.2 s to open its files, on a busy machine several times that.
+_REST_S = 1.5
+
+_MAIN = {Language.PYTHON: "main.py", Language.JAVASCRIPT: "main.js", Language.TYPESCRIPT: "main.ts"}
 
 # Does what every run may expect, and holds the other project's secret in its environment, memory and files.
 NEIGHBOUR = """
@@ -62,6 +71,16 @@ HONEST = """
             stream.write(str(input))
         return [input, open('mine').read(), os.listdir('.'), os.listdir(tempfile.gettempdir()),
                 threading.active_count(), sorted(set(os.environ) - {'PATH', 'HOME', 'TMPDIR', 'LANG'})]
+"""
+
+
+HONEST_JS = """
+    function execute(input) {
+      console.log('out', input)
+      Deno.writeTextFileSync('mine', String(input))
+      const listed = (path) => [...Deno.readDirSync(path)].map((entry) => entry.name).filter((name) => name !== '.stdin')
+      return [input, Deno.readTextFileSync('mine'), listed('.'), listed(Deno.env.get('TMPDIR')), typeof globalThis.leaked]
+    }
 """
 
 
@@ -120,12 +139,15 @@ class Place:
                     f"{far.fileno()}",
                     f"{level}",
                     f"{uid}",
+                    # not where the interpreter of an ordinary user would look for it
+                    os.path.join(sysconfig.get_path("scripts"), "deno"),
                 ],
                 env=environment,
                 pass_fds=[far.fileno()],
                 stdin=subprocess.DEVNULL,
             )
         self._before: Traces | None = None
+        self.languages = frozenset([Language.PYTHON])
 
     def ready(self) -> None:
         """Wait until it serves, let it make all that it makes once, and remember how it looks."""
@@ -135,6 +157,11 @@ class Place:
         for outcome in self.run(*(job(HONEST, number) for number in range(PROCESSES))):
             assert outcome.value is not None, outcome
         self._calls = 0
+        if self.name in _WITH_DENO:
+            with contextlib.suppress(RuntimeMissing):
+                # from now on one of its processes waits
+                self.run(job({"main.js": HONEST_JS}, 0, **_language(Language.JAVASCRIPT)))
+                self.languages = frozenset(_MAIN)
         self.next_runs_are_right()
         neighbours = [pid for pid in below(self.pid, processes()) if self._is_neighbour(pid)]
         assert len(neighbours) == 1
@@ -142,16 +169,11 @@ class Place:
         directory = Path(os.readlink(f"/proc/{self.neighbour}/cwd")) if self.level < 2 else None
         self._work = directory.parents[1] if directory is not None else None
         self.theirs = [f"/proc/{self.neighbour}/cwd/theirs", *([f"{directory}/theirs"] if directory else [])]
-        last = self.look(processes())
-        deadline = time.monotonic() + _ANSWER_S
-        since = time.monotonic()
-        while time.monotonic() - since < 0.2:  # at rest
-            assert time.monotonic() < deadline
-            time.sleep(_STEP_S)
-            now = self.look(processes())
-            if now != last:
-                last, since = now, time.monotonic()
-        self._before = last
+        self._before = None
+
+    def remember(self) -> None:
+        """Take what there is of it now for how it has to look."""
+        self._before = self.look(processes())
 
     def _is_neighbour(self, pid: int) -> bool:
         with contextlib.suppress(OSError):
@@ -188,11 +210,11 @@ class Place:
         """
         changes: dict[str, Any] = {
             "limits": limits(**program.limits),
-            "language": program.language,
+            **_language(program.language),
             "files": tuple(InputFile(path, b"given") for path in program.files),
         }
-        suffix = {Language.PYTHON: "py", Language.JAVASCRIPT: "js", Language.TYPESCRIPT: "ts"}[program.language]
-        files = {f"main.{suffix}": program.code}
+        file = _MAIN[program.language]
+        files = {file: program.code}
         if not program.warm:
             return self.run(job(files, self._targets(program, family, 1), **changes))
         changes["key"] = key(package="attacker", version=program.name)
@@ -221,8 +243,11 @@ class Place:
 
     port = 0
 
-    def next_runs_are_right(self) -> None:
-        """Run honest code of this project and of another one, in a fresh process and in its warm worker."""
+    def next_runs_are_right(self, language: Language = Language.PYTHON) -> None:
+        """Run honest code of this project and of another one, in a fresh process and in its warm worker.
+
+        With another language, in that too.
+        """
         number = next(self._numbers)
         self._calls += 1
         theirs = job(
@@ -231,7 +256,13 @@ class Place:
             key=key(project="theirs", package="neighbour"),
             env={"NEIGHBOURS_SECRET": self._site.secret},
         )
-        fresh, neighbour = self.run(job(HONEST, number), theirs)
+        jobs = [job(HONEST, number), theirs]
+        if language is not Language.PYTHON:
+            jobs.append(job({"main.js": HONEST_JS}, number, **_language(Language.JAVASCRIPT)))
+        fresh, neighbour, *others = self.run(*jobs)
+        for other in others:
+            assert json.loads(other.value or b"null") == [number, f"{number}", ["mine"], [], "undefined"], other
+            assert other.stdout == b"out %d\n" % number, other
         expected = [number, str(number), ["mine"], [], 1, []]
         assert (json.loads(fresh.value or b"null"), fresh.stdout, fresh.stderr) == (
             expected,
@@ -257,6 +288,8 @@ class Place:
     def difference(self, table: dict[int, Process]) -> list[str]:
         """Return what is not as it was."""
         now = self.look(table)
+        if self._before is None:
+            return [f"{self.name} was never looked at"]
         return [
             f"{self.name}: {name} was {getattr(self._before, name)}, is {getattr(now, name)}"
             for name in Traces.__dataclass_fields__
@@ -267,6 +300,11 @@ class Place:
         """End the server; it must end by itself."""
         self._connection.close()
         assert self._process.wait(_ANSWER_S) == 0
+
+
+def _language(language: Language) -> dict[str, Any]:
+    entrypoint = f"{_MAIN[language].removesuffix('.py')}:execute"
+    return {"language": language, "image": image_of(language), "entrypoint": entrypoint}
 
 
 def names() -> Iterator[tuple[str, IsolationLevel, int]]:
@@ -298,7 +336,21 @@ def opened() -> Iterator[list[Place]]:
             places.append(place)
         for place in places:
             place.ready()
+        _come_to_rest(places)
         yield places
+
+
+def _come_to_rest(places: Sequence[Place]) -> None:
+    since = time.monotonic()
+    deadline = since + _ANSWER_S
+    while time.monotonic() - since < _REST_S:
+        assert time.monotonic() < deadline
+        time.sleep(_STEP_S)
+        table = processes()
+        if any(place.difference(table) for place in places):
+            since = time.monotonic()
+            for place in places:
+                place.remember()
 
 
 @contextlib.contextmanager

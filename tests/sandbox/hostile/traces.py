@@ -105,7 +105,8 @@ def _open_files(pid: int) -> Iterator[str]:
     for fd in os.listdir(f"/proc/{pid}/fd"):
         with contextlib.suppress(FileNotFoundError):
             name = os.readlink(f"/proc/{pid}/fd/{fd}")
-            yield name.partition(":")[0]  # of pipes and sockets the kind: each child brings its own
+            # of pipes and sockets the kind, of files the name: each child brings its own
+            yield os.path.basename(name.removesuffix(" (deleted)")).partition(":")[0]
 
 
 def _files(folder: Path) -> Iterator[tuple[str, int, int]]:
