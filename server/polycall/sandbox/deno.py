@@ -92,7 +92,8 @@ class Deno:
             readable += [self.environment, os.path.join(os.path.dirname(layout.code), MODULES)]
         return [
             "deno", "run", "--quiet", "--no-prompt", "--no-check", "--no-config", "--no-lock",
-            "--no-remote", "--cached-only", "--node-modules-dir=manual",  # what is not here is not to be had
+            "--no-remote", "--deny-import",
+            "--cached-only", "--node-modules-dir=manual",  # what is not here is not to be had
             f"--v8-flags={','.join(_HEAP)}",
             f"--allow-read={','.join(readable)}",
             f"--allow-write={','.join(writable)}",

@@ -24,6 +24,8 @@ _TIMED_OUT = Ends((Ending.TIMED_OUT,))
 _OUT = Ends((Ending.OUT_OF_MEMORY,))
 _REFUSED = Ends((Ending.NOT_SERIALIZABLE,), reason=Reason.OUTPUT_NOT_SERIALIZABLE)
 _RAISED = Ends((Ending.RAISED,))
+# without a cgroup there is no room for the heap of a worker
+_NO_ROOM = Ends((Ending.SIGNALLED, Ending.OUT_OF_MEMORY))
 # The process has broken its own harness: its run has no result. Never LOST, which would be our fault.
 _ANY = Ends(tuple(set(Ending) - {Ending.LOST}))
 _CLEAN = Returns("clean")
@@ -33,9 +35,7 @@ def _js(name: str, body: str, *, attack: str, held: Expectation = NOTHING, **res
     """``body`` is that of ``execute``; a program for a warm worker answers its second call with "clean"."""
     first = "  if (input.call === 2) return 'clean'\n" if rest.get("warm") and "then" in rest else ""
     text = f"{_PRELUDE}async function execute(input) {{\n{first}{body}\n}}\n"
-    return program(
-        f"JavaScript: {name}", text, attack=attack, held=held, **({"language": Language.JAVASCRIPT} | rest)
-    )
+    return program(f"JavaScript: {name}", text, attack=attack, held=held, **({"language": Language.JAVASCRIPT} | rest))
 
 
 _WALLS = (
@@ -101,10 +101,9 @@ _WALLS = (
     worker.onerror = (event) => { event.preventDefault(); done([]) }
     worker.postMessage(1)
   })
-  const found = await ask({})
-  try { found.push(...await ask({ deno: { permissions: { run: true, read: true, net: true } } })) } catch {}
-  return found""",
+  return await ask({})""",
         attack="programs and libraries of the host, by Deno",
+        held=Either((NOTHING, _NO_ROOM)),
     ),
     _js(
         "nothing is imported from elsewhere",
@@ -162,7 +161,6 @@ _WALLS = (
     metadata: () => fetch('http://169.254.169.254/latest', { signal: AbortSignal.timeout(300) }),
     connect: () => Deno.connect({ port: input.port }),
     unix: () => Deno.connect({ transport: 'unix', path: input.socket }),
-    vsock: () => Deno.connect({ transport: 'vsock', cid: 2, port: 1 }),
     listen: () => Deno.listen({ port: 0 }),
     udp: () => Deno.listenDatagram({ port: 0, transport: 'udp' }),
     resolve: () => Deno.resolveDns('example.com', 'A'),
@@ -193,7 +191,6 @@ _WALLS = (
     setgid: () => (process.setgid(0), true),
     priority: () => (require('node:os').setPriority(-5), true),
     debugger: () => (require('node:inspector').open(0, '127.0.0.1'), true),
-    heap: () => require('node:v8').writeHeapSnapshot('/tmp/../etc/heap'),
   })""",
         attack="programs and libraries of the host, by Deno",
     ),
@@ -248,7 +245,7 @@ _MEMORY = (
         "one enormous buffer is refused",
         "  return new ArrayBuffer(2 ** 40).byteLength",
         attack="memory, by V8",
-        held=_RAISED,
+        held=Ends((Ending.RAISED, Ending.OUT_OF_MEMORY)),
     ),
     _js(
         "workers are counted, and what they hold is too",
@@ -259,14 +256,27 @@ _MEMORY = (
   await new Promise(() => setTimeout(() => {}, 60000))""",
         attack="memory, by V8",
         held=Ends(
-            (Ending.OUT_OF_MEMORY, Ending.RAISED, Ending.SIGNALLED, Ending.TOO_MANY_PROCESSES, Ending.TIMED_OUT, Ending.EXITED)
+            (
+                Ending.OUT_OF_MEMORY,
+                Ending.RAISED,
+                Ending.SIGNALLED,
+                Ending.TOO_MANY_PROCESSES,
+                Ending.TIMED_OUT,
+                Ending.EXITED,
+            )
         ),
         limits={"timeout_ms": 3000},
     ),
 )
 
 _ENDLESS = (
-    _js("a loop without end is ended", "  for (;;);", attack="run that will not end, by Deno", held=_TIMED_OUT, limits=_BRIEF),
+    _js(
+        "a loop without end is ended",
+        "  for (;;);",
+        attack="run that will not end, by Deno",
+        held=_TIMED_OUT,
+        limits=_BRIEF,
+    ),
     _js(
         "microtasks without end are ended",
         "  const again = () => Promise.resolve().then(again)\n  await again()",
@@ -399,7 +409,11 @@ _VALUES = tuple(
             Ends((Ending.EXITED,), exit_code=3),
         ),
         ("a promise of a promise without end is told", "return { then() {} }", _RAISED),
-        ("a proxy that lies is what it says to JSON", "return new Proxy({}, { ownKeys: () => { throw new Error('x') } })", _ANY),
+        (
+            "a proxy that lies is what it says to JSON",
+            "return new Proxy({}, { ownKeys: () => { throw new Error('x') } })",
+            _ANY,
+        ),
         ("an object that writes raw JSON is checked", "return { toJSON: () => NaN }", _REFUSED),
     )
 )
@@ -407,7 +421,13 @@ _VALUES = tuple(
 
 def _breaking(name: str, body: str, *, held: Expectation = _ANY, then: Expectation = _ANY) -> Program:
     return _js(
-        name, body, attack="harness in the same process, by Deno", held=held, warm=True, then=then, limits={"timeout_ms": 1500}
+        name,
+        body,
+        attack="harness in the same process, by Deno",
+        held=held,
+        warm=True,
+        then=then,
+        limits={"timeout_ms": 1500},
     )
 
 
@@ -497,7 +517,7 @@ _HARNESS = (
     _breaking(
         "a worker that goes on, after the answer",
         "  new Worker('data:application/javascript,for(;;);', { type: 'module' })\n  return 'first'",
-        held=Returns("first"),
+        held=Either((Returns("first"), _NO_ROOM)),
         then=_CLEAN,
     ),
     _breaking(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from polycall.sandbox.job import Ending
-from tests.sandbox.hostile.catalogue import L0, NOTHING, Ends, Expectation, Program, Returns, Unpromised, program
+from tests.sandbox.hostile.catalogue import L0, NOTHING, Ends, Expectation, Program, Unpromised, program
 
 __all__ = ["PROGRAMS"]
 

@@ -8,6 +8,7 @@ import { describe } from "./report.js";
 import { Connection, writeAll } from "./wire.js";
 
 const FAILED = 1;
+const { exit } = Deno; // ours, whatever a program puts in its place
 const decoder = new TextDecoder();
 const encoder = new TextEncoder();
 
@@ -73,12 +74,15 @@ class Server {
     this.#uncaughtOnce = true; // whatever it was goes on, perhaps
     if (this.#fail !== null) return this.#fail(error);
     writeAll(Deno.stderr, encoder.encode(JSON.parse(describe(error, this.#layout.code)).traceback));
-    Deno.exit(FAILED);
+    exit(FAILED);
   }
 
   #failure(error) {
-    if (error instanceof NotSerializable) return ["unserializable", error.message];
-    const missing = error instanceof EntrypointNotFound;
+    let missing = false;
+    try {
+      if (error instanceof NotSerializable) return ["unserializable", error.message];
+      missing = error instanceof EntrypointNotFound;
+    } catch { /* what is thrown may be a proxy that throws when it is asked what it is */ }
     return [missing ? "missing" : "raised", describe(error, this.#layout.code)];
   }
 
@@ -194,7 +198,8 @@ async function main() {
     if (frame.header.op === "load") server.load(frame.header, frame.payload);
     else if (await server.call(frame.header, frame.payload)) return; // a script: it ends when it ends
   }
-  Deno.exit(0);
+  exit(0);
 }
 
-main();
+// without it a server that is broken would wait for ever for what is not to come
+main().catch(() => exit(FAILED));
