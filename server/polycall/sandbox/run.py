@@ -7,7 +7,7 @@ import os
 import time
 from dataclasses import dataclass
 
-from polycall.domain import Convention, IsolationLevel, StartKind, Stream, Usage
+from polycall.domain import Convention, IsolationLevel, Language, StartKind, Stream, Usage
 from polycall.sandbox.bounds import bound
 from polycall.sandbox.cgroup import Memory
 from polycall.sandbox.child import Child, Exit
@@ -171,6 +171,7 @@ class Run:
                 out_of_cpu_time=self._exit is not None and may_be_out_of_cpu(self._exit.cpu_us, self._job.limits),
                 lost=exited.done() and exited.result() is None,
                 script=self._job.convention is Convention.SCRIPT,
+                undefined=self._job.language is not Language.PYTHON,
                 limits=self._job.limits,
             )
         )

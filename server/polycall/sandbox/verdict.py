@@ -59,6 +59,7 @@ class Facts:
     out_of_cpu_time: bool = False  # its process used as much as it may
     lost: bool  # the zygote died
     script: bool
+    undefined: bool = False  # the language has a value that is none: an empty payload
     limits: Limits
 
 
@@ -118,7 +119,7 @@ def _from_reply(reply: Reply | FrameError, facts: Facts) -> Verdict:
         if isinstance(reply, FrameError):
             raise reply
         if reply.kind == "result" and not facts.script:
-            return Verdict(ending=Ending.RETURNED, value=parse_json(reply.payload) if reply.payload else b"")
+            return Verdict(ending=Ending.RETURNED, value=_value(reply.payload, facts))
         if reply.kind == "raised" or (reply.kind == "missing" and not facts.script):
             return _raised(parse_failure(reply.payload), missing=reply.kind == "missing", facts=facts)
         if reply.kind == "unserializable":
@@ -130,6 +131,10 @@ def _from_reply(reply: Reply | FrameError, facts: Facts) -> Verdict:
     except FrameError as error:
         return _unserializable(f"The result is not valid JSON: {error}.")
     return _unserializable("The result is not one that polycall knows.")
+
+
+def _value(payload: bytes, facts: Facts) -> bytes:
+    return b"" if facts.undefined and not payload else parse_json(payload)
 
 
 def _raised(failure: Failure, *, missing: bool, facts: Facts) -> Verdict:

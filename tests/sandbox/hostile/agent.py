@@ -14,6 +14,7 @@ import resource
 import socket
 import struct
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -24,6 +25,7 @@ __all__ = ["PROCESSES", "receive", "send"]
 
 _LENGTH = struct.Struct("<I")
 _PR_SET_DUMPABLE = 4
+_THREADS = 2
 # Few, so that all that a sandbox makes once for each (cgroups, uids) is made at the start.
 PROCESSES = 8
 DISK = 16 << 20
@@ -81,6 +83,10 @@ async def _main(connection: socket.socket, level: IsolationLevel, deno: str) -> 
     await sandbox.start()
     send(connection, sandbox.isolation)
     loop, thread = asyncio.get_running_loop(), ThreadPoolExecutor(1)
+    # how many threads there are is compared: all that there may be are made now
+    loop.set_default_executor(threads := ThreadPoolExecutor(_THREADS))
+    gate = threading.Barrier(_THREADS)
+    await asyncio.gather(*(loop.run_in_executor(threads, gate.wait) for _ in range(_THREADS)))
     while True:
         try:
             jobs, retired = await loop.run_in_executor(thread, receive, connection)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from polycall.sandbox.job import Ending
-from tests.sandbox.hostile.catalogue import L0, L1, Ends, Unpromised, program
+from tests.sandbox.hostile.catalogue import L0, L1, NOTHING, Either, Ends, Unpromised, program
 
 __all__ = ["PROGRAMS"]
 
 _HOSTS_DISK = "the directories of a run are the host's"
 # looked at from outside, four times a second
 _OUT_OF_DISK = Ends((Ending.OUT_OF_DISK,))
+_KEPT_OR_TOO_LARGE = Either((NOTHING, _OUT_OF_DISK))
 _SAME_USER = "code may do what the user may whose process it is"
 
 PROGRAMS = (
@@ -143,6 +144,8 @@ PROGRAMS = (
             return []
         """,
         attack="files that stay",
+        # walked from outside, it may look larger than it is
+        at={L1: _KEPT_OR_TOO_LARGE, L0: _KEPT_OR_TOO_LARGE},
     ),
     program(
         "files and folders that nobody may touch are removed",
