@@ -91,7 +91,7 @@ async def test_cpu_time_that_nobody_limits_is_bounded_by_the_timeout_alone(run: 
             while time.process_time() < 1.2: pass
             return 'done'
     """
-    assert value(await run(code, limits=limits(cpu_ms=0))) == "done"
+    assert value(await run(code, limits=limits(cpu_ms=0, timeout_ms=60_000))) == "done"
 
 
 async def test_cpu_time_that_is_waited_in_is_not_used(run: Run) -> None:
@@ -107,7 +107,7 @@ async def test_the_calls_of_a_warm_worker_have_their_cpu_time_each(sandbox: Sand
             while time.process_time() < until: pass
             return seconds
     """
-    shared = {"key": key("cpu"), "limits": limits(cpu_ms=400)}
+    shared = {"key": key("cpu"), "limits": limits(cpu_ms=400, timeout_ms=60_000)}
     for _ in range(3):
         assert value(await sandbox.run(job(code, 0.2, **shared))) == 0.2
     assert ending(await sandbox.run(job(code, 60, **shared))) == OUT_OF_CPU_TIME
@@ -119,7 +119,7 @@ async def test_the_kernel_ends_what_the_server_does_not_look_after(run: Run, mon
     # as process 1 a run dies of the hard limit's SIGKILL, otherwise of the soft one's SIGXCPU
     monkeypatch.setattr(guard.Guard, "start", lambda *_: None)
     monkeypatch.setattr(guard, "_KERNEL_SLACK_S", 0)
-    outcome = await run(f"def execute(input):\n    {SPIN}", limits=limits(cpu_ms=900))
+    outcome = await run(f"def execute(input):\n    {SPIN}", limits=limits(cpu_ms=900, timeout_ms=60_000))
     assert ending(outcome) == OUT_OF_CPU_TIME
     assert outcome.error is not None
     assert outcome.error.message == "Stopped after 0.9 s of CPU time (its limit)."
