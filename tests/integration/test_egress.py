@@ -133,6 +133,14 @@ def test_a_version_keeps_its_policy_and_shows_no_secret(
         check_upstream(upstream)
         assert len(answer.outbound_requests.requests) == 1
 
+    call = execution_service_pb2.CallRequest(function=run.function, input_json=run.input_json)
+    accepted = server.executions.Call(call, metadata=server.metadata)
+    answer = server.executions.WaitExecution(
+        execution_service_pb2.WaitExecutionRequest(name=accepted.name), metadata=server.metadata
+    )
+    assert [one.status for one in answer.outbound_requests.requests] == [200], answer
+    check_upstream(upstream)
+
     # another server with another key: the version is there, and says why it cannot run
     server.terminate()
     other = base64.b64encode(bytes(32)).decode()

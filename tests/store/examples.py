@@ -123,6 +123,8 @@ def ended(claimed: Execution, **changes: Any) -> Execution:
         state=ExecutionState.COMPLETED,
         ended_at=now_ms(),
         result=b'{"b": 2}',
+        outbound=(OutboundRequest(time_ms=1, host="api.example.com", port=443, method="CONNECT", status=200),),
+        outbound_omitted=1,
         stdout=b"out",
         stderr=b"err",
         stderr_truncated=True,

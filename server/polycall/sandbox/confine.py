@@ -128,6 +128,8 @@ def confine(
         lap("unshare")
         if connection is not None:
             doorway.make_doorway(connection)  # needs the capabilities
+            if not wanted.cgroup:
+                doorway.bound_buffers(proc)
             lap("doorway")
         _mount_disk(disk, uid or 0)
         if has_proc:

@@ -6,6 +6,7 @@ to it is in this sandbox and nowhere else, so the server need not ask. Nothing s
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import socket
@@ -13,13 +14,16 @@ import struct
 
 from polycall.sandbox.layout import TRUSTED
 
-__all__ = ["BACKLOG", "ENVIRONMENT", "PORT", "make_doorway", "take_doorway"]
+__all__ = ["BACKLOG", "ENVIRONMENT", "PORT", "bound_buffers", "make_doorway", "take_doorway"]
 
 # Squid's, and so what people expect of a proxy.
 PORT = 3128
 _ADDRESS = ("127.0.0.1", PORT)
 # Connections that wait for one of the few that the proxy serves at once.
 BACKLOG = 64
+# Of a connection, in each direction. The kernel would let it grow to 6 MiB (net.ipv4.tcp_rmem), which is the host's
+# memory; on a loopback there is nothing to gain by that.
+_BUFFER = 256 << 10
 _HAND_OVER = b"L"
 
 # <linux/sockios.h>, <linux/if.h>
@@ -54,8 +58,26 @@ def make_doorway(connection: int) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as any_socket:
         request = struct.pack("16sh14x", b"lo", _IFF_UP | _IFF_RUNNING)  # struct ifreq
         fcntl.ioctl(any_socket, _SIOCSIFFLAGS, request)
-    with socket.socket(fileno=os.dup(connection)) as server, socket.create_server(_ADDRESS, backlog=BACKLOG) as door:
+    with socket.socket(fileno=os.dup(connection)) as server, socket.socket() as door:
+        for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
+            door.setsockopt(socket.SOL_SOCKET, option, _BUFFER)  # what is accepted from it has the same
+        door.bind(_ADDRESS)
+        door.listen(BACKLOG)
         socket.send_fds(server, [_HAND_OVER], [door.fileno()])
+
+
+def bound_buffers(proc: int | None) -> None:
+    """Bound what the kernel keeps for each connection of this namespace, which no cgroup counts. As far as it can be.
+
+    ``proc`` is a descriptor of /proc; sysctl(8) of the network is the caller's own namespace's.
+    """
+    for name in ("tcp_rmem", "tcp_wmem"):
+        with contextlib.suppress(OSError):  # containers have it read-only
+            fd = os.open(f"sys/net/ipv4/{name}", os.O_WRONLY | os.O_CLOEXEC, dir_fd=proc)
+            try:
+                os.write(fd, b"4096 %d %d" % (_BUFFER // 4, _BUFFER))
+            finally:
+                os.close(fd)
 
 
 def take_doorway(connection: socket.socket) -> socket.socket | None:

@@ -104,6 +104,7 @@ _TIOCSTI, _TIOCLINUX = 0x5412, 0x541C
 _AF_UNIX, _AF_INET, _AF_INET6 = 1, 2, 10
 _IPPROTO_TCP = 6
 _SOL_SOCKET = 1
+_TCP_ULP = 31
 _BUFFERS = (7, 8, 32, 33)  # SO_SNDBUF, SO_RCVBUF and what CAP_NET_ADMIN would allow
 # the bit that SOCK_DGRAM (2) and SOCK_RAW (3, taken for it) have, and SOCK_STREAM (1) and SOCK_SEQPACKET (5) have not
 _DATAGRAMS = 2
@@ -166,9 +167,12 @@ def _conditional(grants: Grants) -> dict[str, Rule | int]:
         rules["execve"] = rules["execveat"] = _EPERM
     if not grants.memfd:
         rules["memfd_create"] = _EPERM
-    if not grants.buffers:
-        sizes = (Case((Compare(1, "eq", _SOL_SOCKET), Compare(2, "eq", name)), _EPERM) for name in _BUFFERS)
-        rules["setsockopt"] = Rule(tuple(sizes), ALLOW)
+    options = [(_SOL_SOCKET, name) for name in _BUFFERS] if not grants.buffers else []
+    if grants.internet:
+        options += [(_IPPROTO_TCP, _TCP_ULP)]  # TLS in the kernel, and whatever else comes on top of TCP
+    if options:
+        refused = (Case((Compare(1, "eq", level), Compare(2, "eq", name)), _EPERM) for level, name in options)
+        rules["setsockopt"] = Rule(tuple(refused), ALLOW)
     if not grants.metadata:
         rules.update(dict.fromkeys(_METADATA, _EPERM))
     if grants.only_pid is not None:

@@ -57,6 +57,7 @@ _ENDED = (
     "result",
     "result_blob",
     "error",
+    "outbound",
     "exit_code",
     "signal",
     "stdout",

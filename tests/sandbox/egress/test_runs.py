@@ -22,6 +22,7 @@ from tests.sandbox.conftest import config
 from tests.sandbox.egress.conftest import LOOPBACK, policy, rule
 from tests.sandbox.egress.outside import Certificates, Site
 from tests.sandbox.javascript import js
+from tests.sandbox.ordinary import as_ordinary_user
 from tests.sandbox.programs import job, key, limits, value
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -46,6 +47,49 @@ def execute(url):
     answer = httpx.get(url, timeout=20, follow_redirects=True)
     return [answer.status_code, answer.text]
 """
+
+
+ORDINARY = """
+import asyncio, json, os
+from polycall.domain import Convention, EgressPolicy, EgressRule, IsolationLevel, Limits
+from polycall.sandbox.job import Bundle, Job
+from polycall.sandbox.sandbox import Sandbox, SandboxConfig
+
+CODE = b'''
+import socket, urllib.request
+def execute(url):
+    with socket.create_connection(("127.0.0.1", 3128)) as s:
+        size = s.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+    try:
+        urllib.request.urlopen(url)
+    except OSError as error:
+        return [str(error), size]
+'''
+LIMITS = Limits(timeout_ms=20000, memory_bytes=64 << 20, processes=64, open_files=64, disk_bytes=4 << 20,
+                result_bytes=1 << 20, stdout_bytes=1 << 16, stderr_bytes=1 << 16)
+POLICY = EgressPolicy(rules=(EgressRule(host="a.example"),))
+
+async def main():
+    sandbox = Sandbox(SandboxConfig(max_level=IsolationLevel.NAMESPACED, waiting=1))
+    await sandbox.start()
+    try:
+        outcome = await sandbox.run(Job(
+            bundle=Bundle(digest="d", files={"main.py": CODE}), entrypoint="main:execute", convention=Convention.INPUT,
+            limits=LIMITS, payload=b'"https://evil.example/"', egress=POLICY))
+        print(json.dumps([os.getuid(), sandbox.isolation, json.loads(outcome.value or b"null"), str(outcome.error),
+                          [made.host for made in outcome.outbound]]))
+    finally:
+        await sandbox.stop()
+
+asyncio.run(main())
+"""
+
+
+async def test_an_ordinary_user_has_a_way_out_too() -> None:
+    uid, level, answer, error, outbound = await asyncio.to_thread(as_ordinary_user, ORDINARY)
+    assert (uid, level, outbound) == (65534, 2, ["evil.example"]), error
+    assert "403 evil.example is not among" in answer[0]
+    assert answer[1] == 65536  # what no cgroup counts is bounded
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -160,6 +204,12 @@ async def test_a_way_out_is_tcp_to_the_proxy_and_nothing_else(run: Any) -> None:
                     return "done"
             except OSError as error:
                 return errno.errorcode[error.errno]
+        def option(*what):
+            with socket.create_connection(("127.0.0.1", 3128)) as s:
+                try:
+                    s.setsockopt(*what)
+                except OSError as error:
+                    return errno.errorcode[error.errno]
         def execute(input):
             inet, inet6, tcp = socket.AF_INET, socket.AF_INET6, socket.SOCK_STREAM
             return {
@@ -173,6 +223,7 @@ async def test_a_way_out_is_tcp_to_the_proxy_and_nothing_else(run: Any) -> None:
                 "raw": attempt(inet, socket.SOCK_RAW, socket.IPPROTO_ICMP),
                 "sctp": attempt(inet, tcp, 132),
                 "mptcp": attempt(inet, tcp, 262),
+                "tls": option(socket.IPPROTO_TCP, 31, b"tls"),
                 "seqpacket": attempt(inet, socket.SOCK_SEQPACKET),
                 "packet": attempt(socket.AF_PACKET, socket.SOCK_RAW),
                 "netlink": attempt(socket.AF_NETLINK, socket.SOCK_RAW),
@@ -189,6 +240,7 @@ async def test_a_way_out_is_tcp_to_the_proxy_and_nothing_else(run: Any) -> None:
         "outside": "ENETUNREACH",
         "listen": "EACCES" if landlock else "done",
         "v6": "ECONNREFUSED",
+        "tls": "EPERM",
         **dict.fromkeys(("udp", "udp6", "raw", "sctp", "mptcp", "seqpacket"), no_protocol),
         **dict.fromkeys(("packet", "netlink", "vsock", "alg"), no_family),
     }

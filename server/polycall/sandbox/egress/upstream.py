@@ -28,7 +28,10 @@ def verifying_context(trusted: Iterable[str]) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
     for path in trusted:
-        context.load_verify_locations(path)
+        try:
+            context.load_verify_locations(path)
+        except OSError as error:
+            raise OSError(f"the certificates in {path} cannot be used: {error}") from None
     return context
 
 
