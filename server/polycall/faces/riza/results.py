@@ -106,8 +106,8 @@ def _last_words(execution: Execution, reason: Reason | None) -> Iterator[str]:
         case Reason.EXECUTION_TIMEOUT if limits is not None:
             yield from _waited(execution, limits)
             yield f"execution timed out after {limits.timeout_ms / 1000:g} s (limits.execution_timeout)"
-        case Reason.CPU_TIME_EXCEEDED if execution.error is not None:
-            yield f"killed: {execution.error.message}"
+        case Reason.CPU_TIME_EXCEEDED | Reason.PROCESSES_EXCEEDED | Reason.DISK_EXCEEDED if execution.error is not None:
+            yield execution.error.message
         case Reason.OUT_OF_MEMORY if limits is not None:
             yield f"killed: out of memory (limits.memory_size = {limits.memory_bytes // MIB} MiB)"
         case Reason.OUTPUT_NOT_SERIALIZABLE if execution.error is not None:

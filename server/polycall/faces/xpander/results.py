@@ -45,6 +45,8 @@ def _line(execution: Execution, error: ExecutionError) -> str:
             return f"ValueError: the returned value is larger than {limits.result_bytes // MIB} MB"
         case Reason.OUTPUT_TOO_LARGE:
             return "RuntimeError: too much was written to stdout and stderr"
+        case Reason.PROCESSES_EXCEEDED | Reason.DISK_EXCEEDED:
+            return f"RuntimeError: {error.message}"
         case Reason.EXECUTION_CANCELLED:
             return "RuntimeError: the execution was cancelled"
         case Reason.KILLED_BY_SIGNAL:

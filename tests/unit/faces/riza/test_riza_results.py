@@ -76,6 +76,14 @@ def test_nothing_returned_is_null_and_valid() -> None:
             "execution timed out after 30 s (limits.execution_timeout)",
         ),
         (
+            _failed(Reason.CPU_TIME_EXCEEDED, "Stopped.", state=ExecutionState.TIMEOUT, exit_code=137, signal=9),
+            "error",
+            124,
+            "Stopped.",
+        ),
+        (_failed(Reason.DISK_EXCEEDED, "Too much.", exit_code=137, signal=9), "error", 137, "Too much."),
+        (_failed(Reason.PROCESSES_EXCEEDED, "Too many.", exit_code=137, signal=9), "error", 137, "Too many."),
+        (
             _failed(Reason.OUT_OF_MEMORY, exit_code=1),
             "error",
             137,

@@ -268,6 +268,12 @@ def _failed(reason: Reason, state: ExecutionState = ExecutionState.FAILED, **mor
             504,
             "Execution timed out after 15 seconds",
         ),
+        (
+            replace(_failed(Reason.CPU_TIME_EXCEEDED, ExecutionState.TIMEOUT), limits=replace(DEFAULTS, cpu_ms=2500)),
+            504,
+            "Execution timed out after 2.5 seconds",
+        ),
+        (_failed(Reason.DISK_EXCEEDED, message="Killed."), 400, "RuntimeError: Killed."),
         (_failed(Reason.WORKER_LOST, message="lost"), 500, "Internal Server Error"),
     ],
     ids=lambda value: value.error.reason.value if isinstance(value, Execution) and value.error else "",
