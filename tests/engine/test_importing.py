@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from polycall.domain import SchemaOrigin
+from polycall.domain import Language, SchemaOrigin, VersionState
 from polycall.engine.analysis import Analyzer
 from polycall.engine.findings import Analysis
 from polycall.engine.importing import SandboxedImporter, Surroundings
@@ -16,6 +16,7 @@ from polycall.engine.reader import SandboxedReader
 from polycall.engine.turns import Turns
 from polycall.sandbox.image import Image
 from polycall.sandbox.sandbox import Sandbox
+from tests.engine.house import House
 
 # what a runtime with pydantic has
 PYDANTIC = Surroundings(image=Image(path=sysconfig.get_path("purelib")), env={"PREFIX": "p_"})
@@ -111,3 +112,28 @@ ask._schemas = lambda *rest: ["[]", ""]
     analysis = await analyze(sandbox, MADE + forged)
     assert analysis.functions[0].schema_origin is SchemaOrigin.SOURCE
     assert [function.name for function in analysis.functions] == ["f", "plain"]
+
+
+async def test_a_version_is_analysed_on_its_runtime(home: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def image(project_id: str, runtime: str, language: Language) -> Image:
+        assert (project_id, runtime, language) == ("default", "runtimes/r/revisions/1", Language.PYTHON)
+        assert PYDANTIC.image is not None
+        return PYDANTIC.image
+
+    async def pinned(project_id: str, runtime: str, language: Language) -> str:
+        return f"{runtime}/revisions/1"
+
+    monkeypatch.setattr(home.registry.runtimes, "image", image)
+    monkeypatch.setattr(home.registry.runtimes, "pinned", pinned)
+    version = await home.deploy(source=MADE, runtime="runtimes/r", env={"PREFIX": "p_"})
+    assert [function.schema_origin for function in version.functions] == [SchemaOrigin.IMPORT, SchemaOrigin.SOURCE]
+    assert b"p_size" in (version.functions[0].input_schema or b"")
+
+
+async def test_a_runtime_that_has_gone_is_done_without(home: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def pinned(project_id: str, runtime: str, language: Language) -> str:
+        return "runtimes/gone/revisions/1"
+
+    monkeypatch.setattr(home.registry.runtimes, "pinned", pinned)
+    version = await home.deploy(source=MADE, runtime="runtimes/gone")
+    assert (version.state, version.functions[0].schema_origin) == (VersionState.READY, SchemaOrigin.SOURCE)

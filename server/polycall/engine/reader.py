@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Protocol
 
 import msgspec
@@ -12,6 +12,7 @@ import msgspec
 from polycall.bundle import bundle_digest
 from polycall.domain import Convention
 from polycall.engine import signatures
+from polycall.engine.carried import carried
 from polycall.engine.limits import DEFAULTS, MIB
 from polycall.engine.signatures.report import Report
 from polycall.engine.turns import Turns
@@ -58,14 +59,14 @@ class SandboxedReader:
     def __init__(self, runner: Runner, turns: Turns) -> None:
         self._runner = runner
         self._turns = turns
-        self._ours = {
-            f"{signatures.__name__.replace('.', '/')}/{path.name}": path.read_bytes()
-            for path in sorted(Path(str(signatures.__file__)).parent.glob("*.py"))
-        }
+        self._ours: Mapping[str, bytes] = {}
 
     async def read(self, files: Mapping[str, bytes], wanted: Sequence[Wanted]) -> Sequence[Report]:
         """Return a report for each module. Raises Unreadable, QueueFull (too many others), Internal."""
-        bundle = self._ours | {f"{signatures.SOURCE}/{path}": data for path, data in _read_along(files, wanted).items()}
+        self._ours = self._ours or await asyncio.to_thread(carried, signatures)
+        bundle = {**self._ours} | {
+            f"{signatures.SOURCE}/{path}": data for path, data in _read_along(files, wanted).items()
+        }
         payload = {"wanted": [(each.path, each.convention.value) for each in wanted]}
         job = Job(
             bundle=Bundle(digest=bundle_digest(bundle), files=bundle),

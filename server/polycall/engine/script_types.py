@@ -13,6 +13,7 @@ import msgspec
 from polycall.bundle import bundle_digest
 from polycall.domain import Convention
 from polycall.engine import signatures, typescript
+from polycall.engine.carried import carried
 from polycall.engine.limits import DEFAULTS, MIB
 from polycall.engine.signatures.report import Note, Signature
 from polycall.engine.turns import Turns
@@ -58,15 +59,14 @@ class SandboxedScriptTypes:
         self._packages = packages
         self._image: Image | None = None
         self._turns = turns
-        self._ours = {
-            f"{package.__name__.replace('.', '/')}/{path.name}": path.read_bytes()
-            for package in (signatures, typescript)
-            for path in sorted(Path(str(package.__file__)).parent.glob("*.py"))
-        }
+        self._ours: Mapping[str, bytes] = {}
 
     async def read(self, files: Mapping[str, bytes], wanted: Sequence[WantedTypes]) -> Sequence[Sequence[Signature]]:
         """Return the signatures of each module; none with a note, if they cannot be had. Raises QueueFull."""
-        bundle = self._ours | {f"{signatures.SOURCE}/{path}": data for path, data in _read_along(files, wanted).items()}
+        self._ours = self._ours or await asyncio.to_thread(carried, signatures, typescript)
+        bundle = {**self._ours} | {
+            f"{signatures.SOURCE}/{path}": data for path, data in _read_along(files, wanted).items()
+        }
         payload = {"wanted": [(each.path, each.names, each.convention.value) for each in wanted]}
         job = Job(
             bundle=Bundle(digest=bundle_digest(bundle), files=bundle),
