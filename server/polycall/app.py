@@ -234,7 +234,7 @@ async def _running(settings: Settings, signals: Signals, member: Member | None) 
             node=place.node,
             siblings=siblings,
         )
-        hearing = Hearing(keys, registry, runtimes, engine.live, dispatcher.enqueued)
+        hearing = Hearing(keys, registry, runtimes, store, engine.live, dispatcher.enqueued)
         if others:
             bus.start()  # before anything is kept in memory
 

@@ -243,6 +243,17 @@ def test_a_request_id_whose_run_has_no_answer_is_free_again_for_the_other(family
         assert second.result().output_json == "7"
 
 
+def test_an_execution_is_read_through_the_other_process_in_the_moment_of_its_answer(family: Server) -> None:
+    with channels(family) as both:
+        here, there = both
+        for _ in range(20):
+            run = execution_service_pb2.ExecuteRequest(code="def execute(input): return 1")
+            answer = executions(here).Execute(run, metadata=family.metadata)
+            get = execution_service_pb2.GetExecutionRequest(name=answer.name)
+            assert executions(there).GetExecution(get, metadata=family.metadata) == answer
+            here, there = there, here
+
+
 def test_what_runs_at_one_process_is_cancelled_through_the_other(family: Server) -> None:
     code = "import time\ndef execute(input):\n    print('begun', flush=True)\n    time.sleep(600)"
     with channels(family) as (here, there):

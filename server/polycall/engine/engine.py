@@ -10,7 +10,7 @@ import asyncio
 import time
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -35,7 +35,7 @@ from polycall.engine.preparation import Preparation, Prepared, spec_of
 from polycall.engine.registry import Registry
 from polycall.engine.requests import AdHocRun, FunctionRun, RunOptions
 from polycall.engine.running import CANCELLED
-from polycall.engine.siblings import ALONE, CancelAsked, Siblings
+from polycall.engine.siblings import ALONE, CancelAsked, RecordAsked, Siblings
 from polycall.engine.synchronous import Synchronous, shutting_down
 from polycall.engine.tasks import end
 from polycall.errors import IsolationUnavailable, NotFound, Unavailable
@@ -149,11 +149,16 @@ class Engine:
         """Return an execution. Raises PermissionDenied, NotFound."""
         require(who, Scope.READ)
         live = self.live.get(who.project_id, execution_id)
-        return live.so_far() if live is not None else await self._store.get(who.project_id, execution_id)
+        return live.so_far() if live is not None else await self._stored(who.project_id, execution_id)
 
     async def find(self, who: Principal, face: str, alias: str) -> Execution:
         """Return the execution that a face knows by another id. Raises PermissionDenied, NotFound."""
         require(who, Scope.READ)
+        try:
+            return await self._store.find_alias(who.project_id, face, alias)
+        except NotFound:
+            if not await self._siblings.tell(RecordAsked(who.project_id, face=face, alias=alias)):
+                raise
         return await self._store.find_alias(who.project_id, face, alias)
 
     async def list(
@@ -179,7 +184,7 @@ class Engine:
                     return live.so_far()
                 except Moved:
                     continue
-            execution = await self._store.get(who.project_id, execution_id)
+            execution = await self._stored(who.project_id, execution_id)
             if execution.state.final or left <= 0:
                 return execution
             await asyncio.sleep(min(pause, max(0.0, left)))
@@ -193,7 +198,7 @@ class Engine:
         require(who, Scope.RUN)
         live = self.live.get(who.project_id, execution_id)
         if live is None and await self._siblings.tell(CancelAsked(who.project_id, str(execution_id))):
-            return await self._ended_elsewhere(who, execution_id)
+            return await self.wait(replace(who, scopes=who.scopes | {Scope.READ}), execution_id, _STOP_S)
         if live is None or live.execution.kind is not ExecutionKind.SYNC:
             # asked for in the store as well, where it outlives this server
             execution = await self._store.request_cancel(who.project_id, execution_id, now_ms())
@@ -214,7 +219,7 @@ class Engine:
         if live is not None:
             return tuple(live.output)
         chunks = await self._store.output(who.project_id, execution_id)
-        return chunks or _chunks(await self._store.get(who.project_id, execution_id))
+        return chunks or _chunks(await self._stored(who.project_id, execution_id))
 
     async def stream(self, who: Principal, execution_id: uuid.UUID) -> AsyncIterator[StreamEvent]:
         """Follow an execution; leaving the iteration does not stop it.
@@ -223,7 +228,7 @@ class Engine:
         """
         require(who, Scope.READ)
         live = self.live.get(who.project_id, execution_id)
-        execution = live.execution if live is not None else await self._store.get(who.project_id, execution_id)
+        execution = live.execution if live is not None else await self._stored(who.project_id, execution_id)
         yield Started(execution)
         if live is None:
             live, execution = await self._begun(execution)
@@ -260,16 +265,14 @@ class Engine:
             async for event in events:
                 yield event
 
-    async def _ended_elsewhere(self, who: Principal, execution_id: uuid.UUID) -> Execution:
-        """Return an execution that another process was told to stop, as it ended; as it is if that takes long."""
-        until = time.monotonic() + _STOP_S
-        while True:
-            with suppress(NotFound):  # it has not been written yet
-                left_s = max(0.0, until - time.monotonic())
-                return await self.wait(replace(who, scopes=who.scopes | {Scope.READ}), execution_id, left_s)
-            if time.monotonic() >= until:
-                return await self._store.get(who.project_id, execution_id)
-            await asyncio.sleep(_FIRST_POLL_S)
+    async def _stored(self, project_id: str, execution_id: uuid.UUID) -> Execution:
+        """Return an execution from the store, or from another process that has not written it yet. Raises NotFound."""
+        try:
+            return await self._store.get(project_id, execution_id)
+        except NotFound:
+            if not await self._siblings.tell(RecordAsked(project_id, str(execution_id))):
+                raise
+        return await self._store.get(project_id, execution_id)
 
     # the end
 

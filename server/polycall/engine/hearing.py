@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable
 
-from polycall.domain import ExecutionState
+from polycall.domain import ExecutionKind, ExecutionState
 from polycall.engine.keys import KeyRing
 from polycall.engine.live import LiveRuns
 from polycall.engine.registry import Registry
@@ -18,8 +18,10 @@ from polycall.engine.siblings import (
     KeyRevoked,
     News,
     PackageChanged,
+    RecordAsked,
     RuntimeDeleted,
 )
+from polycall.store.protocol import ExecutionStore
 
 __all__ = ["Hearing"]
 
@@ -28,11 +30,18 @@ class Hearing:
     """Takes the news of other processes; ``enqueued`` is told whose Calls wait."""
 
     def __init__(
-        self, keys: KeyRing, registry: Registry, runtimes: Runtimes, live: LiveRuns, enqueued: Callable[[str], None]
+        self,
+        keys: KeyRing,
+        registry: Registry,
+        runtimes: Runtimes,
+        store: ExecutionStore,
+        live: LiveRuns,
+        enqueued: Callable[[str], None],
     ) -> None:
         self._keys = keys
         self._registry = registry
         self._runtimes = runtimes
+        self._store = store
         self._live = live
         self._enqueued = enqueued
 
@@ -47,6 +56,8 @@ class Hearing:
                 self._runtimes.forget(project_id, runtime_id)
             case BuildAsked(project_id, revision_id):
                 return self._runtimes.builds(project_id, revision_id)
+            case RecordAsked():
+                return await self._written(news)
             case CallAccepted(project_id):
                 self._enqueued(project_id)
             case CancelAsked(project_id, execution_id):
@@ -55,3 +66,13 @@ class Hearing:
                     return False
                 live.stop(ExecutionState.CANCELLED, CANCELLED)
         return True
+
+    async def _written(self, asked: RecordAsked) -> bool:
+        """Write an execution that another process looks for, if it is one of ours. Raises Unavailable."""
+        if asked.execution_id:
+            execution_id = uuid.UUID(asked.execution_id)
+            live = self._live.get(asked.project_id, execution_id)
+            if live is not None and live.execution.kind is ExecutionKind.SYNC:
+                self._store.record(live.execution)
+            return await self._store.settle(asked.project_id, execution_id)
+        return await self._store.settle_alias(asked.project_id, asked.face, asked.alias)

@@ -15,6 +15,7 @@ __all__ = [
     "KeyRevoked",
     "News",
     "PackageChanged",
+    "RecordAsked",
     "RuntimeDeleted",
     "Siblings",
 ]
@@ -61,7 +62,16 @@ class BuildAsked(msgspec.Struct, frozen=True, tag="build"):
     revision_id: str
 
 
-News: TypeAlias = KeyRevoked | PackageChanged | RuntimeDeleted | BuildAsked | CallAccepted | CancelAsked
+class RecordAsked(msgspec.Struct, frozen=True, tag="record"):
+    """An execution that is not in the database, by its id or by a face's; whoever has it shall write it."""
+
+    project_id: str
+    execution_id: str = ""
+    face: str = ""
+    alias: str = ""
+
+
+News: TypeAlias = KeyRevoked | PackageChanged | RuntimeDeleted | BuildAsked | RecordAsked | CallAccepted | CancelAsked
 
 
 class Siblings(Protocol):

@@ -120,8 +120,6 @@ class Synchronous:
                         raise RequestTaken
                 live = self._live.open(execution)
                 if opened is not None:
-                    if self._shared:
-                        self._store.record(live.execution)  # who follows it knows its name, and may ask another process
                     opened(live)
                 return await self._recorded(live, job, expires_at)
             finally:

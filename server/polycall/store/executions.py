@@ -87,6 +87,20 @@ class SqlExecutions:
             return recorded
         return await self._executor.write(queue.reserve, execution, self._inline_bytes)
 
+    async def settle(self, project_id: str, execution_id: uuid.UUID) -> bool:
+        """Write an execution now if it is in the buffer, and return whether it was; raise Unavailable."""
+        waits = self._buffer.find(project_id, execution_id) is not None
+        if waits:
+            await self.flush()
+        return waits
+
+    async def settle_alias(self, project_id: str, face: str, alias: str) -> bool:
+        """Do the same for an execution that a face knows by another id; raise Unavailable."""
+        waits = self._buffer.find_alias(project_id, face, alias) is not None
+        if waits:
+            await self.flush()
+        return waits
+
     # reading
 
     async def get(self, project_id: str, execution_id: uuid.UUID) -> Execution:

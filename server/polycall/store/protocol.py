@@ -212,6 +212,12 @@ class ExecutionStore(Protocol):
         An end takes the place of RUNNING and is never replaced. Of two with one request id the first keeps it.
         """
 
+    async def settle(self, project_id: str, execution_id: uuid.UUID) -> bool:
+        """Write a record now that another process looks for; False if it is not in the buffer."""
+
+    async def settle_alias(self, project_id: str, face: str, alias: str) -> bool:
+        """Write a record now that another process looks for by its alias; False if it is not in the buffer."""
+
     async def enqueue(self, execution: Execution) -> Execution:
         """Commit a QUEUED (or, with an owner, RUNNING) execution before returning.
 
