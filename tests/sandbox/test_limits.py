@@ -324,6 +324,10 @@ PROGRAMS = {
     'disk': "import itertools, tempfile, time\\n"
         "for n in itertools.count():\\n"
         "    tempfile.NamedTemporaryFile(delete=False).write(b'x' * (1 << 20)); time.sleep(0.01)",
+    'hidden': "import itertools, os, tempfile, time\\n"
+        "place = os.path.join(tempfile.gettempdir(), 'hidden'); os.mkdir(place, 0o300)\\n"
+        "for n in itertools.count():\\n"
+        "    open(os.path.join(place, str(n)), 'wb').write(b'x' * (1 << 20)); time.sleep(0.01)",
 }
 
 async def main():
@@ -353,7 +357,7 @@ async def test_the_limits_of_an_ordinary_users_sandbox_hold_too(level: int) -> N
     assert told["files"] == ["exited", ["OSError: [Errno 24] Too many open files: '/dev/null'"]]
     if level == 2:
         assert told["threads"] == ["exited", ["refused"]]
-        assert told["disk"] == ["exited", ["OSError: [Errno 28] No space left on device"]]
+        assert told["disk"] == told["hidden"] == ["exited", ["OSError: [Errno 28] No space left on device"]]
     else:
         assert told["threads"][0] in ("exited", "too_many_processes")
-        assert told["disk"] == ["out_of_disk", []]
+        assert told["disk"] == told["hidden"] == ["out_of_disk", []]

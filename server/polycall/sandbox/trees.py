@@ -15,26 +15,31 @@ __all__ = ["measure", "remove_tree"]
 def measure(root: str, most: Disk) -> Disk:
     """Return what is below a directory; nothing is looked at any more once there is more than ``most``.
 
-    Links are not followed; a file of several names counts as several. Folders nested so deep that they have no path
-    count as more than ``most``: nobody needs them, and anything could be in them.
+    Links are not followed; a file of several names counts as several. Folders nested so deep that they have no path,
+    and those that may not be read, count as more than ``most``: nobody needs them, and anything could be in them.
     """
     size, files, folders = 0, 0, [root]
     while folders:
+        folder = folders.pop()
         try:
-            entries = os.scandir(folders.pop())
+            # what was a folder may be a link by now
+            fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         except OSError as error:
-            if error.errno == errno.ENAMETOOLONG:
+            if error.errno in (errno.ENAMETOOLONG, errno.EACCES):
                 return Disk(size, most.files + 1)
             continue  # it has gone
-        with entries:
-            for entry in entries:
-                files += 1
-                with contextlib.suppress(OSError):
-                    if entry.is_dir(follow_symlinks=False):
-                        folders.append(entry.path)
-                    size += entry.stat(follow_symlinks=False).st_blocks * 512
-                if size > most.bytes or files > most.files:
-                    return Disk(size, files)
+        try:
+            with os.scandir(fd) as entries:
+                for entry in entries:
+                    files += 1
+                    with contextlib.suppress(OSError):
+                        if entry.is_dir(follow_symlinks=False):
+                            folders.append(os.path.join(folder, entry.name))
+                        size += entry.stat(follow_symlinks=False).st_blocks * 512
+                    if size > most.bytes or files > most.files:
+                        return Disk(size, files)
+        finally:
+            os.close(fd)
     return Disk(size, files)
 
 
