@@ -212,10 +212,11 @@ def main(job_fd: int, layout: Layout, baseline: Baseline, laps: dict[str, int]) 
     if os.environ["HOME"] != layout.temporary:
         os.environ.update(HOME=layout.temporary, TMPDIR=layout.temporary)
     _rehearse(layout)
-    if (numpy := sys.modules.get("numpy")) is not None:
-        # its old generator is seeded at the import, which was the zygote's: every run would have the same numbers
+    if (random := sys.modules.get("numpy.random")) is not None:
+        # its old generator is seeded at the import, which was the zygote's: every run would have the same numbers.
+        # Numpy itself imports it when it is first used, which takes 25 ms: not for the sake of those who never do.
         with contextlib.suppress(Exception):
-            numpy.random.seed()
+            random.seed()
     connection = Connection(job_fd)
     server = Server(connection, layout, baseline)
     connection.send({"kind": "ready", "laps": laps})
