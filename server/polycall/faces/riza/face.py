@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from polycall.domain import Execution, Principal, Reason, Scope
 from polycall.engine.engine import Engine
@@ -19,6 +20,7 @@ from polycall.faces.riza.failures import failed
 from polycall.faces.riza.requests import BODY_LIMIT, Bounds, Call, read_function_call, read_script_call
 from polycall.faces.riza.results import ExecutionResult, FunctionResult
 from polycall.faces.wire import dump
+from polycall.names import RevisionName
 
 __all__ = ["RizaFace"]
 
@@ -68,10 +70,28 @@ class RizaFace:
         require(who, Scope.RUN)
         body = await inbound.read()
         call = await aside(len(body), read, body, self._bounds)
-        _refuse_what_is_not_here(call)
+        call = await self._with_runtime(who, call)
         ended = await self._run(who, call, inbound)
         size = len(ended.stdout) + len(ended.stderr)
         return Reply(body=await aside(size, lambda: dump(show(ended))))
+
+    async def _with_runtime(self, who: Principal, call: Call) -> Call:
+        """Return the call to be run on the revision that it names. Raises NotFound."""
+        wanted = call.runtime_revision_id
+        if wanted is None:
+            return call
+        try:
+            revision = await self._engine.runtimes.find_revision(reading(who), wanted)
+        except NotFound:
+            shown = wanted[:64]
+            raise NotFound(
+                Reason.RUNTIME_NOT_FOUND,
+                "riza.RuntimeRevision",
+                shown,
+                f"runtime_revision_id: there is no revision {shown!r}; leave it out for the default runtime.",
+            ) from None
+        runtime = str(RevisionName(revision.runtime_id, revision.id))
+        return replace(call, run=replace(call.run, runtime=runtime))
 
     async def _run(self, who: Principal, call: Call, inbound: Inbound) -> Execution:
         due = time.monotonic() + call.timeout_s + _ANSWER_SLACK_S
@@ -87,15 +107,3 @@ class RizaFace:
             # The run spent in the queue what it lacked in the end. For its caller that is a timeout like any other,
             # with what was printed until then; a key that may run code may see what became of this run of it.
             return await self._engine.get(reading(who), uuid.UUID(execution_id))
-
-
-def _refuse_what_is_not_here(call: Call) -> None:
-    revision = call.runtime_revision_id
-    if revision is not None:
-        shown = revision[:64]
-        raise NotFound(
-            Reason.VERSION_NOT_FOUND,
-            "riza.RuntimeRevision",
-            shown,
-            f"runtime_revision_id: there is no revision {shown!r}; leave it out for the default runtime.",
-        )

@@ -26,7 +26,7 @@ from polycall.engine.engine import Engine
 from polycall.engine.keys import require
 from polycall.engine.limits import DEFAULTS, MAXIMUMS, LimitPolicy
 from polycall.engine.requests import AdHocRun, RunOptions
-from polycall.errors import DeadlineExceeded, PolycallError, Unauthenticated
+from polycall.errors import DeadlineExceeded, NotFound, PolycallError, Unauthenticated
 from polycall.faces.reply import Inbound, Reply
 from polycall.faces.riza.face import RizaFace
 from polycall.faces.riza.v1 import riza_pb2
@@ -54,6 +54,13 @@ class FakeEngine:
     raises: PolycallError | None = None
     stored: Execution | None = None
     runs: list[tuple[AdHocRun, RunOptions]] = field(default_factory=list)
+
+    @property
+    def runtimes(self) -> FakeEngine:
+        return self
+
+    async def find_revision(self, who: Principal, revision_id: str) -> Any:
+        raise NotFound(Reason.RUNTIME_NOT_FOUND, "polycall.v1.RuntimeRevision", f"revisions/{revision_id}")
 
     @property
     def keys(self) -> FakeEngine:
