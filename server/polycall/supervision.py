@@ -33,6 +33,11 @@ class SupervisedEnvoy:
         """Where each listener listens, by name."""
         return self._launcher.addresses
 
+    @property
+    def pid(self) -> int | None:
+        """The process id of the one that runs; None before the start."""
+        return self._launcher.pid
+
     async def start(self) -> None:
         """Start Envoy and wait until it serves. Raises GatewayError."""
         await self._launcher.start()

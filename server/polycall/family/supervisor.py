@@ -20,6 +20,7 @@ from polycall.datadir import LOCK_FILE, kept_bootstrap_key, make_data_dir, socke
 from polycall.engine.tasks import end
 from polycall.errors import PolycallError
 from polycall.family.address import reserved
+from polycall.family.orphans import bury
 from polycall.family.process import Process, ProcessFailed, Said
 from polycall.gateway import gateway_config
 from polycall.member import Member
@@ -197,7 +198,14 @@ class _Family:
                     why = f"does not start: {failure}"
                 else:
                     log.warning("server process %d was started again", index)
+                    bury(self._children())  # what the dead one had below it has ended by now
                     break
+
+    def _children(self) -> set[int]:
+        children = {place.process.pid for place in self._places if place.process is not None}
+        if self._envoy is not None and self._envoy.pid is not None:
+            children.add(self._envoy.pid)
+        return children
 
     def _fails_too_often(self) -> bool:
         now = time.monotonic()
