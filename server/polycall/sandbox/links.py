@@ -43,8 +43,20 @@ class SocketLink:
 
     def write(self, buffers: Iterable[bytes]) -> None:
         """Send bytes."""
-        if self._transport is not None:
-            self._transport.writelines(buffers)
+        transport = self._transport
+        if transport is None:
+            return
+        first, *rest = buffers
+        if transport.get_write_buffer_size() == 0 and not transport.is_closing():
+            # at once: the transport would send at the end of the loop's turn, when all that is ready has been done
+            try:
+                sent = self._socket.send(first)
+            except OSError:  # full; or gone, which the transport will tell
+                sent = 0
+            if sent == len(first) and not rest:
+                return
+            first = first[sent:]
+        transport.writelines([first, *rest])
 
     def close(self) -> None:
         """Close it at once."""
