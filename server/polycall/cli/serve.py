@@ -41,7 +41,7 @@ def serve_command(settings: Settings, examples: bool, as_json: bool) -> None:
 
     import uvloop
 
-    from polycall.allocator import keep_large_blocks
+    from polycall.allocator import collect_seldom, keep_large_blocks
     from polycall.logs import log_to
     from polycall.serving import ServeError
 
@@ -50,8 +50,7 @@ def serve_command(settings: Settings, examples: bool, as_json: bool) -> None:
     else:
         from polycall.app import serve
 
-    gc.freeze()
-    gc.enable()
+    collect_seldom()
 
     keep_large_blocks()
     log_to(sys.stderr, settings.log_level)

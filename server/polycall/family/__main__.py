@@ -31,15 +31,14 @@ def main(parent: int) -> int:
 
     import uvloop
 
-    from polycall.allocator import keep_large_blocks
+    from polycall.allocator import collect_seldom, keep_large_blocks
     from polycall.app import serve
     from polycall.family.process import Said, encode_said
     from polycall.logs import log_to
     from polycall.member import decode_member
     from polycall.serving import Ready, ServeError
 
-    gc.freeze()
-    gc.enable()
+    collect_seldom()
     keep_large_blocks()
     member, settings = decode_member(sys.stdin.buffer.readline())
     log_to(sys.stderr, settings.log_level)
