@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from pathlib import Path
 
 import pytest
 
@@ -75,6 +76,14 @@ def test_an_execution_is_shown_with_its_value_and_output(cli: Cli) -> None:
     assert facts["input"] == '{"times": 2}'
     assert "out 0\n" in shown.text
     assert cli("executions", "get", name.removeprefix("executions/"), "--json").json()["outputJson"] == "2"
+
+
+def test_what_code_asked_of_other_hosts_is_shown(cli: Cli, tmp_path: Path) -> None:
+    ask = "try: urllib.request.urlopen('https://evil.example/')\n    except OSError: pass"
+    (tmp_path / "ask.py").write_text(f"import urllib.request\ndef execute(input):\n    {ask}")
+    name = cli("run", str(tmp_path / "ask.py"), "--allow-host", "api.example.com", "--json").json()["name"]
+    shown = cli("executions", "get", name).text
+    assert "  CONNECT evil.example:443 evil.example is not among the hosts that this run may reach\n" in shown
 
 
 def test_logs_keep_the_streams_apart(cli: Cli) -> None:

@@ -208,6 +208,7 @@ def _print(execution: Execution, *, as_json: bool) -> None:
             ("exit code", str(execution.exit_code) if execution.HasField("exit_code") else ""),
             ("signal", str(execution.signal) if execution.HasField("signal") else ""),
             ("request id", execution.request_id),
+            ("requests", _requests(execution)),
             ("input", execution.input_json),
             ("value", execution.output_json),
             ("stdout", _output(execution.stdout, execution.stdout_truncated)),
@@ -218,3 +219,14 @@ def _print(execution: Execution, *, as_json: bool) -> None:
 
 def _output(text: str, truncated: bool) -> str:
     return text.rstrip("\n") + ("\n(truncated)" if truncated else "")
+
+
+def _requests(execution: Execution) -> str:
+    """Return what it asked of other hosts, a line each."""
+    asked = execution.outbound_requests
+    lines = [
+        f"{one.method} {one.host}:{one.port} "
+        + (one.refused or f"{one.status or 'no answer'}, sent {one.sent_bytes}, received {one.received_bytes} bytes")
+        for one in asked.requests
+    ]
+    return "\n".join([*lines, *([f"and {asked.omitted} more"] if asked.omitted else [])])

@@ -319,6 +319,20 @@ async def test_a_warm_worker_keeps_its_way_out_and_each_call_its_own_record(run:
     assert [len(outcome.outbound) for outcome in outcomes] == [1, 2, 0]
 
 
+async def test_a_worker_that_only_loads_may_reach_its_hosts(run: Any, secure: Site) -> None:
+    host = f"api.example.com:{secure.port}"
+    code = f"""
+        import urllib.request
+        STATUS = urllib.request.urlopen("https://{host}/", timeout=20).status
+        def execute(input): return STATUS
+    """
+    rules = policy(rule(host, bearer=SECRET))
+    loaded = await run(code, None, rules, key=key("loads"), load_only=True)
+    assert (loaded.ending, len(loaded.outbound)) == (Ending.RETURNED, 1)
+    outcome = await run(code, None, rules, key=key("loads"))
+    assert (value(outcome), outcome.start_kind, outcome.outbound) == (200, StartKind.WARM, ())
+
+
 async def test_the_end_of_a_run_ends_its_connections(run: Any) -> None:
     """Whether it returns, runs out of time, or is cancelled."""
     code = """

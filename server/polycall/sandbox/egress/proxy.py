@@ -56,6 +56,8 @@ class Egress:
         self._bounds = config.bounds
         self._authority = CertificateAuthority()
         self.trusted = tuple(path for path in (system_certificates(), config.trusted) if path)
+        if not self.trusted:
+            _log.warning("there are no trusted certificates here, so no https host can be reached (egress_ca_file)")
         self._verifying = verifying_context(self.trusted)
         self._resolver = Resolver(AddressFilter(config.networks), config.lookup)
         self.certificate = self._authority.certificate.decode("ascii")
