@@ -423,6 +423,7 @@ def _build_settings(settings: Settings) -> BuildSettings:
         timeout_s=settings.build_timeout_s,
         memory_bytes=settings.build_memory_mib * MIB,
         size_bytes=settings.runtime_mib * MIB,
+        disk_bytes=settings.runtimes_mib * MIB,
         preload=settings.runtime_preload,
         preload_memory_bytes=settings.runtime_preload_mib * MIB,
         python_index_url=settings.python_index_url,

@@ -237,6 +237,7 @@ class Settings:
     build_timeout_s: float = setting(600.0, _seconds(1, 86_400), "Longest build of a runtime, seconds.")
     build_memory_mib: int = setting(1024, _whole(64, 1 << 20), "Most memory of a build, MiB, beside what it writes.")
     runtime_mib: int = setting(512, _whole(1, 1 << 20), "Largest environment of a runtime, MiB.")
+    runtimes_mib: int = setting(20_480, _whole(1, 1 << 30), "Most that all environments together may have, MiB.")
     runtime_preload: bool = setting(
         True, _flag, "Import the packages of a runtime once, ahead of its runs, in a process of that runtime alone."
     )

@@ -16,7 +16,7 @@ from polycall.engine.buildlog import BuildLog
 from polycall.runtimes.environments import Environments
 from polycall.sandbox.sandbox import Sandbox
 from tests.index import Index, running_index
-from tests.sandbox.programs import job, value
+from tests.sandbox.programs import eventually, job, value
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -121,6 +121,22 @@ async def test_an_environment_that_is_too_large_is_refused(bench: Bench, index: 
     with pytest.raises(BuildFailed, match=r"an environment may have 4 MiB; POLYCALL_RUNTIME_MIB"):
         await bench.build("large", size_bytes=4 * MIB)
     assert bench.environments() == []
+
+
+async def test_there_is_an_end_to_what_all_of_them_may_have(bench: Bench, index: Index) -> None:
+    index.add("first", {"first.bin": bytes(2 * MIB)})
+    index.add("second", {"second.py": "X = 1"})
+    await bench.build("first", size_bytes=4 * MIB, disk_bytes=1000 * MIB)
+    with pytest.raises(BuildFailed, match=r"There is no room: environments may have 5 MiB .*POLYCALL_RUNTIMES_MIB"):
+        await bench.build("second", size_bytes=4 * MIB, disk_bytes=5 * MIB)
+    assert len(bench.environments()) == 1
+
+
+async def test_nothing_of_a_build_is_kept_ready(bench: Bench, index: Index) -> None:
+    index.add("brief", {"brief.py": "X = 1"})
+    before = len(bench.sandbox.zygotes)
+    await bench.build("brief")
+    await eventually(lambda: len(bench.sandbox.zygotes) <= before, seconds=30)
 
 
 async def test_a_build_that_takes_too_long_is_killed(bench: Bench, index: Index) -> None:

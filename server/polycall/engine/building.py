@@ -60,8 +60,9 @@ class BuildSettings:
     timeout_s: float = 600.0
     memory_bytes: int = 1024 * MIB
     size_bytes: int = 512 * MIB
+    disk_bytes: int = 20 * KIB * MIB  # of all environments together
     preload: bool = True
-    preload_timeout_s: float = 30.0
+    preload_timeout_s: float = 10.0  # less than a zygote may take to start
     preload_memory_bytes: int = 512 * MIB
     python_index_url: str = "https://pypi.org/simple"
     python_file_hosts: tuple[str, ...] = ("files.pythonhosted.org",)  # beside the index's own
@@ -148,6 +149,11 @@ class Builder:
 
     async def _make(self, digest: str, manifest: Manifest, log: BuildLog) -> None:
         settings = self._settings
+        if await asyncio.to_thread(self._environments.size) + settings.size_bytes > settings.disk_bytes:
+            raise BuildFailed(
+                f"There is no room: environments may have {settings.disk_bytes // MIB} MiB together "
+                "(POLYCALL_RUNTIMES_MIB). Delete runtimes that are not used; their room is free after the next start."
+            )
         log.say(f"Building from {self._registry(manifest.kind)}.")
         tools = str(await asyncio.to_thread(build_tools, self._environments))
         unpacking = _Unpacking(self._environments, digest, settings.size_bytes)
@@ -159,7 +165,7 @@ class Builder:
             else:
                 log.write(chunk.data)
 
-        job = self._build_job(manifest, Image(revision="build-tools", path=tools))
+        job = self._build_job(manifest, Image(revision="build-tools", path=tools, passing=True))
         try:
             outcome = await self._runner.run(job, take)
             failure = _failure(outcome, settings)
@@ -254,7 +260,7 @@ class Builder:
             payload=json.dumps(
                 {"modules": list(modules), "names": list(names), "skip": list(skip), "mark": mark}
             ).encode(),
-            image=replace(image, preload=()),
+            image=replace(image, preload=(), passing=True),
         )
 
 

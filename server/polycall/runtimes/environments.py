@@ -51,6 +51,16 @@ class Environments:
             shutil.rmtree(unfinished, ignore_errors=True)
         return target
 
+    def size(self) -> int:
+        """Return the bytes of all files of all that were built: their names are digests."""
+        total = 0
+        for built in self._root.glob("?" * 64):
+            for directory, _, files in os.walk(built):
+                for name in files:
+                    with contextlib.suppress(FileNotFoundError):  # removed meanwhile
+                        total += os.lstat(os.path.join(directory, name)).st_size
+        return total
+
     def sweep(self, used: Callable[[str], bool]) -> None:
         """Remove the environments that are not used, and what a server that was killed had not finished.
 

@@ -23,13 +23,14 @@ class Image:
 
     ``revision`` is the id of a runtime revision, "" the server's default of the platform. ``path`` is the host's
     directory of the built environment, read-only inside; "" for none. ``preload`` names modules that its children
-    find imported, beside those of every child.
+    find imported, beside those of every child. ``passing``: nothing of it is kept ready for another run.
     """
 
     platform: Platform = Platform.PYTHON
     revision: str = ""
     path: str = ""
     preload: tuple[str, ...] = ()
+    passing: bool = False
 
 
 DEFAULT_IMAGE = Image()

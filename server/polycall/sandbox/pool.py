@@ -49,6 +49,8 @@ _RIDES_ALONG, _DISK_STEP = 64 << 10, 1 << 20
 _FEW_FILES = 256
 # How often kinds that are not used any more are looked for.
 _SWEEP_S = 5.0
+# What is of no use for another run ends at the next look; whoever has just asked for it gets it.
+_PASSING_S = 1.0
 
 _DEFAULT_KIND = Kind()
 
@@ -413,7 +415,8 @@ class Pool:
         """Return the waiting children of a kind, of which there are none before its first use."""
         brood = self._broods.get(kind)
         if brood is None:
-            brood = Brood(self._config.waiting, partial(self._room, kind), partial(self._fork_to_wait, kind))
+            most = 0 if kind.image.passing else self._config.waiting
+            brood = Brood(most, partial(self._room, kind), partial(self._fork_to_wait, kind))
             self._broods[kind] = brood
         return brood
 
@@ -443,19 +446,20 @@ class Pool:
         self._standing.look()  # what did not load, or had no room
         now = time.monotonic()
         for kind, brood in list(self._broods.items()):
-            if kind != _DEFAULT_KIND and now >= brood.used + self._config.kind_idle_s:
+            idle_s = _PASSING_S if kind.image.passing else self._config.kind_idle_s
+            if kind != _DEFAULT_KIND and now >= max(brood.used, self._nest(kind.image).used) + idle_s:
                 self._end_kind(kind)
-        others = sorted(
-            (image for image in self._nests if image != DEFAULT_IMAGE), key=lambda image: self._nests[image].used
-        )
-        for number, image in enumerate(others):
+        kept = [image for image in self._nests if image.revision and not image.passing]
+        kept.sort(key=lambda image: self._nests[image].used)
+        surplus = set(kept[: max(0, len(kept) - self._config.images)])
+        for image in [image for image in self._nests if image != DEFAULT_IMAGE]:
             nest = self._nests[image]
-            too_many = number < len(others) - self._config.images
-            if too_many:
+            if image in surplus:
                 for kind in [kind for kind in self._broods if kind.image == image]:
                     self._end_kind(kind)
                 self._shelf.end_where(lambda child, _, zygotes=nest.zygotes: zygotes.own(child))  # type: ignore[misc]
-            unused = too_many or now >= nest.used + self._config.image_idle_s
+            idle_s = _PASSING_S if image.passing else self._config.image_idle_s
+            unused = image in surplus or now >= nest.used + idle_s
             if unused and nest.zygotes.childless and not any(kind.image == image for kind in self._broods):
                 del self._nests[image]
                 self._own(self._end_nest(nest))

@@ -74,7 +74,7 @@ class SandboxConfig:
     hold; the least recently used ones that idle make room. ``zygote_forks`` and ``zygote_age_s``: a
     zygote is replaced after so many forks or so long, because its children share hash seed and address layout.
     ``kind_idle_s``: children of other kinds than the default's wait until their kind was not used for so long.
-    ``images``: zygotes of so many other images than the default's are kept, until theirs was not used for
+    ``images``: zygotes of so many runtime revisions are kept, until theirs was not used for
     ``image_idle_s``; of more only while their children run.
     ``hard_output_bytes``: output of one run, both streams, beyond which it is killed (``Limits.stdout_bytes`` only
     cuts). ``disk_bytes``: the disk limit that waiting children have; runs that ask for another get a process started
