@@ -43,6 +43,9 @@ async def test_a_function_is_called_at_every_level(sandbox: Sandbox) -> None:
         "function run(input) { return input.name }\nexport { run as execute }",
         "import os from 'node:os'\nfunction execute(input) { return os.EOL && input.name }",
         "const name = await Promise.resolve('Ada')\nfunction execute() { return name }",
+        "const name = await (async () => 'Ada')()\nfunction execute() { return name }",
+        "async function execute(input) { return await (async () => input.name)() }\nimplicit = 1",
+        "#!/usr/bin/env deno\nfunction execute(input) { return input.name }",
         "module.exports = { execute: (input) => input.name }",
         "module.exports = { execute }\nfunction execute(input) { return input.name }",
         "module.exports = (input) => input.name",
@@ -272,6 +275,12 @@ async def test_a_script_ends_as_a_program_does(sandbox: Sandbox, code: str, exit
     outcome = await sandbox.run(node_script(code))
     assert (outcome.ending, outcome.exit_code) == (Ending.EXITED, exit_code)
     assert outcome.stderr.replace(b"Timeout._onTimeout (main.js:1:26)", b"main.js:1:26") == stderr
+
+
+async def test_a_script_may_say_to_a_shell_what_runs_it(sandbox: Sandbox) -> None:
+    for file in ("main.js", "main.ts"):
+        outcome = await sandbox.run(node_script("#!/usr/bin/env deno\nthrow new Error('no')", file))
+        assert outcome.stderr.decode() == f"Error: no\n    at {file}:2:7\n"
 
 
 async def test_what_is_printed_is_there_before_the_answer(sandbox: Sandbox) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import collections
 import contextlib
+import fcntl
 import os
 import socket
 from collections.abc import Iterable
@@ -12,8 +13,9 @@ from typing import Protocol, cast
 
 __all__ = ["Link", "PipeLink", "SocketLink"]
 
-_READ = 1 << 16
+_READ = 1 << 18
 _PIPES = 2
+_PIPE = 1 << 20  # what anybody may ask for (pipe(7), pipe-max-size)
 
 
 class Link(Protocol):
@@ -90,6 +92,9 @@ class PipeLink:
         self._calls, self._answers = fds
         for fd in fds:
             os.set_blocking(fd, False)
+            # fewer turns for large payloads; an ordinary user's pipes may be so large only up to a number
+            with contextlib.suppress(OSError):
+                fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, _PIPE)
         self._receiver = receiver
         self._loop.add_reader(self._answers, self._read)
 

@@ -111,7 +111,7 @@ export class Program {
 
   /** Say what is wrong with a module's text, or else, if it is to be loaded, what functions it has. */
   async #describe(path, load) {
-    const source = Deno.readTextFileSync(`${this.#root}/${path}`);
+    const source = read(`${this.#root}/${path}`);
     try {
       if (!/\.c?js$/.test(path) || this.#compile(path, source) instanceof SyntaxError) {
         stripTypeScriptTypes(source, { mode: "transform" });
@@ -141,13 +141,13 @@ export class Program {
   async #load(path, main = false) {
     const file = `${this.#root}/${path}`;
     if (/\.c?js$/.test(path)) {
-      const source = Deno.readTextFileSync(file);
+      const source = read(file);
       const script = this.#compile(path, source);
-      if (!(script instanceof SyntaxError)) return this.#run(path, script, main);
+      if (!(script instanceof SyntaxError) && !awaitsAtTop(source)) return this.#run(path, script, main);
       if (path.endsWith(".cjs")) throw new LoadFailed("SyntaxError", `${script.message} (${path})`);
       return this.#import(path, source, main);
     }
-    if (/\.[mc]?tsx?$|\.jsx$|\.mjs$/.test(path)) return this.#import(path, Deno.readTextFileSync(file), main);
+    if (/\.[mc]?tsx?$|\.jsx$|\.mjs$/.test(path)) return this.#import(path, read(file), main);
     throw new EntrypointNotFound("Error", `Cannot load '${path}': its name ends in none of .js .mjs .cjs .ts .mts`);
   }
 
@@ -209,7 +209,7 @@ export class Program {
       if (found === null || !/\.c?js$/.test(found)) return native(found === null ? name : `${this.#root}/${found}`);
       const known = this.#modules.get(found);
       if (known !== undefined) return known.exports;
-      const script = this.#compile(found, Deno.readTextFileSync(`${this.#root}/${found}`));
+      const script = this.#compile(found, read(`${this.#root}/${found}`));
       if (script instanceof SyntaxError) return native(`${this.#root}/${found}`);
       try {
         return this.#run(found, script).module.exports;
@@ -252,6 +252,25 @@ function lookUp(local, name) {
     return GLOBALS.has(name) && value === globalThis[name] ? undefined : value;
   } catch {
     return undefined; // not defined, a word of the language, or not initialised yet
+  }
+}
+
+/** Read a source; its first line, if it is for a shell, is left empty. */
+function read(file) {
+  return Deno.readTextFileSync(file).replace(/^#!.*/, "");
+}
+
+/**
+ * Tell whether a source that is a script, too, awaits at its top: `await (x)` calls a function of that name there. In the
+ * static block of a class neither is legal, at the top, and both are in functions as they always are.
+ */
+function awaitsAtTop(source) {
+  if (!/\bawait\b/.test(source)) return false;
+  try {
+    compileFunction(`class A { static {\n${source}\n} }`);
+    return false;
+  } catch (error) {
+    return error?.message === "Unexpected reserved word"; // what V8 says of nothing else that a script may have
   }
 }
 
