@@ -227,7 +227,7 @@ async def test_env_files_and_the_working_directory_are_as_for_python(sandbox: Sa
     files = (InputFile("in/a.txt", b"content"),)
     assert value(await sandbox.run(js(code, env={"COLOUR": "blue"}, files=files))) == {
         "env": "blue",
-        "all": ["COLOUR", "HOME", "LANG", "NO_COLOR", "PATH", "TMPDIR"],
+        "all": ["COLOUR", "HOME", "LANG", "NO_COLOR", "PATH", "TMPDIR", "TZ"],
         "home": "/mnt/tmp",
         "cwd": "/mnt/req",
         "file": "content",

@@ -11,7 +11,7 @@ import os
 import resource
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NoReturn
 
 from polycall.sandbox import doorway
@@ -24,8 +24,9 @@ CALLS, ANSWERS, STDIN = ".calls", ".answers", ".stdin"
 _BINARY, _SERVER = "/opt/deno/deno", "/opt/deno/serve"
 MODULES = "node_modules"
 _PATH = "/usr/local/bin:/usr/bin:/bin"
-# No such directory: what Deno would cache there it keeps in memory.
-_NO_CACHE = "/opt/deno/cache"
+# Deno's own directory. What it transpiles it writes into one below; if it cannot, it tries for 0.15 s. The rest,
+# databases of what it has seen, it keeps in memory if it may not make them: nothing outlives the process anyway.
+_CACHE, _TRANSPILED = ".deno", "gen"
 # V8 plans with the machine's memory, of which a run has a part that is not known yet. Small steps keep what it has not
 # collected yet below a third of what lives; the ceiling is the largest limit there is (engine.limits).
 _HEAP = ("--heap-growing-percent=30", "--max-semi-space-size=8", "--max-old-space-size=5120")
@@ -40,6 +41,7 @@ class Deno:
     binary: str
     scripts: str
     environment: str = ""  # has node_modules
+    zone: str = ""  # the time zone's name; without one V8 reads all there are to find the one that /etc/localtime is
 
     @property
     def binds(self) -> Mapping[str, str]:
@@ -48,7 +50,7 @@ class Deno:
 
     def inside(self) -> Deno:
         """Return the same for a process in a root file system that has ``binds``."""
-        return Deno(_BINARY, _SERVER, PACKAGES if self.environment else "")
+        return replace(self, binary=_BINARY, scripts=_SERVER, environment=PACKAGES if self.environment else "")
 
     @property
     def readable(self) -> list[str]:
@@ -60,6 +62,9 @@ class Deno:
         for name in (CALLS, ANSWERS):
             os.mkfifo(os.path.join(layout.temporary, name), 0o600)
         os.close(os.open(os.path.join(layout.temporary, STDIN), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        cache = os.path.join(layout.temporary, _CACHE)
+        os.makedirs(os.path.join(cache, _TRANSPILED), 0o700)
+        os.chmod(cache, 0o500)
         if self.environment:
             # bare names are looked for beside the code, and in its parents
             modules = os.path.join(os.path.dirname(layout.code), MODULES)
@@ -72,7 +77,7 @@ class Deno:
         os.dup2(stdin, 0)
         os.closerange(3, job_fd + 1)
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(_OPEN_FILES, job_fd), min(_OPEN_FILES, job_fd)))
-        os.execve(self.binary, self._command(layout, egress=egress), _environment(layout, egress=egress))  # noqa: S606
+        os.execve(self.binary, self._command(layout, egress=egress), self._variables(layout, egress=egress))  # noqa: S606
 
     def _hand_out(self, job_fd: int, layout: Layout) -> None:
         calls, answers = (os.path.join(layout.temporary, name) for name in (CALLS, ANSWERS))
@@ -91,7 +96,7 @@ class Deno:
         if self.environment:
             readable += [self.environment, os.path.join(os.path.dirname(layout.code), MODULES)]
         return [
-            "deno", "run", "--quiet", "--no-prompt", "--no-check", "--no-config", "--no-lock",
+            "deno", "run", "--quiet", "--no-prompt", "--no-check", "--no-config", "--no-lock", "--no-code-cache",
             "--no-remote", "--deny-import",
             "--cached-only", "--node-modules-dir=manual",  # what is not here is not to be had
             f"--v8-flags={','.join(_HEAP)}",
@@ -103,16 +108,16 @@ class Deno:
             layout.code, layout.work, layout.temporary,
         ]  # fmt: skip
 
-
-def _environment(layout: Layout, *, egress: bool) -> dict[str, str]:
-    home = layout.temporary
-    return {
-        **(doorway.ENVIRONMENT if egress else {}),  # Deno reads its part of it at the start
-        "PATH": _PATH,
-        "HOME": home,
-        "TMPDIR": home,
-        "LANG": "C.UTF-8",
-        "DENO_DIR": _NO_CACHE,
-        "DENO_NO_UPDATE_CHECK": "1",
-        "NO_COLOR": "1",
-    }
+    def _variables(self, layout: Layout, *, egress: bool) -> dict[str, str]:
+        home = layout.temporary
+        return {
+            **(doorway.ENVIRONMENT if egress else {}),  # Deno reads its part of it at the start
+            "PATH": _PATH,
+            "HOME": home,
+            "TMPDIR": home,
+            "LANG": "C.UTF-8",
+            **({"TZ": self.zone} if self.zone else {}),
+            "DENO_DIR": os.path.join(home, _CACHE),
+            "DENO_NO_UPDATE_CHECK": "1",
+            "NO_COLOR": "1",
+        }

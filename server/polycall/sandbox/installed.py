@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from polycall.domain import Language
 
-__all__ = ["DENO", "Interpreter", "find_deno", "python"]
+__all__ = ["DENO", "Interpreter", "find_deno", "python", "time_zone"]
 
 DENO = "deno"
 # 15 ms on an idle machine.
@@ -30,6 +30,15 @@ class Interpreter:
 def python() -> Interpreter:
     """Return the server's own."""
     return Interpreter("python", platform.python_version(), (Language.PYTHON,))
+
+
+def time_zone() -> str:
+    """Return the name of the machine's time zone, such as Europe/Berlin; "" if it cannot be told."""
+    try:
+        _, found, name = os.path.realpath("/etc/localtime", strict=True).partition("/zoneinfo/")
+    except OSError:
+        return "UTC"  # what programs take for it then
+    return name if found else ""
 
 
 async def find_deno(path: str | None = None) -> Interpreter | None:

@@ -21,7 +21,7 @@ from polycall.sandbox.egress.proxy import Egress, EgressConfig
 from polycall.sandbox.enforcement import Enforcement, enforcements
 from polycall.sandbox.guard import Gaps
 from polycall.sandbox.image import Image, Platform
-from polycall.sandbox.installed import DENO, Interpreter, find_deno, python
+from polycall.sandbox.installed import DENO, Interpreter, find_deno, python, time_zone
 from polycall.sandbox.isolation import Finding, Machine, ProbeError, at_most, findings_of, level_of, probe
 from polycall.sandbox.job import Ending, Job, Outcome, OutputSink
 from polycall.sandbox.lodging import ONE_THREAD
@@ -296,7 +296,7 @@ class Sandbox:
                 binary = self._work_root.adopt(binary, DENO)
             if not _is_public(scripts):
                 scripts = self._work_root.adopt(scripts, "scripts")
-        return Deno(binary, scripts)
+        return Deno(binary, scripts, zone=time_zone())
 
     def _lodge(self, image: Image, machine: Machine) -> tuple[tuple[str, ...], Group | None]:
         """Return what a zygote of an image imports ahead that others wrote, and the cgroup that bounds it.
