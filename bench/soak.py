@@ -2,8 +2,8 @@
 
 A real server with its gateway under a mixed load; every answer is checked. Memory, descriptors, threads, processes,
 cgroups and files are sampled while it runs. The verdict has two parts. At rest there are, before and after, exactly as
-many processes, descriptors and threads. Under load the memory of server and gateway does not climb: the slope of
-a straight line through the second half of the samples, over that half, is below a bound.
+many processes, descriptors and threads, and no more memory in the sandboxes. Under load the memory of server and
+gateway does not climb: a straight line through the second half of the samples rises by less than a bound.
 """
 
 from __future__ import annotations
@@ -140,15 +140,26 @@ class Soak:
 
     def _judge(self, before: Sample, after: Sample) -> Verdict:
         problems = grown(before, after)
+        if after.tree_mib > before.tree_mib + most_growth(before.tree_mib):
+            problems.append(
+                f"the sandboxes' memory: {before.tree_mib:.1f} MiB at rest before, {after.tree_mib:.1f} after"
+            )
         half = self.samples[len(self.samples) // 2 :]
         slopes = {}
         for name in ("pss_mib", "envoy_mib", "tree_mib"):
             values = [getattr(sample, name) for sample in half]
             slopes[name] = climb([sample.seconds for sample in half], values)
-            bound = max(_MOST_MIB, _MOST_SHARE * statistics.fmean(values)) if values else _MOST_MIB
-            if slopes[name] > bound and half[-1].seconds - half[0].seconds > _JUDGED_S / 2:
+            if name == "tree_mib" or not values or half[-1].seconds - half[0].seconds < _JUDGED_S / 2:
+                continue  # of the sandboxes there are more and fewer all the time: they are compared at rest
+            bound = most_growth(statistics.fmean(values))
+            if slopes[name] > bound:
                 problems.append(f"{name} climbed by {slopes[name]:.1f} MiB in the second half (at most {bound:.1f})")
         return Verdict(tuple(problems), slopes, before, after)
+
+
+def most_growth(mib: float) -> float:
+    """Return by how much so much memory may grow and still be flat."""
+    return max(_MOST_MIB, _MOST_SHARE * mib)
 
 
 def grown(before: Sample, after: Sample) -> list[str]:

@@ -19,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from polycall.domain import IsolationLevel
+from polycall.sandbox.egress import resolver
 from polycall.sandbox.sandbox import Sandbox, SandboxConfig
 
 __all__ = ["PROCESSES", "receive", "send"]
@@ -64,6 +65,7 @@ def _become(uid: int) -> None:
 
 
 async def _main(connection: socket.socket, level: IsolationLevel, deno: str) -> None:
+    resolver._THREADS = 1
     # zygotes that never grow old: how many processes there are is compared
     sandbox = Sandbox(
         SandboxConfig(

@@ -17,6 +17,7 @@ __all__ = [
     "Ends",
     "Expectation",
     "Program",
+    "Refused",
     "Returns",
     "Unpromised",
     "program",
@@ -64,7 +65,12 @@ class Either:
     of: tuple[Returns | Ends, ...]
 
 
-Expectation = Returns | Ends | Either | Breaks | Unpromised
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The sandbox does not run it at all: what it asks for would not hold here."""
+
+
+Expectation = Returns | Ends | Either | Refused | Breaks | Unpromised
 NOTHING = Returns([])  # was achieved
 
 
@@ -74,7 +80,7 @@ class Program:
 
     ``expected`` is what must come of it, by level, and for a place by its name where that differs. ``input`` is added
     to the targets that a place offers. ``then`` (with ``warm``): what the next call of the same version must come to,
-    whose input has ``"call": 2``. ``files``: input files of both calls.
+    whose input has ``"call": 2``. ``files``: input files of both calls. ``hosts``: it has a way out, to these.
     """
 
     name: str
@@ -87,6 +93,7 @@ class Program:
     warm: bool = False
     then: Expectation | None = None
     files: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
 
     def at(self, place: str, level: IsolationLevel) -> Expectation:
         """Return what must come of it there."""

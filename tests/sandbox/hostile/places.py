@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import polycall
-from polycall.domain import InputFile, IsolationLevel, Language
+from polycall.domain import EgressPolicy, EgressRule, InputFile, IsolationLevel, Language
 from polycall.errors import RuntimeMissing
 from polycall.sandbox.image import image_of
 from polycall.sandbox.job import Job, Outcome
@@ -74,6 +74,13 @@ HONEST = """
 """
 
 
+# Has the server look up a name: it does so in a thread that stays.
+LOOKUP = """
+    import urllib.request
+    def execute(input):
+        try: urllib.request.urlopen('http://nowhere.invalid/')
+        except OSError: pass
+"""
 HONEST_JS = """
     function execute(input) {
       console.log('out', input)
@@ -157,6 +164,9 @@ class Place:
         for outcome in self.run(*(job(HONEST, number) for number in range(PROCESSES))):
             assert outcome.value is not None, outcome
         self._calls = 0
+        if self.level >= IsolationLevel.NAMESPACED:
+            # from now on a process that has a way out waits too
+            self.run(job(LOOKUP, egress=EgressPolicy(rules=(EgressRule(host="nowhere.invalid"),))))
         if self.name in _WITH_DENO:
             with contextlib.suppress(RuntimeMissing):
                 # from now on one of its processes waits
@@ -208,7 +218,9 @@ class Place:
 
         ``family``: the processes below the server, to be reached for.
         """
+        rules = tuple(EgressRule(host=host) for host in program.hosts)
         changes: dict[str, Any] = {
+            "egress": EgressPolicy(rules=rules) if rules else None,
             "limits": limits(**program.limits),
             **_language(program.language),
             "files": tuple(InputFile(path, b"given") for path in program.files),
