@@ -446,8 +446,10 @@ class Pool:
         self._standing.look()  # what did not load, or had no room
         now = time.monotonic()
         for kind, brood in list(self._broods.items()):
-            idle_s = _PASSING_S if kind.image.passing else self._config.kind_idle_s
-            if kind != _DEFAULT_KIND and now >= max(brood.used, self._nest(kind.image).used) + idle_s:
+            end = brood.used + self._config.kind_idle_s
+            if kind.image.passing:  # nobody takes from its brood
+                end = self._nest(kind.image).used + _PASSING_S
+            if kind != _DEFAULT_KIND and now >= end:
                 self._end_kind(kind)
         kept = [image for image in self._nests if image.revision and not image.passing]
         kept.sort(key=lambda image: self._nests[image].used)
