@@ -75,7 +75,12 @@ async def test_whatever_is_thrown_is_told(sandbox: Sandbox, thrown: str, kind: s
         ("main.ts", "const a: number = ;", "Expression expected (main.ts:1)", "    at main.ts:1:19\n"),
         ("main.mjs", "\nimport x from './no.js'", 'Module not found "no.js". (main.mjs:2)', "    at main.mjs:2:15\n"),
         ("main.js", "import l from 'lodash'", 'Import "lodash" not a dependency (main.js:1)', "main.js:1:15\n"),
-        ("main.mjs", "import x from 'https://example.com/x.js'", "A remote specifier was requested", "main.mjs:1:15\n"),
+        (
+            "main.mjs",
+            "import x from 'https://example.com/x.js'",
+            'Requires import access to "example.com:443", which',
+            "main.mjs:1:15\n",
+        ),
     ],
 )
 async def test_a_module_that_cannot_be_loaded_says_where(

@@ -15,6 +15,11 @@ export class EntrypointNotFound extends Error {
   }
 }
 
+/** Leave out of a message what flag would allow it: that is not the author's to give. */
+export function unflagged(message) {
+  return message.replace(/, run again with the --allow-[a-z]+ flag/, ", which a sandbox has not");
+}
+
 /** Thrown for a module that cannot be read or linked; nothing of it ran. */
 export class LoadFailed extends Error {
   constructor(type, message, traceback = "", line = 0, column = 0) {
@@ -34,9 +39,9 @@ export class LoadFailed extends Error {
     if (place === null) return error;
     const home = `${url(root)}/`;
     const [, type, text] = /^(?:(SyntaxError): )?([^]*)$/.exec(error.message.slice(0, place.index).replaceAll(home, ""));
-    const [message] = text.split("\n", 1);
+    const [message] = text.split("\n", 1).map(unflagged);
     const where = `${place[1].replace(home, "")}:${place[2]}`;
-    const shown = text.replace(/\n\s+hint: [^]*$/, "");
+    const shown = unflagged(text.replace(/\n\s+hint: [^]*$/, ""));
     const title = `${type ?? "Error"}: ${shown}`;
     const traceback = `${title}\n    at ${where}:${place[3]}\n`;
     return new LoadFailed(type ?? "Error", `${message} (${where})`, traceback, Number(place[2]), Number(place[3]));

@@ -1,6 +1,6 @@
 // What is told of an exception: the program's own frames and lines, no path of ours.
 
-import { LoadFailed } from "./program.js";
+import { LoadFailed, unflagged } from "./program.js";
 
 // What a face shows of a message, and what a deep recursion or a long chain of causes can make of a stack.
 const MESSAGE = 64 << 10;
@@ -37,8 +37,7 @@ function typeOf(error) {
 
 function messageOf(error) {
   const message = String(error.message);
-  // the flag that would allow it is not the author's to give
-  return error instanceof Deno.errors.NotCapable ? message.replace(/, run again with .*$/s, ", which a sandbox has not") : message;
+  return error instanceof Deno.errors.NotCapable ? unflagged(message) : message;
 }
 
 // JavaScript throws anything; what is not an Error has no stack
