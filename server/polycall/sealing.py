@@ -12,9 +12,6 @@ import os
 import secrets
 from collections.abc import Sequence
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
 from polycall.errors import FailedPrecondition
 
 __all__ = ["KEY_BYTES", "Sealer", "new_encryption_key", "parse_encryption_keys"]
@@ -50,6 +47,11 @@ class Sealer:
     """Seals with the first of its keys, opens with all of them."""
 
     def __init__(self, keys: Sequence[bytes]) -> None:
+        # here, because the command line reads settings, keys among them, and needs no cipher: 20 ms
+        from cryptography.exceptions import InvalidTag
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+        self._damaged = (InvalidTag, ValueError)  # ValueError: no base64, or too short
         self._ciphers = {_name(key): AESGCM(key) for key in keys}
         self._first = _name(keys[0])
 
@@ -73,7 +75,7 @@ class Sealer:
         try:
             data = base64.b64decode(text, validate=True)
             return cipher.decrypt(data[:_NONCE_BYTES], data[_NONCE_BYTES:], place.encode()).decode()
-        except (InvalidTag, ValueError):  # ValueError: no base64, or too short
+        except self._damaged:
             raise FailedPrecondition(
                 f"A secret of {place} is damaged, or was sealed for another place; give it anew.", subject=place
             ) from None

@@ -117,6 +117,7 @@ def run(outgoing: Sandbox) -> Callable[..., Awaitable[Outcome]]:
     return run
 
 
+@pytest.mark.parametrize("outgoing", [3], indirect=True, ids=["L3"])
 @pytest.mark.parametrize("code", [BY_URLLIB, BY_REQUESTS, BY_HTTPX], ids=["urllib", "requests", "httpx"])
 @pytest.mark.parametrize("secret", [None, SECRET], ids=["passed on", "intercepted"])
 async def test_libraries_reach_https_by_environment_alone(
@@ -153,6 +154,7 @@ BY_NODE = """
 """
 
 
+@pytest.mark.parametrize("outgoing", [3], indirect=True, ids=["L3"])
 @pytest.mark.parametrize("code", [BY_FETCH, BY_NODE], ids=["fetch", "node:http"])
 @pytest.mark.parametrize("secret", [None, SECRET], ids=["passed on", "intercepted"])
 async def test_javascript_reaches_https_by_environment_alone(
@@ -167,6 +169,7 @@ async def test_javascript_reaches_https_by_environment_alone(
     assert (record.host, record.method, record.status) == ("api.example.com", "GET" if secret else "CONNECT", 200)
 
 
+@pytest.mark.parametrize("outgoing", [3], indirect=True, ids=["L3"])
 @pytest.mark.parametrize("code", [BY_FETCH, BY_NODE], ids=["fetch", "node:http"])
 async def test_javascript_reaches_nothing_else(code: str, outgoing: Sandbox, plain: Site) -> None:
     host = f"api.example.com:{plain.port}"
@@ -293,6 +296,7 @@ async def test_a_credential_is_nowhere_in_the_sandbox(run: Any, secure: Site) ->
     assert SECRET not in repr(rule(host, header=("X-Api-Key", SECRET)))
 
 
+@pytest.mark.parametrize("outgoing", [3], indirect=True, ids=["L3"])
 async def test_the_environment_of_a_way_out_is_the_servers(run: Any) -> None:
     code = """
         import os
@@ -319,6 +323,7 @@ async def test_a_warm_worker_keeps_its_way_out_and_each_call_its_own_record(run:
     assert [len(outcome.outbound) for outcome in outcomes] == [1, 2, 0]
 
 
+@pytest.mark.parametrize("outgoing", [3], indirect=True, ids=["L3"])
 async def test_a_worker_that_only_loads_may_reach_its_hosts(run: Any, secure: Site) -> None:
     host = f"api.example.com:{secure.port}"
     code = f"""
@@ -373,6 +378,7 @@ def _rest(connection: socket.socket) -> bytes:
     return data
 
 
+@pytest.mark.parametrize("outgoing", [3], indirect=True, ids=["L3"])
 async def test_runs_leave_no_descriptor_and_no_task_behind(run: Any, secure: Site) -> None:
     host = f"api.example.com:{secure.port}"
     rules = policy(rule(host, bearer=SECRET))
