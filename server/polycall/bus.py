@@ -22,8 +22,8 @@ from polycall.engine.siblings import News
 __all__ = ["Bus"]
 
 # Siblings answer in a fraction of a millisecond, or when their event loop comes to it. One that takes longer than this
-# hangs; the caches' own bounds hold for it (keys and versions: 30 s).
-_ANSWER_S = 1.0
+# hangs, as Envoy takes it to (its health checks); the caches' own bounds hold for it (keys and versions: 30 s).
+_ANSWER_S = 3.0
 # A receiver's queue takes 10 datagrams on older kernels (net.unix.max_dgram_qlen).
 _AGAIN_S = 0.001
 _LARGEST = 16 << 10  # ids of a few hundred characters

@@ -272,6 +272,24 @@ def test_what_runs_at_one_process_is_cancelled_through_the_other(family: Server)
             assert found.state == Execution.STATE_CANCELLED
 
 
+def test_a_call_that_one_process_runs_is_followed_through_the_other_while_it_runs(family: Server) -> None:
+    files = {"main.py": "import time\ndef execute():\n    print('begun', flush=True)\n    time.sleep(600)"}
+    family.deploy("loud", files, version=uuid.uuid4().hex[:8])
+    request = execution_service_pb2.CallRequest(function="packages/loud/functions/execute")
+    name = family.executions.Call(request, metadata=family.metadata).name
+    with channels(family) as both:
+        follow = execution_service_pb2.StreamExecutionRequest(name=name)
+        for stream in [executions(channel).StreamExecution(follow, metadata=family.metadata) for channel in both]:
+            assert next(stream).started.name == name
+            assert next(stream).output.data == b"begun\n"
+            assert get(family, name).state == Execution.STATE_RUNNING
+            stream.cancel()
+    cancelled = family.executions.CancelExecution(
+        execution_service_pb2.CancelExecutionRequest(name=name), metadata=family.metadata
+    )
+    assert cancelled.state == Execution.STATE_CANCELLED
+
+
 def test_calls_run_once_each_wherever_they_are_taken(family: Server) -> None:
     names = [call(family, "who") for _ in range(60)]
     for name in names:

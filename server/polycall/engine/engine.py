@@ -157,8 +157,10 @@ class Engine:
         try:
             return await self._store.find_alias(who.project_id, face, alias)
         except NotFound:
-            if not await self._siblings.tell(RecordAsked(who.project_id, face=face, alias=alias)):
+            if not self._siblings.some:
                 raise
+        # whoever has it writes it now, or has done so in this moment
+        await self._siblings.tell(RecordAsked(who.project_id, face=face, alias=alias))
         return await self._store.find_alias(who.project_id, face, alias)
 
     async def list(
@@ -231,11 +233,13 @@ class Engine:
         execution = live.execution if live is not None else await self._stored(who.project_id, execution_id)
         yield Started(execution)
         if live is None:
-            live, execution = await self._begun(execution)
+            async with aclosing(self._elsewhere(who, execution)) as found:
+                async for news in found:
+                    if isinstance(news, LiveRun):
+                        live = news
+                        break
+                    yield news
         if live is None:
-            for chunk in await self.output(who, execution_id):
-                yield chunk
-            yield Finished(execution)
             return
         try:
             async with aclosing(live.events()) as events:
@@ -270,8 +274,10 @@ class Engine:
         try:
             return await self._store.get(project_id, execution_id)
         except NotFound:
-            if not await self._siblings.tell(RecordAsked(project_id, str(execution_id))):
+            if not self._siblings.some:
                 raise
+        # whoever has it writes it now, or has done so in this moment
+        await self._siblings.tell(RecordAsked(project_id, str(execution_id)))
         return await self._store.get(project_id, execution_id)
 
     # the end
@@ -370,17 +376,31 @@ class Engine:
         finally:
             await end(work)
 
-    async def _begun(self, execution: Execution) -> tuple[LiveRun | None, Execution]:
-        """Wait until an execution runs in this process, or has ended."""
-        pause = _FIRST_POLL_S
-        while not execution.state.final:
+    async def _elsewhere(
+        self, who: Principal, execution: Execution
+    ) -> AsyncGenerator[OutputChunk | Finished | LiveRun, None]:
+        """Follow an execution in the store, to its end or until it runs in this process.
+
+        The output of a Call comes as whoever runs it stores it, that of other runs at their end.
+        """
+        pause, seen, attempt = _FIRST_POLL_S, 0, execution.attempt
+        while True:
             live = self.live.get(execution.project_id, execution.id)
-            if live is not None:
-                return live, execution
+            if live is not None and not execution.state.final:
+                yield live
+                return
+            chunks = await self.output(who, execution.id)
+            if execution.attempt != attempt:  # it was lost and started again, and so was its output
+                seen, attempt = 0, execution.attempt
+            for chunk in chunks[seen:]:
+                yield chunk
+            seen = max(seen, len(chunks))
+            if execution.state.final:
+                yield Finished(execution)
+                return
             await asyncio.sleep(pause)
             pause = min(_POLL_S, pause * 2)
             execution = await self._store.get(execution.project_id, execution.id)
-        return None, execution
 
 
 def _chunks(execution: Execution) -> tuple[OutputChunk, ...]:

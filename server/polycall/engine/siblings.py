@@ -84,7 +84,7 @@ class Siblings(Protocol):
     async def tell(self, news: News) -> bool:
         """Tell all of them, and return once they have heard it: whether it meant something to any of them.
 
-        Bounded: one that does not answer is not waited for longer than a second, which is logged.
+        Bounded: one that does not answer is not waited for longer than three seconds, which is logged.
         """
 
     def hint(self, news: News) -> None:
