@@ -103,6 +103,7 @@ class Client:
         try:
             await self._serve()
             if self._hung_up:
+                await self._stop_reading()
                 await self._linger()
         except BrokenOff as error:
             self._note(str(error))
@@ -110,11 +111,14 @@ class Client:
             self._note(f"the connection broke ({type(error).__name__})")
         finally:
             try:
-                for peer in self._peers:
-                    await peer.close()
+                await self._stop_reading()
             finally:
                 for sock in self._sockets:
                     sock.close()
+
+    async def _stop_reading(self) -> None:
+        for peer in self._peers:
+            await peer.close()
 
     async def _linger(self) -> None:
         """Read what is still on its way: a socket closed over it takes our answer back (RFC 9112, 9.6)."""
