@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import grpc
@@ -189,7 +189,9 @@ def functions_framework() -> Iterator[Rival]:
         source.write_text(_FLASK)
         command = [Path(sys.executable).with_name("functions-framework"), "--source", source, "--target", "add"]
         with _process([*map(str, command), "--host", "127.0.0.1", "--port", str(port)]) as process:
-            yield _http_rival("functions-framework", process.pid, port)
+            rival = _http_rival("functions-framework", process.pid, port)
+            # gunicorn's arbiter only watches: its worker serves
+            yield replace(rival, pid=psutil.Process(process.pid).children()[0].pid)
 
 
 @contextlib.contextmanager

@@ -243,8 +243,11 @@ class Admission:
         self._waits += 1
         self._held += size
         try:
-            async with asyncio.timeout(timeout_s):
+            if timeout_s is None:
                 await turn.came
+            else:
+                async with asyncio.timeout(timeout_s):
+                    await turn.came
         except BaseException as error:
             if turn.line is not None:
                 self._give(line)  # the slot came in the same moment: pass it on
