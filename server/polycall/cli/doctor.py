@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -107,17 +107,17 @@ async def _examine(settings: Settings) -> _Report:
     return _Report(
         level=level,
         floor=settings.isolation_floor,
-        findings=(*findings, *_runtimes(sandbox.interpreters), *machine_findings(settings)),
+        findings=(*findings, *_runtimes(sandbox.interpreters, findings), *machine_findings(settings)),
         limits=limits,
         trouble=trouble,
     )
 
 
-def _runtimes(interpreters: Sequence[Interpreter]) -> Iterator[Finding]:
+def _runtimes(interpreters: Sequence[Interpreter], seen: Iterable[Finding]) -> Iterator[Finding]:
     for each in interpreters:
         detail = f"{each.version}, which runs {' and '.join(each.languages)}"
         yield Finding(feature=each.name, available=True, detail=detail)
-    if not any(each.name == DENO for each in interpreters):
+    if DENO not in {*(each.name for each in interpreters), *(finding.feature for finding in seen)}:
         yield Finding(
             feature=DENO,
             available=False,
@@ -195,16 +195,16 @@ def _ask(server: str, key: str | None) -> _Report:
 
     with connect(server or os.environ.get("POLYCALL_SERVER"), key) as client:
         info = client.call(client.server.GetServerInfo, GetServerInfoRequest())
+    findings = [
+        Finding(feature=f.feature, available=f.available, detail=f.detail, remedy=f.remedy) for f in info.findings
+    ]
     return _Report(
         # the contract counts from 1: 0 is "not set"
         level=IsolationLevel(info.isolation_level - 1),
         floor=IsolationLevel(info.isolation_floor - 1),
         findings=(
-            *(
-                Finding(feature=f.feature, available=f.available, detail=f.detail, remedy=f.remedy)
-                for f in info.findings
-            ),
-            *_runtimes(_interpreters(info)),
+            *findings,
+            *_runtimes(_interpreters(info), findings),
             Finding(feature="server processes", available=True, detail=_running(info)),
         ),
         limits=tuple(

@@ -8,7 +8,16 @@ from polycall.domain import Limits
 from polycall.sandbox.cgroup import HEADROOM
 from polycall.sandbox.child import Child
 
-__all__ = ["bound"]
+__all__ = ["bound", "may_bound_others"]
+
+_CAP_SYS_RESOURCE = 24  # capabilities(7)
+
+
+def may_bound_others() -> bool:
+    """Whether this process can set limits of processes with other uids that are in no user namespace of its own."""
+    with open("/proc/self/status", encoding="ascii") as stream:
+        effective = next(line for line in stream if line.startswith("CapEff:"))
+    return bool(int(effective.split()[1], 16) >> _CAP_SYS_RESOURCE & 1)
 
 
 def bound(child: Child, limits: Limits, *, own_uid: bool, memory: bool) -> int:

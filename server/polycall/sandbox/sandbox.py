@@ -14,6 +14,7 @@ from pathlib import Path
 from polycall.domain import ExecutionError, IsolationLevel, Language, Limits, Reason
 from polycall.errors import Internal, IsolationUnavailable, RuntimeMissing, Unavailable
 from polycall.sandbox import canary
+from polycall.sandbox.bounds import may_bound_others
 from polycall.sandbox.cgroup import CgroupError, Cgroups, Group, open_cgroups
 from polycall.sandbox.confine import NOBODY, Confinement
 from polycall.sandbox.deno import Deno
@@ -58,6 +59,12 @@ _LODGING = Limits(
     result_bytes=0,
     stdout_bytes=0,
     stderr_bytes=0,
+)
+_UNBOUND = Finding(
+    DENO,
+    False,
+    "no javascript, no typescript: without CAP_SYS_RESOURCE nobody can set the limits of a process with another uid",
+    "docker run --cap-add SYS_RESOURCE",
 )
 _SCRIPTS = Path(__file__).with_name("inside") / "javascript"
 
@@ -208,6 +215,10 @@ class Sandbox:
         if machine.namespaces:
             self._egress = await asyncio.to_thread(Egress, config.egress)  # it reads the system's certificates
         uids = _run_uids(machine, host_uids, config.processes)
+        if self._deno is not None and uids is not None and not machine.namespaces and not may_bound_others():
+            # better not at all than without limits
+            self._findings += (_UNBOUND,)
+            self._deno = None
         if self._deno is not None:
             self._guest = await asyncio.to_thread(self._make_guest, self._deno.path, own_uids=uids is not None)
         own_uid = uids is not None or confinement.single_uid
@@ -379,7 +390,7 @@ class Sandbox:
             return await self._with_egress(run, lease, job, start_us)
         except OSError as error:
             lease.child.kill()
-            return self._lost(f"The cgroup of the run is out of reach ({error.strerror}).")
+            return self._lost(f"The limits of the run cannot be set ({error.strerror}).")
         finally:
             self._pool.release(lease)
 
