@@ -229,7 +229,7 @@ def test_what_only_comes_as_source_is_not_built(pypi: Client) -> None:
 def test_more_builds_than_may_wait_are_refused_and_deleted_ones_make_room(own: Client, index: Index) -> None:
     index.held.add("holding")
     first = own.create("holding")
-    until(lambda: "/simple/holding/" in index.asked, what="the build")
+    until(lambda: "/simple/holding/" in index.asked, seconds=30, what="the build")
     running = own.do(GetRuntimeRevisionRequest(name=first.newest_revision.name))
     assert running.state == RuntimeRevision.STATE_BUILDING
     assert running.log.startswith(f"Building from {index.url}.")  # while it is written
@@ -251,7 +251,7 @@ def test_a_build_that_was_interrupted_begins_anew_after_a_restart(index: Index, 
     server = Server(tmp_path / "data", environment=settings).start()
     client = Client(server)
     made, waiting = client.create("again"), client.create("again # later")
-    until(lambda: "/simple/again/" in index.asked, what="the build")
+    until(lambda: "/simple/again/" in index.asked, seconds=30, what="the build")
     below = server.descendants()
     server.kill()
     until(lambda: not any(process.is_running() for process in below), what="the end of its processes")

@@ -133,7 +133,7 @@ class Nursery:
     def _take_in_guests(self) -> None:
         """Import what others wrote, once this process has nothing left that they could use."""
         if self._proc is not None:
-            # who has namespaces of one uid maps it through a /proc: then there is one inside (see ``Sandbox``)
+            # it shows the host's processes; only namespaces of a single uid need it, which have no guests
             os.close(self._proc)
             self._proc = None
         confine.lock_zygote(self._confinement)

@@ -312,11 +312,11 @@ class Sandbox:
     def _lodge(self, image: Image, machine: Machine) -> tuple[tuple[str, ...], Group | None]:
         """Return what a zygote of an image imports ahead that others wrote, and the cgroup that bounds it.
 
-        Nothing where it could not be bounded, and nothing if the last zygote that tried did not get ready.
+        Nothing where it could not be bounded, or would have the server's own uid on the host, and nothing if the last
+        zygote that tried did not get ready.
         """
         before = self._spawners.pop(image, None)
-        bounded = self._cgroups is not None and (machine.has_proc or not machine.single_uid)
-        if not image.preload or not bounded or self._cgroups is None:
+        if not image.preload or self._cgroups is None or machine.single_uid:
             return (), None
         if before is not None and not before.started:
             _log.warning("nothing is preloaded for runtime revision %s: its zygote did not get ready", image.revision)
