@@ -6,40 +6,40 @@ from pathlib import Path
 
 from tests.cli.conftest import Cli
 
-CODE = "import six\ndef execute(input): return six.__version__\n"
+CODE = "import colorama\ndef execute(input): return colorama.__version__\n"
 
 
 def test_a_runtime_is_built_seen_used_and_deleted(cli: Cli, tmp_path: Path) -> None:
-    (tmp_path / "requirements.txt").write_text("six==1.17.0\n")
-    built = cli("runtimes", "build", "cli-six", str(tmp_path / "requirements.txt"), "--display-name", "Six")
+    (tmp_path / "requirements.txt").write_text("colorama==0.4.6\n")
+    built = cli("runtimes", "build", "cli-color", str(tmp_path / "requirements.txt"), "--display-name", "Color")
     assert built.code == 0, built.err
-    assert "+ six==1.17.0" in built.err  # the log, while it is written
+    assert "+ colorama==0.4.6" in built.err  # the log, while it is written
     facts = dict(line.split(None, 1) for line in built.text.splitlines())
-    assert facts["revision"].startswith("runtimes/cli-six/revisions/")
-    assert (facts["state"], facts["preloaded"], facts["manifest"]) == ("READY", "six", "six==1.17.0")
+    assert facts["revision"].startswith("runtimes/cli-color/revisions/")
+    assert (facts["state"], facts["preloaded"], facts["manifest"]) == ("READY", "colorama", "colorama==0.4.6")
 
-    ran = cli("run", "-", "--runtime", "cli-six", stdin=CODE)
-    assert (ran.code, ran.text) == (0, '"1.17.0"\n')
-    (tmp_path / "uses.py").write_text("import six\ndef version(): return six.__version__\n")
-    deployed = cli("deploy", str(tmp_path / "uses.py"), "--package", "cli-uses", "--runtime", "cli-six", "--json")
+    ran = cli("run", "-", "--runtime", "cli-color", stdin=CODE)
+    assert (ran.code, ran.text) == (0, '"0.4.6"\n')
+    (tmp_path / "uses.py").write_text("import colorama\ndef version(): return colorama.__version__\n")
+    deployed = cli("deploy", str(tmp_path / "uses.py"), "--package", "cli-uses", "--runtime", "cli-color", "--json")
     assert deployed.json()["runtime"] == facts["revision"]
-    assert cli("run", "packages/cli-uses/functions/version").text == '"1.17.0"\n'
+    assert cli("run", "packages/cli-uses/functions/version").text == '"0.4.6"\n'
 
-    second = cli("runtimes", "build", "cli-six", "-", "--import", "json", "--json", stdin="six==1.17.0").json()
-    assert (second["state"], second["preloaded"]) == ("STATE_READY", ["json", "six"])
+    second = cli("runtimes", "build", "cli-color", "-", "--import", "json", "--json", stdin="colorama==0.4.6").json()
+    assert (second["state"], second["preloaded"]) == ("STATE_READY", ["json", "colorama"])
     listed = cli("runtimes", "list").text.splitlines()
-    assert any(line.split()[:3] == ["cli-six", "python", "READY"] and line.endswith("Six") for line in listed)
-    revisions = cli("runtimes", "revisions", "cli-six", "--json").json()["revisions"]
+    assert any(line.split()[:3] == ["cli-color", "python", "READY"] and line.endswith("Color") for line in listed)
+    revisions = cli("runtimes", "revisions", "cli-color", "--json").json()["revisions"]
     assert [r["name"] for r in revisions] == [second["name"], facts["revision"]]
     first = facts["revision"].rpartition("/")[2]
-    assert "Preloaded: six." in cli("runtimes", "log", "cli-six", "--revision", first).text
-    assert cli("runtimes", "get", "cli-six", "--json").json()["name"] == second["name"]
+    assert "Preloaded: colorama." in cli("runtimes", "log", "cli-color", "--revision", first).text
+    assert cli("runtimes", "get", "cli-color", "--json").json()["name"] == second["name"]
 
-    kept = cli("runtimes", "delete", "cli-six", "--yes")
+    kept = cli("runtimes", "delete", "cli-color", "--yes")
     assert kept.code == 2
     assert "is used by packages/cli-uses/versions/1" in kept.err
-    assert cli("runtimes", "delete", "cli-six", "--yes", "--force").text == "runtimes/cli-six is deleted.\n"
-    gone = cli("runtimes", "get", "cli-six")
+    assert cli("runtimes", "delete", "cli-color", "--yes", "--force").text == "runtimes/cli-color is deleted.\n"
+    gone = cli("runtimes", "get", "cli-color")
     assert gone.code == 2
     assert "`polycall runtimes list` shows what there is." in gone.err
 
