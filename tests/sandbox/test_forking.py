@@ -26,6 +26,7 @@ for _ in range(2):
         started.join()
         tid = threading.main_thread().native_id
         facts = {{"random": random.random(), "own": tid == os.getpid(), "hook": getattr({module}, "hooked", None)}}
+        facts["threads"] = threading.active_count()
         os.write(write, json.dumps(facts).encode())
         os._exit(0)
     os.waitpid(pid, 0)
@@ -33,6 +34,10 @@ for _ in range(2):
 print(json.dumps({{"children": told, "parent": random.random(), "plain": fork._plain}}))
 """
 
+THREADS = """
+import threading
+threading.Thread(target=threading.Event().wait, daemon=True).start()
+"""
 PACKAGE = """
 import os
 hooked = 0
@@ -65,3 +70,9 @@ def test_a_hook_of_a_package_is_run(tmp_path: Any) -> None:
     assert [child["hook"] for child in told["children"]] == [1, 1]
     assert len({child["random"] for child in told["children"]}) == 2
     assert not told["plain"]
+
+
+def test_threads_of_a_package_are_not_waited_for_in_children(tmp_path: Any) -> None:
+    (tmp_path / "package.py").write_text(THREADS)
+    told = run("package", str(tmp_path))
+    assert [child["threads"] for child in told["children"]] == [1, 1]

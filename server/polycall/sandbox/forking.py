@@ -1,13 +1,14 @@
 """How a zygote forks. Standard library only: zygotes load it.
 
 ``os.fork`` runs hooks in the child that put locks and tables right which other threads of the parent may have held. A
-zygote has one thread. The hooks touch some 200 pages, and each page that a child touches is copied for it: 0.5 ms of
-the 4.3 that a child took to get ready.
+zygote has one thread, as a rule. The hooks touch some 200 pages, and each page that a child touches is copied for it:
+0.5 ms of the 4.3 that a child took to get ready.
 """
 
 from __future__ import annotations
 
 import _random
+import _thread
 import contextlib
 import functools
 import os
@@ -56,7 +57,8 @@ class Fork:
 
     def __call__(self) -> int:
         """Return the child's pid, 0 in the child. Raises OSError."""
-        if not self._plain:
+        # a package may have started threads when it was imported: then the hooks have something to put right
+        if not self._plain or _thread._count():
             return os.fork()
         pid = kernel.fork()
         if pid == 0:

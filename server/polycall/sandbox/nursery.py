@@ -109,7 +109,8 @@ class Nursery:
             sys.path.append(PACKAGES if self._confinement.namespaces else self._packages)
         # The server hands over a call and goes on with the next one: who is woken must not take its processor from it
         # (sched(7): batch processes do not preempt others when they wake). Where there is a filter, no run can undo it.
-        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+        with contextlib.suppress(OSError):  # a container's filter may refuse it, and it is a matter of speed only
+            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
         with self._fork.watching():
             for name in self._preload if self._deno is None else ():
                 with contextlib.suppress(ImportError):
