@@ -254,6 +254,8 @@ def test_a_build_that_was_interrupted_begins_anew_after_a_restart(index: Index, 
     until(lambda: "/simple/again/" in index.asked, seconds=30, what="the build")
     below = server.descendants()
     server.kill()
+    left = tmp_path / "data" / "runtimes" / "python-default-of-an-older-release"
+    left.mkdir()
     until(lambda: not any(process.is_running() for process in below), what="the end of its processes")
     index.held.discard("again")
     index.released.set()
@@ -265,6 +267,7 @@ def test_a_build_that_was_interrupted_begins_anew_after_a_restart(index: Index, 
         assert "interrupted" in second.log.read_text()
         names = [path.name for path in (tmp_path / "data" / "runtimes").iterdir()]
         assert not any(name.startswith(".unfinished") for name in names)
+        assert not left.exists()
         # an environment that somebody removed is built again when it is missed
         digest = client.do(GetRuntimeRevisionRequest(name=made.newest_revision.name)).digest
         (tmp_path / "data" / "runtimes" / digest).rename(tmp_path / "gone")

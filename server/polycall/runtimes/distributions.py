@@ -21,7 +21,6 @@ from polycall.runtimes.environments import Environments
 
 __all__ = [
     "DEFAULT_PACKAGES",
-    "DEFAULT_PREFIX",
     "PARSER_PACKAGES",
     "closure_of",
     "copy_distributions",
@@ -43,7 +42,7 @@ _EXTRA_MARKER = re.compile(r"\bextra\s*==")
 
 
 # Beside the environments of runtimes, whose names are bare digests.
-DEFAULT_PREFIX = "python-default-"
+_PREFIX = "python-default-"
 
 
 def default_packages(environments: Environments) -> Path:
@@ -52,7 +51,7 @@ def default_packages(environments: Environments) -> Path:
     Blocking: 0.1 s the first time, then 15 ms.
     """
     distributions = closure_of(DEFAULT_PACKAGES)
-    return environments.add(DEFAULT_PREFIX + identity_of(distributions), partial(copy_distributions, distributions))
+    return environments.add(_PREFIX + identity_of(distributions), partial(copy_distributions, distributions))
 
 
 def parser_packages(environments: Environments) -> Path:
@@ -61,9 +60,7 @@ def parser_packages(environments: Environments) -> Path:
     Raises PackageNotFoundError, OSError. Blocking, as ``default_packages``.
     """
     distributions = closure_of(PARSER_PACKAGES)
-    return environments.add(
-        f"{DEFAULT_PREFIX}parser-{identity_of(distributions)}", partial(copy_distributions, distributions)
-    )
+    return environments.add(f"{_PREFIX}parser-{identity_of(distributions)}", partial(copy_distributions, distributions))
 
 
 def closure_of(names: Iterable[str]) -> tuple[Distribution, ...]:
