@@ -407,16 +407,19 @@ def test_a_lost_sandbox_is_our_fault() -> None:
 
 
 async def test_too_many_analyses_at_once_are_sent_away() -> None:
-    hold = asyncio.Event()
+    hold, both = asyncio.Event(), asyncio.Semaphore(0)
 
     class Slow(FakeRunner):
         async def run(self, job: Job, output: object = None, begun: object = None) -> Outcome:
+            both.release()
             await hold.wait()
             return self.outcome
 
     analyzer = Analyzer(SandboxedReader(Slow(Outcome(ending=Ending.TIMED_OUT)), Turns(wait_s=0.05)))
-    first = [asyncio.create_task(analyzer.analyze({"main.py": b""})) for _ in range(2)]
-    await asyncio.sleep(0)
+    first = [asyncio.create_task(analyzer.analyze({"main.py": b""}))]
+    await both.acquire()  # the first may take its time: what is carried into the sandbox is compiled then
+    first.append(asyncio.create_task(analyzer.analyze({"main.py": b""})))
+    await both.acquire()
     with pytest.raises(QueueFull) as caught:
         await analyzer.analyze({"main.py": b""})
     assert caught.value.retry_after_s == 0.05

@@ -11,18 +11,11 @@ from polycall.engine.signatures.ledger import Budget
 from polycall.engine.signatures.literals import text_of
 from polycall.engine.signatures.report import Note, Signature
 from polycall.engine.typescript.jsdoc import Doc, Param, comment_before, read_doc
+from polycall.engine.typescript.places import Place, type_parameters
 from polycall.engine.typescript.scripts import Found, Scope, Scripts, text_of_node, type_in
-from polycall.engine.typescript.types import (
-    UNDEFINED,
-    UNKNOWN,
-    Place,
-    Shape,
-    Types,
-    literal,
-    may_be_undefined,
-    type_parameters,
-    typed,
-)
+from polycall.engine.typescript.shapes import UNDEFINED, Shape, may_be_undefined
+from polycall.engine.typescript.types import Types
+from polycall.engine.typescript.values import UNKNOWN, literal, typed
 
 __all__ = ["describe"]
 
