@@ -53,7 +53,7 @@ from polycall.faces.xpander.face import XpanderFace
 from polycall.faces.xpander.v1 import xpander_pb2
 from polycall.gateway import gateway_config
 from polycall.member import Member, bus_socket, server_socket, share_of
-from polycall.runtimes.distributions import default_packages, parser_packages
+from polycall.runtimes.distributions import current_copies, default_packages, parser_packages
 from polycall.runtimes.environments import Environments
 from polycall.sandbox.egress.addresses import parse_networks
 from polycall.sandbox.egress.proxy import EgressConfig
@@ -415,8 +415,8 @@ def _raise_open_files() -> None:
 async def _sweep(environments: Environments, store: SqlStore) -> None:
     """Remove environments that no revision has any more, and what an earlier server had not finished."""
     digests = await store.digests()
-    default = await asyncio.to_thread(default_packages, environments)  # it is there by now
-    await asyncio.to_thread(environments.sweep, (digests | {default.name}).__contains__)
+    used = digests | await asyncio.to_thread(current_copies)
+    await asyncio.to_thread(environments.sweep, used.__contains__)
 
 
 def _build_settings(settings: Settings) -> BuildSettings:

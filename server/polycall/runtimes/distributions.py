@@ -24,6 +24,7 @@ __all__ = [
     "PARSER_PACKAGES",
     "closure_of",
     "copy_distributions",
+    "current_copies",
     "default_packages",
     "identity_of",
     "modules_of",
@@ -43,6 +44,7 @@ _EXTRA_MARKER = re.compile(r"\bextra\s*==")
 
 # Beside the environments of runtimes, whose names are bare digests.
 _PREFIX = "python-default-"
+_PARSER_PREFIX = "python-parser-"
 
 
 def default_packages(environments: Environments) -> Path:
@@ -60,7 +62,16 @@ def parser_packages(environments: Environments) -> Path:
     Raises PackageNotFoundError, OSError. Blocking, as ``default_packages``.
     """
     distributions = closure_of(PARSER_PACKAGES)
-    return environments.add(f"{_PREFIX}parser-{identity_of(distributions)}", partial(copy_distributions, distributions))
+    return environments.add(_PARSER_PREFIX + identity_of(distributions), partial(copy_distributions, distributions))
+
+
+def current_copies() -> frozenset[str]:
+    """Return the names of the copies of what is installed now; those of other releases are of no more use."""
+    promised = _PREFIX + identity_of(closure_of(DEFAULT_PACKAGES))
+    try:
+        return frozenset({promised, _PARSER_PREFIX + identity_of(closure_of(PARSER_PACKAGES))})
+    except PackageNotFoundError:
+        return frozenset({promised})
 
 
 def closure_of(names: Iterable[str]) -> tuple[Distribution, ...]:

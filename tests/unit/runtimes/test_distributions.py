@@ -9,7 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from polycall.runtimes.distributions import DEFAULT_PACKAGES, closure_of, copy_distributions, default_packages
+from polycall.runtimes.distributions import (
+    DEFAULT_PACKAGES,
+    closure_of,
+    copy_distributions,
+    current_copies,
+    default_packages,
+    parser_packages,
+)
 from polycall.runtimes.environments import Environments
 
 NEEDED = {"anyio", "certifi", "charset-normalizer", "h11", "httpcore", "httpx", "idna", "requests", "urllib3"}
@@ -49,3 +56,9 @@ def test_they_are_copied_once(tmp_path: Path) -> None:
     assert default_packages(environments) == made
     assert made.stat().st_mtime_ns == before
     assert [path.name for path in (tmp_path / "runtimes").iterdir()] == [made.name]
+
+
+def test_the_copies_that_are_of_use_are_named(tmp_path: Path) -> None:
+    environments = Environments(tmp_path)
+    made = {default_packages(environments).name, parser_packages(environments).name}
+    assert current_copies() == made
