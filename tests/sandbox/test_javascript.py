@@ -101,7 +101,7 @@ async def test_files_of_a_bundle_import_each_other(sandbox: Sandbox) -> None:
 
 @pytest.mark.parametrize(
     ("entrypoint", "expected"),
-    [("src/add:add", 3), ("src/add.js:add", 3), ("src/add:nested.add", 4), ("other.mjs:default", 5)],
+    [("src/add:add", 3), ("src/add.js:add", 3), ("src/add:nested.add", 4), ("other.mjs:default", 5), ("name:name", 6)],
 )
 async def test_an_entry_point_names_a_module_and_what_is_in_it(
     sandbox: Sandbox, entrypoint: str, expected: int
@@ -109,6 +109,7 @@ async def test_an_entry_point_names_a_module_and_what_is_in_it(
     files = {
         "src/add.js": "const add = (a) => a + 1\nconst nested = { one: 2, add(a) { return a + this.one } }",
         "other.mjs": "export default (a) => a + 3",
+        "name.mjs": "const name = (a) => a + 4",
     }
     assert value(await sandbox.run(js(files, 2, entrypoint=entrypoint))) == expected
 

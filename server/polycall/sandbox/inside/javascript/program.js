@@ -160,7 +160,7 @@ export class Program {
     const file = `${this.#root}/${path}`;
     const module = this.#module(path);
     const before = main ? "import.meta.main=true;" : "";
-    place(this.#root, path, encoder.encode(`${before}${source}\nexport const ${LENDS} = (name) => eval(name);\n`));
+    place(this.#root, path, encoder.encode(`${before}${source}\nexport const ${LENDS} = (${LENDS}) => eval(${LENDS});\n`));
     // TypeScript may be written in the manner of a script, and is a module all the same
     const lent = lend({ module, exports: module.exports, require: this.#require(path) });
     try {
@@ -177,7 +177,7 @@ export class Program {
   #compile(path, source) {
     const names = ["exports", "require", "module", "__filename", "__dirname"];
     try {
-      return compileFunction(`${source}\n;return (name) => eval(name);`, names, {
+      return compileFunction(`${source}\n;return (${LENDS}) => eval(${LENDS});`, names, {
         filename: url(`${this.#root}/${path}`),
         importModuleDynamically: constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
       });
@@ -251,7 +251,7 @@ function* offers(exports, common, local, name) {
 }
 
 function lookUp(local, name) {
-  if (["exports", "require", "module", "__filename", "__dirname", "arguments", "name"].includes(name)) return undefined;
+  if (["exports", "require", "module", "__filename", "__dirname", "arguments", LENDS].includes(name)) return undefined;
   try {
     const value = local(name);
     return GLOBALS.has(name) && value === globalThis[name] ? undefined : value;
