@@ -48,17 +48,17 @@ class SocketLink:
         transport = self._transport
         if transport is None:
             return
-        first, *rest = buffers
-        if transport.get_write_buffer_size() == 0 and not transport.is_closing():
+        buffers = list(buffers)
+        if len(buffers) == 1 and transport.get_write_buffer_size() == 0 and not transport.is_closing():
             # at once: the transport would send at the end of the loop's turn, when all that is ready has been done
             try:
-                sent = self._socket.send(first)
+                sent = self._socket.send(buffers[0])
             except OSError:  # full; or gone, which the transport will tell
                 sent = 0
-            if sent == len(first) and not rest:
+            if sent == len(buffers[0]):
                 return
-            first = first[sent:]
-        transport.writelines([first, *rest])
+            buffers[0] = buffers[0][sent:]
+        transport.writelines(buffers)
 
     def close(self) -> None:
         """Close it at once."""
