@@ -38,6 +38,7 @@ def test_control_characters_are_spelled_out() -> None:
         r"\x1b[2J\x9b  two lines",
     ]
     assert printable("a\tb\r\nc\rd") == "a\tb\nc\\x0dd"
+    assert printable("safe\u202eexe.txt\u2066") == "safe\\u202eexe.txt\\u2066"
 
 
 @given(

@@ -13,15 +13,21 @@ from typing import BinaryIO, Self, TextIO
 
 __all__ = ["LiveOutput", "Progress", "printable", "say", "styled", "tell"]
 
-# Control characters, C1 included, can make a terminal do things; line ends and tabs are what output is made of.
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+# Control characters, C1 included, can make a terminal do things; line ends and tabs are what output is made of. Those
+# of bidirectional text make it show in another order than it is in (CVE-2021-42574).
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _QUIET_S = 1.0  # shorter waits need no explanation (issue: progress for anything over a second)
 _COLOURS = {"red": 31, "green": 32, "yellow": 33, "cyan": 36, "bold": 1, "dim": 2}
 
 
 def printable(text: str) -> str:
     """Return the text with control characters, except newline and tab, spelled out."""
-    return _CONTROLS.sub(lambda found: f"\\x{ord(found[0]):02x}", text.replace("\r\n", "\n"))
+    return _CONTROLS.sub(_spelled, text.replace("\r\n", "\n"))
+
+
+def _spelled(found: re.Match[str]) -> str:
+    number = ord(found[0])
+    return f"\\x{number:02x}" if number < 0x100 else f"\\u{number:04x}"
 
 
 def styled(text: str, colour: str, stream: TextIO) -> str:

@@ -30,13 +30,15 @@ _PAGE = 4096
 
 # Never needed by a function, and each a way to hold on to something of the host (getrlimit(2)).
 _NEVER = (
-    resource.RLIMIT_CORE,
     resource.RLIMIT_MEMLOCK,
     resource.RLIMIT_MSGQUEUE,
     resource.RLIMIT_NICE,
     resource.RLIMIT_RTPRIO,
 )
 _PENDING_SIGNALS = 256
+# Not 0: where crashes are piped to a program of the host (core(5)), as root and outside of everything, the kernel heeds
+# no limit but this one. It is too little for a file as well.
+_NO_CORE = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,6 +194,9 @@ def _mount_disk(disk: Disk, uid: int) -> None:
 def _limit(disk: int) -> None:
     for kind in _NEVER:
         resource.setrlimit(kind, (0, 0))
+    _, most = resource.getrlimit(resource.RLIMIT_CORE)
+    core = 0 if most == 0 else _NO_CORE  # who started the server may have left less
+    resource.setrlimit(resource.RLIMIT_CORE, (core, core))
     resource.setrlimit(resource.RLIMIT_SIGPENDING, (_PENDING_SIGNALS, _PENDING_SIGNALS))
     # bounds anonymous files too, which are on no file system
     resource.setrlimit(resource.RLIMIT_FSIZE, (disk, disk))

@@ -5,6 +5,7 @@ What a program could expect to exist but must not have fails with EPERM. The lis
 profile of Docker (moby, ``profiles/seccomp/default_linux.go``) without what only privileged containers get, and without
 
 - inotify: the system's files are the host's inodes, so a watch on /usr/bin tells what everybody else starts;
+- cachestat, and preadv2 that does not wait: which of the system's pages are in memory tells what others have run;
 - the old asynchronous I/O (io_setup): its contexts count against one number for the whole machine (fs.aio-max-nr).
 """
 
@@ -25,7 +26,7 @@ def _names(text: str) -> frozenset[str]:
 
 ALLOWED = _names(
     """
-    accept accept4 access alarm arch_prctl bind brk cachestat capget chdir chmod chown clock_getres clock_gettime
+    accept accept4 access alarm arch_prctl bind brk capget chdir chmod chown clock_getres clock_gettime
     clock_nanosleep close close_range connect copy_file_range creat dup dup2 dup3 epoll_create epoll_create1
     epoll_ctl epoll_ctl_old epoll_pwait epoll_pwait2 epoll_wait epoll_wait_old eventfd eventfd2 execve execveat exit
     exit_group faccessat faccessat2 fadvise64 fallocate fchdir fchmod fchmodat fchmodat2 fchown fchownat fcntl
@@ -74,6 +75,7 @@ _METADATA = _names(
 )
 
 _EPERM = errno_action(errno.EPERM)
+_NOT_SUPPORTED = errno_action(errno.EOPNOTSUPP)
 _ENOSYS = errno_action(errno.ENOSYS)
 _NO_FAMILY = errno_action(errno.EAFNOSUPPORT)
 _NO_PROTOCOL = errno_action(errno.EPROTONOSUPPORT)
@@ -100,6 +102,7 @@ _MOUNT_FLAGS = (2 | 4, 2 | 4 | 8, 1 | 2 | 4 | 8)
 _PR_SET_PDEATHSIG, _PR_SET_SECCOMP, _PR_SCHED_CORE = 1, 22, 62
 _F_SETOWN, _F_SETOWN_EX, _F_SETLEASE, _F_NOTIFY = 8, 15, 1024, 1026
 _FIOSETOWN, _SIOCSPGRP = 0x8901, 0x8902
+_RWF_NOWAIT = 8
 _TIOCSTI, _TIOCLINUX = 0x5412, 0x541C
 _AF_UNIX, _AF_INET, _AF_INET6 = 1, 2, 10
 _IPPROTO_TCP = 6
@@ -157,6 +160,8 @@ def _conditional(grants: Grants) -> dict[str, Rule | int]:
         "personality": Rule(tuple(Case((Compare(0, "eq", value),), ALLOW) for value in _PERSONALITIES), _EPERM),
         "prctl": _prctl(_PR_SET_SECCOMP, _PR_SCHED_CORE),
         "fcntl": Rule((_NO_DNOTIFY,), ALLOW),
+        # as of a file system that cannot do it: who wants to know reads as usual
+        "preadv2": Rule((Case((Compare(5, "any", _RWF_NOWAIT),), _NOT_SUPPORTED),), ALLOW),
     }
     if not grants.fork:
         rules["clone"] = Rule(

@@ -10,7 +10,6 @@ import asyncio
 import ctypes
 import os
 import pickle
-import resource
 import socket
 import struct
 import sys
@@ -103,7 +102,6 @@ async def _main(connection: socket.socket, level: IsolationLevel, deno: str) -> 
 
 if __name__ == "__main__":
     fd, wanted, uid = map(int, sys.argv[1:4])
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if uid:
         _become(uid)
     with socket.socket(fileno=fd) as server:

@@ -16,6 +16,16 @@ PROGRAMS = (
         held=Ends((Ending.SIGNALLED,), signal=11),
     ),
     program(
+        "a crash starts no program of the host",
+        """
+        import resource
+        def execute(input):
+            # 1 is the one limit that the kernel heeds where it pipes memory to a program (fs/coredump.c)
+            return [] if resource.getrlimit(resource.RLIMIT_CORE) == (1, 1) else [resource.getrlimit(resource.RLIMIT_CORE)]
+        """,
+        attack="crash, abort, exit",
+    ),
+    program(
         "abort is told as a signal",
         "def execute(input): os.abort()",
         attack="crash, abort, exit",

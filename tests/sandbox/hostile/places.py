@@ -85,7 +85,7 @@ HONEST_JS = """
     function execute(input) {
       console.log('out', input)
       Deno.writeTextFileSync('mine', String(input))
-      const listed = (path) => [...Deno.readDirSync(path)].map((entry) => entry.name).filter((name) => name !== '.stdin')
+      const listed = (path) => [...Deno.readDirSync(path)].map((entry) => entry.name).filter((name) => !['.stdin', '.deno'].includes(name))
       return [input, Deno.readTextFileSync('mine'), listed('.'), listed(Deno.env.get('TMPDIR')), typeof globalThis.leaked]
     }
 """

@@ -198,6 +198,37 @@ PROGRAMS = (
         at={L0: Unpromised(_SAME_USER)},
     ),
     program(
+        "which of the system's pages are in memory is not told",
+        """
+        import mmap
+        def execute(input):
+            nr, fd = input['numbers'], os.open('/usr/bin/env', os.O_RDONLY)
+            found, span = (ctypes.c_uint64 * 5)(), (ctypes.c_uint64 * 2)(0, 1 << 20)
+            vector = (ctypes.c_uint64 * 2)(ctypes.addressof(ctypes.create_string_buffer(64)), 64)
+            return succeeded(
+                cachestat=lambda: call(nr['cachestat'], fd, span, found, 0) == 'done',
+                nowait=lambda: os.preadv(fd, [bytearray(64)], 0, os.RWF_NOWAIT) >= 0,
+            )
+        """,
+        attack="what others do",
+        at={L0: Unpromised(_SAME_USER)},
+    ),
+    program(
+        "files of the system can be locked",
+        """
+        import fcntl
+        def execute(input):
+            def lock(path):
+                fcntl.flock(os.open(path, os.O_RDONLY), fcntl.LOCK_SH | fcntl.LOCK_NB)
+                return True
+            return succeeded(library=lambda: lock(os.__file__), program=lambda: lock('/usr/bin/env'))
+        """,
+        attack="locks on files of the system",
+        held=Breaks(
+            "they are the host's files, and a lock needs no right to write: it is held while the run lasts, and seen"
+        ),
+    ),
+    program(
         "files that others open are not told of",
         """
         import fcntl
