@@ -145,7 +145,7 @@ def later():
 threading.Thread(target=later).start()
 return 1
 """,
-        held=Returns(1),
+        held=Either((Returns(1), Returns("late"))),
         warm=True,
         then=Either((_CLEAN, _REFUSED)),
     ),

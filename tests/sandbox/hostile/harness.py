@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from polycall.sandbox.job import Ending
-from tests.sandbox.hostile.catalogue import Ends, Program, Returns, program
+from tests.sandbox.hostile.catalogue import Either, Ends, Program, Returns, program
 
 __all__ = ["PROGRAMS"]
 
@@ -150,7 +150,7 @@ PROGRAMS = (
         "        for _ in range(3): os.write(1, b'late')\n"
         "        os._exit(7)\n"
         "threading.Timer(0.05, lambda bomb: None, [Bomb()]).start()\nreturn 'first'",
-        held=Returns("first"),
+        held=Either((Returns("first"), Ends((Ending.EXITED,), exit_code=7))),
         then=Ends((Ending.RETURNED, Ending.EXITED)),
     ),
     _breaking(

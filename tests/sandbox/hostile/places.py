@@ -116,7 +116,7 @@ class Site:
     @property
     def abstract(self) -> str:
         """An abstract socket of the host."""
-        return f"\0polycall-hostile-{self.folder.name}"
+        return f"\0{self.folder.parent.name}-{self.folder.name}"
 
 
 class Place:
