@@ -189,6 +189,7 @@ PROGRAMS = (
             return []
         """,
         attack="files that stay",
+        at={L1: _KEPT_OR_TOO_LARGE, L0: _KEPT_OR_TOO_LARGE},
     ),
     program(
         "nothing of the system can be written",
