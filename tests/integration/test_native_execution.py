@@ -13,6 +13,7 @@ import grpc
 import pytest
 from google.protobuf import duration_pb2, timestamp_pb2
 
+from polycall.engine.limits import PROCESSORS
 from polycall.errors import Code
 from polycall.v1 import error_reason_pb2, execution_pb2, execution_service_pb2, package_pb2
 from tests.harness import Server, until
@@ -157,6 +158,7 @@ def test_code_runs_and_all_of_its_execution_is_told(polycall: Server) -> None:
         result_kib=6144,
         stdout_kib=20480,
         stderr_kib=10240,
+        cpu_time=duration_pb2.Duration(seconds=30 * PROCESSORS),
     )
     assert answer.start_kind in (Execution.START_KIND_FORKED, Execution.START_KIND_COLD)
     assert answer.isolation_level >= Execution.ISOLATION_LEVEL_NAMESPACED
