@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import textwrap
 from collections.abc import AsyncIterator, Callable
@@ -234,6 +235,36 @@ async def test_a_child_that_is_said_to_have_ended_keeps_its_slot_until_it_has(
     outcome: Any = await host.run(job(ECHO, 1, image=lies))
     assert outcome.ending in (Ending.LOST, Ending.RETURNED, Ending.EXITED)
     assert [value(await host.run(job(ECHO, number))) for number in range(12)] == list(range(12))
+
+
+async def test_one_that_keeps_children_that_it_says_have_ended_ends_with_them_and_costs_nobody_a_place(
+    host: Sandbox, image: Callable[[str], Image], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Otherwise what it keeps would run on beyond all limits, and each would take one of the server's places for good."""
+    hoards = image("""
+        import gc, os, time
+        for found in gc.get_objects():
+            if isinstance(found, type) and found.__name__ == "Nursery":
+                def stay(self, message, fds):
+                    for fd in fds[3:]:
+                        os.write(fd, b"0")
+                    while True:
+                        time.sleep(1)
+                spawn = found._spawn
+                def lie(self, message, fds):
+                    spawn(self, message, fds)
+                    self._send({"op": "exited", "id": message["id"], "status": 0, "cpu_us": 0, "peak_kib": 0})
+                found._spawn, found._child = lie, stay
+    """)
+    at_first = await host.run(job(LOADED, image=hoards))
+    assert at_first.ending is Ending.LOST or value(at_first) is False
+    await eventually(lambda: "says that a child has ended which has not" in caplog.text)
+    # all places at once, and longer than a liar may keep any
+    outcomes = await asyncio.gather(*(host.run(job(ECHO, number)) for number in range(16)))
+    assert [value(outcome) for outcome in outcomes] == list(range(16))
+    assert "is not used again" not in caplog.text
+    # and it is not trusted with a zygote again
+    assert value(await host.run(job(LOADED, image=hoards))) is False
 
 
 async def test_where_nothing_bounds_it_nothing_is_preloaded(image: Callable[[str], Image]) -> None:

@@ -43,6 +43,7 @@ _ATTEMPTS = 4
 _FIRST_BACKOFF_S = 0.05
 # After a zygote's death its children's slots are looked at so often, and given up after so many looks.
 _QUARANTINE_S, _QUARANTINE_LOOKS = 0.05, 100
+_LIE_LOOKS = 10  # of a child that is said to have ended
 # A small bundle rides along in the disk of a run; a larger one is added to it, in whole steps.
 _RIDES_ALONG, _DISK_STEP = 64 << 10, 1 << 20
 # So many files it holds beside what the run makes; with more, the run gets room for them.
@@ -369,7 +370,7 @@ class Pool:
         child.close()
         # who imports what others wrote may say of a child that it has ended when it has not
         believed = exit is not None and (not kind.image.preload or child.slot.group is None or child.slot.group.empty)
-        if believed or await self._emptied(child.slot):
+        if believed or await self._emptied(child, exit is not None):
             self._give_back(child.slot)
         if self._closing:
             return
@@ -383,14 +384,18 @@ class Pool:
         self._slots.give_back(slot)
         self._wake()
 
-    async def _emptied(self, slot: Slot) -> bool:
-        """Return whether the processes of a dead zygote have left a slot."""
-        for _ in range(_QUARANTINE_LOOKS):
+    async def _emptied(self, child: Child, said: bool) -> bool:
+        """Return whether a child has left its slot. ``said``: its zygote says so; otherwise that has died."""
+        slot = child.slot
+        for look in range(_QUARANTINE_LOOKS):
             if self._closing:
                 return True
             await asyncio.sleep(_QUARANTINE_S)
             if slot.group is None or slot.group.empty:
                 return True
+            if said and look == _LIE_LOOKS:
+                # what was reaped is gone, so this was a lie; with the zygote all ends that it has made
+                child.deny_end()
         _log.warning("slot %d is still occupied after its zygote died and is not used again", slot.index)
         return False
 

@@ -264,8 +264,10 @@ class Sandbox:
                 deno=deno,
             )
             made = Spawner(executable, zygote, died, lodging)
-            # of those that did not get ready that is remembered
-            self._spawners = {key: one for key, one in self._spawners.items() if not (one.over and one.started)}
+            # of those that did not get ready, or were taken over, that is remembered
+            self._spawners = {
+                key: one for key, one in self._spawners.items() if not one.over or one.at_fault or not one.started
+            }
             self._spawners[image] = made
             if lodging is not None:
                 self._lodgings[lodging] = made
@@ -313,13 +315,16 @@ class Sandbox:
         """Return what a zygote of an image imports ahead that others wrote, and the cgroup that bounds it.
 
         Nothing where it could not be bounded, or would have the server's own uid on the host, and nothing if the last
-        zygote that tried did not get ready.
+        zygote that tried did not get ready, or did what no zygote of ours does.
         """
         before = self._spawners.pop(image, None)
         if not image.preload or self._cgroups is None or machine.single_uid:
             return (), None
         if before is not None and not before.started:
             _log.warning("nothing is preloaded for runtime revision %s: its zygote did not get ready", image.revision)
+            return (), None
+        if before is not None and before.at_fault:
+            _log.warning("nothing is preloaded for runtime revision %s: its zygote was taken over", image.revision)
             return (), None
         lodging = next((group for group, tenant in self._lodgings.items() if tenant.over and group.empty), None)
         if lodging is None:

@@ -128,6 +128,7 @@ class Spawner:
         self._died = died
         self._lodging = lodging
         self.over = False  # it has been stopped, or could not be started
+        self.at_fault = False  # it did what ours does not
         self._children: dict[int, Child] = {}
         self._outbox: collections.deque[tuple[bytes, list[int]]] = collections.deque()
         self._closing = False
@@ -236,6 +237,7 @@ class Spawner:
             self._send(json.dumps(message).encode(), [os.dup(fd) for fd in fds])
             ours.pop_all()
         child.end = functools.partial(self._kill, child.number)
+        child.deny_end = self._deny_end
         self._children[child.number] = child
         self.forks += 1
         return child
@@ -255,8 +257,13 @@ class Spawner:
         if number in self._children and not self._closing:
             self._fault("it does not end what it is told to")
 
+    def _deny_end(self) -> None:
+        if not self._closing:
+            self._fault("it says that a child has ended which has not")
+
     def _fault(self, what: str) -> None:
         """End a zygote that does what ours does not: its guests have taken it over, or it has lost its mind."""
+        self.at_fault = True
         _log.warning("zygote %d is ended: %s", self._process.pid, what)
         self._process.kill()
         self._ended()
