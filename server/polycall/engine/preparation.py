@@ -117,7 +117,7 @@ class Preparation:
             return None
         run = FunctionRun(package_id=version.package_id, function=function.name)
         job = await self._job(version, function, run, self.limits.resolve(version.limits))
-        return replace(job, load_only=True)
+        return replace(job, load_only=True, project_id=version.project_id)
 
     async def again(self, execution: Execution) -> Prepared:
         """Prepare a Call that was accepted earlier. Raises as ``function``: the package may be gone by now."""

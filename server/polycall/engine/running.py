@@ -58,7 +58,7 @@ async def perform(runner: Runner, live: LiveRun, job: Job, expires_at: float | N
 async def _ended(runner: Runner, live: LiveRun, job: Job) -> Execution:
     job = _with_context(job, live.execution)
     if job.egress is not None:
-        job = replace(job, outbound=live.ask)
+        job = replace(job, project_id=live.execution.project_id, outbound=live.ask)
     outcome = await live.unless_stopped(runner.run(job, live.add, live.begin))
     if outcome is not None:
         return ended(live.execution, outcome, now_ms(), script=job.convention is Convention.SCRIPT)

@@ -68,7 +68,8 @@ class Job:
     face (see ``polycall.sandbox.inside``), ``adapter_options`` a JSON object for it. ``key`` asks for a warm worker;
     None for a fresh process that serves this one run; ``warm`` says how many of them and for how long. ``load_only``:
     get ready to call the entrypoint, and do not call it. ``image`` is what the process is made of. ``egress``: the
-    hosts that it may reach by HTTP; None for no network at all. ``outbound`` is told what a run that is cancelled asked
+    hosts that it may reach by HTTP; None for no network at all. ``project_id``: whose share of what all projects reach
+    hosts with it takes. ``outbound`` is told what a run that is cancelled asked
     of them, and how many requests more; of others the outcome says it. ``streamed``: standard output goes to the sink
     alone and is not kept; more than its limit ends the run.
     """
@@ -92,6 +93,7 @@ class Job:
     load_only: bool = False
     image: Image = DEFAULT_IMAGE
     egress: EgressPolicy | None = None
+    project_id: str = ""
     outbound: Callable[[tuple[OutboundRequest, ...], int], None] | None = None
     streamed: bool = False
 

@@ -404,7 +404,7 @@ class Sandbox:
         assert self._egress is not None  # noqa: S101
         assert job.egress is not None  # noqa: S101
         assert lease.child.listener is not None  # noqa: S101
-        async with self._egress.serve(lease.child.listener, job.egress) as session:
+        async with self._egress.serve(lease.child.listener, job.egress, job.project_id) as session:
             try:
                 outcome = await run.perform(lease.start_kind, start_us)
             except asyncio.CancelledError:

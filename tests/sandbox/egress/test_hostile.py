@@ -11,7 +11,10 @@ from typing import Any
 
 import pytest
 
+from polycall.sandbox.egress.addresses import AddressFilter
 from polycall.sandbox.egress.bounds import Bounds
+from polycall.sandbox.egress.policy import parse_authority
+from polycall.sandbox.egress.resolver import Resolver
 from tests.sandbox.egress.conftest import Proxy, policy, rule
 from tests.sandbox.egress.outside import Site
 
@@ -312,6 +315,36 @@ async def test_lookups_that_never_end_keep_no_other_run_waiting(proxy: Proxy, wi
             assert len(busy) == 2
     finally:
         let_go.set()
+
+
+async def test_a_project_whose_names_are_never_resolved_leaves_threads_for_others() -> None:
+    """One run after the other, each over before its lookups are: a turn of each run's own would bound nothing."""
+    let_go = threading.Event()
+
+    def lookup(host: str) -> list[str]:
+        if host == "slow.example":
+            let_go.wait(PATIENCE_S)
+        return ["8.8.8.8"]
+
+    resolver = Resolver(AddressFilter(), lookup)
+
+    def resolve(host: str, project_id: str) -> asyncio.Task[object]:
+        turns = asyncio.Semaphore(2), resolver.share_of(project_id)
+        where = parse_authority(host, 443)
+        work = resolver.resolve(where, listed=True, any_address=False, turns=turns)
+        return asyncio.get_running_loop().create_task(work)
+
+    try:
+        for _ in range(100):
+            over = [resolve("slow.example", "one"), resolve("slow.example", "one")]
+            await asyncio.sleep(0.001)
+            for run in over:
+                run.cancel()
+            await asyncio.gather(*over, return_exceptions=True)
+        assert [str(address) for address in await resolve("fast.example", "two")] == ["8.8.8.8"]
+    finally:
+        let_go.set()
+        resolver.close()
 
 
 # credentials

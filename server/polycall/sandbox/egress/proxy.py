@@ -67,9 +67,14 @@ class Egress:
         self._resolver.close()
 
     @contextlib.asynccontextmanager
-    async def serve(self, listener: socket.socket, policy: EgressPolicy) -> AsyncIterator[Session]:
+    async def serve(
+        self, listener: socket.socket, policy: EgressPolicy, project_id: str = ""
+    ) -> AsyncIterator[Session]:
         """Serve a run on its own listening socket. At the end every connection is closed, and nothing goes on."""
-        session = Session(listener, Policy(policy), self._bounds, self._verifying, self._resolver, self._authority)
+        turns = asyncio.Semaphore(self._bounds.lookups), self._resolver.share_of(project_id)
+        session = Session(
+            *(listener, Policy(policy), self._bounds, self._verifying, self._resolver, turns, self._authority)
+        )
         session.begin()
         try:
             yield session
@@ -87,6 +92,7 @@ class Session:
         bounds: Bounds,
         verifying: ssl.SSLContext,
         resolver: Resolver,
+        lookups: Sequence[asyncio.Semaphore],
         authority: CertificateAuthority,
     ) -> None:
         self.policy = policy
@@ -96,7 +102,7 @@ class Session:
         self._listener = listener
         self._resolver = resolver
         self._authority = authority
-        self._lookups = asyncio.Semaphore(bounds.lookups)
+        self._lookups = lookups
         self._connections = asyncio.Semaphore(bounds.connections)
         self._tasks: set[asyncio.Task[None]] = set()
 

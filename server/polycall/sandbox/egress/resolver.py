@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import ipaddress
 import socket
+import weakref
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -18,8 +19,8 @@ Lookup = Callable[[str], Sequence[str]]
 
 # getaddrinfo blocks a thread, and a name server that never answers blocks it for some 30 s (resolv.conf(5): 2 attempts
 # of 5 s for each of up to 3 servers), which a hostile one will do. Threads of our own: the event loop's are for the
-# store; and so many that runs which have used up their turns leave some for others.
-_THREADS = 64
+# store; and a project whose names are never resolved leaves most of them for others.
+_THREADS, _OF_PROJECT = 64, 16
 _LOOKUP_S = 10.0
 # Of the addresses of a name, how many are tried.
 _ADDRESSES = 4
@@ -43,15 +44,27 @@ class Resolver:
         self._filter = addresses
         self._lookup = lookup
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="egress-lookup")
+        # kept by those who look up now, or may
+        self._shares: weakref.WeakValueDictionary[str, asyncio.Semaphore] = weakref.WeakValueDictionary()
 
     def close(self) -> None:
         """Let go of the threads, whatever they still wait for."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
+    def share_of(self, project_id: str) -> asyncio.Semaphore:
+        """Return the turns that all runs of a project have together."""
+        share = self._shares.get(project_id)
+        if share is None:
+            share = self._shares[project_id] = asyncio.Semaphore(_OF_PROJECT)
+        return share
+
     async def resolve(
-        self, authority: Authority, *, listed: bool, any_address: bool, turns: asyncio.Semaphore
+        self, authority: Authority, *, listed: bool, any_address: bool, turns: Sequence[asyncio.Semaphore]
     ) -> list[Address]:
-        """Return where to connect to, the best first. ``turns``: the run's, of lookups. Raises Refused, Unresolved."""
+        """Return where to connect to, the best first. ``turns``: a lookup takes one of each.
+
+        Raises Refused, Unresolved.
+        """
         if authority.literal:
             found: Sequence[str] = [authority.host]
         else:
@@ -74,14 +87,18 @@ class Resolver:
             raise Refused(f"the address of {authority.host} is not allowed: {why}")
         return allowed[:_ADDRESSES]
 
-    async def _look_up(self, host: str, turns: asyncio.Semaphore) -> Sequence[str]:
+    async def _look_up(self, host: str, turns: Sequence[asyncio.Semaphore]) -> Sequence[str]:
         loop = asyncio.get_running_loop()
-        await turns.acquire()
-        asked = self._threads.submit(self._lookup, host)
+        with contextlib.ExitStack() as stack:
+            for turn in turns:
+                await turn.acquire()
+                stack.callback(turn.release)
+            asked = self._threads.submit(self._lookup, host)
+            release = stack.pop_all().close
 
         def done(_: object) -> None:
             with contextlib.suppress(RuntimeError):  # the loop may be closed by now
-                loop.call_soon_threadsafe(turns.release)
+                loop.call_soon_threadsafe(release)
 
         # a turn is over when the thread is free again, not when nobody waits for it any more
         asked.add_done_callback(done)
