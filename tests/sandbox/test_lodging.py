@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import socket
 import textwrap
 from collections.abc import AsyncIterator, Callable
@@ -265,6 +266,25 @@ async def test_one_that_keeps_children_that_it_says_have_ended_ends_with_them_an
     assert "is not used again" not in caplog.text
     # and it is not trusted with a zygote again
     assert value(await host.run(job(LOADED, image=hoards))) is False
+
+
+async def test_no_limits_are_set_for_a_process_that_it_names_in_place_of_its_child(
+    host: Sandbox, image: Callable[[str], Image]
+) -> None:
+    """It keeps the end of a child to itself until the host gives its number to somebody: here it names a keeper."""
+    names = image("""
+        import gc
+        for found in gc.get_objects():
+            if isinstance(found, type) and found.__name__ == "Nursery":
+                send = found._send
+                found._send = lambda self, message, pid=None: send(self, message, pid and 1)
+    """)
+    before = set(host.zygotes)
+    outcome = await host.run(job(LOADED, image=names, limits=limits(cpu_ms=5000)))
+    assert value(outcome) is True
+    (zygote,) = (psutil.Process(pid) for pid in set(host.zygotes) - before)
+    for process in (zygote, *zygote.children(recursive=True)):
+        assert resource.prlimit(process.pid, resource.RLIMIT_CPU)[0] == resource.RLIM_INFINITY, process
 
 
 async def test_where_nothing_bounds_it_nothing_is_preloaded(image: Callable[[str], Image]) -> None:

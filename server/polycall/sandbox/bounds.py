@@ -26,9 +26,7 @@ def bound(child: Child, limits: Limits, *, own_uid: bool, memory: bool) -> int:
     ``own_uid``: processes are counted for this child alone. ``memory``: no cgroup counts it. Raises OSError: the child
     must not be given anything then.
     """
-    pid = child.pid
-    if pid is None:
-        raise ProcessLookupError("the process has ended")
+    pid = child.sure_pid()
     most = child.traits.with_its_own(limits)
     files = limits.open_files + child.traits.files
     resource.prlimit(pid, resource.RLIMIT_NOFILE, (files, files))

@@ -223,6 +223,10 @@ class Group:
         """How many are in it. Raises OSError."""
         return len(_read(next(iter(self._dirs.values())), "cgroup.procs").split())
 
+    def holds(self, pid: int) -> bool:
+        """Whether a process is in it. Raises OSError."""
+        return str(pid) in _read(next(iter(self._dirs.values())), "cgroup.procs").split()
+
     @property
     def empty(self) -> bool:
         """Whether nobody is in it."""

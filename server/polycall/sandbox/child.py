@@ -68,6 +68,7 @@ class Child(asyncio.Protocol):
         for pipe in (stdout, stderr):
             self.printed.register(pipe, select.POLLIN)
         self.pid: int | None = None  # as the server sees it
+        self.has_guests = False  # in its zygote, which may then name anybody's pid for it
         self.resting_bytes: int | None = None  # what it had in memory before its first run, where that is watched
         self.calls = 0
         self.born = time.monotonic()
@@ -176,6 +177,13 @@ class Child(asyncio.Protocol):
             return time.clock_gettime_ns((~self.pid << 3) | _CPU_CLOCK) // 1000
         except OSError:
             return None
+
+    def sure_pid(self) -> int:
+        """Return the pid for what changes the process. Raises OSError if it has ended, or may be another's."""
+        pid, group = self.pid, self.slot.group
+        if pid is None or (self.has_guests and (group is None or not group.holds(pid))):
+            raise ProcessLookupError("the process has ended")
+        return pid
 
     def weigh(self, now: float) -> None:
         """Look how much memory it holds, by itself: once a second at most, whatever the number of calls."""

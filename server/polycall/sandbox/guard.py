@@ -50,13 +50,13 @@ class Gaps:
     work_root: str = ""  # where runs have their directories if these are no file systems of their own
 
 
-def bound_cpu(pid: int, limits: Limits) -> None:
+def bound_cpu(child: Child, limits: Limits) -> None:
     """Have the kernel end a process that used more CPU time than its run may; for processes of one run only."""
     if limits.cpu_ms == 0:
         return
     seconds = math.ceil(limits.cpu_ms / 1000) + _KERNEL_SLACK_S
     with contextlib.suppress(OSError, ValueError):  # gone, or its own limit is lower
-        resource.prlimit(pid, resource.RLIMIT_CPU, (seconds, seconds))
+        resource.prlimit(child.sure_pid(), resource.RLIMIT_CPU, (seconds, seconds))
 
 
 def may_be_out_of_cpu(used_us: int, limits: Limits) -> bool:

@@ -124,8 +124,8 @@ class Run:
                 self._resting = bound(child, self._job.limits, own_uid=options.own_uid, memory=memory)
             load = load_frame(self._job, own_uid=options.own_uid, bound_address_space=options.bound_address_space)
             frames = [*load, *frames]
-            if self._job.key is None and child.pid is not None:
-                bound_cpu(child.pid, self._job.limits)
+            if self._job.key is None:
+                bound_cpu(child, self._job.limits)
         child.calls += 1
         child.send(frames, self._job.limits.result_bytes, self._hear)
         if not child.usable:

@@ -238,6 +238,7 @@ class Spawner:
             ours.pop_all()
         child.end = functools.partial(self._kill, child.number)
         child.deny_end = self._deny_end
+        child.has_guests = bool(self._config.guests)
         self._children[child.number] = child
         self.forks += 1
         return child
