@@ -241,7 +241,7 @@ async def test_a_child_that_is_said_to_have_ended_keeps_its_slot_until_it_has(
 async def test_one_that_keeps_children_that_it_says_have_ended_ends_with_them_and_costs_nobody_a_place(
     host: Sandbox, image: Callable[[str], Image], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Otherwise what it keeps would run on beyond all limits, and each would take one of the server's places for good."""
+    """What it keeps would run on beyond all limits, and each would take one of the server's places for good."""
     hoards = image("""
         import gc, os, time
         for found in gc.get_objects():
