@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from polycall.sandbox.egress.addresses import AddressFilter
+from polycall.sandbox.egress.addresses import Address, AddressFilter
 from polycall.sandbox.egress.bounds import Bounds
 from polycall.sandbox.egress.policy import parse_authority
 from polycall.sandbox.egress.resolver import Resolver
@@ -328,7 +328,7 @@ async def test_a_project_whose_names_are_never_resolved_leaves_threads_for_other
 
     resolver = Resolver(AddressFilter(), lookup)
 
-    def resolve(host: str, project_id: str) -> asyncio.Task[object]:
+    def resolve(host: str, project_id: str) -> asyncio.Task[list[Address]]:
         turns = asyncio.Semaphore(2), resolver.share_of(project_id)
         where = parse_authority(host, 443)
         work = resolver.resolve(where, listed=True, any_address=False, turns=turns)
