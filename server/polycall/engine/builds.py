@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
+from collections import OrderedDict, deque
 from dataclasses import replace
 
 from polycall.domain import RevisionState, RuntimeRevision
@@ -29,7 +29,11 @@ _Key = tuple[str, str]  # project, revision
 
 
 class Builds:
-    """Builds revisions in the order they came; ``most`` may wait, ``at_once`` are built."""
+    """Builds revisions, those of a project in the order they came, the projects in turn.
+
+    ``most`` may wait, ``at_once`` are built. A build may take minutes, so nobody gets all places: a project may have as
+    many waiting as there are places left.
+    """
 
     def __init__(
         self, store: RuntimeStore, builder: Builder, *, most: int, at_once: int, siblings: Siblings = ALONE
@@ -39,7 +43,7 @@ class Builds:
         self._store = store
         self._most = most
         self._at_once = at_once
-        self._waiting: deque[RuntimeRevision] = deque()
+        self._waiting: OrderedDict[str, deque[RuntimeRevision]] = OrderedDict()  # by project; the next one first
         self._some = asyncio.Condition()
         self._logs: dict[_Key, BuildLog] = {}
         self._building: dict[_Key, tuple[RuntimeRevision, asyncio.Task[None]]] = {}
@@ -64,15 +68,16 @@ class Builds:
             await end(worker)
         self._workers = []
 
-    def check_room(self) -> None:
-        """Raise QueueFull if as many builds wait as may wait."""
-        if len(self._waiting) >= self._most:
+    def check_room(self, project_id: str) -> None:
+        """Raise QueueFull if as many builds wait as may wait, of all projects or of this one."""
+        waiting, own = sum(map(len, self._waiting.values())), len(self._waiting.get(project_id, ()))
+        if waiting >= self._most or own > self._most - waiting:
             raise QueueFull(
-                f"{len(self._waiting)} builds of runtimes are waiting, which is the most (POLYCALL_BUILD_QUEUE). "
-                "Nothing was kept; try again later.",
+                f"{waiting} builds of runtimes are waiting, {own} of them of this project, which is the most "
+                "(POLYCALL_BUILD_QUEUE). Nothing was kept; try again later.",
                 subject="builds",
                 retry_after_s=_BUSY_S,
-                metadata={"waiting": str(len(self._waiting))},
+                metadata={"waiting": str(waiting)},
             )
 
     async def submit(self, revision: RuntimeRevision) -> None:
@@ -105,16 +110,25 @@ class Builds:
     def forget(self, project_id: str, runtime_id: str) -> None:
         """Drop and kill the builds of a runtime that was deleted."""
         whose = (project_id, runtime_id)
-        for revision in [r for r in self._waiting if (r.project_id, r.runtime_id) == whose]:
-            self._waiting.remove(revision)
+        for revision in [r for r in self._waiting.get(project_id, ()) if r.runtime_id == runtime_id]:
+            self._waiting[project_id].remove(revision)
             self._done(revision)
+        if not self._waiting.get(project_id, True):
+            del self._waiting[project_id]
         for revision, task in self._building.values():
             if (revision.project_id, revision.runtime_id) == whose:
                 task.cancel()
 
     def _enqueue(self, revision: RuntimeRevision) -> None:
         self._ends.setdefault(_key(revision), asyncio.Event())
-        self._waiting.append(revision)
+        self._waiting.setdefault(revision.project_id, deque()).append(revision)
+
+    def _next(self) -> RuntimeRevision:
+        project_id, revisions = self._waiting.popitem(last=False)
+        revision = revisions.popleft()
+        if revisions:
+            self._waiting[project_id] = revisions  # behind the other projects
+        return revision
 
     def _done(self, revision: RuntimeRevision) -> None:
         self._logs.pop(_key(revision), None)
@@ -125,7 +139,7 @@ class Builds:
         while True:
             async with self._some:
                 await self._some.wait_for(lambda: self._waiting)
-                revision = self._waiting.popleft()
+                revision = self._next()
             task = asyncio.create_task(self._build(revision))
             self._building[_key(revision)] = (revision, task)
             try:

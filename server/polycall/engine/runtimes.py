@@ -237,7 +237,7 @@ class Runtimes:
         if wrong:
             raise InvalidArgument(wrong)
         self._check_machine(IsolationLevel.CONTAINED, "built")
-        self._builds.check_room()
+        self._builds.check_room(who.project_id)
         return RuntimeRevision(
             project_id=who.project_id,
             runtime_id=runtime.id,
