@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from polycall.domain import Version, VersionState
+from polycall.domain import Convention, Language, Version, VersionState
 from polycall.engine.registry import VersionDraft
 from polycall.errors import AlreadyExists, NotReady
 from polycall.sandbox.sandbox import Sandbox
-from tests.engine.house import DEFAULT, House, function, house, refusal, until
+from tests.engine.house import DEFAULT, OTHER, House, function, house, other_project, refusal, until
 
 ONE, TWO = b"def f(n: int = 1): return n", b"def f(n: int = 2): return n\ndef g(): ..."
 BROKEN = b"x = 1\ndef f(:\n"
@@ -141,3 +143,48 @@ async def test_a_database_that_is_away_for_a_while_delays_an_analysis_only(
 async def test_a_released_version_is_not_replaced(home: House) -> None:
     await home.deploy(source=ONE, id="1", release=True)
     await refusal(home.registry.replace_version(DEFAULT, draft(TWO)), AlreadyExists)
+
+
+async def test_a_project_has_one_turn_at_analysing_whatever_it_asks_for(home: House) -> None:
+    """What stands at the top of its modules may take half a minute each: others deploy beside it all the same."""
+    await other_project(home.store)
+    go, inside, most = asyncio.Event(), 0, 0
+
+    def slow(real: Any) -> Any:
+        async def analysis(files: Any, *args: Any, **options: Any) -> Any:
+            nonlocal inside, most
+            if files["main.py"] == ONE:
+                inside += 1
+                most = max(most, inside)
+                await go.wait()
+                inside -= 1
+            return await real(files, *args, **options)
+
+        return analysis
+
+    analyzer: Any = home.registry.analyzer
+    analyzer.complete, analyzer.analyze = slow(analyzer.complete), slow(analyzer.analyze)
+    wanted: dict[str, Any] = {"module": None, "language": Language.PYTHON, "convention": Convention.KEYWORDS}
+    busy = [
+        asyncio.ensure_future(work)
+        for number in range(3)
+        for work in (
+            home.registry.analyze(DEFAULT, {"main.py": ONE}, runtime="", **wanted),
+            home.registry.create_version(DEFAULT, replace(draft(ONE), id=f"x{number}"), create_package=True),
+        )
+    ]
+    await until(lambda: inside == 1)
+    await later(home, ONE)
+    async with analysing(home):
+        made = await home.registry.create_version(OTHER, draft(TWO), create_package=True)
+        assert [each.name for each in made.functions] == ["f", "g"]
+        await home.registry.create_version(OTHER, replace(draft(TWO), id="2"), create_package=True, analyze_later=True)
+
+        async def analysed() -> bool:
+            return (await home.registry.get_version(OTHER, "p", "2")).state is VersionState.READY
+
+        assert await until(analysed)
+        go.set()
+        await asyncio.gather(*busy)
+        assert (await ended(home)).state is VersionState.READY
+    assert most == 1

@@ -39,7 +39,7 @@ from polycall.engine.script_types import SandboxedScriptTypes
 from polycall.engine.scripts import ScriptAnalyzer
 from polycall.engine.siblings import ALONE, PackageChanged, Siblings
 from polycall.engine.tasks import through
-from polycall.engine.turns import Turns
+from polycall.engine.turns import ProjectTurns, Turns
 from polycall.errors import AlreadyExists, NotFound, NotReady, PolycallError
 from polycall.ids import now_ms
 from polycall.names import NEWEST
@@ -52,6 +52,7 @@ __all__ = ["Registry", "VersionDraft"]
 _CACHE_S = 30.0  # how old another machine's release may be unseen; this one's own changes are seen at once
 _CACHE_VERSION_BYTES = 32 * MIB
 _CACHE_BUNDLE_BYTES = 32 * MIB
+_NO_WAIT_S = 0.1
 _ID_ATTEMPTS = 5  # another server may take the same next number; more than a few times is not chance
 _NUMBER = re.compile(r"[1-9][0-9]{0,17}")  # ids that count: what we would have given out ourselves
 
@@ -82,6 +83,7 @@ class Registry:
         self.runtimes = runtimes
         self._sealer = sealer
         turns = Turns()
+        self._turns = ProjectTurns()
         types = SandboxedScriptTypes(runner, parser, turns) if parser is not None else None
         self.analyzer = Analyzer(
             SandboxedReader(runner, turns),
@@ -154,7 +156,8 @@ class Registry:
         if analyze_later and not validate_only:
             self.analyses.check_room(who.project_id)
             return await through(self._keep(version, draft))
-        version = await self._analyzed(version, draft.files)
+        async with self._turns.turn(who.project_id):
+            version = await self._analyzed(version, draft.files)
         if validate_only:
             return version
         return await through(self._keep(version, draft))
@@ -189,9 +192,10 @@ class Registry:
         require(who, Scope.DEPLOY)
         pinned = await self.runtimes.pinned(who.project_id, runtime, language)
         around = await self._around(who.project_id, pinned, language, {})
-        return await self.analyzer.analyze(
-            files, module=module, language=language, convention=convention, around=around
-        )
+        async with self._turns.turn(who.project_id):
+            return await self.analyzer.analyze(
+                files, module=module, language=language, convention=convention, around=around
+            )
 
     async def get_version(self, who: Principal, package_id: str, version_id: str | None = None) -> Version:
         """Return a version; None or "-" is the newest. Raises PermissionDenied, NotFound."""
@@ -315,7 +319,10 @@ class Registry:
             files = await self._store.get_bundle(project_id, version.bundle)
         except NotFound:
             return
-        await through(self._finish(await self._analyzed(version, files)))
+        # other projects wait behind this one: if its turn is taken, theirs come first
+        async with self._turns.turn(project_id, _NO_WAIT_S):
+            analyzed = await self._analyzed(version, files)
+        await through(self._finish(analyzed))
 
     async def _give_up(self, project_id: str, package_id: str, version_id: str, why: str) -> None:
         """Say that a version that is kept as ANALYSING cannot be analysed. Raises Unavailable."""
