@@ -51,6 +51,7 @@ async def postgres(postgres_server: str) -> str:
     return postgres_server
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist looks at the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let one process run a file, and one all of the gateway's: their server answers Envoy on the tests' own loop."""
     for item in items:

@@ -6,6 +6,8 @@ import io
 import json
 import os
 import sys
+import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,12 +53,14 @@ class Cli:
 
 
 @pytest.fixture
-def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Cli:
+def alone(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cli]:
     """The command line without any server, and without anything of polycall in the environment."""
     for name in [name for name in os.environ if name.startswith("POLYCALL_")]:
         monkeypatch.delenv(name)
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "share"))
-    return Cli(monkeypatch)
+    # paths of sockets have to be short, pytest's are not
+    with tempfile.TemporaryDirectory(prefix="cli-") as share:
+        monkeypatch.setenv("XDG_DATA_HOME", share)
+        yield Cli(monkeypatch)
 
 
 @pytest.fixture
