@@ -26,6 +26,7 @@ __all__ = ["MANIFEST_BYTES", "Manifest", "digest_of", "kind_for", "parse_imports
 MANIFEST_BYTES = 256 << 10
 _MOST_PACKAGES = 1000
 _MOST_IMPORTS = 100
+_IMPORTS_BYTES = 16 << 10  # a hundred long ones, with comments
 # Some tens of hashes.
 _LONGEST_LINE = 8000
 # Raised when builds change: environments that older releases built are then built anew.
@@ -64,10 +65,7 @@ def kind_for(language: Language) -> ManifestKind:
 
 def parse_manifest(kind: ManifestKind, text: str, field: str = "manifest") -> Manifest:
     """Read a manifest. Raises InvalidArgument naming ``field`` and every line or package that cannot be."""
-    if len(text.encode(errors="surrogatepass")) > MANIFEST_BYTES:
-        raise InvalidArgument.of(field, f"must have at most {MANIFEST_BYTES} bytes")
-    if "\0" in text or not _is_unicode(text):
-        raise InvalidArgument.of(field, "must be Unicode text without NUL")
+    _check_text(text, field, MANIFEST_BYTES)
     parsed = _requirements(text, field) if kind is ManifestKind.REQUIREMENTS_TXT else _package_json(text, field)
     if len(parsed.names) > _MOST_PACKAGES:
         raise InvalidArgument.of(field, f"names {len(parsed.names)} packages; at most {_MOST_PACKAGES}")
@@ -79,6 +77,7 @@ def parse_imports(text: str, field: str = "additional_imports") -> tuple[str, ..
 
     Raises InvalidArgument naming ``field``.
     """
+    _check_text(text, field, _IMPORTS_BYTES)
     modules: list[str] = []
     for line in re.split(r"[\n;]", text):
         statement = line.partition("#")[0].strip()
@@ -115,6 +114,13 @@ def digest_of(manifest: Manifest, registry: str) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
+def _check_text(text: str, field: str, most: int) -> None:
+    if len(text.encode(errors="surrogatepass")) > most:
+        raise InvalidArgument.of(field, f"must have at most {most} bytes")
+    if "\0" in text or not _is_unicode(text):
+        raise InvalidArgument.of(field, "must be Unicode text without NUL")
+
+
 def _is_unicode(text: str) -> bool:
     try:
         text.encode()
@@ -126,7 +132,7 @@ def _is_unicode(text: str) -> bool:
 def _requirements(text: str, field: str) -> Manifest:
     lines, names, wrong = [], [], []
     for number, line in _logical_lines(text):
-        match = _REQUIREMENT.fullmatch(line) if len(line) <= _LONGEST_LINE and not _is_path(line) else None
+        match = _requirement(line) if len(line) <= _LONGEST_LINE and not _is_path(line) else None
         if match is None:
             wrong.append(FieldViolation(field, f"line {number}: {_why_not(line)}: {line[:80]!r}"))
             continue
@@ -135,6 +141,12 @@ def _requirements(text: str, field: str) -> Manifest:
     if wrong:
         raise InvalidArgument(wrong)
     return Manifest(ManifestKind.REQUIREMENTS_TXT, "".join(f"{line}\n" for line in lines), tuple(names))
+
+
+def _requirement(line: str) -> re.Match[str] | None:
+    # A space may belong to whatever stands before it or behind: of thousands in a row the expression would try every
+    # way to share them out, for hours, and everybody waits.
+    return _REQUIREMENT.fullmatch(re.sub(r"\s+", " ", line))
 
 
 def _logical_lines(text: str) -> Iterator[tuple[int, str]]:

@@ -119,6 +119,11 @@ def test_a_hostile_line_takes_no_time() -> None:
         "a==1," * 50_000,
         "a;" + " " * 200_000,
         "a[" + "," * 200_000,
+        # within what a line may have: an expression that could share them out in many ways would
+        *(
+            f"a{between * (7900 // len(between))}!"
+            for between in (" ", "\t", "[ ] ", "==1 ,", " ;", "( ", " --hash=sha256:0")
+        ),
         "a==1 " + "--hash=" * 9000,
     ):
         assert len(problems(PIP, text)) == 1
@@ -139,6 +144,16 @@ def test_imports_are_nothing_else(text: str) -> None:
 def test_too_many_imports_are_refused() -> None:
     with pytest.raises(InvalidArgument, match="names 101 modules; at most 100"):
         parse_imports(",".join(f"m{number}" for number in range(101)))
+
+
+def test_imports_no_database_holds_and_those_that_are_too_long_are_refused() -> None:
+    for text, why in (
+        ("json # \0", "must be Unicode text without NUL"),
+        ("#" * 16_385, "must have at most 16384 bytes"),
+    ):
+        with pytest.raises(InvalidArgument) as caught:
+            parse_imports(text)
+        assert [violation.description for violation in caught.value.violations] == [why]
 
 
 def test_the_same_manifest_has_the_same_digest_whatever_its_comments() -> None:
