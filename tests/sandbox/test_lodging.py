@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import resource
 import socket
 import textwrap
@@ -266,6 +267,38 @@ async def test_one_that_keeps_children_that_it_says_have_ended_ends_with_them_an
     assert "is not used again" not in caplog.text
     # and it is not trusted with a zygote again
     assert value(await host.run(job(LOADED, image=hoards))) is False
+
+
+async def test_the_cgroups_that_its_children_joined_are_nobody_elses_while_it_lives(
+    host: Sandbox, image: Callable[[str], Image]
+) -> None:
+    """It was given descriptors through which one joins them, and may have kept these."""
+    slow = "import time\ndef execute(input): time.sleep(1)"
+
+    def groups(zygotes: set[int]) -> set[str]:
+        found = set()
+        for process in (child for pid in zygotes for child in psutil.Process(pid).children(recursive=True)):
+            with contextlib.suppress(OSError, psutil.Error):
+                found.add(Path(f"/proc/{process.pid}/cgroup").read_text())
+        return {text for text in found if "slot-" in text}
+
+    before = set(host.zygotes)
+    (default,) = before & set(host.zygotes[-1:])
+    kept = image("import os")
+    runs = [asyncio.create_task(host.run(job(slow, image=kept))) for _ in range(3)]
+    theirs: set[str] = set()
+    while not all(run.done() for run in runs):
+        theirs |= groups(set(host.zygotes) - before)
+        await asyncio.sleep(0.05)
+    assert len(theirs) >= 4  # the zygote's own, and those of three runs
+    # in all places of the server at once
+    runs = [asyncio.create_task(host.run(job(slow))) for _ in range(8)]
+    others: set[str] = set()
+    while not all(run.done() for run in runs):
+        others |= groups({default})
+        await asyncio.sleep(0.05)
+    assert len(others) >= 5
+    assert not theirs & others
 
 
 async def test_no_limits_are_set_for_a_process_that_it_names_in_place_of_its_child(

@@ -81,6 +81,7 @@ class Child(asyncio.Protocol):
         self.free.set()
         self.usable = True
         self.end: Callable[[], None] = _nothing  # asks the zygote for its death
+        self.vacate: Callable[[], None] = _nothing  # gives back what only its zygote may have again
         self.deny_end: Callable[[], None] = _nothing  # says that it lives although its zygote said that it has ended
         self._listener: Callable[[Reply | FrameError | None], None] | None = None
         self._parser = FrameParser()

@@ -371,6 +371,7 @@ class Pool:
         # who imports what others wrote may say of a child that it has ended when it has not
         believed = exit is not None and (not kind.image.preload or child.slot.group is None or child.slot.group.empty)
         if believed or await self._emptied(child, exit is not None):
+            child.vacate()
             self._give_back(child.slot)
         if self._closing:
             return

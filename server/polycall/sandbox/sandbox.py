@@ -15,7 +15,7 @@ from polycall.domain import ExecutionError, IsolationLevel, Language, Limits, Re
 from polycall.errors import Internal, IsolationUnavailable, RuntimeMissing, Unavailable
 from polycall.sandbox import canary
 from polycall.sandbox.bounds import may_bound_others
-from polycall.sandbox.cgroup import CgroupError, Cgroups, Group, open_cgroups
+from polycall.sandbox.cgroup import CgroupError, Cgroups, open_cgroups
 from polycall.sandbox.confine import NOBODY, Confinement
 from polycall.sandbox.deno import Deno
 from polycall.sandbox.egress.proxy import Egress, EgressConfig
@@ -27,6 +27,7 @@ from polycall.sandbox.isolation import Finding, Machine, ProbeError, at_most, fi
 from polycall.sandbox.job import Ending, Job, Outcome, OutputSink
 from polycall.sandbox.lodging import ONE_THREAD
 from polycall.sandbox.pool import Lease, Pool, PoolConfig, PoolCounts, PoolError
+from polycall.sandbox.rooms import Rooms, Tenancy
 from polycall.sandbox.run import Run, RunOptions
 from polycall.sandbox.shelf import ShelfConfig
 from polycall.sandbox.slots import FIRST_UID, Slots
@@ -143,7 +144,7 @@ class Sandbox:
         self._deno: Interpreter | None = None
         self._guest: Deno | None = None
         self._spawners: dict[Image, Spawner] = {}  # the last of each
-        self._lodgings: dict[Group, Spawner] = {}  # who has, or had, the cgroups of zygotes
+        self._rooms: Rooms | None = None  # None: there are no cgroups
 
     @property
     def isolation(self) -> IsolationLevel:
@@ -248,7 +249,7 @@ class Sandbox:
             if deno is not None:
                 deno = dataclasses.replace(deno, environment=path) if image.platform is Platform.DENO else None
             differing = dataclasses.replace(confinement, packages=visible, executes=deno is not None)
-            guests, lodging = self._lodge(image, machine)
+            guests, tenancy = self._lodge(image, machine)
             zygote = ZygoteConfig(
                 confinement=dataclasses.asdict(differing),
                 entry="none" if not machine.namespaces else "own" if machine.single_uid else "range",
@@ -263,14 +264,12 @@ class Sandbox:
                 certificate=self._egress.certificate if self._egress is not None else "",
                 deno=deno,
             )
-            made = Spawner(executable, zygote, died, lodging)
+            made = Spawner(executable, zygote, died, tenancy)
             # of those that did not get ready, or were taken over, that is remembered
             self._spawners = {
                 key: one for key, one in self._spawners.items() if not one.over or one.at_fault or not one.started
             }
             self._spawners[image] = made
-            if lodging is not None:
-                self._lodgings[lodging] = made
             return made
 
         self._pool = Pool(
@@ -311,14 +310,14 @@ class Sandbox:
                 scripts = self._work_root.adopt(scripts, "scripts")
         return Deno(binary, scripts, zone=time_zone())
 
-    def _lodge(self, image: Image, machine: Machine) -> tuple[tuple[str, ...], Group | None]:
-        """Return what a zygote of an image imports ahead that others wrote, and the cgroup that bounds it.
+    def _lodge(self, image: Image, machine: Machine) -> tuple[tuple[str, ...], Tenancy | None]:
+        """Return what a zygote of an image imports ahead that others wrote, and the cgroups that bound it.
 
         Nothing where it could not be bounded, or would have the server's own uid on the host, and nothing if the last
         zygote that tried did not get ready, or did what no zygote of ours does.
         """
         before = self._spawners.pop(image, None)
-        if not image.preload or self._cgroups is None or machine.single_uid:
+        if not image.preload or self._rooms is None or machine.single_uid:
             return (), None
         if before is not None and not before.started:
             _log.warning("nothing is preloaded for runtime revision %s: its zygote did not get ready", image.revision)
@@ -326,11 +325,9 @@ class Sandbox:
         if before is not None and before.at_fault:
             _log.warning("nothing is preloaded for runtime revision %s: its zygote was taken over", image.revision)
             return (), None
-        lodging = next((group for group, tenant in self._lodgings.items() if tenant.over and group.empty), None)
-        if lodging is None:
-            lodging = self._cgroups.make_group()
-        lodging.limit(dataclasses.replace(_LODGING, memory_bytes=self._config.preload_bytes), fresh=True)
-        return image.preload, lodging
+        tenancy = self._rooms.open()
+        tenancy.lodging.limit(dataclasses.replace(_LODGING, memory_bytes=self._config.preload_bytes), fresh=True)
+        return image.preload, tenancy
 
     def _open_cgroups(self) -> Cgroups | CgroupError:
         if self._config.max_level < IsolationLevel.CONTAINED:
@@ -339,6 +336,7 @@ class Sandbox:
             self._cgroups = open_cgroups()
         except CgroupError as error:
             return error
+        self._rooms = Rooms(self._cgroups.make_group)
         return self._cgroups
 
     async def _test_itself(self) -> None:

@@ -29,12 +29,12 @@ class Slots:
         self._uids = uids
         self._cgroups = cgroups
         self._free: list[Slot] = []
-        self._made = 0
+        self._made: list[Slot] = []
 
     @property
     def left(self) -> int:
         """How many there are to give."""
-        return len(self._free) + self._most - self._made
+        return len(self._free) + self._most - len(self._made)
 
     @property
     def exhausted(self) -> bool:
@@ -48,10 +48,11 @@ class Slots:
         if self.exhausted:
             raise IndexError("all slots are taken")
         group = self._cgroups.make_group() if self._cgroups is not None else None
-        slot = Slot(self._made, self._uids[self._made] if self._uids is not None else None, group)
-        self._made += 1
+        index = len(self._made)
+        slot = Slot(index, self._uids[index] if self._uids is not None else None, group)
+        self._made.append(slot)
         return slot
 
     def give_back(self, slot: Slot) -> None:
-        """Take a slot back."""
-        self._free.append(slot)
+        """Take a slot back, whatever cgroup its last occupant had."""
+        self._free.append(self._made[slot.index])

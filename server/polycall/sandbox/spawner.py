@@ -22,12 +22,12 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from polycall.sandbox.cgroup import Group
 from polycall.sandbox.child import Child, Exit
 from polycall.sandbox.deno import Deno
 from polycall.sandbox.disk import Disk
 from polycall.sandbox.image import Platform
 from polycall.sandbox.platforms import TRAITS
+from polycall.sandbox.rooms import Tenancy
 from polycall.sandbox.slots import Slot
 
 __all__ = ["Spawner", "SpawnerError", "interpreter"]
@@ -114,26 +114,36 @@ _decode = msgspec.json.Decoder(_Message).decode
 class Spawner:
     """One zygote. ``died`` is called once if it ends unasked.
 
-    ``lodging`` is the cgroup of a zygote with guests, which is nobody else's until ``stop`` is over. What it says that
-    cannot be ends it, and so does a child that it does not end.
+    ``tenancy`` has the cgroups of a zygote with guests and of its children, nobody else's until ``stop`` is over. What
+    it says that cannot be ends it, and so does a child that it does not end.
     """
 
     _numbers = itertools.count(1)
 
     def __init__(
-        self, executable: str, config: ZygoteConfig, died: Callable[[Spawner], None], lodging: Group | None = None
+        self, executable: str, config: ZygoteConfig, died: Callable[[Spawner], None], tenancy: Tenancy | None = None
     ) -> None:
         self._executable = executable
         self._config = config
         self._died = died
-        self._lodging = lodging
-        self.over = False  # it has been stopped, or could not be started
+        self._tenancy = tenancy
+        self._over = False
         self.at_fault = False  # it did what ours does not
         self._children: dict[int, Child] = {}
         self._outbox: collections.deque[tuple[bytes, list[int]]] = collections.deque()
         self._closing = False
         self._born = 0.0
         self.forks = 0
+
+    @property
+    def over(self) -> bool:
+        """Whether it has been stopped, or could not be started."""
+        return self._over
+
+    def _end(self) -> None:
+        self._over = True
+        if self._tenancy is not None:
+            self._tenancy.over = True
 
     @property
     def children(self) -> int:
@@ -172,12 +182,12 @@ class Spawner:
                 self._process = self._execute(theirs.fileno())
             except BaseException:
                 self._control.close()
-                self.over = True
+                self._end()
                 raise
         self._control.setblocking(False)
         self._control.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         self._loop.add_reader(self._control, self._hear)
-        self._send(self._config.packet(), self._lodging.open_procs() if self._lodging is not None else [])
+        self._send(self._config.packet(), self._tenancy.lodging.open_procs() if self._tenancy is not None else [])
         try:
             async with asyncio.timeout(_START_S):
                 await asyncio.shield(self._started)
@@ -211,6 +221,12 @@ class Spawner:
         if not self.alive:
             raise SpawnerError("the zygote is gone")
         with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
+            vacate = None
+            if self._tenancy is not None:
+                group = self._tenancy.take()
+                vacate = functools.partial(self._tenancy.give_back, group)
+                ours.callback(vacate)
+                slot = dataclasses.replace(slot, group=group)
             near, far = socket.socketpair()
             ours.callback(near.close)
             theirs.callback(far.close)
@@ -239,6 +255,7 @@ class Spawner:
         child.end = functools.partial(self._kill, child.number)
         child.deny_end = self._deny_end
         child.has_guests = bool(self._config.guests)
+        child.vacate = vacate or child.vacate
         self._children[child.number] = child
         self.forks += 1
         return child
@@ -366,7 +383,7 @@ class Spawner:
             for fd in fds:
                 os.close(fd)
         self._outbox.clear()
-        self.over = True
+        self._end()
         self.lose_children()
 
     def lose_children(self) -> None:
