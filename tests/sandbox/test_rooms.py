@@ -21,7 +21,7 @@ def test_cgroups_are_another_zygotes_once_nobody_is_left_who_could_join_them() -
 
     rooms = Rooms(make)
     first = rooms.open()
-    child = first.take()
+    child: Any = first.take()
     assert made == [first.lodging, child]
     first.give_back(child)
     assert first.take() is child
