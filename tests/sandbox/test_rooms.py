@@ -20,7 +20,7 @@ def test_cgroups_are_another_zygotes_once_nobody_is_left_who_could_join_them() -
         return made[-1]
 
     rooms = Rooms(make)
-    first = rooms.open()
+    first: Any = rooms.open()
     child: Any = first.take()
     assert made == [first.lodging, child]
     first.give_back(child)
