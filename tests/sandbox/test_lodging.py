@@ -301,6 +301,27 @@ async def test_the_cgroups_that_its_children_joined_are_nobody_elses_while_it_li
     assert not theirs & others
 
 
+async def test_what_it_says_at_its_end_is_one_line_of_the_log(
+    host: Sandbox, image: Callable[[str], Image], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither it nor what it forks can write lines that pass for the server's, or steer the terminal of who reads."""
+    forges = image("""
+        import gc, os
+        for found in gc.get_objects():
+            if isinstance(found, type) and found.__name__ == "Nursery":
+                def forge(self, message, fds):
+                    os.write(fds[2], b"x\\n2026-01-01 CRITICAL polycall: forged \\x1b[2J\\r\\xe2\\x80\\xaehidden")
+                    os._exit(1)
+                found._child = forge
+    """)
+    outcome = await host.run(job(ECHO, 1, image=forges))
+    assert outcome.error is not None
+    assert outcome.error.message.startswith("Nothing ran, because x 2026-01-01 CRITICAL polycall: forged ?[2J ?hidden")
+    lines = [record.getMessage() for record in caplog.records if "forged" in record.getMessage()]
+    assert lines
+    assert all(line.isprintable() for line in lines)
+
+
 async def test_no_limits_are_set_for_a_process_that_it_names_in_place_of_its_child(
     host: Sandbox, image: Callable[[str], Image]
 ) -> None:

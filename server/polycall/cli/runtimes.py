@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -209,14 +208,14 @@ def _created(client: Client, runtime: str, language: str, display_name: str, dra
 def _followed(client: Client, revision: RuntimeRevision, *, quiet: bool) -> RuntimeRevision:
     """Return the revision as it is once it has been built; its log goes to standard error meanwhile."""
     from polycall.cli.show import word
+    from polycall.cli.terminal import LiveOutput
 
-    shown = 0
+    output, shown = LiveOutput(), 0
     while True:
         revision = _revision(client, *revision.name.split("/revisions/"))
         if not quiet:
             # the middle of a log that is too long is not repeated: what was shown of it is gone from there
-            sys.stderr.write(revision.log[shown:] if not revision.log_truncated else "")
-            sys.stderr.flush()
+            output.write(2, revision.log[shown:].encode() if not revision.log_truncated else b"")
             shown = len(revision.log)
         if word(revision, "state") not in ("PENDING", "BUILDING"):
             return revision

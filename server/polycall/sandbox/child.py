@@ -18,7 +18,7 @@ from polycall.sandbox.frames import FrameError, FrameParser, Reply
 from polycall.sandbox.platforms import Traits
 from polycall.sandbox.slots import Slot
 
-__all__ = ["Child", "Exit"]
+__all__ = ["Child", "Exit", "in_one_line"]
 
 # clock_getcpuclockid(3): the CPU-time clock of another process; CPUCLOCK_SCHED of <linux/posix-timers.h>
 _CPU_CLOCK = 2
@@ -210,9 +210,9 @@ class Child(asyncio.Protocol):
         return (int(pages[1]) - int(pages[2])) * _PAGE
 
     def last_words(self) -> str:
-        """Return what a child that did not get ready wrote of it."""
+        """Return what a child that did not get ready wrote of it, in one line: it goes into the server's log."""
         try:
-            return os.read(self.stderr, _LAST_WORDS).decode(errors="replace").strip()
+            return in_one_line(os.read(self.stderr, _LAST_WORDS))
         except OSError:
             return ""
 
@@ -231,6 +231,12 @@ class Child(asyncio.Protocol):
             self.listener.close()
         os.close(self.stdout)
         os.close(self.stderr)
+
+
+def in_one_line(text: bytes) -> str:
+    """Return what a process wrote without anything that could pass for a line of ours, or steer a terminal."""
+    words = " ".join(text.decode(errors="replace").split())
+    return "".join(character if character.isprintable() else "?" for character in words)
 
 
 def _nothing() -> None:

@@ -22,7 +22,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from polycall.sandbox.child import Child, Exit
+from polycall.sandbox.child import Child, Exit, in_one_line
 from polycall.sandbox.deno import Deno
 from polycall.sandbox.disk import Disk
 from polycall.sandbox.image import Platform
@@ -360,8 +360,8 @@ class Spawner:
     def _last_words(self) -> str:
         assert self._process.stderr is not None  # noqa: S101
         os.set_blocking(self._process.stderr.fileno(), False)
-        text = (self._process.stderr.read() or b"").decode(errors="replace").strip()
-        return text.rpartition("\n")[2] or "it left no message"
+        text = (self._process.stderr.read() or b"").strip()
+        return in_one_line(text.rpartition(b"\n")[2]) or "it left no message"
 
     async def stop(self) -> None:
         """End the zygote and everything in its namespaces; return when they are gone. May be called again."""
