@@ -69,7 +69,8 @@ def kept_bootstrap_key(data_dir: Path) -> tuple[str, Path]:
 
     Raises FailedPrecondition if others can read the file: whoever has the key may do everything.
     """
-    return _kept(data_dir / BOOTSTRAP_KEY_FILE, "bootstrap key", lambda: new_key_text(secrets.token_hex(8)))
+    remedy = "Delete the file to get a new key"
+    return _kept(data_dir / BOOTSTRAP_KEY_FILE, "bootstrap key", lambda: new_key_text(secrets.token_hex(8)), remedy)
 
 
 def kept_encryption_key(data_dir: Path) -> tuple[str, Path]:
@@ -77,25 +78,30 @@ def kept_encryption_key(data_dir: Path) -> tuple[str, Path]:
 
     Raises FailedPrecondition if others can read the file. Without the file what was sealed cannot be opened any more.
     """
-    return _kept(data_dir / ENCRYPTION_KEY_FILE, "encryption key", new_encryption_key)
+    # not as lightly as the other: what it has sealed is lost with it
+    remedy = (
+        "Put the right one back; or delete the file to get a new key, and give the credentials of all versions anew: "
+        "they cannot be opened without the old one"
+    )
+    return _kept(data_dir / ENCRYPTION_KEY_FILE, "encryption key", new_encryption_key, remedy)
 
 
-def _kept(path: Path, what: str, new: Callable[[], str]) -> tuple[str, Path]:
+def _kept(path: Path, what: str, new: Callable[[], str], remedy: str) -> tuple[str, Path]:
     try:
         mode = path.stat().st_mode
         key = path.read_bytes().strip()
     except FileNotFoundError:
         _make(path, new())
-        return _kept(path, what, new)
+        return _kept(path, what, new, remedy)
     if mode & _OTHERS:
         raise FailedPrecondition(
             f"The {what} in {path} can be read or changed by other users (mode {mode & 0o777:03o}). "
-            f"Delete the file to get a new key, or run `chmod 600 {path}` if nobody has seen it.",
+            f"Run `chmod 600 {path}` if nobody has seen it. {remedy}.",
             subject=str(path),
         )
     if not key or not key.isascii():
         raise FailedPrecondition(
-            f"There is no key in {path}. Delete the file to get a new one.",
+            f"There is no {what} in {path}. {remedy}.",
             subject=str(path),
         )
     return key.decode(), path

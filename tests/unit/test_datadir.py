@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from polycall.datadir import kept_bootstrap_key, make_data_dir, socket_directory
+from polycall.datadir import kept_bootstrap_key, kept_encryption_key, make_data_dir, socket_directory
 from polycall.errors import FailedPrecondition
 
 
@@ -34,8 +34,8 @@ def test_a_key_that_others_can_read_or_change_is_refused(tmp_path: Path, mode: i
     with pytest.raises(FailedPrecondition) as refused:
         kept_bootstrap_key(tmp_path)
     assert str(refused.value) == (
-        f"The bootstrap key in {path} can be read or changed by other users (mode {mode:03o}). Delete the file to get "
-        f"a new key, or run `chmod 600 {path}` if nobody has seen it."
+        f"The bootstrap key in {path} can be read or changed by other users (mode {mode:03o}). Run "
+        f"`chmod 600 {path}` if nobody has seen it. Delete the file to get a new key."
     )
 
 
@@ -44,8 +44,23 @@ def test_a_file_without_a_key_is_refused(tmp_path: Path, content: bytes) -> None
     path = tmp_path / "bootstrap.key"
     path.write_bytes(content)
     path.chmod(0o600)
-    with pytest.raises(FailedPrecondition, match="There is no key in"):
+    with pytest.raises(FailedPrecondition, match="There is no bootstrap key in"):
         kept_bootstrap_key(tmp_path)
+
+
+@pytest.mark.parametrize(("content", "mode"), [("secret", 0o640), ("", 0o600)])
+def test_who_is_told_to_delete_the_encryption_key_is_told_what_that_costs(
+    tmp_path: Path, content: str, mode: int
+) -> None:
+    path = tmp_path / "encryption.key"
+    path.write_text(content)
+    path.chmod(mode)
+    with pytest.raises(FailedPrecondition) as refused:
+        kept_encryption_key(tmp_path)
+    assert str(refused.value).endswith(
+        ". Put the right one back; or delete the file to get a new key, and give the credentials of all versions anew: "
+        "they cannot be opened without the old one."
+    )
 
 
 def test_the_sockets_have_a_closed_directory_that_is_made_anew_and_goes(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ __all__ = ["MANIFEST_BYTES", "Manifest", "digest_of", "kind_for", "parse_imports
 MANIFEST_BYTES = 256 << 10
 _MOST_PACKAGES = 1000
 _MOST_IMPORTS = 100
+_MOST_WRONG = 100  # lines that are named
 _IMPORTS_BYTES = 16 << 10  # a hundred long ones, with comments
 # Some tens of hashes.
 _LONGEST_LINE = 8000
@@ -135,6 +136,8 @@ def _requirements(text: str, field: str) -> Manifest:
         match = _requirement(line) if len(line) <= _LONGEST_LINE and not _is_path(line) else None
         if match is None:
             wrong.append(FieldViolation(field, f"line {number}: {_why_not(line)}: {line[:80]!r}"))
+            if len(wrong) >= _MOST_WRONG:
+                break  # everybody waits while it is read
             continue
         lines.append(line)
         names.append(match["name"])
