@@ -8,6 +8,7 @@ to be read, and to be run where it was meant to.
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
 from pathlib import Path
@@ -62,8 +63,15 @@ class Unpacker:
         if not self._ended:
             raise BadEnvironment("it ends in the middle")
         for path in self._links:
+            whole = os.path.join(self._root, path)
+            try:
+                os.stat(whole)
+            except OSError as error:
+                # before it is followed here: the kernel follows 40 at most, and nobody could use more
+                if error.errno == errno.ELOOP:
+                    raise BadEnvironment(f"the link {path[:200]!r} leads through too many others") from None
             # lexically they stay inside; through other links they could still leave
-            target = os.path.realpath(os.path.join(self._root, path))
+            target = os.path.realpath(whole)
             if target != self._root and not target.startswith(self._root + os.sep):
                 raise BadEnvironment(f"the link {path[:200]!r} leads out of it")
 

@@ -79,6 +79,11 @@ DEEP = "/".join("d" * 65)
         # each stays inside by its letters; through the other it does not
         ([entry(LINK, "d/up", b".."), entry(LINK, "e", b"d/up/../x")], "leads out"),
         ([entry(LINK, "x/1", b"."), entry(LINK, "y", b"x/1/../../z")], "leads out"),
+        # an hour to follow, each of them from its own place on
+        (
+            [*(entry(LINK, f"{n:02}", b"%02d" % (n + 1)) for n in range(19)), entry(LINK, "19", b"00")],
+            "too many others",
+        ),
         ([entry(LINK, "a", b"\xff")], "not UTF-8"),
         ([entry(LINK, "a", b"x" * 5000)], "too long"),
         *(([entry(kind, "a", b"x")], "an entry that is none") for kind in (4, 5, 255)),
