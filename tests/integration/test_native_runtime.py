@@ -238,7 +238,9 @@ def test_more_builds_than_may_wait_are_refused_and_deleted_ones_make_room(own: C
     waiting = [own.create("shared") for _ in range(2)]
     full = refusal(lambda: own.create("shared"))
     assert (full.code, full.reason) == (Code.RESOURCE_EXHAUSTED, "QUEUE_FULL")
-    assert full.message.startswith("2 builds of runtimes are waiting, which is the most (POLYCALL_BUILD_QUEUE).")
+    assert full.message.startswith(
+        "2 builds of runtimes are waiting, 2 of them of this project, which is the most (POLYCALL_BUILD_QUEUE)."
+    )
     for made in (waiting[0], first):
         own.do(DeleteRuntimeRequest(name=made.name))
     assert own.built(waiting[1].newest_revision.name).state == READY  # long before the first's time is over

@@ -46,7 +46,7 @@ class Slot:
         """Do something that needs no slot, such as to start what a process is made of, and let others run meanwhile.
 
         The slot comes back before any other run of its project gets one. ``bounded``: only so many as may wait lend
-        theirs at once. Raises QueueFull, DeadlineExceeded (phase start, or queue), and what ``work`` raises: the slot
+        theirs at once, and of one project no more than others still could. Raises QueueFull, DeadlineExceeded (phase start, or queue), and what ``work`` raises: the slot
         is gone then.
         """
         admission, self._admission = self._admission, None
@@ -78,6 +78,8 @@ class _Line:
     served: int = 0  # when it got its last slot from the queue, counted in slots
     call_last: bool = False  # that slot was for a Call
     held: int = 0  # bytes of what waits
+    lent: int = 0  # slots that come back
+    lends: int = 0  # of these those that are bounded
     turns: deque[_Turn] = field(default_factory=deque)
 
 
@@ -201,7 +203,8 @@ class Admission:
         line = self._lines.get(project_id)
         if line is None:
             if len(self._lines) >= _LINES:
-                self._lines = {line.project_id: line for line in self._lines.values() if line.running or line.turns}
+                busy = (line for line in self._lines.values() if line.running or line.turns or line.lent)
+                self._lines = {line.project_id: line for line in busy}
             line = self._lines[project_id] = _Line(project_id)
         return line
 
@@ -215,9 +218,12 @@ class Admission:
     ) -> None:
         since = time.monotonic()
         self._give(line)
-        if bounded and self._lent >= max(self.queue, self.slots):
-            raise self._full(line, False)
+        left = max(self.queue, self.slots) - self._lent
+        if bounded and (left <= 0 or line.lends > left):
+            raise self._full(line, left > 0)
         self._lent += bounded
+        line.lends += bounded
+        line.lent += 1
         try:
             try:
                 async with asyncio.timeout(None if expires_at is None else max(0.0, expires_at - since)):
@@ -231,6 +237,8 @@ class Admission:
             slot.waited_s += time.monotonic() - back
         finally:
             self._lent -= bounded
+            line.lends -= bounded
+            line.lent -= 1
 
     async def _turn_of(self, line: _Line, size: int, timeout_s: float | None, *, first: bool = False) -> None:
         turn = _Turn(asyncio.get_running_loop().create_future(), size)

@@ -331,6 +331,45 @@ async def test_no_more_slots_are_lent_than_runs_may_wait() -> None:
     assert (admission.busy, admission.waiting) == (0, 0)
 
 
+async def test_a_project_whose_runtimes_take_long_to_start_leaves_others_room_to_start_theirs() -> None:
+    admission = Admission(1, 8)
+    go = asyncio.Event()
+
+    async def lender(project_id: str) -> None:
+        slot = await admission.take(project_id=project_id)
+        try:
+            await slot.lend(lambda: _until(go))
+        finally:
+            slot.release()
+
+    lenders = [asyncio.create_task(lender("loud")) for _ in range(5)]
+    await asyncio.sleep(0.01)
+    with pytest.raises(QueueFull) as caught:
+        await lender("loud")
+    assert caught.value.subject == "project_queue"
+    lenders += [asyncio.create_task(lender("quiet")) for _ in range(2)]
+    await asyncio.sleep(0.01)
+    go.set()
+    await asyncio.gather(*lenders)
+    assert (admission.busy, admission.waiting) == (0, 0)
+
+
+async def test_a_project_is_not_forgotten_while_its_slot_is_lent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("polycall.engine.admission._LINES", 2)
+    admission = Admission(2, 4, project_slots=1)
+    slot = await admission.take(project_id="a")
+
+    async def others() -> None:
+        for project_id in "bcd":
+            (await admission.take(project_id=project_id)).release()
+
+    await slot.lend(others)
+    slot.release()
+    again = admission.take_now("a")
+    assert again is not None
+    again.release()
+
+
 async def test_a_deadline_that_passes_while_a_slot_is_lent_says_that_it_was_the_start() -> None:
     admission = Admission(1, 1)
     slot = await admission.take()
