@@ -46,8 +46,8 @@ class Slot:
         """Do something that needs no slot, such as to start what a process is made of, and let others run meanwhile.
 
         The slot comes back before any other run of its project gets one. ``bounded``: only so many as may wait lend
-        theirs at once, and of one project no more than others still could. Raises QueueFull, DeadlineExceeded (phase start, or queue), and what ``work`` raises: the slot
-        is gone then.
+        theirs at once, and of one project no more than others still could. Raises QueueFull, DeadlineExceeded (phase
+        start, or queue), and what ``work`` raises: the slot is gone then.
         """
         admission, self._admission = self._admission, None
         if admission is not None:
