@@ -1,7 +1,8 @@
 """What the server says of itself: lines on standard error.
 
 There is one a call, so they are cheap: nothing is collected that they do not show, the time is spelled once a second,
-and the lines of a moment leave in one write. Warnings and errors leave at once.
+and the lines of a moment leave in one write. Warnings and errors leave at once. Of exceptions the log has types
+and frames, never texts: these quote what callers sent.
 """
 
 from __future__ import annotations
@@ -9,9 +10,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from typing import TextIO
+import traceback
+from types import TracebackType
+from typing import Any, TextIO
 
-__all__ = ["LineHandler", "log_to"]
+__all__ = ["LineHandler", "log_to", "where"]
 
 _MOMENT_S = 0.05
 _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
@@ -76,8 +79,22 @@ class _Formatter(logging.Formatter):
             return super().format(record)
         return f"{self.formatTime(record)} {record.levelname} {record.name}: {record.msg}"
 
+    def formatException(self, ei: tuple[type[BaseException], BaseException, TracebackType | None] | Any) -> str:
+        return where(ei[1])
+
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
         second = int(record.created)
         if second != self._second:
             self._second, self._spelled = second, time.strftime(self.default_time_format, time.localtime(second))
         return f"{self._spelled},{int(record.msecs):03d}"
+
+
+def where(error: BaseException | None) -> str:
+    """Return types and frames of an exception and its causes; their texts may quote inputs and stay out of the log."""
+    lines: list[str] = []
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        lines += [*traceback.format_tb(error.__traceback__), f"{type(error).__module__}.{type(error).__qualname__}\n"]
+        error = error.__cause__ or error.__context__
+    return "".join(lines).rstrip("\n")

@@ -55,3 +55,21 @@ async def test_what_waits_at_the_end_is_written(log: logging.Logger, stream: io.
     log.info("last")
     log.handlers[0].flush()
     assert stream.getvalue().endswith("last\n")
+
+
+def test_of_exceptions_types_and_frames_are_told_but_not_their_texts(log: logging.Logger, stream: io.StringIO) -> None:
+    sent = "".join(("what ", "a caller ", "sent"))  # source lines are told
+    try:
+        try:
+            raise KeyError(sent)
+        except KeyError as cause:
+            failure = ValueError(sent)
+            cause.__cause__ = failure  # a chain need not end
+            raise failure from cause
+    except ValueError:
+        log.exception("it failed")
+    text = stream.getvalue()
+    assert "it failed\n" in text
+    assert "in test_of_exceptions_types_and_frames_are_told_but_not_their_texts" in text
+    assert text.index("builtins.ValueError") < text.index("builtins.KeyError")
+    assert sent not in text

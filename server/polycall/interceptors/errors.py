@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import traceback
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import NoReturn
@@ -14,6 +13,7 @@ from google.protobuf.message import Message
 
 from polycall.errors import PayloadTooLarge, PolycallError
 from polycall.interceptors.rpc import Rpc, Stream, Unary
+from polycall.logs import where
 from polycall.status import status_of, unexpected
 
 __all__ = ["Errors"]
@@ -76,15 +76,5 @@ class Errors:
 async def _fail(rpc: Rpc, error: Exception) -> NoReturn:
     if isinstance(error, PolycallError):
         await rpc.fail(status_of(error))
-    log.error("request=%s method=%s failed unexpectedly\n%s", rpc.request_id, rpc.method, _where(error))
+    log.error("request=%s method=%s failed unexpectedly\n%s", rpc.request_id, rpc.method, where(error))
     await rpc.fail(unexpected(rpc.request_id))
-
-
-def _where(error: BaseException) -> str:
-    """Return types and frames of an exception and its causes; their texts may quote inputs and stay out of the log."""
-    lines = []
-    cause: BaseException | None = error
-    while cause is not None:
-        lines += [*traceback.format_tb(cause.__traceback__), f"{type(cause).__module__}.{type(cause).__qualname__}\n"]
-        cause = cause.__cause__ or cause.__context__
-    return "".join(lines)
