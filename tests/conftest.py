@@ -8,11 +8,16 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from tests.harness import Server, running_server
+
+# how long an example takes is the machine's affair
+hypothesis.settings.register_profile("polycall", deadline=None)
+hypothesis.settings.load_profile("polycall")
 
 
 @pytest.fixture(scope="session")
