@@ -56,15 +56,6 @@ async def postgres(postgres_server: str) -> str:
     return postgres_server
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist looks at the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let one process run a file, and one all of the gateway's: their server answers Envoy on the tests' own loop."""
-    for item in items:
-        where = item.path.relative_to(item.config.rootpath)
-        together = where.parent if where.parent.name == "gateway" else where
-        item.add_marker(pytest.mark.xdist_group(str(together)))
-
-
 def pytest_make_parametrize_id(val: object) -> str | None:
     """Name packed bytes by their length: there is a time in them, and every process must find the same names."""
     packed = isinstance(val, bytes) and val.startswith((b"\x1f\x8b", b"PK\x03\x04"))
