@@ -133,7 +133,8 @@ async def test_no_accepted_call_is_lost_when_the_server_is_killed(tmp_path: Path
     try:
         server.deploy("slow", {"main.py": SLOW})
         accepted: dict[str, int] = {}
-        for round_number in range(3):
+        kills = 3
+        for round_number in range(kills):
             await _call_until_killed(server, accepted, first=round_number * 10_000)
             server = Server(tmp_path, rest_port=server.rest_port, grpc_port=server.grpc_port).start()
         assert len(accepted) > 50
@@ -141,7 +142,8 @@ async def test_no_accepted_call_is_lost_when_the_server_is_killed(tmp_path: Path
             execution = until(lambda name=name: _ended(server, name), seconds=60, what=f"the end of {name}")
             assert execution.state == execution_pb2.Execution.STATE_COMPLETED, execution
             assert json.loads(execution.output_json) == {"twice": number * 2}
-            assert execution.attempt <= 3
+            # one attempt, and one more for each kill that met it running: a run may meet every one
+            assert execution.attempt <= 1 + kills
         assert len(_listed(server)) >= len(accepted)
         assert len(_listed(server)) == len(set(_listed(server)))
         assert server.terminate() == 0
