@@ -30,4 +30,4 @@ bench: setup
 	$(BIN)/python -m bench $(BENCH)
 
 clean:
-	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .polycall
+	rm -rf .venv .cache build dist .mypy_cache .ruff_cache .pytest_cache .polycall

@@ -33,6 +33,7 @@ from polycall.engine.engine import Engine, EngineSettings
 from polycall.engine.hearing import Hearing
 from polycall.engine.keys import KeyRing
 from polycall.engine.limits import MAXIMUMS, MIB, LimitPolicy
+from polycall.engine.objects import Objects
 from polycall.engine.preparation import Preparation
 from polycall.engine.readiness import Readiness
 from polycall.engine.registry import Registry
@@ -223,6 +224,7 @@ async def _running(settings: Settings, signals: Signals, member: Member | None) 
                 project_slots=settings.project_slots,
                 project_queue=settings.project_queue,
             ),
+            objects=Objects(store),
             siblings=siblings,
         )
         readiness = Readiness(store, registry, preparation, sandbox, share=place.count)

@@ -28,6 +28,7 @@ __all__ = [
     "ExecutionFilter",
     "ExecutionKind",
     "ExecutionState",
+    "FaceObject",
     "Function",
     "InputFile",
     "IsolationLevel",
@@ -144,6 +145,7 @@ class Reason(enum.StrEnum):
     RUNTIME_IN_USE = "RUNTIME_IN_USE"
     API_KEY_NOT_FOUND = "API_KEY_NOT_FOUND"
     SESSION_NOT_FOUND = "SESSION_NOT_FOUND"
+    FACE_OBJECT_NOT_FOUND = "FACE_OBJECT_NOT_FOUND"
     FUNCTION_NOT_READY = "FUNCTION_NOT_READY"
     RUNTIME_MISSING = "RUNTIME_MISSING"
     ISOLATION_UNAVAILABLE = "ISOLATION_UNAVAILABLE"
@@ -506,7 +508,12 @@ class Version:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Package:
-    """A named thing that holds code. The id is what callers and faces call it."""
+    """A named thing that holds code. The id is what callers and faces call it.
+
+    ``face`` made it and lists it; None: the native contract. ``alias`` is another id that the face has for it, unique
+    in its project and face. ``face_data``: JSON of what the vendor's object has and a package has not; the engine never
+    looks into it.
+    """
 
     project_id: str
     id: str
@@ -515,6 +522,28 @@ class Package:
     display_name: str = ""
     description: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
+    face: str | None = None
+    alias: str | None = None
+    face_data: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FaceObject:
+    """What a vendor's contract has that is neither package nor run: a script set, an uploaded file.
+
+    ``alias`` is a second id, unique among the objects of that project, face and kind. ``revision`` counts the changes,
+    from 1. ``data``: JSON of the face.
+    """
+
+    project_id: str
+    face: str
+    kind: str
+    id: str
+    created_at: int
+    updated_at: int
+    revision: int = 1
+    alias: str | None = None
+    data: bytes = b"{}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,6 +31,7 @@ from polycall.engine.dispatcher import Dispatcher
 from polycall.engine.engine import Engine, EngineSettings
 from polycall.engine.keys import KeyRing
 from polycall.engine.limits import LimitPolicy
+from polycall.engine.objects import Objects
 from polycall.engine.preparation import Preparation
 from polycall.engine.readiness import Readiness
 from polycall.engine.registry import Registry, VersionDraft
@@ -239,6 +240,7 @@ async def house(
         limits=policy,
         preparation=preparation,
         admission=Admission(slots, queue, project_slots=project_slots),
+        objects=Objects(between),
     )
     dispatcher = Dispatcher(engine, between, preparation, slots=call_slots, node="node")
     readiness = Readiness(between, registry, preparation, sandbox)

@@ -29,8 +29,8 @@ from polycall.domain import (
 )
 from polycall.errors import AlreadyExists, InvalidArgument, NotFound
 from polycall.ids import id_at, new_id, now_ms
-from polycall.store.protocol import Store
-from tests.store.examples import LATE, LOST, ended, package, queued, recorded, revision, runtime, version
+from polycall.store.protocol import Page, Store
+from tests.store.examples import LATE, LOST, ended, face_object, package, queued, recorded, revision, runtime, version
 
 FILES = {"main.py": b"def function(n): ...\n", "data/\u00e9.bin": b"\x00\xff"}
 OTHER = "other"  # a second project
@@ -222,6 +222,40 @@ class RegistryConformance:
         assert seen[-1] == package("a", created_at=1)
         assert (await store.list_packages("default", 5)).next_token == ""
 
+    async def test_a_face_finds_its_packages_by_alias_and_lists_no_others(self, store: Store) -> None:
+        await store.create_project(Project(id=OTHER, created_at=1))
+        mine = package("mine", face="riza", alias="x", face_data=b'{"a":1}')
+        await store.create_package(mine)
+        await store.create_package(package("native"))
+        await store.create_package(package("theirs", face="domo", alias="x"))
+        await store.create_package(package("foreign", project_id=OTHER, face="riza", alias="x"))
+        assert await store.find_package("default", "riza", "x") == mine
+        assert (await store.list_packages("default", 10, face="riza")).items == (mine,)
+        assert [item.id for item in (await store.list_packages("default", 10)).items] == ["theirs", "native", "mine"]
+        for project, face, alias in (("default", "riza", "y"), ("default", "guance", "x"), ("nowhere", "riza", "x")):
+            with pytest.raises(NotFound) as missing:
+                await store.find_package(project, face, alias)
+            assert missing.value.reason is Reason.PACKAGE_NOT_FOUND
+
+    async def test_an_alias_is_given_once_in_a_face(self, store: Store) -> None:
+        await store.create_package(package("a", face="riza", alias="x"))
+        await store.create_package(package("b", face="riza", alias="y"))
+        with pytest.raises(AlreadyExists) as taken:
+            await store.create_package(package("c", face="riza", alias="x"))
+        assert taken.value.resource_name == "riza alias x"
+        with pytest.raises(AlreadyExists):
+            await store.update_package(package("b", face="riza", alias="x"))
+        changed = package("a", face="riza", alias="z", face_data=b"{}")
+        assert await store.update_package(changed) == changed
+        assert await store.update_package(package("b", face="riza", alias="x")) == package("b", face="riza", alias="x")
+
+    async def test_packages_of_a_face_go_on_after_any_place(self, store: Store) -> None:
+        for name, at in (("a", 1), ("b", 2), ("c", 2), ("d", 3)):
+            await store.create_package(package(name, face="riza", created_at=at))
+        for after, rest in ((None, "dcba"), ((3, "d"), "cba"), ((2, "bb"), "ba"), ((0, ""), "")):
+            assert "".join(p.id for p in await store.packages_after("default", "riza", after, 10)) == rest
+        assert [p.id for p in await store.packages_after("default", "riza", None, 1)] == ["d"]
+
     async def test_deleting_a_package_takes_its_versions_and_leaves_its_executions(self, store: Store) -> None:
         await store.create_package(package())
         await store.create_version(version(), FILES)
@@ -389,6 +423,60 @@ class RegistryConformance:
         for wrong in (of_packages, of_versions):
             with pytest.raises(InvalidArgument):
                 await store.list_versions("default", "b", 1, wrong)
+
+
+class FaceConformance:
+    """Objects of the faces."""
+
+    async def test_an_object_comes_back_as_it_was_and_is_made_once(self, store: Store) -> None:
+        made = face_object("a", alias="x")
+        assert await store.create_object(made) == made
+        assert await store.get_object("default", "guance", "set", "a") == made
+        assert await store.find_object("default", "guance", "set", "x") == made
+        for again, name in ((face_object("a"), "guance/set/a"), (face_object("b", alias="x"), "guance/set/x")):
+            with pytest.raises(AlreadyExists) as taken:
+                await store.create_object(again)
+            assert taken.value.resource_name == name
+        with pytest.raises(NotFound) as missing:
+            await store.create_object(face_object("a", project_id="nowhere"))
+        assert missing.value.reason is Reason.PROJECT_NOT_FOUND
+
+    async def test_an_object_is_changed_by_who_knows_its_last_change(self, store: Store) -> None:
+        made = await store.create_object(face_object("a", alias="x"))
+        changed = replace(made, data=b"[]", alias=None, updated_at=9)
+        assert await store.put_object(changed) == replace(changed, revision=2)
+        assert await store.put_object(changed) is None
+        assert await store.get_object("default", "guance", "set", "a") == replace(changed, revision=2)
+        await store.create_object(face_object("b", alias="x"))
+        with pytest.raises(AlreadyExists):
+            await store.put_object(replace(changed, revision=2, alias="x"))
+        assert await store.put_object(face_object("nothing")) is None
+
+    async def test_objects_are_listed_newest_first_in_pages_by_kind(self, store: Store) -> None:
+        for name, at in (("a", 1), ("c", 2), ("b", 2)):
+            await store.create_object(face_object(name, created_at=at))
+        await store.create_object(face_object("d", kind="script"))
+        await store.create_object(face_object("e", face="cognite"))
+        page = await store.list_objects("default", "guance", "set", 2)
+        assert [item.id for item in page.items] == ["c", "b"]
+        page = await store.list_objects("default", "guance", "set", 2, page.next_token)
+        assert page == Page((face_object("a", created_at=1),))
+
+    async def test_unknown_and_foreign_objects_are_not_found(self, store: Store) -> None:
+        await store.create_project(Project(id=OTHER, created_at=1))
+        made = await store.create_object(face_object("a", alias="x"))
+        for project, face, kind in ((OTHER, "guance", "set"), ("default", "domo", "set"), ("default", "guance", "s")):
+            for attempt in (
+                store.get_object(project, face, kind, "a"),
+                store.find_object(project, face, kind, "x"),
+                store.delete_object(project, face, kind, "a"),
+            ):
+                with pytest.raises(NotFound) as raised:
+                    await attempt
+                assert raised.value.reason is Reason.FACE_OBJECT_NOT_FOUND
+            assert await store.put_object(replace(made, project_id=project, face=face, kind=kind)) is None
+        await store.delete_object("default", "guance", "set", "a")
+        assert (await store.list_objects("default", "guance", "set", 10)).items == ()
 
 
 class RuntimeConformance:
@@ -1063,7 +1151,9 @@ class ExecutionConformance:
         await store.ping()
 
 
-class StoreConformance(TenancyConformance, RegistryConformance, RuntimeConformance, ExecutionConformance):
+class StoreConformance(
+    TenancyConformance, RegistryConformance, FaceConformance, RuntimeConformance, ExecutionConformance
+):
     """Everything."""
 
 

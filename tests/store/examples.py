@@ -16,6 +16,7 @@ from polycall.domain import (
     ExecutionError,
     ExecutionKind,
     ExecutionState,
+    FaceObject,
     Function,
     IsolationLevel,
     Language,
@@ -146,6 +147,20 @@ def package(package_id: str = "package", **changes: Any) -> Package:
         display_name="A package",
         description="of \U0001f600",
         labels={"team": "a", "": "b"},
+    )
+    return replace(value, **changes)
+
+
+def face_object(object_id: str, **changes: Any) -> FaceObject:
+    """Return an object of a face."""
+    value = FaceObject(
+        project_id="default",
+        face="guance",
+        kind="set",
+        id=object_id,
+        created_at=1000,
+        updated_at=2000,
+        data=b'{"title":"\xc3\xa9"}',
     )
     return replace(value, **changes)
 

@@ -18,6 +18,8 @@ __all__ = ["VersionDraft", "check_draft", "check_package"]
 
 _MOST_FUNCTIONS = 1000  # as many as are read from a source
 _LONGEST_FUNCTION = 128  # characters; what a resource name can hold
+_LONGEST_ALIAS = 255  # characters; Cognite's externalId, the longest of the vendors'
+_MOST_FACE_DATA = 1 << 20  # bytes; far more than any vendor's object has beside its code
 _MOST_LABELS, _LONGEST_LABEL, _LONGEST_TEXT = 64, 256, 4096
 _MOST_WARM = 4096  # as many as the setting warm_workers may be
 _MOST_READY = 64  # held by one version whether it is called or not
@@ -87,6 +89,10 @@ def check_package(package: Package) -> None:
         for name in ("display_name", "description")
         if len(getattr(package, name)) > _LONGEST_TEXT
     ]
+    if package.alias is not None and not 0 < len(package.alias) <= _LONGEST_ALIAS:
+        wrong.append(FieldViolation("package.alias", f"must have 1 to {_LONGEST_ALIAS} characters"))
+    if package.face_data is not None and len(package.face_data) > _MOST_FACE_DATA:
+        wrong.append(FieldViolation("package.face_data", f"must have at most {_MOST_FACE_DATA} bytes"))
     if len(package.labels) > _MOST_LABELS:
         wrong.append(FieldViolation("package.labels", f"must be at most {_MOST_LABELS}"))
     wrong += [

@@ -31,6 +31,7 @@ from polycall.engine.backlog import Backlog
 from polycall.engine.keys import KeyRing, require
 from polycall.engine.limits import LimitPolicy
 from polycall.engine.live import Finished, LiveRun, LiveRuns, Moved, Started, StreamEvent
+from polycall.engine.objects import Objects
 from polycall.engine.preparation import Preparation, Prepared, spec_of
 from polycall.engine.registry import Registry
 from polycall.engine.requests import AdHocRun, FunctionRun, RunOptions
@@ -75,8 +76,10 @@ class Engine:
         limits: LimitPolicy,
         preparation: Preparation,
         admission: Admission,
+        objects: Objects,
         siblings: Siblings = ALONE,
     ) -> None:
+        self.objects = objects
         self.registry = registry
         self.runtimes = registry.runtimes
         self.keys = keys

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -111,19 +111,52 @@ class Registry:
         """Replace display name, description and labels. Raises PermissionDenied, InvalidArgument, NotFound."""
         require(who, Scope.DEPLOY)
         kept = await self._store.get_package(who.project_id, package.id)
-        package = replace(package, project_id=who.project_id, created_at=kept.created_at, updated_at=now_ms())
-        check_package(package)
-        return package if validate_only else await self._store.update_package(package)
+        changed = replace(
+            kept,
+            display_name=package.display_name,
+            description=package.description,
+            labels=package.labels,
+            updated_at=now_ms(),
+        )
+        check_package(changed)
+        return changed if validate_only else await self._store.update_package(changed)
+
+    async def change_package(self, who: Principal, package: Package) -> Package:
+        """Replace what a face keeps of a package as well: all but ids, face and creation.
+
+        Raises PermissionDenied, InvalidArgument, NotFound, AlreadyExists (alias).
+        """
+        require(who, Scope.DEPLOY)
+        changed = replace(package, project_id=who.project_id, updated_at=now_ms())
+        check_package(changed)
+        return await self._store.update_package(changed)
+
+    async def find_package(self, who: Principal, face: str, alias: str) -> Package:
+        """Return the package that a face knows by another id. Raises PermissionDenied, NotFound."""
+        require(who, Scope.READ)
+        return await self._store.find_package(who.project_id, face, alias)
 
     async def get_package(self, who: Principal, package_id: str) -> Package:
         """Return a package. Raises PermissionDenied, NotFound."""
         require(who, Scope.READ)
         return await self._store.get_package(who.project_id, package_id)
 
-    async def list_packages(self, who: Principal, page_size: int, page_token: str = "") -> Page[Package]:
-        """Return a page, newest first. Raises PermissionDenied, InvalidArgument (page token)."""
+    async def list_packages(
+        self, who: Principal, page_size: int, page_token: str = "", *, face: str | None = None
+    ) -> Page[Package]:
+        """Return a page, newest first, of one face if it is named. Raises PermissionDenied, InvalidArgument (token)."""
         require(who, Scope.READ)
-        return await self._store.list_packages(who.project_id, page_size, page_token)
+        return await self._store.list_packages(who.project_id, page_size, page_token, face=face)
+
+    async def packages_after(
+        self, who: Principal, face: str, after: tuple[int, str] | None, most: int
+    ) -> Sequence[Package]:
+        """Return packages of a face, newest first, after a place: ``created_at`` and id, of one that is there or not.
+
+        For contracts whose lists go on from an id and not from a token. Raises PermissionDenied.
+        """
+        require(who, Scope.READ)
+        return await self._store.packages_after(who.project_id, face, after, most)
 
     async def delete_package(self, who: Principal, package_id: str) -> None:
         """Delete a package and its versions; busy workers end after their run. Raises PermissionDenied, NotFound."""

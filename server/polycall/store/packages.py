@@ -14,7 +14,16 @@ from polycall.store.paging import place_number
 from polycall.store.rows import json_text
 from polycall.store.tables import packages, projects
 
-__all__ = ["Place", "create_package", "delete_package", "get_package", "list_packages", "no_package", "update_package"]
+__all__ = [
+    "Place",
+    "create_package",
+    "delete_package",
+    "find_package",
+    "get_package",
+    "list_packages",
+    "no_package",
+    "update_package",
+]
 
 _p = packages.c
 _decode_labels = msgspec.json.Decoder(dict[str, str]).decode
@@ -49,13 +58,23 @@ def create_package(conn: sa.Connection, package: Package) -> None:
         "labels": json_text(package.labels),
         "created_at": package.created_at,
         "updated_at": package.updated_at,
+        "face": package.face,
+        "alias": package.alias,
+        "face_data": package.face_data,
     }
     if conn.execute(insert(conn.dialect.name, packages).on_conflict_do_nothing(), values).rowcount != 1:
-        raise AlreadyExists("polycall.v1.Package", f"packages/{package.id}")
+        taken = conn.execute(sa.select(_p.id).where(*_is_package(package.project_id, package.id))).first()
+        raise AlreadyExists("polycall.v1.Package", f"packages/{package.id}") if taken else _alias_taken(package)
 
 
 def update_package(conn: sa.Connection, package: Package) -> Package:
-    """Replace what may change; return the package. Raises NotFound."""
+    """Replace what may change; return the package. Raises NotFound, AlreadyExists (alias)."""
+    if package.alias is not None:
+        found = conn.execute(
+            sa.select(_p.id).where(*_has_alias(package.project_id, package.face, package.alias))
+        ).first()
+        if found is not None and found.id != package.id:
+            raise _alias_taken(package)
     row = conn.execute(
         sa.update(packages)
         .where(*_is_package(package.project_id, package.id))
@@ -64,6 +83,8 @@ def update_package(conn: sa.Connection, package: Package) -> Package:
             description=package.description,
             labels=json_text(package.labels),
             updated_at=package.updated_at,
+            alias=package.alias,
+            face_data=package.face_data,
         )
         .returning(packages)
     ).first()
@@ -80,9 +101,21 @@ def get_package(conn: sa.Connection, project_id: str, package_id: str) -> Packag
     return _package_of(row)
 
 
-def list_packages(conn: sa.Connection, project_id: str, after: Place | None, rows: int) -> list[tuple[str, Package]]:
-    """Return packages of a project with their places, newest first, from the one after a place on."""
+def find_package(conn: sa.Connection, project_id: str, face: str, alias: str) -> Package:
+    """Return the package that a face knows by another id; raise NotFound."""
+    row = conn.execute(sa.select(packages).where(*_has_alias(project_id, face, alias))).first()
+    if row is None:
+        raise no_package(alias)
+    return _package_of(row)
+
+
+def list_packages(
+    conn: sa.Connection, project_id: str, face: str | None, after: Place | None, rows: int
+) -> list[tuple[str, Package]]:
+    """Return packages of a project (and face) with their places, newest first, from the one after a place on."""
     statement = sa.select(packages).where(_p.project_id == project_id)
+    if face is not None:
+        statement = statement.where(_p.face == face)
     if after is not None:
         statement = statement.where(sa.tuple_(_p.created_at, _p.id) < sa.tuple_(*after))
     found = conn.execute(statement.order_by(_p.created_at.desc(), _p.id.desc()).limit(rows))
@@ -100,6 +133,16 @@ def _is_package(project_id: str, package_id: str) -> tuple[sa.ColumnElement[bool
     return (_p.project_id == project_id, _p.id == package_id)
 
 
+def _has_alias(project_id: str, face: str | None, alias: str) -> tuple[sa.ColumnElement[bool], ...]:
+    # said again as text: a partial index is found by its very predicate
+    return (_p.project_id == project_id, _p.face == face, _p.alias == alias, _p.alias.is_not(None))
+
+
+def _alias_taken(package: Package) -> AlreadyExists:
+    name = f"{package.face} alias {package.alias}"
+    return AlreadyExists("polycall.v1.Package", name, f"Another package has the id {package.alias!r}.")
+
+
 def _package_of(row: sa.Row[Any]) -> Package:
     return Package(
         project_id=row.project_id,
@@ -109,6 +152,9 @@ def _package_of(row: sa.Row[Any]) -> Package:
         display_name=row.display_name,
         description=row.description,
         labels=_decode_labels(row.labels),
+        face=row.face,
+        alias=row.alias,
+        face_data=row.face_data,
     )
 
 

@@ -17,6 +17,7 @@ from polycall.domain import (
     ExecutionError,
     ExecutionFilter,
     ExecutionState,
+    FaceObject,
     OutputChunk,
     Package,
     Project,
@@ -30,7 +31,7 @@ from polycall.domain import (
 
 T = TypeVar("T")
 
-__all__ = ["ExecutionStore", "Page", "RegistryStore", "RuntimeStore", "Store", "TenancyStore"]
+__all__ = ["ExecutionStore", "FaceStore", "Page", "RegistryStore", "RuntimeStore", "Store", "TenancyStore"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,16 +86,26 @@ class RegistryStore(Protocol):
     """Packages, versions and their source bundles."""
 
     async def create_package(self, package: Package) -> Package:
-        """Insert; raise AlreadyExists, NotFound (project)."""
+        """Insert; raise AlreadyExists (id or alias: ``resource_name`` tells), NotFound (project)."""
 
     async def update_package(self, package: Package) -> Package:
-        """Replace display name, description, labels, updated_at; raise NotFound."""
+        """Replace all but ids, face and creation; raise NotFound, AlreadyExists (alias)."""
 
     async def get_package(self, project_id: str, package_id: str) -> Package:
         """Return; raise NotFound."""
 
-    async def list_packages(self, project_id: str, page_size: int, page_token: str = "") -> Page[Package]:
-        """Return a page, newest first; raise InvalidArgument for a token that is not ours."""
+    async def find_package(self, project_id: str, face: str, alias: str) -> Package:
+        """Return the package that a face knows by another id; raise NotFound."""
+
+    async def list_packages(
+        self, project_id: str, page_size: int, page_token: str = "", *, face: str | None = None
+    ) -> Page[Package]:
+        """Return a page, newest first, of one face if named; raise InvalidArgument for a token that is not ours."""
+
+    async def packages_after(
+        self, project_id: str, face: str, after: tuple[int, str] | None, most: int
+    ) -> Sequence[Package]:
+        """Return packages of a face, newest first, that come after a place: creation time and id, there or not."""
 
     async def delete_package(self, project_id: str, package_id: str) -> None:
         """Delete with its versions; its executions stay. Raise NotFound."""
@@ -151,6 +162,33 @@ class RegistryStore(Protocol):
 
     async def get_bundle(self, project_id: str, digest: str) -> Mapping[str, bytes]:
         """Return the files of a bundle; raise NotFound."""
+
+
+class FaceStore(Protocol):
+    """What the vendors' contracts have that is neither package nor run."""
+
+    async def create_object(self, made: FaceObject) -> FaceObject:
+        """Insert; raise AlreadyExists (id or alias: ``resource_name`` tells), NotFound (project)."""
+
+    async def get_object(self, project_id: str, face: str, kind: str, object_id: str) -> FaceObject:
+        """Return; raise NotFound."""
+
+    async def find_object(self, project_id: str, face: str, kind: str, alias: str) -> FaceObject:
+        """Return the one with an alias; raise NotFound."""
+
+    async def put_object(self, changed: FaceObject) -> FaceObject | None:
+        """Replace alias, ``updated_at`` and data of one that is still at ``revision``, which rises by one.
+
+        None: it was changed since it was read, or is gone. Raises AlreadyExists (alias).
+        """
+
+    async def delete_object(self, project_id: str, face: str, kind: str, object_id: str) -> None:
+        """Delete; raise NotFound."""
+
+    async def list_objects(
+        self, project_id: str, face: str, kind: str, page_size: int, page_token: str = ""
+    ) -> Page[FaceObject]:
+        """Return a page, newest first; raise InvalidArgument for a token that is not ours."""
 
 
 class RuntimeStore(Protocol):
@@ -301,7 +339,7 @@ class ExecutionStore(Protocol):
         """Write the record buffer now."""
 
 
-class Store(TenancyStore, RegistryStore, RuntimeStore, ExecutionStore, Protocol):
+class Store(TenancyStore, RegistryStore, FaceStore, RuntimeStore, ExecutionStore, Protocol):
     """Everything, with a life of its own."""
 
     async def start(self) -> None:

@@ -34,19 +34,34 @@ class SqlRegistry:
         return package
 
     async def update_package(self, package: Package) -> Package:
-        """Replace display name, description, labels, updated_at; return the package. Raises NotFound, Unavailable."""
+        """Replace all but ids, face and creation; return the package. Raises NotFound, AlreadyExists, Unavailable."""
         return await self._executor.write(packages.update_package, package)
 
     async def get_package(self, project_id: str, package_id: str) -> Package:
         """Return; raise NotFound, Unavailable."""
         return await self._executor.read(packages.get_package, project_id, package_id)
 
-    async def list_packages(self, project_id: str, page_size: int, page_token: str = "") -> Page[Package]:
-        """Return a page, newest first; raise InvalidArgument (token), Unavailable."""
-        scope = ("packages", project_id)
+    async def find_package(self, project_id: str, face: str, alias: str) -> Package:
+        """Return the package that a face knows by another id; raise NotFound, Unavailable."""
+        return await self._executor.read(packages.find_package, project_id, face, alias)
+
+    async def list_packages(
+        self, project_id: str, page_size: int, page_token: str = "", *, face: str | None = None
+    ) -> Page[Package]:
+        """Return a page, newest first, of one face if it is named; raise InvalidArgument (token), Unavailable."""
+        scope = ("packages", project_id) if face is None else ("packages", project_id, face)
         after = read_token(scope, page_token, packages.Place.parse)
-        found = await self._executor.read(packages.list_packages, project_id, after, page_size + 1)
+        found = await self._executor.read(packages.list_packages, project_id, face, after, page_size + 1)
         return page_of(scope, found, page_size)
+
+    async def packages_after(
+        self, project_id: str, face: str, after: tuple[int, str] | None, most: int
+    ) -> Sequence[Package]:
+        """Return packages of a face, newest first, after a place: creation time and id. Raises Unavailable."""
+        place = packages.Place(*after) if after is not None else None
+        return [
+            package for _, package in await self._executor.read(packages.list_packages, project_id, face, place, most)
+        ]
 
     async def delete_package(self, project_id: str, package_id: str) -> None:
         """Delete with its versions; its executions stay. Raises NotFound, Unavailable."""

@@ -13,6 +13,7 @@ from polycall.store.config import StoreConfig
 from polycall.store.executions import SqlExecutions
 from polycall.store.executor import Executor
 from polycall.store.executor_sqlite import SqliteExecutor
+from polycall.store.object_store import SqlObjects
 from polycall.store.registry import SqlRegistry
 from polycall.store.runtime_store import SqlRuntimes
 from polycall.store.schema import prepare
@@ -23,12 +24,13 @@ __all__ = ["DATABASE_FILE", "SqlStore", "StoreConfig", "open_store"]
 DATABASE_FILE = "polycall.db"
 
 
-class SqlStore(SqlTenancy, SqlRegistry, SqlRuntimes, SqlExecutions):
-    """The four parts over one executor, and their life; see ``polycall.store.protocol.Store``."""
+class SqlStore(SqlTenancy, SqlRegistry, SqlObjects, SqlRuntimes, SqlExecutions):
+    """The parts over one executor, and their life; see ``polycall.store.protocol.Store``."""
 
     def __init__(self, executor: Executor, config: StoreConfig) -> None:
         SqlTenancy.__init__(self, executor)
         SqlRegistry.__init__(self, executor)
+        SqlObjects.__init__(self, executor)
         SqlRuntimes.__init__(self, executor)
         SqlExecutions.__init__(self, executor, config)
         self._executor = executor

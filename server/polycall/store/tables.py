@@ -21,6 +21,7 @@ __all__ = [
     "counters",
     "db_now",
     "executions",
+    "face_objects",
     "output_chunks",
     "packages",
     "projects",
@@ -175,8 +176,36 @@ packages = sa.Table(
     _time("updated_at"),
     sa.PrimaryKeyConstraint("project_id", "id"),
     sa.ForeignKeyConstraint(["project_id"], ["projects.id"]),
+    _text("face", null=True),
+    _text("alias", null=True),  # the id as the face also spells it
+    _bytes("face_data"),  # JSON
     sa.Index("ix_packages_project", "project_id", "created_at", "id"),
+    sa.Index("ix_packages_face", "project_id", "face", "created_at", "id"),
 )
+_partial(
+    *("uq_packages_alias", packages.c.project_id, packages.c.face, packages.c.alias),
+    where="alias IS NOT NULL",
+    unique=True,
+)
+
+face_objects = sa.Table(
+    "face_objects",
+    METADATA,
+    _text("project_id"),
+    _text("face"),
+    _text("kind"),
+    _text("id"),
+    _text("alias", null=True),
+    _time("created_at"),
+    _time("updated_at"),
+    _number("revision"),
+    _bytes("data", null=False),  # JSON
+    sa.PrimaryKeyConstraint("project_id", "face", "kind", "id"),
+    sa.ForeignKeyConstraint(["project_id"], ["projects.id"]),
+    sa.Index("ix_face_objects_kind", "project_id", "face", "kind", "created_at", "id"),
+)
+_o = face_objects.c
+_partial("uq_face_objects_alias", _o.project_id, _o.face, _o.kind, _o.alias, where="alias IS NOT NULL", unique=True)
 
 versions = sa.Table(
     "versions",

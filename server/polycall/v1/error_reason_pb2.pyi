@@ -34,6 +34,7 @@ class ErrorReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ERROR_REASON_INTERNAL: _ClassVar[ErrorReason]
     ERROR_REASON_RUNTIME_NOT_FOUND: _ClassVar[ErrorReason]
     ERROR_REASON_RUNTIME_IN_USE: _ClassVar[ErrorReason]
+    ERROR_REASON_FACE_OBJECT_NOT_FOUND: _ClassVar[ErrorReason]
     ERROR_REASON_USER_EXCEPTION: _ClassVar[ErrorReason]
     ERROR_REASON_USER_EXIT: _ClassVar[ErrorReason]
     ERROR_REASON_ENTRYPOINT_NOT_FOUND: _ClassVar[ErrorReason]
@@ -76,6 +77,7 @@ ERROR_REASON_UNKNOWN_METHOD: ErrorReason
 ERROR_REASON_INTERNAL: ErrorReason
 ERROR_REASON_RUNTIME_NOT_FOUND: ErrorReason
 ERROR_REASON_RUNTIME_IN_USE: ErrorReason
+ERROR_REASON_FACE_OBJECT_NOT_FOUND: ErrorReason
 ERROR_REASON_USER_EXCEPTION: ErrorReason
 ERROR_REASON_USER_EXIT: ErrorReason
 ERROR_REASON_ENTRYPOINT_NOT_FOUND: ErrorReason

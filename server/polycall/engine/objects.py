@@ -1,0 +1,78 @@
+"""Objects of the faces: what a vendor's contract has that is neither package nor run.
+
+Faces ask for permission themselves: what scope an object needs is the vendor's affair.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from polycall.domain import FaceObject
+from polycall.errors import InvalidArgument
+from polycall.ids import now_ms
+from polycall.store.protocol import FaceStore, Page
+
+__all__ = ["Objects"]
+
+_LONGEST_ID = 512  # characters
+_MOST_DATA = 4 << 20  # bytes; a draft of a script of 1 MiB, escaped, is the largest
+
+
+class Objects:
+    """Small JSON objects by project, face, kind and id."""
+
+    def __init__(self, store: FaceStore) -> None:
+        self._store = store
+
+    async def create(
+        self, project_id: str, face: str, kind: str, object_id: str, data: bytes, *, alias: str | None = None
+    ) -> FaceObject:
+        """Keep a new object. Raises InvalidArgument (size), AlreadyExists (id or alias: ``resource_name`` tells)."""
+        now = now_ms()
+        made = FaceObject(
+            project_id=project_id,
+            face=face,
+            kind=kind,
+            id=object_id,
+            alias=alias,
+            created_at=now,
+            updated_at=now,
+            data=data,
+        )
+        _check(made)
+        return await self._store.create_object(made)
+
+    async def get(self, project_id: str, face: str, kind: str, object_id: str) -> FaceObject:
+        """Return an object. Raises NotFound."""
+        return await self._store.get_object(project_id, face, kind, object_id)
+
+    async def find(self, project_id: str, face: str, kind: str, alias: str) -> FaceObject:
+        """Return the object with an alias. Raises NotFound."""
+        return await self._store.find_object(project_id, face, kind, alias)
+
+    async def put(self, changed: FaceObject) -> FaceObject | None:
+        """Replace alias and data of what was read at ``revision``; None: it was changed since, or is gone.
+
+        Raises InvalidArgument (size), AlreadyExists (alias).
+        """
+        changed = replace(changed, updated_at=now_ms())
+        _check(changed)
+        return await self._store.put_object(changed)
+
+    async def delete(self, project_id: str, face: str, kind: str, object_id: str) -> None:
+        """Delete an object. Raises NotFound."""
+        await self._store.delete_object(project_id, face, kind, object_id)
+
+    async def list(
+        self, project_id: str, face: str, kind: str, page_size: int, page_token: str = ""
+    ) -> Page[FaceObject]:
+        """Return a page, newest first. Raises InvalidArgument (token)."""
+        return await self._store.list_objects(project_id, face, kind, page_size, page_token)
+
+
+def _check(made: FaceObject) -> None:
+    for name, text in (("id", made.id), ("alias", made.alias)):
+        if text is not None and not 0 < len(text) <= _LONGEST_ID:
+            raise InvalidArgument.of(f"{made.kind}.{name}", f"must have 1 to {_LONGEST_ID} characters")
+    if len(made.data) > _MOST_DATA:
+        raise InvalidArgument.of(made.kind, f"has {len(made.data)} bytes; at most {_MOST_DATA}")

@@ -1,0 +1,53 @@
+"""What the vendors' contracts have that is neither package nor run."""
+
+from __future__ import annotations
+
+from polycall.domain import FaceObject
+from polycall.store import objects
+from polycall.store.executor import Executor
+from polycall.store.failures import Conflict
+from polycall.store.packages import Place
+from polycall.store.paging import page_of, read_token
+from polycall.store.protocol import Page
+
+__all__ = ["SqlObjects"]
+
+
+class SqlObjects:
+    """See ``polycall.store.protocol.FaceStore``."""
+
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
+
+    async def create_object(self, made: FaceObject) -> FaceObject:
+        """Insert; raise AlreadyExists (id or alias), NotFound (project), Unavailable."""
+        await self._executor.write(objects.create_object, made)
+        return made
+
+    async def get_object(self, project_id: str, face: str, kind: str, object_id: str) -> FaceObject:
+        """Return; raise NotFound, Unavailable."""
+        return await self._executor.read(objects.get_object, project_id, face, kind, object_id)
+
+    async def find_object(self, project_id: str, face: str, kind: str, alias: str) -> FaceObject:
+        """Return the one with an alias; raise NotFound, Unavailable."""
+        return await self._executor.read(objects.find_object, project_id, face, kind, alias)
+
+    async def put_object(self, changed: FaceObject) -> FaceObject | None:
+        """Replace what may change if it is still at that revision, else None. Raises AlreadyExists, Unavailable."""
+        try:
+            return await self._executor.write(objects.put_object, changed)
+        except Conflict:  # somebody took the alias in this moment
+            return await self._executor.write(objects.put_object, changed)
+
+    async def delete_object(self, project_id: str, face: str, kind: str, object_id: str) -> None:
+        """Delete; raise NotFound, Unavailable."""
+        await self._executor.write(objects.delete_object, project_id, face, kind, object_id)
+
+    async def list_objects(
+        self, project_id: str, face: str, kind: str, page_size: int, page_token: str = ""
+    ) -> Page[FaceObject]:
+        """Return a page, newest first; raise InvalidArgument (token), Unavailable."""
+        scope = ("objects", project_id, face, kind)
+        after = read_token(scope, page_token, Place.parse)
+        found = await self._executor.read(objects.list_objects, project_id, face, kind, after, page_size + 1)
+        return page_of(scope, found, page_size)

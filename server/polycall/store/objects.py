@@ -1,0 +1,104 @@
+"""Objects of the faces: functions of a connection."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from polycall.domain import FaceObject, Reason
+from polycall.errors import AlreadyExists, NotFound
+from polycall.store.dialects import insert
+from polycall.store.packages import Place
+from polycall.store.tables import face_objects, projects
+
+__all__ = ["create_object", "delete_object", "find_object", "get_object", "list_objects", "put_object"]
+
+_o = face_objects.c
+
+
+def create_object(conn: sa.Connection, made: FaceObject) -> None:
+    """Insert; raise AlreadyExists (id or alias), NotFound (project)."""
+    if conn.execute(sa.select(projects.c.id).where(projects.c.id == made.project_id)).first() is None:
+        name = f"projects/{made.project_id}"
+        raise NotFound(Reason.PROJECT_NOT_FOUND, "polycall.v1.Project", name, f"{name} does not exist.")
+    values = {name: getattr(made, name) for name in _o.keys()}  # noqa: SIM118 - columns are no mapping
+    if conn.execute(insert(conn.dialect.name, face_objects).on_conflict_do_nothing(), values).rowcount != 1:
+        place = (made.project_id, made.face, made.kind)
+        taken = conn.execute(sa.select(_o.id).where(*_is_object(*place, made.id))).first()
+        raise _taken(made, made.id if taken or made.alias is None else made.alias)
+
+
+def get_object(conn: sa.Connection, project_id: str, face: str, kind: str, object_id: str) -> FaceObject:
+    """Return; raise NotFound."""
+    row = conn.execute(sa.select(face_objects).where(*_is_object(project_id, face, kind, object_id))).first()
+    if row is None:
+        raise _no_object(face, kind, object_id)
+    return _object_of(row)
+
+
+def find_object(conn: sa.Connection, project_id: str, face: str, kind: str, alias: str) -> FaceObject:
+    """Return the one with an alias; raise NotFound."""
+    row = conn.execute(sa.select(face_objects).where(*_of_kind(project_id, face, kind), *_has_alias(alias))).first()
+    if row is None:
+        raise _no_object(face, kind, alias)
+    return _object_of(row)
+
+
+def put_object(conn: sa.Connection, changed: FaceObject) -> FaceObject | None:
+    """Replace what may change if nobody did since; None: somebody did, or it is gone. Raises AlreadyExists (alias)."""
+    place = (changed.project_id, changed.face, changed.kind)
+    if changed.alias is not None:
+        found = conn.execute(sa.select(_o.id).where(*_of_kind(*place), *_has_alias(changed.alias))).first()
+        if found is not None and found.id != changed.id:
+            raise _taken(changed, changed.alias)
+    row = conn.execute(
+        sa.update(face_objects)
+        .where(*_is_object(*place, changed.id), _o.revision == changed.revision)
+        .values(alias=changed.alias, updated_at=changed.updated_at, data=changed.data, revision=changed.revision + 1)
+        .returning(face_objects)
+    ).first()
+    return _object_of(row) if row is not None else None
+
+
+def delete_object(conn: sa.Connection, project_id: str, face: str, kind: str, object_id: str) -> None:
+    """Delete; raise NotFound."""
+    if conn.execute(sa.delete(face_objects).where(*_is_object(project_id, face, kind, object_id))).rowcount != 1:
+        raise _no_object(face, kind, object_id)
+
+
+def list_objects(
+    conn: sa.Connection, project_id: str, face: str, kind: str, after: Place | None, rows: int
+) -> list[tuple[str, FaceObject]]:
+    """Return objects of a kind with their places, newest first, from the one after a place on."""
+    statement = sa.select(face_objects).where(*_of_kind(project_id, face, kind))
+    if after is not None:
+        statement = statement.where(sa.tuple_(_o.created_at, _o.id) < sa.tuple_(*after))
+    found = conn.execute(statement.order_by(_o.created_at.desc(), _o.id.desc()).limit(rows))
+    return [(str(Place(row.created_at, row.id)), _object_of(row)) for row in found]
+
+
+def _of_kind(project_id: str, face: str, kind: str) -> tuple[sa.ColumnElement[bool], ...]:
+    return (_o.project_id == project_id, _o.face == face, _o.kind == kind)
+
+
+def _is_object(project_id: str, face: str, kind: str, object_id: str) -> tuple[sa.ColumnElement[bool], ...]:
+    return (*_of_kind(project_id, face, kind), _o.id == object_id)
+
+
+def _has_alias(alias: str) -> tuple[sa.ColumnElement[bool], ...]:
+    # said again as text: a partial index is found by its very predicate
+    return (_o.alias == alias, _o.alias.is_not(None))
+
+
+def _object_of(row: sa.Row[Any]) -> FaceObject:
+    return FaceObject(**row._mapping)
+
+
+def _no_object(face: str, kind: str, object_id: str) -> NotFound:
+    name = f"{face}/{kind}/{object_id}"
+    return NotFound(Reason.FACE_OBJECT_NOT_FOUND, "polycall.FaceObject", name, f"{name} does not exist.")
+
+
+def _taken(made: FaceObject, object_id: str) -> AlreadyExists:
+    return AlreadyExists("polycall.FaceObject", f"{made.face}/{made.kind}/{object_id}")
