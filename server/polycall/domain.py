@@ -532,7 +532,7 @@ class FaceObject:
     """What a vendor's contract has that is neither package nor run: a script set, an uploaded file.
 
     ``alias`` is a second id, unique among the objects of that project, face and kind. ``revision`` counts the changes,
-    from 1. ``data``: JSON of the face.
+    from 1. ``data``: JSON of the face. ``blob``: the digest of something large of it, such as a file's content.
     """
 
     project_id: str
@@ -544,6 +544,7 @@ class FaceObject:
     revision: int = 1
     alias: str | None = None
     data: bytes = b"{}"
+    blob: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

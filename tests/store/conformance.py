@@ -443,7 +443,7 @@ class FaceConformance:
 
     async def test_an_object_is_changed_by_who_knows_its_last_change(self, store: Store) -> None:
         made = await store.create_object(face_object("a", alias="x"))
-        changed = replace(made, data=b"[]", alias=None, updated_at=9)
+        changed = replace(made, data=b"[]", alias=None, updated_at=9, blob="ab")
         assert await store.put_object(changed) == replace(changed, revision=2)
         assert await store.put_object(changed) is None
         assert await store.get_object("default", "guance", "set", "a") == replace(changed, revision=2)
@@ -461,6 +461,12 @@ class FaceConformance:
         assert [item.id for item in page.items] == ["c", "b"]
         page = await store.list_objects("default", "guance", "set", 2, page.next_token)
         assert page == Page((face_object("a", created_at=1),))
+
+    async def test_a_blob_belongs_to_its_project(self, store: Store) -> None:
+        digest = await store.keep_blob("default", b"\x00" * 100_000)
+        assert digest == hashlib.sha256(b"\x00" * 100_000).hexdigest()
+        assert await store.get_blob("default", digest) == b"\x00" * 100_000
+        assert await store.get_blob(OTHER, digest) is None
 
     async def test_unknown_and_foreign_objects_are_not_found(self, store: Store) -> None:
         await store.create_project(Project(id=OTHER, created_at=1))

@@ -25,7 +25,15 @@ class Objects:
         self._store = store
 
     async def create(
-        self, project_id: str, face: str, kind: str, object_id: str, data: bytes, *, alias: str | None = None
+        self,
+        project_id: str,
+        face: str,
+        kind: str,
+        object_id: str,
+        data: bytes,
+        *,
+        alias: str | None = None,
+        blob: str | None = None,
     ) -> FaceObject:
         """Keep a new object. Raises InvalidArgument (size), AlreadyExists (id or alias: ``resource_name`` tells)."""
         now = now_ms()
@@ -38,6 +46,7 @@ class Objects:
             created_at=now,
             updated_at=now,
             data=data,
+            blob=blob,
         )
         _check(made)
         return await self._store.create_object(made)
@@ -51,7 +60,7 @@ class Objects:
         return await self._store.find_object(project_id, face, kind, alias)
 
     async def put(self, changed: FaceObject) -> FaceObject | None:
-        """Replace alias and data of what was read at ``revision``; None: it was changed since, or is gone.
+        """Replace alias, data and blob of what was read at ``revision``; None: it was changed since, or is gone.
 
         Raises InvalidArgument (size), AlreadyExists (alias).
         """
@@ -68,6 +77,14 @@ class Objects:
     ) -> Page[FaceObject]:
         """Return a page, newest first. Raises InvalidArgument (token)."""
         return await self._store.list_objects(project_id, face, kind, page_size, page_token)
+
+    async def keep_blob(self, project_id: str, data: bytes) -> str:
+        """Keep something large and return its digest, which an object must refer to within a day."""
+        return await self._store.keep_blob(project_id, data)
+
+    async def get_blob(self, project_id: str, digest: str) -> bytes | None:
+        """Return what was kept; None if there is none."""
+        return await self._store.get_blob(project_id, digest)
 
 
 def _check(made: FaceObject) -> None:

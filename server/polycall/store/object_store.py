@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from polycall.domain import FaceObject
 from polycall.store import objects
+from polycall.store.blobs import Blob, read_blobs, write_blobs
 from polycall.store.executor import Executor
 from polycall.store.failures import Conflict
 from polycall.store.packages import Place
@@ -51,3 +54,13 @@ class SqlObjects:
         after = read_token(scope, page_token, Place.parse)
         found = await self._executor.read(objects.list_objects, project_id, face, kind, after, page_size + 1)
         return page_of(scope, found, page_size)
+
+    async def keep_blob(self, project_id: str, data: bytes) -> str:
+        """Keep something large and return its digest. Raises Unavailable."""
+        blob = await asyncio.to_thread(Blob.of, project_id, data)
+        await self._executor.write(write_blobs, [blob])
+        return blob.digest
+
+    async def get_blob(self, project_id: str, digest: str) -> bytes | None:
+        """Return a blob of a project; None if there is none. Raises Unavailable."""
+        return (await self._executor.read(read_blobs, project_id, [digest])).get(digest)

@@ -55,7 +55,13 @@ def put_object(conn: sa.Connection, changed: FaceObject) -> FaceObject | None:
     row = conn.execute(
         sa.update(face_objects)
         .where(*_is_object(*place, changed.id), _o.revision == changed.revision)
-        .values(alias=changed.alias, updated_at=changed.updated_at, data=changed.data, revision=changed.revision + 1)
+        .values(
+            alias=changed.alias,
+            updated_at=changed.updated_at,
+            data=changed.data,
+            blob=changed.blob,
+            revision=changed.revision + 1,
+        )
         .returning(face_objects)
     ).first()
     return _object_of(row) if row is not None else None

@@ -177,7 +177,7 @@ class FaceStore(Protocol):
         """Return the one with an alias; raise NotFound."""
 
     async def put_object(self, changed: FaceObject) -> FaceObject | None:
-        """Replace alias, ``updated_at`` and data of one that is still at ``revision``, which rises by one.
+        """Replace alias, ``updated_at``, data and blob of one that is still at ``revision``, which rises by one.
 
         None: it was changed since it was read, or is gone. Raises AlreadyExists (alias).
         """
@@ -189,6 +189,12 @@ class FaceStore(Protocol):
         self, project_id: str, face: str, kind: str, page_size: int, page_token: str = ""
     ) -> Page[FaceObject]:
         """Return a page, newest first; raise InvalidArgument for a token that is not ours."""
+
+    async def keep_blob(self, project_id: str, data: bytes) -> str:
+        """Keep something large and return its digest; a sweep takes it if no object refers to it within a day."""
+
+    async def get_blob(self, project_id: str, digest: str) -> bytes | None:
+        """Return a blob of a project; None if there is none."""
 
 
 class RuntimeStore(Protocol):

@@ -200,6 +200,7 @@ face_objects = sa.Table(
     _time("updated_at"),
     _number("revision"),
     _bytes("data", null=False),  # JSON
+    _text("blob", null=True),  # sha256 (hex) of a blob of the project
     sa.PrimaryKeyConstraint("project_id", "face", "kind", "id"),
     sa.ForeignKeyConstraint(["project_id"], ["projects.id"]),
     sa.Index("ix_face_objects_kind", "project_id", "face", "kind", "created_at", "id"),

@@ -40,6 +40,7 @@ def upgrade() -> None:
         sa.Column("updated_at", sa.BigInteger, nullable=False),
         sa.Column("revision", sa.Integer, nullable=False),
         sa.Column("data", sa.LargeBinary, nullable=False),
+        sa.Column("blob", _TEXT, nullable=True),
         sa.PrimaryKeyConstraint("project_id", "face", "kind", "id", name="pk_face_objects"),
         sa.ForeignKeyConstraint(["project_id"], ["projects.id"], name="fk_face_objects_projects"),
     )
