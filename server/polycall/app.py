@@ -38,6 +38,7 @@ from polycall.engine.preparation import Preparation
 from polycall.engine.readiness import Readiness
 from polycall.engine.registry import Registry
 from polycall.engine.runtimes import Runtimes
+from polycall.engine.secrets import Secrets
 from polycall.engine.siblings import ALONE, Siblings
 from polycall.engine.tasks import end, through
 from polycall.errors import PolycallError
@@ -197,7 +198,9 @@ async def _running(settings: Settings, signals: Signals, member: Member | None) 
         stack.push_async_callback(builds.stop)
         runtimes = Runtimes(store, builds, lambda: sandbox.isolation, siblings)
         parser = partial(parser_packages, environments)
-        registry = Registry(store, sandbox, limits, runtimes, _sealer(settings, data_dir), siblings, parser)
+        sealer = _sealer(settings, data_dir)
+        registry = Registry(store, sandbox, limits, runtimes, sealer, siblings, parser)
+        secrets = Secrets(store, sealer)
         preparation = Preparation(
             registry,
             limits,
@@ -214,6 +217,7 @@ async def _running(settings: Settings, signals: Signals, member: Member | None) 
             runner=sandbox,
             store=store,
             registry=registry,
+            secrets=secrets,
             keys=keys,
             limits=limits,
             preparation=preparation,

@@ -48,6 +48,7 @@ __all__ = [
     "RuntimeRevision",
     "SchemaOrigin",
     "Scope",
+    "Secret",
     "Session",
     "StartKind",
     "Stream",
@@ -146,12 +147,15 @@ class Reason(enum.StrEnum):
     API_KEY_NOT_FOUND = "API_KEY_NOT_FOUND"
     SESSION_NOT_FOUND = "SESSION_NOT_FOUND"
     FACE_OBJECT_NOT_FOUND = "FACE_OBJECT_NOT_FOUND"
+    SECRET_NOT_FOUND = "SECRET_NOT_FOUND"  # noqa: S105
+    SECRET_UNUSABLE = "SECRET_UNUSABLE"  # noqa: S105
     FUNCTION_NOT_READY = "FUNCTION_NOT_READY"
     RUNTIME_MISSING = "RUNTIME_MISSING"
     ISOLATION_UNAVAILABLE = "ISOLATION_UNAVAILABLE"
     ALREADY_EXISTS = "ALREADY_EXISTS"
     VERSION_RELEASED = "VERSION_RELEASED"
     QUEUE_FULL = "QUEUE_FULL"
+    QUOTA_EXCEEDED = "QUOTA_EXCEEDED"
     PAYLOAD_TOO_LARGE = "PAYLOAD_TOO_LARGE"
     QUEUE_TIMEOUT = "QUEUE_TIMEOUT"
     CANCELLED_BY_CLIENT = "CANCELLED_BY_CLIENT"
@@ -496,6 +500,8 @@ class Version:
     functions: tuple[Function, ...] = ()
     limits: LimitOverrides = field(default_factory=LimitOverrides)
     env: Mapping[str, str] = field(default_factory=dict)
+    secret_env: Mapping[str, str] = field(default_factory=dict)  # variable -> id of the secret that is its value
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)  # HANDLE: by name, sealed
     egress: EgressPolicy | None = None  # its secrets are sealed
     runtime: str = ""  # runtimes/{runtime}/revisions/{revision}; "" = the server's default of the language
     reuse: bool = True  # False: every run gets a fresh process
@@ -606,6 +612,22 @@ class ApiKey:
     expires_at: int | None = None
     revoked_at: int | None = None
     last_used_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Secret:
+    """What everybody may know of a secret; its value is sealed in the store, and opened where it is used.
+
+    The id is what refers to it; several may have one name.
+    """
+
+    project_id: str
+    id: str
+    name: str
+    created_at: int
+    updated_at: int  # when it got its value
+    face: str | None = None  # which face made it; None: native
+    created_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

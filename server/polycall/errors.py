@@ -15,6 +15,7 @@
     ├── AlreadyExists            the id is taken
     ├── ResourceExhausted        nothing ran; come back later, or send less
     │   ├── QueueFull
+    │   ├── QuotaExceeded        a project has as many of something as it may have
     │   └── PayloadTooLarge
     ├── DeadlineExceeded         the caller's deadline passed; says in which phase
     ├── Cancelled                the caller went away
@@ -52,6 +53,7 @@ __all__ = [
     "PermissionDenied",
     "PolycallError",
     "QueueFull",
+    "QuotaExceeded",
     "ResourceExhausted",
     "RuntimeMissing",
     "Unauthenticated",
@@ -228,6 +230,12 @@ class ResourceExhausted(PolycallError):
 
 class QueueFull(ResourceExhausted):
     """Raised when as many runs wait as may wait."""
+
+
+class QuotaExceeded(ResourceExhausted):
+    """Raised when a project has as many of something as it may have."""
+
+    reason = Reason.QUOTA_EXCEEDED
 
 
 class PayloadTooLarge(ResourceExhausted):

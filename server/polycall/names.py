@@ -16,6 +16,7 @@ __all__ = [
     "NEWEST",
     "PACKAGE_RULE",
     "RUNTIME_RULE",
+    "SECRET_RULE",
     "VERSION_RULE",
     "ApiKeyName",
     "ExecutionName",
@@ -25,9 +26,11 @@ __all__ = [
     "ProjectName",
     "RevisionName",
     "RuntimeName",
+    "SecretName",
     "VersionName",
     "is_package_id",
     "is_runtime_id",
+    "is_secret_id",
     "is_version_id",
 ]
 
@@ -36,7 +39,7 @@ NEWEST = "-"  # AIP-162: the newest released, else the newest ready version
 PACKAGE_RULE = "must be 1 to 128 of letters, digits, `.`, `_`, `~`, `-`, beginning with a letter or digit"
 VERSION_RULE = "must be 1 to 64 of letters, digits, `.`, `-`, beginning with a letter or digit"
 
-RUNTIME_RULE = PACKAGE_RULE
+RUNTIME_RULE = SECRET_RULE = PACKAGE_RULE
 
 _PACKAGE = r"[A-Za-z0-9][A-Za-z0-9._~-]{0,127}"
 _VERSION = r"[A-Za-z0-9][A-Za-z0-9.-]{0,63}"
@@ -57,6 +60,11 @@ def is_version_id(text: str) -> bool:
 
 def is_runtime_id(text: str) -> bool:
     """Tell whether a runtime or a revision of one may have this id (RUNTIME_RULE)."""
+    return re.fullmatch(_PACKAGE, text) is not None
+
+
+def is_secret_id(text: str) -> bool:
+    """Tell whether a secret may have this id (SECRET_RULE)."""
     return re.fullmatch(_PACKAGE, text) is not None
 
 
@@ -187,6 +195,24 @@ class RevisionName:
 
 
 @dataclass(frozen=True, slots=True)
+class SecretName:
+    """``secrets/{secret}``; the id, not what people call it."""
+
+    secret: str
+
+    @classmethod
+    def parse(cls, text: str, field: str = "name") -> SecretName:
+        """Read a name. Raises InvalidArgument naming ``field``, without quoting it: it may be a secret's value."""
+        match = _SECRET_NAME.fullmatch(text)
+        if match is None:
+            raise InvalidArgument.of(field, "must be secrets/{secret id}")
+        return cls(match[1])
+
+    def __str__(self) -> str:
+        return f"secrets/{self.secret}"
+
+
+@dataclass(frozen=True, slots=True)
 class ProjectName:
     """``projects/{project}``."""
 
@@ -226,6 +252,7 @@ _PARENT_NAME = re.compile(f"packages/({_PACKAGE})(?:/versions/({_VERSION}|{NEWES
 _EXECUTION_NAME = re.compile(f"executions/({_UUID})")
 _RUNTIME_NAME = re.compile(f"runtimes/({_PACKAGE})")
 _REVISION_NAME = re.compile(f"runtimes/({_PACKAGE})(?:/revisions/({_PACKAGE}|{NEWEST}))?")
+_SECRET_NAME = re.compile(f"secrets/({_PACKAGE})")
 _PROJECT_NAME = re.compile(r"projects/([a-z][a-z0-9-]{0,62})")
 _API_KEY_NAME = re.compile(r"apiKeys/([A-Za-z0-9]{1,64})")
 

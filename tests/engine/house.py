@@ -37,6 +37,7 @@ from polycall.engine.readiness import Readiness
 from polycall.engine.registry import Registry, VersionDraft
 from polycall.engine.requests import AdHocRun, FunctionRun
 from polycall.engine.runtimes import Runtimes
+from polycall.engine.secrets import Secrets
 from polycall.engine.tasks import end
 from polycall.errors import Unavailable
 from polycall.runtimes.environments import Environments
@@ -226,9 +227,9 @@ async def house(
     between = cast("SqlStore", store)
     policy = limits or LimitPolicy()
     builds = Builds(between, Builder(sandbox, Environments(directory / "runtimes"), BuildSettings()), most=8, at_once=1)
-    registry = Registry(
-        between, sandbox, policy, Runtimes(between, builds, lambda: sandbox.isolation), Sealer([bytes(32)])
-    )
+    sealer = Sealer([bytes(32)])
+    registry = Registry(between, sandbox, policy, Runtimes(between, builds, lambda: sandbox.isolation), sealer)
+    secrets = Secrets(between, sealer)
     keys = KeyRing(between, bootstrap)
     preparation = Preparation(registry, policy)
     engine = Engine(
@@ -236,6 +237,7 @@ async def house(
         runner=sandbox,
         store=between,
         registry=registry,
+        secrets=secrets,
         keys=keys,
         limits=policy,
         preparation=preparation,

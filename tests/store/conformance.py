@@ -27,10 +27,22 @@ from polycall.domain import (
     Stream,
     VersionState,
 )
-from polycall.errors import AlreadyExists, InvalidArgument, NotFound
+from polycall.errors import AlreadyExists, InvalidArgument, NotFound, QuotaExceeded
 from polycall.ids import id_at, new_id, now_ms
 from polycall.store.protocol import Page, Store
-from tests.store.examples import LATE, LOST, ended, face_object, package, queued, recorded, revision, runtime, version
+from tests.store.examples import (
+    LATE,
+    LOST,
+    ended,
+    face_object,
+    package,
+    queued,
+    recorded,
+    revision,
+    runtime,
+    secret,
+    version,
+)
 
 FILES = {"main.py": b"def function(n): ...\n", "data/\u00e9.bin": b"\x00\xff"}
 OTHER = "other"  # a second project
@@ -157,6 +169,113 @@ class TenancyConformance:
         numbers = await asyncio.gather(*[store.next_number("calls") for _ in range(1500)])
         assert numbers == list(range(1, 1501))
         assert await store.next_number("sessions") == 1
+
+
+class SecretConformance:
+    """Secrets, their values sealed."""
+
+    async def test_a_secret_comes_back_as_it_was_and_its_value_apart(self, store: Store) -> None:
+        assert await store.create_secret(secret(), "1.a.b", most=9) == secret()
+        assert await store.get_secret("default", "secret") == secret()
+        bare = secret("bare", face=None, created_by=None)
+        await store.create_secret(bare, "1.c.d", most=9)
+        assert await store.get_secret("default", "bare") == bare
+        assert await store.sealed_secrets("default", ["secret", "bare", "nothing"]) == {
+            "secret": "1.a.b",
+            "bare": "1.c.d",
+        }
+
+    async def test_an_id_is_taken_once_and_a_name_only_if_asked(self, store: Store) -> None:
+        await store.create_secret(secret(), "1.a.b", most=9)
+        with pytest.raises(AlreadyExists) as taken:
+            await store.create_secret(secret(name="Another"), "1.c.d", most=9)
+        assert taken.value.resource_name == "secrets/secret"
+        await store.create_secret(secret("namesake"), "1.c.d", most=9)
+        with pytest.raises(AlreadyExists, match="secrets/secret has this name already") as taken:
+            await store.create_secret(secret("third"), "1.e.f", most=9, unique_name=True)
+        assert taken.value.resource_name == "secrets/secret"
+        await store.create_secret(secret("third", name="Third"), "1.e.f", most=9, unique_name=True)
+
+    async def test_a_project_has_so_many_secrets_whoever_creates_them_at_once(self, store: Store) -> None:
+        await store.create_project(Project(id=OTHER, created_at=1))
+        await store.create_secret(secret(project_id=OTHER), "1.a.b", most=1)
+
+        async def create(number: int) -> bool:
+            try:
+                await store.create_secret(secret(str(number)), "1.a.b", most=3)
+            except QuotaExceeded:
+                return False
+            return True
+
+        assert sum(await asyncio.gather(*map(create, range(8)))) == 3
+        assert len((await store.list_secrets("default", 10)).items) == 3
+        with pytest.raises(QuotaExceeded) as full:
+            await store.create_secret(secret("more"), "1.a.b", most=3)
+        assert (full.value.subject, full.value.reason) == ("secrets", Reason.QUOTA_EXCEEDED)
+        with pytest.raises(NotFound) as missing:
+            await store.create_secret(secret(project_id="nowhere"), "1.a.b", most=3)
+        assert missing.value.reason is Reason.PROJECT_NOT_FOUND
+
+    async def test_unknown_and_foreign_secrets_are_not_found(self, store: Store) -> None:
+        await store.create_project(Project(id=OTHER, created_at=1))
+        await store.create_secret(secret(), "1.a.b", most=9)
+        for project, secret_id in ((OTHER, "secret"), ("default", "nothing")):
+            for attempt in (
+                store.get_secret(project, secret_id),
+                store.update_secret(project, secret_id, name="new"),
+                store.update_secret(project, secret_id, value=("1.c.d", 3000)),
+                store.update_secret(project, secret_id),
+                store.delete_secret(project, secret_id),
+            ):
+                with pytest.raises(NotFound) as raised:
+                    await attempt
+                assert (raised.value.reason, raised.value.resource_name) == (
+                    Reason.SECRET_NOT_FOUND,
+                    f"secrets/{secret_id}",
+                )
+        assert await store.sealed_secrets(OTHER, ["secret"]) == {}
+        assert await store.find_secret(OTHER, secret().name) is None
+        assert (await store.list_secrets(OTHER, 10)).items == ()
+        assert await store.sealed_secrets("default", ["secret"]) == {"secret": "1.a.b"}
+
+    async def test_secrets_are_listed_newest_first_in_pages_or_after_a_place(self, store: Store) -> None:
+        for number, name in enumerate("abcd"):
+            await store.create_secret(
+                secret(name, created_at=number // 2, face="riza" if number % 2 else None), "1.a.b", most=9
+            )
+        page = await store.list_secrets("default", 3)
+        assert [s.id for s in page.items] == ["d", "c", "b"]
+        rest = await store.list_secrets("default", 3, page.next_token)
+        assert ([s.id for s in rest.items], rest.next_token) == (["a"], "")
+        assert [s.id for s in (await store.list_secrets("default", 3, face="riza")).items] == ["d", "b"]
+        for after, found in (((1, "d"), "cba"), ((1, "b"), "ba"), ((0, "b"), "a"), ((0, "a"), "")):
+            assert "".join(s.id for s in (await store.list_secrets("default", 3, after=after)).items) == found
+        with pytest.raises(InvalidArgument):
+            await store.list_secrets("default", 3, page.next_token, face="riza")
+
+    async def test_of_namesakes_the_newest_is_found(self, store: Store) -> None:
+        assert await store.find_secret("default", secret().name) is None
+        for number, name in enumerate("abc"):
+            await store.create_secret(secret(name, created_at=number), "1.a.b", most=9)
+        await store.create_secret(secret("d", name="Another", created_at=7), "1.a.b", most=9)
+        assert await store.find_secret("default", secret().name) == secret("c", created_at=2)
+
+    async def test_a_secret_gets_another_name_or_value(self, store: Store) -> None:
+        await store.create_secret(secret(), "1.a.b", most=9)
+        assert await store.update_secret("default", "secret") == secret()
+        assert await store.update_secret("default", "secret", name="New") == secret(name="New")
+        changed = secret(name="New", updated_at=3000)
+        assert await store.update_secret("default", "secret", value=("1.c.d", 3000)) == changed
+        assert await store.sealed_secrets("default", ["secret"]) == {"secret": "1.c.d"}
+        both = secret(name="Both", updated_at=4000)
+        assert await store.update_secret("default", "secret", name="Both", value=("1.e.f", 4000)) == both
+        assert await store.get_secret("default", "secret") == both
+
+    async def test_a_deleted_secret_is_gone_and_its_id_is_free(self, store: Store) -> None:
+        await store.create_secret(secret(), "1.a.b", most=1)
+        await store.delete_secret("default", "secret")
+        assert await store.sealed_secrets("default", ["secret"]) == {}
+        await store.create_secret(secret(), "1.c.d", most=1)
 
 
 class RegistryConformance:
@@ -1158,7 +1277,12 @@ class ExecutionConformance:
 
 
 class StoreConformance(
-    TenancyConformance, RegistryConformance, FaceConformance, RuntimeConformance, ExecutionConformance
+    TenancyConformance,
+    SecretConformance,
+    RegistryConformance,
+    FaceConformance,
+    RuntimeConformance,
+    ExecutionConformance,
 ):
     """Everything."""
 

@@ -30,6 +30,7 @@ from polycall.domain import (
     RevisionState,
     Runtime,
     RuntimeRevision,
+    Secret,
     StartKind,
     Usage,
     Version,
@@ -205,6 +206,20 @@ def revision(revision_id: str = "1", **changes: Any) -> RuntimeRevision:
     return replace(value, **changes)
 
 
+def secret(secret_id: str = "secret", **changes: Any) -> Secret:
+    """Return a secret."""
+    value = Secret(
+        project_id="default",
+        id=secret_id,
+        name="A s\u00e9cret",
+        created_at=1000,
+        updated_at=2000,
+        face="riza",
+        created_by="key",
+    )
+    return replace(value, **changes)
+
+
 def version(version_id: str = "1", **changes: Any) -> Version:
     """Return a version; its bundle is what the store makes of its files."""
     children = (Parameter(name="inner", declared=DeclaredType(type="text", nullable=True)),)
@@ -237,6 +252,8 @@ def version(version_id: str = "1", **changes: Any) -> Version:
         functions=(function, replace(function, name="other", input_schema=None, parameters=(), output=None)),
         limits=LimitOverrides(timeout_ms=5, memory_bytes=6),
         env={"A": "1"},
+        secret_env={"B": "secret"},
+        secrets={"token": "1.a.b"},
         egress=EgressPolicy(
             rules=(
                 EgressRule(host="*.example.com"),

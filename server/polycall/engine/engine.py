@@ -36,6 +36,7 @@ from polycall.engine.preparation import Preparation, Prepared, spec_of
 from polycall.engine.registry import Registry
 from polycall.engine.requests import AdHocRun, FunctionRun, RunOptions
 from polycall.engine.running import CANCELLED
+from polycall.engine.secrets import Secrets
 from polycall.engine.siblings import ALONE, CancelAsked, RecordAsked, Siblings
 from polycall.engine.synchronous import Synchronous, shutting_down
 from polycall.engine.tasks import end
@@ -72,6 +73,7 @@ class Engine:
         runner: Runner,
         store: ExecutionStore,
         registry: Registry,
+        secrets: Secrets,
         keys: KeyRing,
         limits: LimitPolicy,
         preparation: Preparation,
@@ -82,6 +84,7 @@ class Engine:
         self.objects = objects
         self.registry = registry
         self.runtimes = registry.runtimes
+        self.secrets = secrets
         self.keys = keys
         self.limits = limits
         self.admission = admission

@@ -7,7 +7,7 @@ nothing with what was put in. One conformance suite (``tests/store``) runs over 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
@@ -24,6 +24,7 @@ from polycall.domain import (
     RevisionState,
     Runtime,
     RuntimeRevision,
+    Secret,
     Session,
     Version,
     VersionState,
@@ -31,7 +32,16 @@ from polycall.domain import (
 
 T = TypeVar("T")
 
-__all__ = ["ExecutionStore", "FaceStore", "Page", "RegistryStore", "RuntimeStore", "Store", "TenancyStore"]
+__all__ = [
+    "ExecutionStore",
+    "FaceStore",
+    "Page",
+    "RegistryStore",
+    "RuntimeStore",
+    "SecretStore",
+    "Store",
+    "TenancyStore",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +90,47 @@ class TenancyStore(Protocol):
 
     async def next_number(self, name: str) -> int:
         """Return the next number of a named counter, starting at 1; unique, rising, with gaps (blocks of 1000)."""
+
+
+class SecretStore(Protocol):
+    """Secrets: what is known of them, and their values as they were sealed."""
+
+    async def create_secret(self, secret: Secret, sealed: str, *, most: int, unique_name: bool = False) -> Secret:
+        """Insert; raise AlreadyExists (id; ``unique_name``: name), QuotaExceeded beyond ``most``, NotFound (project).
+
+        Of those who create at once, nobody gets beyond ``most``, nor the same unique name.
+        """
+
+    async def get_secret(self, project_id: str, secret_id: str) -> Secret:
+        """Return; raise NotFound."""
+
+    async def find_secret(self, project_id: str, name: str) -> Secret | None:
+        """Return the newest of a name; None if there is none."""
+
+    async def list_secrets(
+        self,
+        project_id: str,
+        page_size: int,
+        page_token: str = "",
+        *,
+        face: str | None = None,
+        after: tuple[int, str] | None = None,
+    ) -> Page[Secret]:
+        """Return a page (of those of a face), newest first; raise InvalidArgument for a token that is not ours.
+
+        ``after``: creation and id of what the first page begins after; it need not exist.
+        """
+
+    async def update_secret(
+        self, project_id: str, secret_id: str, *, name: str | None = None, value: tuple[str, int] | None = None
+    ) -> Secret:
+        """Write a name, a value (sealed, and when it came), or both; raise NotFound."""
+
+    async def delete_secret(self, project_id: str, secret_id: str) -> None:
+        """Delete; raise NotFound."""
+
+    async def sealed_secrets(self, project_id: str, ids: Collection[str]) -> Mapping[str, str]:
+        """Return the sealed values of those that exist, by their ids."""
 
 
 class RegistryStore(Protocol):
@@ -345,7 +396,7 @@ class ExecutionStore(Protocol):
         """Write the record buffer now."""
 
 
-class Store(TenancyStore, RegistryStore, FaceStore, RuntimeStore, ExecutionStore, Protocol):
+class Store(TenancyStore, SecretStore, RegistryStore, FaceStore, RuntimeStore, ExecutionStore, Protocol):
     """Everything, with a life of its own."""
 
     async def start(self) -> None:

@@ -17,6 +17,7 @@ from polycall.store.object_store import SqlObjects
 from polycall.store.registry import SqlRegistry
 from polycall.store.runtime_store import SqlRuntimes
 from polycall.store.schema import prepare
+from polycall.store.secrets import SqlSecrets
 from polycall.store.tenancy import SqlTenancy
 
 __all__ = ["DATABASE_FILE", "SqlStore", "StoreConfig", "open_store"]
@@ -24,11 +25,12 @@ __all__ = ["DATABASE_FILE", "SqlStore", "StoreConfig", "open_store"]
 DATABASE_FILE = "polycall.db"
 
 
-class SqlStore(SqlTenancy, SqlRegistry, SqlObjects, SqlRuntimes, SqlExecutions):
+class SqlStore(SqlTenancy, SqlSecrets, SqlRegistry, SqlObjects, SqlRuntimes, SqlExecutions):
     """The parts over one executor, and their life; see ``polycall.store.protocol.Store``."""
 
     def __init__(self, executor: Executor, config: StoreConfig) -> None:
         SqlTenancy.__init__(self, executor)
+        SqlSecrets.__init__(self, executor)
         SqlRegistry.__init__(self, executor)
         SqlObjects.__init__(self, executor)
         SqlRuntimes.__init__(self, executor)

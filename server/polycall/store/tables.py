@@ -27,6 +27,7 @@ __all__ = [
     "projects",
     "runtime_revisions",
     "runtimes",
+    "secrets",
     "sessions",
     "storable",
     "versions",
@@ -231,10 +232,29 @@ versions = sa.Table(
     _bytes("face_data"),
     _text("egress", null=True),  # JSON, its secrets sealed
     _text("warm", null=True),  # JSON; null: all of it is the server's
+    _text("secret_env", null=True),  # JSON: variable -> secret id
+    _text("secrets", null=True),  # JSON: name -> sealed value
     sa.PrimaryKeyConstraint("seq"),
     sa.ForeignKeyConstraint(["project_id", "package_id"], ["packages.project_id", "packages.id"], ondelete="CASCADE"),
     sa.UniqueConstraint("project_id", "package_id", "id"),
     sa.Index("ix_versions_package", "project_id", "package_id", "created_at", "seq"),
+)
+
+secrets = sa.Table(
+    "secrets",
+    METADATA,
+    _text("project_id"),
+    _text("id"),
+    _text("name"),
+    _text("face", null=True),
+    _text("sealed"),
+    _time("created_at"),
+    _time("updated_at"),
+    _text("created_by", null=True),
+    sa.PrimaryKeyConstraint("project_id", "id"),
+    sa.ForeignKeyConstraint(["project_id"], ["projects.id"]),
+    sa.Index("ix_secrets_project", "project_id", "created_at", "id"),
+    sa.Index("ix_secrets_name", "project_id", "name", "created_at", "id"),
 )
 
 runtimes = sa.Table(
