@@ -1,13 +1,19 @@
 """Resource names: ``packages/{package}/versions/{version}/functions/{function}`` and its like (AIP-122).
 
 The one module that knows how they are spelled; everybody else passes the frozen values around.
+
+Ids are what users brought along from elsewhere, so that nearly any text is one. In a name, what would part it or be
+changed on the way (``/``, ``%``, blanks, what is not ASCII, ...) is percent-encoded (RFC 3986, 2.1): the package
+``a/b`` is ``packages/a%2Fb``. What is not encoded but need not be is read as well.
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
 import uuid
 from dataclasses import dataclass
+from urllib.parse import quote, unquote_to_bytes
 
 from polycall.errors import InvalidArgument
 from polycall.quick import quick
@@ -36,13 +42,15 @@ __all__ = [
 
 NEWEST = "-"  # AIP-162: the newest released, else the newest ready version
 
-PACKAGE_RULE = "must be 1 to 128 of letters, digits, `.`, `_`, `~`, `-`, beginning with a letter or digit"
-VERSION_RULE = "must be 1 to 64 of letters, digits, `.`, `-`, beginning with a letter or digit"
+# The longest that a contract asks for (Riza, section 8: any non-empty string up to 128 characters).
+_LONGEST_ID = 128
+PACKAGE_RULE = f"must be 1 to {_LONGEST_ID} characters, no control characters, and not `.`, `..` or `-`"
+VERSION_RULE = RUNTIME_RULE = SECRET_RULE = PACKAGE_RULE
 
-RUNTIME_RULE = SECRET_RULE = PACKAGE_RULE
-
-_PACKAGE = r"[A-Za-z0-9][A-Za-z0-9._~-]{0,127}"
-_VERSION = r"[A-Za-z0-9][A-Za-z0-9.-]{0,63}"
+# No client can address the first two by URL, where they mean something else; the third is a wildcard (AIP-159).
+_NO_IDS = frozenset({"", ".", "..", NEWEST})
+_PLAIN = re.compile(r"[A-Za-z0-9._~-]{1,128}")  # stands for itself in a name (RFC 3986, unreserved)
+_SEGMENT = r"[^/]{1,1536}"  # 128 characters of four bytes, each three long
 _FUNCTION = r"[^/]{1,128}"
 _UUID = r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
 _SHOWN = 100  # characters of a wrong name that are quoted back
@@ -50,22 +58,24 @@ _SHOWN = 100  # characters of a wrong name that are quoted back
 
 def is_package_id(text: str) -> bool:
     """Tell whether a package may have this id (PACKAGE_RULE)."""
-    return re.fullmatch(_PACKAGE, text) is not None
+    if _PLAIN.fullmatch(text):
+        return text not in _NO_IDS
+    return 0 < len(text) <= _LONGEST_ID and not any(unicodedata.category(c) in ("Cc", "Cs") for c in text)
 
 
 def is_version_id(text: str) -> bool:
     """Tell whether a version may have this id (VERSION_RULE)."""
-    return re.fullmatch(_VERSION, text) is not None
+    return is_package_id(text)
 
 
 def is_runtime_id(text: str) -> bool:
     """Tell whether a runtime or a revision of one may have this id (RUNTIME_RULE)."""
-    return re.fullmatch(_PACKAGE, text) is not None
+    return is_package_id(text)
 
 
 def is_secret_id(text: str) -> bool:
     """Tell whether a secret may have this id (SECRET_RULE)."""
-    return re.fullmatch(_PACKAGE, text) is not None
+    return is_package_id(text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +87,10 @@ class PackageName:
     @classmethod
     def parse(cls, text: str, field: str = "name") -> PackageName:
         """Read a name. Raises InvalidArgument naming ``field``."""
-        return cls(_match(_PACKAGE_NAME, "packages/{package}", text, field)[1])
+        return cls(_ids(_match(_PACKAGE_NAME, "packages/{package}", text, field), 1, field)[0])
 
     def __str__(self) -> str:
-        return f"packages/{self.package}"
+        return f"packages/{_segment(self.package)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +104,15 @@ class VersionName:
     def parse(cls, text: str, field: str = "name", *, newest: bool = False) -> VersionName:
         """Read a name; ``newest`` allows ``-`` as the version. Raises InvalidArgument naming ``field``."""
         match = _match(_VERSION_NAME, "packages/{package}/versions/{version}", text, field)
-        if match[2] == NEWEST and not newest:
-            raise InvalidArgument.of(field, "must name one version; `-` does not")
-        return cls(match[1], match[2])
+        if match[2] == NEWEST:
+            if not newest:
+                raise InvalidArgument.of(field, "must name one version; `-` does not")
+            return cls(_ids(match, 1, field)[0], NEWEST)
+        first, second = _ids(match, 2, field)
+        return cls(first, second)
 
     def __str__(self) -> str:
-        return f"packages/{self.package}/versions/{self.version}"
+        return f"packages/{_segment(self.package)}/versions/{_segment(self.version)}"
 
 
 @quick
@@ -116,11 +129,14 @@ class FunctionName:
         """Read a name; version ``-`` is the same as none. Raises InvalidArgument naming ``field``."""
         shape = "packages/{package}/versions/{version}/functions/{function}"
         match = _match(_FUNCTION_NAME, shape, text, field)
-        return cls(match[1], None if match[2] == NEWEST else match[2], match[3])
+        if match[2] is None or match[2] == NEWEST:
+            return cls(_ids(match, 1, field)[0], None, match[3])
+        package, version = _ids(match, 2, field)
+        return cls(package, version, match[3])
 
     def __str__(self) -> str:
-        version = f"/versions/{self.version}" if self.version else ""
-        return f"packages/{self.package}{version}/functions/{self.function}"
+        version = f"/versions/{_segment(self.version)}" if self.version else ""
+        return f"packages/{_segment(self.package)}{version}/functions/{self.function}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,12 +152,15 @@ class ParentName:
         """Read a name; version ``-`` is any version. Raises InvalidArgument naming ``field``."""
         shape = "packages/{package}[/versions/{version}][/functions/{function}]"
         match = _match(_PARENT_NAME, shape, text, field)
-        return cls(match[1], None if match[2] == NEWEST else match[2], match[3])
+        if match[2] is None or match[2] == NEWEST:
+            return cls(_ids(match, 1, field)[0], None, match[3])
+        package, version = _ids(match, 2, field)
+        return cls(package, version, match[3])
 
     def __str__(self) -> str:
-        version = f"/versions/{self.version}" if self.version else ""
+        version = f"/versions/{_segment(self.version)}" if self.version else ""
         function = f"/functions/{self.function}" if self.function else ""
-        return f"packages/{self.package}{version}{function}"
+        return f"packages/{_segment(self.package)}{version}{function}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,10 +187,10 @@ class RuntimeName:
     @classmethod
     def parse(cls, text: str, field: str = "name") -> RuntimeName:
         """Read a name. Raises InvalidArgument naming ``field``."""
-        return cls(_match(_RUNTIME_NAME, "runtimes/{runtime}", text, field)[1])
+        return cls(_ids(_match(_RUNTIME_NAME, "runtimes/{runtime}", text, field), 1, field)[0])
 
     def __str__(self) -> str:
-        return f"runtimes/{self.runtime}"
+        return f"runtimes/{_segment(self.runtime)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,10 +207,13 @@ class RevisionName:
         match = _match(_REVISION_NAME, shape, text, field)
         if whole and match[2] is None:
             raise InvalidArgument.of(field, f"must be {shape}, got {text!r}")
-        return cls(match[1], match[2] or NEWEST)
+        if match[2] is None or match[2] == NEWEST:
+            return cls(_ids(match, 1, field)[0], NEWEST)
+        first, second = _ids(match, 2, field)
+        return cls(first, second)
 
     def __str__(self) -> str:
-        return f"runtimes/{self.runtime}/revisions/{self.revision}"
+        return f"runtimes/{_segment(self.runtime)}/revisions/{_segment(self.revision)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,10 +228,13 @@ class SecretName:
         match = _SECRET_NAME.fullmatch(text)
         if match is None:
             raise InvalidArgument.of(field, "must be secrets/{secret id}")
-        return cls(match[1])
+        try:
+            return cls(_ids(match, 1, field)[0])
+        except InvalidArgument:
+            raise InvalidArgument.of(field, "must be secrets/{secret id}") from None
 
     def __str__(self) -> str:
-        return f"secrets/{self.secret}"
+        return f"secrets/{_segment(self.secret)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,14 +270,13 @@ class ApiKeyName:
         return f"apiKeys/{self.key}"
 
 
-_PACKAGE_NAME = re.compile(f"packages/({_PACKAGE})")
-_VERSION_NAME = re.compile(f"packages/({_PACKAGE})/versions/({_VERSION}|{NEWEST})")
-_FUNCTION_NAME = re.compile(f"packages/({_PACKAGE})(?:/versions/({_VERSION}|{NEWEST}))?/functions/({_FUNCTION})")
-_PARENT_NAME = re.compile(f"packages/({_PACKAGE})(?:/versions/({_VERSION}|{NEWEST}))?(?:/functions/({_FUNCTION}))?")
+_PACKAGE_NAME = re.compile(f"packages/({_SEGMENT})")
+_VERSION_NAME = re.compile(f"packages/({_SEGMENT})/versions/({_SEGMENT})")
+_FUNCTION_NAME = re.compile(f"packages/({_SEGMENT})(?:/versions/({_SEGMENT}))?/functions/({_FUNCTION})")
+_PARENT_NAME = re.compile(f"packages/({_SEGMENT})(?:/versions/({_SEGMENT}))?(?:/functions/({_FUNCTION}))?")
 _EXECUTION_NAME = re.compile(f"executions/({_UUID})")
-_RUNTIME_NAME = re.compile(f"runtimes/({_PACKAGE})")
-_REVISION_NAME = re.compile(f"runtimes/({_PACKAGE})(?:/revisions/({_PACKAGE}|{NEWEST}))?")
-_SECRET_NAME = re.compile(f"secrets/({_PACKAGE})")
+_RUNTIME_NAME = re.compile(f"runtimes/({_SEGMENT})")
+_REVISION_NAME = re.compile(f"runtimes/({_SEGMENT})(?:/revisions/({_SEGMENT}))?")
 _PROJECT_NAME = re.compile(r"projects/([a-z][a-z0-9-]{0,62})")
 _API_KEY_NAME = re.compile(r"apiKeys/([A-Za-z0-9]{1,64})")
 
@@ -260,6 +284,27 @@ _API_KEY_NAME = re.compile(r"apiKeys/([A-Za-z0-9]{1,64})")
 def _match(pattern: re.Pattern[str], shape: str, text: str, field: str) -> re.Match[str]:
     match = pattern.fullmatch(text)
     if match is None:
-        shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
-        raise InvalidArgument.of(field, f"must be {shape}, got {shown!r}" if text else f"must be set: {shape}")
+        raise InvalidArgument.of(field, f"must be {shape}, got {_shown(text)}" if text else f"must be set: {shape}")
     return match
+
+
+def _ids(match: re.Match[str], count: int, field: str) -> list[str]:
+    """Return the first ids of a matched name, decoded. Raises InvalidArgument."""
+    found = [match[index + 1] for index in range(count)]
+    if "%" in match.string:
+        try:
+            found = [unquote_to_bytes(segment).decode() for segment in found]
+        except UnicodeError:
+            raise InvalidArgument.of(field, "must be UTF-8 where it is percent-encoded") from None
+    for identifier in found:
+        if not is_package_id(identifier):
+            raise InvalidArgument.of(field, f"must be a name of ids: an id {PACKAGE_RULE}; got {_shown(match.string)}")
+    return found
+
+
+def _segment(identifier: str) -> str:
+    return identifier if _PLAIN.fullmatch(identifier) else quote(identifier, safe="")
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…")

@@ -177,9 +177,21 @@ def test_delete_asks_first(cli: Cli) -> None:
 
 
 def test_an_id_that_cannot_be_is_refused(cli: Cli) -> None:
-    refused = cli("deploy", "-", "--package", "no spaces", stdin=SOURCE)
+    refused = cli("deploy", "-", "--package", "a" * 129, stdin=SOURCE)
     assert refused.code == 2
     assert "parent" in refused.err
+
+
+def test_an_id_from_elsewhere_is_shown_as_its_owner_spells_it(cli: Cli) -> None:
+    deployed = cli("deploy", "-", "--package", "cli/old é", "--version", "1_0 (b)", stdin=SOURCE)
+    assert deployed.code == 0, deployed.err
+    assert "packages/cli%2Fold%20%C3%A9/versions/1_0%20%28b%29" in deployed.text
+    assert "\ncli/old é " in cli("packages", "list").text
+    assert "\n1_0 (b) " in cli("packages", "versions", "cli/old é").text
+    assert cli("packages", "release", "cli/old é", "--version", "1_0 (b)").code == 0
+    ran = cli("run", "packages/cli%2Fold%20%C3%A9/functions/add", "--input", '{"a": 1, "b": 2}')
+    assert (ran.code, ran.text) == (0, "3\n")
+    assert cli("packages", "delete", "cli/old é", "--yes").code == 0
 
 
 def test_a_script_is_deployed_as_the_file_it_is(cli: Cli, tmp_path: Path) -> None:

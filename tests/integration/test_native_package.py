@@ -308,8 +308,8 @@ def test_declared_functions_are_kept_as_they_are_declared(packages: Packages) ->
 def test_all_that_is_wrong_with_a_version_is_named(packages: Packages) -> None:
     refused = refusal(
         lambda: packages.version(
-            "-bad",
-            version_id="1_0",
+            "-",
+            version_id="1\n",
             files=source({"../main.py": "", "a": "", "a/b": ""}),
             version=Version(
                 language=99,  # type: ignore[arg-type]

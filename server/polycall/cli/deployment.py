@@ -19,6 +19,7 @@ from polycall.cli.manifest import (
 )
 from polycall.cli.options import limits_of, runtime_name
 from polycall.domain import Language
+from polycall.names import PackageName
 
 if TYPE_CHECKING:
     from polycall.cli.client import Client
@@ -57,7 +58,7 @@ def version_request(source: Source, manifest: Manifest, validate_only: bool = Fa
     if not manifest.package:
         raise Failure("the package has no id: give --package, or `package` in polycall.toml.")
     request = package_service_pb2.CreateVersionRequest(
-        parent=f"packages/{manifest.package}",
+        parent=str(PackageName(manifest.package)),
         version_id=manifest.version,
         version=package_pb2.Version(
             language=f"LANGUAGE_{(manifest.language or source.language).name}",
@@ -188,6 +189,6 @@ def _describe(client: Client, manifest: Manifest) -> None:
         if (value := getattr(manifest, name)) is not None
     }
     if given:
-        package = package_pb2.Package(name=f"packages/{manifest.package}", **given)
+        package = package_pb2.Package(name=str(PackageName(manifest.package)), **given)
         request = package_service_pb2.UpdatePackageRequest(package=package, update_mask=FieldMask(paths=list(given)))
         client.call(client.packages.UpdatePackage, request)

@@ -9,10 +9,12 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import unquote
 
 import click
 
 from polycall.cli.failures import Failure
+from polycall.names import PackageName, RuntimeName, VersionName
 
 if TYPE_CHECKING:
     from polycall.v1.execution_pb2 import Limits
@@ -32,6 +34,8 @@ __all__ = [
     "read_bytes",
     "run_limit_options",
     "runtime_name",
+    "shown_id",
+    "version_name",
 ]
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -175,9 +179,24 @@ def execution_name(text: str) -> str:
 
 def runtime_name(text: str) -> str:
     """Return ``runtimes/ID`` for an id or a name."""
-    return text if text.startswith("runtimes/") else f"runtimes/{text}"
+    return text if text.startswith("runtimes/") else str(RuntimeName(text))
 
 
 def package_name(text: str) -> str:
     """Return ``packages/ID`` for an id or a name."""
-    return text if text.startswith("packages/") else f"packages/{text}"
+    return text if text.startswith("packages/") else str(PackageName(text))
+
+
+def version_name(package: str, version: str) -> str:
+    """Return the name of a version of a package that is given by its name; ``-`` is the newest. Raises Failure."""
+    from polycall.errors import InvalidArgument
+
+    try:
+        return str(VersionName(PackageName.parse(package).package, version))
+    except InvalidArgument as error:
+        raise Failure(f"{error.message}.") from None
+
+
+def shown_id(name: str) -> str:
+    """Return the last id of a resource name as its owner spells it."""
+    return unquote(name.rpartition("/")[2])

@@ -9,7 +9,7 @@ import click
 
 from polycall.cli.client import Client, with_client
 from polycall.cli.failures import Failure
-from polycall.cli.options import json_option, limit_option, package_name
+from polycall.cli.options import json_option, limit_option, package_name, shown_id, version_name
 
 if TYPE_CHECKING:
     from polycall.v1.package_pb2 import SourceFile, Version
@@ -48,7 +48,7 @@ def list_command(client: Client, limit: int, as_json: bool) -> None:
     if as_json:
         print_json(answer)
         return
-    rows = [[p.name.removeprefix("packages/"), p.display_name, moment(p.update_time)] for p in answer.packages]
+    rows = [[shown_id(p.name), p.display_name, moment(p.update_time)] for p in answer.packages]
     print_table(["PACKAGE", "DISPLAY NAME", "UPDATED"], rows)
 
 
@@ -93,7 +93,7 @@ def versions_command(client: Client, package: str, limit: int, as_json: bool) ->
         return
     rows = [
         [
-            v.name.rpartition("/")[2],
+            shown_id(v.name),
             word(v, "state"),
             moment(v.create_time),
             ", ".join(f.name for f in v.functions),
@@ -147,7 +147,7 @@ def release_command(client: Client, package: str, version: str, as_json: bool) -
     from polycall.cli.show import print_json
     from polycall.v1 import package_service_pb2 as pb
 
-    request = pb.ReleaseVersionRequest(name=f"{package}/versions/{version}")
+    request = pb.ReleaseVersionRequest(name=version_name(package, version))
     released = client.call(client.packages.ReleaseVersion, request)
     if as_json:
         print_json(released)
@@ -166,7 +166,7 @@ def delete_command(client: Client, package: str, version: str | None, yes: bool,
     from polycall.cli.terminal import say
     from polycall.v1 import package_service_pb2 as pb
 
-    name = f"{package}/versions/{version}" if version else package
+    name = version_name(package, version) if version else package
     if not yes:
         click.confirm(f"Delete {name}?", abort=True, err=True)
     if version:
@@ -179,7 +179,7 @@ def delete_command(client: Client, package: str, version: str | None, yes: bool,
 def _version(client: Client, package: str, version: str, *, include_source: bool) -> Version:
     from polycall.v1 import package_service_pb2 as pb
 
-    request = pb.GetVersionRequest(name=f"{package}/versions/{version}", include_source=include_source)
+    request = pb.GetVersionRequest(name=version_name(package, version), include_source=include_source)
     found: Version = client.call(client.packages.GetVersion, request)
     return found
 

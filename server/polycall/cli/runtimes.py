@@ -11,7 +11,7 @@ import click
 from polycall.cli.client import Client, with_client
 from polycall.cli.exits import Exit
 from polycall.cli.failures import Failure
-from polycall.cli.options import json_option, limit_option, read_bytes, runtime_name
+from polycall.cli.options import json_option, limit_option, read_bytes, runtime_name, shown_id
 from polycall.domain import Language
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def list_command(client: Client, limit: int, as_json: bool) -> None:
         return
     rows = [
         [
-            r.name.removeprefix("runtimes/"),
+            shown_id(r.name),
             word(r, "language").lower(),
             word(r.newest_revision, "state"),
             _size(r.newest_revision),
@@ -148,10 +148,7 @@ def revisions_command(client: Client, runtime: str, limit: int, as_json: bool) -
     if as_json:
         print_json(answer)
         return
-    rows = [
-        [r.name.rpartition("/")[2], word(r, "state"), _size(r), moment(r.create_time), r.error]
-        for r in answer.revisions
-    ]
+    rows = [[shown_id(r.name), word(r, "state"), _size(r), moment(r.create_time), r.error] for r in answer.revisions]
     print_table(["REVISION", "STATE", "SIZE", "CREATED", "ERROR"], rows)
 
 
@@ -197,7 +194,7 @@ def _created(client: Client, runtime: str, language: str, display_name: str, dra
         if failure.reason != "RUNTIME_NOT_FOUND":
             raise
         request = pb.CreateRuntimeRequest(
-            runtime_id=runtime.removeprefix("runtimes/"),
+            runtime_id=shown_id(runtime),
             runtime=runtime_pb2.Runtime(language=f"LANGUAGE_{language.upper()}", display_name=display_name),
             revision=draft,
         )

@@ -42,7 +42,7 @@ from polycall.engine.tasks import through
 from polycall.engine.turns import ProjectTurns, Turns
 from polycall.errors import AlreadyExists, NotFound, NotReady, PolycallError
 from polycall.ids import now_ms
-from polycall.names import NEWEST
+from polycall.names import NEWEST, FunctionName, PackageName, VersionName
 from polycall.sandbox.job import Bundle, Runner
 from polycall.sealing import Sealer
 from polycall.store.protocol import Page, RegistryStore
@@ -273,7 +273,7 @@ class Registry:
         if wanted == NEWEST:
             found = await self._store.newest_version(project_id, package_id)
             if found is None:
-                name = f"packages/{package_id}"
+                name = str(PackageName(package_id))
                 raise NotFound(Reason.VERSION_NOT_FOUND, "polycall.v1.Version", name, f"{name} has no version yet.")
         else:
             found = await self._store.get_version(project_id, package_id, wanted)
@@ -292,7 +292,7 @@ class Registry:
         for candidate in version.functions:
             if candidate.name == function and not candidate.private:
                 return version, candidate
-        name = f"packages/{package_id}/versions/{version.id}/functions/{function}"
+        name = str(FunctionName(package_id, version.id, function))
         callable_ones = ", ".join(f.name for f in version.functions if not f.private) or "none"
         raise NotFound(
             Reason.FUNCTION_NOT_FOUND,
@@ -466,7 +466,7 @@ class Registry:
 
 
 def _not_ready(version: Version) -> NotReady:
-    name = f"packages/{version.package_id}/versions/{version.id}"
+    name = str(VersionName(version.package_id, version.id))
     why = f": {version.error}" if version.error else ""
     return NotReady(
         f"{name} cannot be run (state {version.state}){why}",

@@ -30,7 +30,7 @@ from polycall.errors import (
     RuntimeMissing,
 )
 from polycall.ids import new_id, now_ms
-from polycall.names import NEWEST, RUNTIME_RULE, RevisionName, is_runtime_id
+from polycall.names import NEWEST, RUNTIME_RULE, RevisionName, RuntimeName, is_runtime_id
 from polycall.runtimes.manifest import kind_for, parse_imports, parse_manifest
 from polycall.sandbox.image import Image
 from polycall.store.protocol import Page, RuntimeStore
@@ -128,7 +128,7 @@ class Runtimes:
         Raises PermissionDenied, NotFound, FailedPrecondition (RUNTIME_IN_USE).
         """
         require(who, Scope.DEPLOY)
-        name = f"runtimes/{runtime_id}"
+        name = str(RuntimeName(runtime_id))
         if not force:
             using = await self._store.versions_with_runtime(who.project_id, runtime_id, _NAMED + 1)
             if using:
@@ -299,7 +299,7 @@ class Runtimes:
         if newest is None and state is not None:
             newest = await self._store.newest_revision(project_id, name.runtime)  # to say how far that one is
         if newest is None:
-            runtime = f"runtimes/{name.runtime}"
+            runtime = str(RuntimeName(name.runtime))
             raise NotFound(
                 Reason.RUNTIME_NOT_FOUND,
                 "polycall.v1.RuntimeRevision",

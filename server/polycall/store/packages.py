@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from polycall.domain import Package, Reason
 from polycall.errors import AlreadyExists, NotFound
+from polycall.names import PackageName
 from polycall.store.dialects import insert
 from polycall.store.paging import place_number
 from polycall.store.rows import json_text
@@ -64,7 +65,7 @@ def create_package(conn: sa.Connection, package: Package) -> None:
     }
     if conn.execute(insert(conn.dialect.name, packages).on_conflict_do_nothing(), values).rowcount != 1:
         taken = conn.execute(sa.select(_p.id).where(*_is_package(package.project_id, package.id))).first()
-        raise AlreadyExists("polycall.v1.Package", f"packages/{package.id}") if taken else _alias_taken(package)
+        raise AlreadyExists("polycall.v1.Package", str(PackageName(package.id))) if taken else _alias_taken(package)
 
 
 def update_package(conn: sa.Connection, package: Package) -> Package:
@@ -160,4 +161,4 @@ def _package_of(row: sa.Row[Any]) -> Package:
 
 def no_package(package_id: str) -> NotFound:
     """Return what is raised for a package that is unknown or another project's."""
-    return NotFound(Reason.PACKAGE_NOT_FOUND, "polycall.v1.Package", f"packages/{package_id}")
+    return NotFound(Reason.PACKAGE_NOT_FOUND, "polycall.v1.Package", str(PackageName(package_id)))

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from polycall.domain import Language, ManifestKind, Reason, RevisionState, Runtime, RuntimeRevision
 from polycall.errors import AlreadyExists, NotFound
+from polycall.names import RevisionName, RuntimeName, VersionName
 from polycall.store.dialects import insert
 from polycall.store.paging import place_number
 from polycall.store.rows import json_text
@@ -69,7 +70,7 @@ def create_runtime(conn: sa.Connection, runtime: Runtime, revision: RuntimeRevis
         "face_data": runtime.face_data,
     }
     if conn.execute(insert(conn.dialect.name, runtimes).on_conflict_do_nothing(), values).rowcount != 1:
-        raise AlreadyExists("polycall.v1.Runtime", f"runtimes/{runtime.id}")
+        raise AlreadyExists("polycall.v1.Runtime", str(RuntimeName(runtime.id)))
     if revision is not None:
         _insert_revision(conn, revision)
 
@@ -101,7 +102,7 @@ def delete_runtime(conn: sa.Connection, project_id: str, runtime_id: str) -> Non
 def versions_with_runtime(conn: sa.Connection, project_id: str, runtime_id: str, most: int) -> list[str]:
     """Return names of versions, at most so many, that run on a revision of a runtime."""
     # a range, not LIKE: SQLite's takes no notice of case, and an index can be used
-    first = f"runtimes/{runtime_id}/revisions/"
+    first = f"{RuntimeName(runtime_id)}/revisions/"
     mine = sa.and_(versions.c.runtime >= first, versions.c.runtime < f"{first[:-1]}{chr(ord('/') + 1)}")
     found = conn.execute(
         sa.select(versions.c.package_id, versions.c.id)
@@ -109,7 +110,7 @@ def versions_with_runtime(conn: sa.Connection, project_id: str, runtime_id: str,
         .order_by(versions.c.seq)
         .limit(most)
     )
-    return [f"packages/{row.package_id}/versions/{row.id}" for row in found]
+    return [str(VersionName(row.package_id, row.id)) for row in found]
 
 
 def create_revision(conn: sa.Connection, revision: RuntimeRevision) -> None:
@@ -258,9 +259,9 @@ def _revision_of(row: sa.Row[Any]) -> RuntimeRevision:
 
 
 def _name(runtime_id: str, revision_id: str) -> str:
-    return f"runtimes/{runtime_id}/revisions/{revision_id}"
+    return str(RevisionName(runtime_id, revision_id))
 
 
 def no_runtime(runtime_id: str) -> NotFound:
     """Return what is raised for a runtime that is unknown or another project's."""
-    return NotFound(Reason.RUNTIME_NOT_FOUND, "polycall.v1.Runtime", f"runtimes/{runtime_id}")
+    return NotFound(Reason.RUNTIME_NOT_FOUND, "polycall.v1.Runtime", str(RuntimeName(runtime_id)))

@@ -20,6 +20,7 @@ from polycall.domain import (
     WarmPolicy,
 )
 from polycall.errors import AlreadyExists, NotFound
+from polycall.names import VersionName
 from polycall.store.blobs import Blob, read_blobs, write_blobs
 from polycall.store.dialects import insert
 from polycall.store.packages import get_package
@@ -254,7 +255,7 @@ def _version_of(row: sa.Row[Any]) -> Version:
 
 
 def _version_name(package_id: str, version_id: str) -> str:
-    return f"packages/{package_id}/versions/{version_id}"
+    return str(VersionName(package_id, version_id))
 
 
 def _no_version(package_id: str, version_id: str) -> NotFound:
