@@ -277,6 +277,7 @@ _PARENT_NAME = re.compile(f"packages/({_SEGMENT})(?:/versions/({_SEGMENT}))?(?:/
 _EXECUTION_NAME = re.compile(f"executions/({_UUID})")
 _RUNTIME_NAME = re.compile(f"runtimes/({_SEGMENT})")
 _REVISION_NAME = re.compile(f"runtimes/({_SEGMENT})(?:/revisions/({_SEGMENT}))?")
+_SECRET_NAME = re.compile(f"secrets/({_SEGMENT})")
 _PROJECT_NAME = re.compile(r"projects/([a-z][a-z0-9-]{0,62})")
 _API_KEY_NAME = re.compile(r"apiKeys/([A-Za-z0-9]{1,64})")
 

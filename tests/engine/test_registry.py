@@ -238,7 +238,7 @@ async def test_a_version_is_immutable(home: House) -> None:
 async def test_everything_that_is_wrong_with_a_draft_is_named_at_once(home: House) -> None:
     same = Function(name="f", entrypoint="main:f", convention=Convention.KEYWORDS)
     draft = VersionDraft(
-        package_id="../p",
+        package_id="..",
         id="-",
         files={"../x": b"", "a": b"", "a/b": b""},
         functions=(same, same, replace(same, name="a/b"), replace(same, name="\n")),
@@ -295,7 +295,7 @@ async def test_a_package_keeps_its_project_and_its_birth(home: House) -> None:
     changed = await home.registry.update_package(DEFAULT, replace(made, project_id="other", created_at=1, labels={}))
     assert (changed.project_id, changed.created_at, changed.labels) == ("default", made.created_at, {})
     wrong = Package(
-        project_id="", id="/", created_at=0, updated_at=0, display_name="x" * 5000, labels={"": "", "a": "x" * 300}
+        project_id="", id="\n", created_at=0, updated_at=0, display_name="x" * 5000, labels={"": "", "a": "x" * 300}
     )
     refused = await refusal(home.registry.create_package(DEFAULT, wrong), InvalidArgument)
     assert [violation.field for violation in refused.violations] == [

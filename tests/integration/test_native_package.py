@@ -117,6 +117,64 @@ def test_a_package_that_is_only_checked_is_not_made(packages: Packages) -> None:
     assert refusal(lambda: packages.get(id)).reason == "PACKAGE_NOT_FOUND"
 
 
+def test_a_package_may_be_of_a_face_and_have_its_other_id_and_data(packages: Packages) -> None:
+    id, alias = fresh(), fresh("alias")
+    fields = package_pb2.Package(face="cognite", alias=alias, face_data_json='{"owner": "é", "n": 9007199254740993}')
+    made = packages.create(id, package=fields)
+    assert (made.face, made.alias, made.face_data_json) == (fields.face, fields.alias, fields.face_data_json)
+    assert packages.get(id) == made
+    listed = packages.do("ListPackages", package_service_pb2.ListPackagesRequest(page_size=1)).packages[0]
+    assert (listed.name, listed.face, listed.alias, listed.face_data_json) == (made.name, "cognite", alias, "")
+    taken = refusal(lambda: packages.create(fresh(), package=fields))
+    assert (taken.code, taken.reason) == (Code.ALREADY_EXISTS, "ALREADY_EXISTS")
+    packages.create(fresh(), package=package_pb2.Package(face="guance", alias=alias))  # unique in the face only
+
+    def change(paths: list[str], **to: str) -> Any:
+        return packages.do(
+            "UpdatePackage",
+            package_service_pb2.UpdatePackageRequest(
+                package=package_pb2.Package(name=made.name, **to), update_mask=field_mask_pb2.FieldMask(paths=paths)
+            ),
+        )
+
+    changed = change(["alias", "face_data_json"], alias=f"{alias}-2", face_data_json='{"a":1}', face="domo")
+    assert (changed.face, changed.alias, changed.face_data_json) == ("cognite", f"{alias}-2", '{"a":1}')
+    assert change([], display_name="New").face_data_json == '{"a":1}'
+    assert packages.get(id).alias == f"{alias}-2"
+
+
+@pytest.mark.parametrize(
+    ("package", "fields"),
+    [
+        (package_pb2.Package(face="acme"), {"package.face": "must be one of riza, cognite, guance, xpander, domo"}),
+        (package_pb2.Package(alias="x"), {"package.alias": "is for packages of a face"}),
+        (package_pb2.Package(face_data_json="{}"), {"package.face_data_json": "is for packages of a face"}),
+        (package_pb2.Package(face="riza", face_data_json="[]"), {"package.face_data_json": "must be a JSON object"}),
+        (
+            package_pb2.Package(face="riza", face_data_json='{"x":"' + "x" * (1 << 20) + '"}'),
+            {"package.face_data_json": f"must have at most {1 << 20} bytes"},
+        ),
+    ],
+    ids=["face", "alias", "data", "list", "large"],
+)
+def test_what_is_wrong_with_a_packages_face_is_named(
+    packages: Packages, package: package_pb2.Package, fields: dict[str, str]
+) -> None:
+    assert bad_fields(refusal(lambda: packages.create(fresh(), package=package))) == fields
+
+
+def test_a_version_keeps_what_its_face_keeps_beside_it(packages: Packages) -> None:
+    id = fresh()
+    data = '{"description": "é"}'
+    made = packages.version(id, files=source({"main.py": ""}), version=Version(face_data_json=data))
+    assert made.face_data_json == data
+    assert packages.get_version(made.name).face_data_json == data
+    listed = packages.do("ListVersions", package_service_pb2.ListVersionsRequest(parent=f"packages/{id}")).versions
+    assert [version.face_data_json for version in listed] == [""]
+    bad = refusal(lambda: packages.version(id, files=source({"m.py": ""}), version=Version(face_data_json="{")))
+    assert set(bad_fields(bad)) == {"version.face_data_json"}
+
+
 def test_an_id_that_is_taken_is_refused(packages: Packages) -> None:
     id = fresh()
     packages.create(id)
@@ -146,7 +204,7 @@ def test_what_is_wrong_with_a_package_is_named(packages: Packages) -> None:
     package = package_pb2.Package(display_name="x" * 4097, labels={"": "x"})
     refused = refusal(lambda: packages.create(fresh(), package=package))
     assert set(bad_fields(refused)) == {"package.display_name", "package.labels['']"}
-    assert set(bad_fields(refusal(lambda: packages.create("a/b", request_id="1")))) == {"package_id", "request_id"}
+    assert set(bad_fields(refusal(lambda: packages.create("..", request_id="1")))) == {"package_id", "request_id"}
 
 
 # versions

@@ -323,7 +323,7 @@ def test_what_is_wrong_is_named(own: Client) -> None:
         "revision.manifest": "line 1: options are not allowed, the registry is the operator's: '-r x'",
         "revision.additional_imports": "must be modules or import statements, got 'a-b'",
     }
-    assert set(bad_fields(refusal(lambda: own.create(runtime_id="/")))) == {"runtime_id"}
+    assert set(bad_fields(refusal(lambda: own.create(runtime_id=".")))) == {"runtime_id"}
     assert set(bad_fields(refusal(lambda: own.revise("x", "")))) == {"parent"}
     assert set(bad_fields(refusal(lambda: own.execute("x", "numpy")))) == {"runtime"}
     wrong = refusal(lambda: own.create("six", imports="json", runtime=Runtime(language="LANGUAGE_JAVASCRIPT")))

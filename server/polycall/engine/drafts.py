@@ -18,6 +18,7 @@ __all__ = ["VersionDraft", "check_draft", "check_package"]
 
 _MOST_FUNCTIONS = 1000  # as many as are read from a source
 _LONGEST_FUNCTION = 128  # characters; what a resource name can hold
+_FACES = ("riza", "cognite", "guance", "xpander", "domo")
 _LONGEST_ALIAS = 255  # characters; Cognite's externalId, the longest of the vendors'
 _MOST_FACE_DATA = 1 << 20  # bytes; far more than any vendor's object has beside its code
 _MOST_LABELS, _LONGEST_LABEL, _LONGEST_TEXT = 64, 256, 4096
@@ -60,6 +61,7 @@ def check_draft(draft: VersionDraft, limits: LimitPolicy, available: Collection[
     wrong += environment_violations(draft.env, "version.env")
     wrong += _warm_violations(draft.warm, draft.reuse)
     wrong += egress_violations(draft.egress, "version.egress.rules")
+    wrong += _face_data_violations(draft.face_data, "version.face_data_json")
     if wrong:
         raise InvalidArgument(wrong)
     limits.resolve(draft.limits, path="version.limits")
@@ -91,8 +93,13 @@ def check_package(package: Package) -> None:
     ]
     if package.alias is not None and not 0 < len(package.alias) <= _LONGEST_ALIAS:
         wrong.append(FieldViolation("package.alias", f"must have 1 to {_LONGEST_ALIAS} characters"))
-    if package.face_data is not None and len(package.face_data) > _MOST_FACE_DATA:
-        wrong.append(FieldViolation("package.face_data", f"must have at most {_MOST_FACE_DATA} bytes"))
+    if package.face is not None and package.face not in _FACES:
+        wrong.append(FieldViolation("package.face", f"must be one of {', '.join(_FACES)}"))
+    if package.alias is not None and package.face is None:
+        wrong.append(FieldViolation("package.alias", "is for packages of a face"))
+    if package.face_data is not None and package.face is None:
+        wrong.append(FieldViolation("package.face_data_json", "is for packages of a face"))
+    wrong += _face_data_violations(package.face_data, "package.face_data_json")
     if len(package.labels) > _MOST_LABELS:
         wrong.append(FieldViolation("package.labels", f"must be at most {_MOST_LABELS}"))
     wrong += [
@@ -102,6 +109,11 @@ def check_package(package: Package) -> None:
     ]
     if wrong:
         raise InvalidArgument(wrong)
+
+
+def _face_data_violations(data: bytes | None, field: str) -> Iterator[FieldViolation]:
+    if data is not None and len(data) > _MOST_FACE_DATA:
+        yield FieldViolation(field, f"must have at most {_MOST_FACE_DATA} bytes")
 
 
 def _source_violations(files: Mapping[str, bytes]) -> Iterator[FieldViolation]:

@@ -121,7 +121,7 @@ class Registry:
         check_package(changed)
         return changed if validate_only else await self._store.update_package(changed)
 
-    async def change_package(self, who: Principal, package: Package) -> Package:
+    async def change_package(self, who: Principal, package: Package, *, validate_only: bool = False) -> Package:
         """Replace what a face keeps of a package as well: all but ids, face and creation.
 
         Raises PermissionDenied, InvalidArgument, NotFound, AlreadyExists (alias).
@@ -129,7 +129,7 @@ class Registry:
         require(who, Scope.DEPLOY)
         changed = replace(package, project_id=who.project_id, updated_at=now_ms())
         check_package(changed)
-        return await self._store.update_package(changed)
+        return changed if validate_only else await self._store.update_package(changed)
 
     async def find_package(self, who: Principal, face: str, alias: str) -> Package:
         """Return the package that a face knows by another id. Raises PermissionDenied, NotFound."""

@@ -9,7 +9,7 @@ from polycall.engine.keys import require
 from polycall.engine.limits import KIB
 from polycall.errors import FailedPrecondition, FieldViolation, InvalidArgument, NotFound
 from polycall.ids import from_ulid, new_id, now_ms, to_ulid
-from polycall.names import SECRET_RULE, is_secret_id
+from polycall.names import SECRET_RULE, SecretName, is_secret_id
 from polycall.sealing import Sealer
 from polycall.store.protocol import Page, SecretStore
 
@@ -146,7 +146,7 @@ class Secrets:
         sealed = await self._store.sealed_secrets(project_id, ids)
         for secret_id in ids:
             if secret_id not in sealed:
-                name = f"secrets/{secret_id}"
+                name = str(SecretName(secret_id))
                 raise unusable(secret_id, f"{name} is referred to and does not exist in this project; create it.")
         return {secret_id: self._opened(project_id, secret_id, text) for secret_id, text in sealed.items()}
 
@@ -176,7 +176,7 @@ class Secrets:
 
 def unusable(secret_id: str, message: str) -> FailedPrecondition:
     """Return what is raised for a secret that is referred to and cannot stand there."""
-    name = f"secrets/{secret_id}"
+    name = str(SecretName(secret_id))
     return FailedPrecondition(message, subject=name, reason=Reason.SECRET_UNUSABLE, metadata={"secret": name})
 
 

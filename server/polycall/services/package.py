@@ -56,11 +56,11 @@ class PackageService(package_service_pb2_grpc.PackageServiceServicer):
         """List packages, newest first."""
         page = await self._registry.list_packages(rpc.who, *read_packages_page(request))
         return package_service_pb2.ListPackagesResponse(
-            packages=[package_message(package) for package in page.items], next_page_token=page.next_token
+            packages=[package_message(package, listed=True) for package in page.items], next_page_token=page.next_token
         )
 
     async def UpdatePackage(self, request: package_service_pb2.UpdatePackageRequest, rpc: Rpc) -> package_pb2.Package:
-        """Change what people read of a package."""
+        """Change what people read of a package, or what a face keeps of it."""
         change = read_package_change(request)
         package = change.package
         if not change.whole:
@@ -68,6 +68,10 @@ class PackageService(package_service_pb2_grpc.PackageServiceServicer):
             # what the mask leaves out is kept; the scope deploy is enough for that, as it is for the answer
             reader = replace(rpc.who, scopes=frozenset({Scope.READ}))
             package = change.applied_to(await self._registry.get_package(reader, package.id))
+        if change.of_face:
+            return package_message(
+                await self._registry.change_package(rpc.who, package, validate_only=change.validate_only)
+            )
         return package_message(
             await self._registry.update_package(rpc.who, package, validate_only=change.validate_only)
         )
@@ -109,7 +113,7 @@ class PackageService(package_service_pb2_grpc.PackageServiceServicer):
         name, size, token = read_versions_page(request)
         page = await self._registry.list_versions(rpc.who, name.package, size, token)
         return package_service_pb2.ListVersionsResponse(
-            versions=[version_message(version) for version in page.items], next_page_token=page.next_token
+            versions=[version_message(version, listed=True) for version in page.items], next_page_token=page.next_token
         )
 
     async def ReleaseVersion(self, request: package_service_pb2.ReleaseVersionRequest, rpc: Rpc) -> package_pb2.Version:

@@ -24,14 +24,14 @@ from polycall.services.scalars import clean, duration, enum_values, json_text, k
 from polycall.services.violations import Violations
 from polycall.v1 import package_pb2, package_service_pb2
 
-__all__ = ["analysis_message", "package_message", "read_functions", "version_message"]
+__all__ = ["analysis_message", "package_message", "read_face_data", "read_functions", "version_message"]
 
 _ORIGINS = enum_values(package_pb2.Function.SchemaOrigin, "SCHEMA_ORIGIN", SchemaOrigin)
 _STATES = enum_values(package_pb2.Version.State, "STATE", VersionState)
 
 
-def package_message(package: Package) -> package_pb2.Package:
-    """Render a package."""
+def package_message(package: Package, *, listed: bool = False) -> package_pb2.Package:
+    """Render a package; in a list, without what may be large."""
     return package_pb2.Package(
         name=str(PackageName(package.id)),
         display_name=package.display_name,
@@ -39,11 +39,19 @@ def package_message(package: Package) -> package_pb2.Package:
         labels=dict(package.labels),
         create_time=timestamp(package.created_at),
         update_time=timestamp(package.updated_at),
+        face=package.face,
+        alias=package.alias,
+        face_data_json=_face_data_json(package.face_data, listed),
     )
 
 
-def version_message(version: Version, source: Mapping[str, bytes] | None = None) -> package_pb2.Version:
-    """Render a version, with its source if it is given. One that was only checked may have no id."""
+def version_message(
+    version: Version, source: Mapping[str, bytes] | None = None, *, listed: bool = False
+) -> package_pb2.Version:
+    """Render a version, with its source if it is given; in a list, without what may be large.
+
+    One that was only checked may have no id.
+    """
     return package_pb2.Version(
         name=str(VersionName(version.package_id, version.id)) if version.id else None,
         state=_STATES[version.state],
@@ -60,7 +68,17 @@ def version_message(version: Version, source: Mapping[str, bytes] | None = None)
         source_digest=version.bundle,
         source=_source_message(source) if source is not None else None,
         warm=_warm_message(version.warm) if version.warm != DEFAULT_WARM else None,
+        face_data_json=_face_data_json(version.face_data, listed),
     )
+
+
+def _face_data_json(data: bytes | None, listed: bool) -> str | None:
+    return None if data is None or listed else data.decode()
+
+
+def read_face_data(text: str, field: str, wrong: Violations) -> bytes | None:
+    """Read what a face keeps beside a package or a version: a JSON object; none if it is empty."""
+    return _read_object(text, field, wrong)
 
 
 def _warm_message(warm: WarmPolicy) -> package_pb2.WarmPolicy:
@@ -102,8 +120,8 @@ def _read_function(function: package_pb2.Function, field: str, wrong: Violations
         name=function.name,
         entrypoint=function.entrypoint,
         convention=convention,
-        input_schema=_read_schema(function.input_schema_json, f"{field}.input_schema_json", wrong),
-        output_schema=_read_schema(function.output_schema_json, f"{field}.output_schema_json", wrong),
+        input_schema=_read_object(function.input_schema_json, f"{field}.input_schema_json", wrong),
+        output_schema=_read_object(function.output_schema_json, f"{field}.output_schema_json", wrong),
         parameters=_read_parameters(function.parameters, f"{field}.parameters", wrong),
         output=_read_type(function.output, f"{field}.output", wrong) if function.HasField("output") else None,
         display_name=function.display_name,
@@ -113,7 +131,7 @@ def _read_function(function: package_pb2.Function, field: str, wrong: Violations
     )
 
 
-def _read_schema(text: str, field: str, wrong: Violations) -> bytes | None:
+def _read_object(text: str, field: str, wrong: Violations) -> bytes | None:
     if not text:
         return None
     if not text.lstrip(" \t\r\n").startswith("{"):

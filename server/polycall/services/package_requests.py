@@ -10,7 +10,7 @@ from polycall.engine.registry import VersionDraft
 from polycall.names import PACKAGE_RULE, VERSION_RULE, PackageName, is_package_id, is_version_id
 from polycall.services.egress_messages import read_policy
 from polycall.services.execution_messages import CONVENTIONS, LANGUAGES, overrides
-from polycall.services.package_messages import read_functions
+from polycall.services.package_messages import read_face_data, read_functions
 from polycall.services.scalars import known, milliseconds, page_size, request_id
 from polycall.services.violations import Violations
 from polycall.v1 import package_pb2, package_service_pb2
@@ -30,6 +30,7 @@ __all__ = [
 # what the only file of a source is called
 _FILES = {Language.PYTHON: "main.py", Language.JAVASCRIPT: "main.js", Language.TYPESCRIPT: "main.ts"}
 _CHANGEABLE = ("display_name", "description", "labels")
+_OF_FACE = {"alias": "alias", "face_data_json": "face_data"}  # changed only if it is named
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +56,12 @@ class PackageChange:
     @property
     def whole(self) -> bool:
         """True if nothing of what there was is kept."""
-        return len(self.fields) == len(_CHANGEABLE)
+        return self.fields == frozenset(_CHANGEABLE)
+
+    @property
+    def of_face(self) -> bool:
+        """True if something changes that a face keeps."""
+        return not self.fields.isdisjoint(_OF_FACE.values())
 
     def applied_to(self, kept: Package) -> Package:
         """Return the package as it shall be."""
@@ -79,8 +85,9 @@ def read_new_package(request: package_service_pb2.CreatePackageRequest) -> tuple
     if not is_package_id(request.package_id):
         wrong.add("package_id", PACKAGE_RULE)
     token = request_id(request.request_id, wrong)
+    package = _package(request.package_id, request.package, wrong)
     wrong.refuse()
-    return _package(request.package_id, request.package), token
+    return package, token
 
 
 def read_package_change(request: package_service_pb2.UpdatePackageRequest) -> PackageChange:
@@ -89,14 +96,15 @@ def read_package_change(request: package_service_pb2.UpdatePackageRequest) -> Pa
     name = wrong.attempt(lambda: PackageName.parse(request.package.name, "package.name"))
     paths = list(request.update_mask.paths)
     for index, path in enumerate(paths):
-        if path not in _CHANGEABLE and path != "*":
-            wrong.add(f"update_mask.paths[{index}]", f"must be one of {', '.join(_CHANGEABLE)}, or *")
+        if path not in _CHANGEABLE and path not in _OF_FACE and path != "*":
+            allowed = ", ".join((*_CHANGEABLE, *_OF_FACE))
+            wrong.add(f"update_mask.paths[{index}]", f"must be one of {allowed}, or *")
+    package = _package(name.package if name is not None else "", request.package, wrong)
     if wrong or name is None:
         raise wrong.error()
-    fields = frozenset(paths if paths and "*" not in paths else _CHANGEABLE)
-    return PackageChange(
-        package=_package(name.package, request.package), fields=fields, validate_only=request.validate_only
-    )
+    named = [_OF_FACE.get(path, path) for path in paths if path != "*"]
+    fields = frozenset([*named, *(_CHANGEABLE if not paths or "*" in paths else ())])
+    return PackageChange(package=package, fields=fields, validate_only=request.validate_only)
 
 
 def read_new_version(request: package_service_pb2.CreateVersionRequest) -> NewVersion:
@@ -110,6 +118,7 @@ def read_new_version(request: package_service_pb2.CreateVersionRequest) -> NewVe
     functions = read_functions(version, wrong)
     egress = read_policy(version.egress, "version.egress", wrong)
     files = wrong.attempt(lambda: _files(request))
+    face_data = read_face_data(version.face_data_json, "version.face_data_json", wrong)
     token = request_id(request.request_id, wrong)
     if wrong or name is None or files is None:
         raise wrong.error()
@@ -129,6 +138,7 @@ def read_new_version(request: package_service_pb2.CreateVersionRequest) -> NewVe
             max=version.warm.max,
             idle_ms=milliseconds(version.warm.idle) if version.warm.HasField("idle") else 0,
         ),
+        face_data=face_data,
     )
     return NewVersion(
         draft=draft,
@@ -176,7 +186,7 @@ def read_versions_page(request: package_service_pb2.ListVersionsRequest) -> tupl
     return name, size, request.page_token
 
 
-def _package(package_id: str, message: package_pb2.Package) -> Package:
+def _package(package_id: str, message: package_pb2.Package, wrong: Violations) -> Package:
     # project and times are the registry's to set
     return Package(
         project_id="",
@@ -186,6 +196,9 @@ def _package(package_id: str, message: package_pb2.Package) -> Package:
         display_name=message.display_name,
         description=message.description,
         labels=dict(message.labels),
+        face=message.face or None,
+        alias=message.alias or None,
+        face_data=read_face_data(message.face_data_json, "package.face_data_json", wrong),
     )
 
 

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from polycall.domain import Reason, Secret
 from polycall.errors import AlreadyExists, NotFound, QuotaExceeded
+from polycall.names import SecretName
 from polycall.store.dialects import insert
 from polycall.store.executor import Executor
 from polycall.store.paging import page_of, place_number, read_token
@@ -93,7 +94,7 @@ def _create(conn: sa.Connection, secret: Secret, sealed: str, most: int, unique_
         name = f"projects/{secret.project_id}"
         raise NotFound(Reason.PROJECT_NOT_FOUND, "polycall.v1.Project", name, f"{name} does not exist.")
     if unique_name and (taken := _find(conn, secret.project_id, secret.name)) is not None:
-        name = f"secrets/{taken.id}"
+        name = str(SecretName(taken.id))
         raise AlreadyExists("polycall.v1.Secret", name, f"{name} has this name already; update it, or delete it first.")
     values = {
         "project_id": secret.project_id,
@@ -106,7 +107,7 @@ def _create(conn: sa.Connection, secret: Secret, sealed: str, most: int, unique_
         "created_by": secret.created_by,
     }
     if conn.execute(insert(conn.dialect.name, secrets).on_conflict_do_nothing(), values).rowcount != 1:
-        raise AlreadyExists("polycall.v1.Secret", f"secrets/{secret.id}")
+        raise AlreadyExists("polycall.v1.Secret", str(SecretName(secret.id)))
     count = conn.execute(sa.select(sa.func.count()).where(_s.project_id == secret.project_id)).scalar_one()
     if count > most:
         raise QuotaExceeded(
@@ -176,7 +177,7 @@ def _is_secret(project_id: str, secret_id: str) -> tuple[sa.ColumnElement[bool],
 
 
 def _no_secret(secret_id: str) -> NotFound:
-    return NotFound(Reason.SECRET_NOT_FOUND, "polycall.v1.Secret", f"secrets/{secret_id}")
+    return NotFound(Reason.SECRET_NOT_FOUND, "polycall.v1.Secret", str(SecretName(secret_id)))
 
 
 def _secret_of(row: sa.Row[Any]) -> Secret:

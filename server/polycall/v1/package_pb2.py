@@ -27,7 +27,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from polycall.v1 import execution_pb2 as polycall_dot_v1_dot_execution__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19polycall/v1/package.proto\x12\x0bpolycall.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bpolycall/v1/execution.proto\"\x85\x02\n\x07Package\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12\x30\n\x06labels\x18\x04 \x03(\x0b\x32 .polycall.v1.Package.LabelsEntry\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"i\n\x0c\x44\x65\x63laredType\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\x0f\n\x07is_list\x18\x02 \x01(\x08\x12\x10\n\x08nullable\x18\x03 \x01(\x08\x12(\n\x08\x63hildren\x18\x04 \x03(\x0b\x32\x16.polycall.v1.Parameter\"\x8d\x01\n\tParameter\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x30\n\rdeclared_type\x18\x02 \x01(\x0b\x32\x19.polycall.v1.DeclaredType\x12\x19\n\x0c\x64\x65\x66\x61ult_json\x18\x03 \x01(\tH\x00\x88\x01\x01\x12\x14\n\x0c\x64isplay_name\x18\x04 \x01(\tB\x0f\n\r_default_json\"\xf2\x03\n\x08\x46unction\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nentrypoint\x18\x02 \x01(\t\x12+\n\nconvention\x18\x03 \x01(\x0e\x32\x17.polycall.v1.Convention\x12\x19\n\x11input_schema_json\x18\x04 \x01(\t\x12*\n\nparameters\x18\x05 \x03(\x0b\x32\x16.polycall.v1.Parameter\x12)\n\x06output\x18\x06 \x01(\x0b\x32\x19.polycall.v1.DeclaredType\x12\x14\n\x0c\x64isplay_name\x18\x07 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x08 \x01(\t\x12\x0f\n\x07private\x18\t \x01(\x08\x12\x13\n\x0b\x61\x63\x63\x65pts_any\x18\n \x01(\x08\x12\x1a\n\x12output_schema_json\x18\x0b \x01(\t\x12\x39\n\rschema_origin\x18\x0c \x01(\x0e\x32\".polycall.v1.Function.SchemaOrigin\"}\n\x0cSchemaOrigin\x12\x1d\n\x19SCHEMA_ORIGIN_UNSPECIFIED\x10\x00\x12\x1a\n\x16SCHEMA_ORIGIN_DECLARED\x10\x01\x12\x18\n\x14SCHEMA_ORIGIN_SOURCE\x10\x02\x12\x18\n\x14SCHEMA_ORIGIN_IMPORT\x10\x03\",\n\nSourceFile\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x10\n\x08\x63ontents\x18\x02 \x01(\x0c\"5\n\x0bSourceFiles\x12&\n\x05\x66iles\x18\x01 \x03(\x0b\x32\x17.polycall.v1.SourceFile\"O\n\nWarmPolicy\x12\x0b\n\x03min\x18\x01 \x01(\x05\x12\x0b\n\x03max\x18\x02 \x01(\x05\x12\'\n\x04idle\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xbb\x05\n\x07Version\x12\x0c\n\x04name\x18\x01 \x01(\t\x12)\n\x05state\x18\x02 \x01(\x0e\x32\x1a.polycall.v1.Version.State\x12\'\n\x08language\x18\x03 \x01(\x0e\x32\x15.polycall.v1.Language\x12\x0f\n\x07runtime\x18\x04 \x01(\t\x12(\n\tfunctions\x18\x05 \x03(\x0b\x32\x15.polycall.v1.Function\x12#\n\x06limits\x18\x06 \x01(\x0b\x32\x13.polycall.v1.Limits\x12*\n\x03\x65nv\x18\x07 \x03(\x0b\x32\x1d.polycall.v1.Version.EnvEntry\x12\x15\n\rfresh_process\x18\x08 \x01(\x08\x12\r\n\x05\x65rror\x18\t \x01(\t\x12/\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0crelease_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rsource_digest\x18\x0c \x01(\t\x12(\n\x06source\x18\r \x01(\x0b\x32\x18.polycall.v1.SourceFiles\x12)\n\x06\x65gress\x18\x0e \x01(\x0b\x32\x19.polycall.v1.EgressPolicy\x12%\n\x04warm\x18\x0f \x01(\x0b\x32\x17.polycall.v1.WarmPolicy\x1a*\n\x08\x45nvEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"z\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bSTATE_DRAFT\x10\x01\x12\x13\n\x0fSTATE_ANALYSING\x10\x02\x12\x0f\n\x0bSTATE_READY\x10\x03\x12\x12\n\x0eSTATE_RELEASED\x10\x04\x12\x0f\n\x0bSTATE_ERROR\x10\x05\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19polycall/v1/package.proto\x12\x0bpolycall.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bpolycall/v1/execution.proto\"\xba\x02\n\x07Package\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12\x30\n\x06labels\x18\x04 \x03(\x0b\x32 .polycall.v1.Package.LabelsEntry\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04\x66\x61\x63\x65\x18\x07 \x01(\t\x12\r\n\x05\x61lias\x18\x08 \x01(\t\x12\x16\n\x0e\x66\x61\x63\x65_data_json\x18\t \x01(\t\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"i\n\x0c\x44\x65\x63laredType\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\x0f\n\x07is_list\x18\x02 \x01(\x08\x12\x10\n\x08nullable\x18\x03 \x01(\x08\x12(\n\x08\x63hildren\x18\x04 \x03(\x0b\x32\x16.polycall.v1.Parameter\"\x8d\x01\n\tParameter\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x30\n\rdeclared_type\x18\x02 \x01(\x0b\x32\x19.polycall.v1.DeclaredType\x12\x19\n\x0c\x64\x65\x66\x61ult_json\x18\x03 \x01(\tH\x00\x88\x01\x01\x12\x14\n\x0c\x64isplay_name\x18\x04 \x01(\tB\x0f\n\r_default_json\"\xf2\x03\n\x08\x46unction\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nentrypoint\x18\x02 \x01(\t\x12+\n\nconvention\x18\x03 \x01(\x0e\x32\x17.polycall.v1.Convention\x12\x19\n\x11input_schema_json\x18\x04 \x01(\t\x12*\n\nparameters\x18\x05 \x03(\x0b\x32\x16.polycall.v1.Parameter\x12)\n\x06output\x18\x06 \x01(\x0b\x32\x19.polycall.v1.DeclaredType\x12\x14\n\x0c\x64isplay_name\x18\x07 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x08 \x01(\t\x12\x0f\n\x07private\x18\t \x01(\x08\x12\x13\n\x0b\x61\x63\x63\x65pts_any\x18\n \x01(\x08\x12\x1a\n\x12output_schema_json\x18\x0b \x01(\t\x12\x39\n\rschema_origin\x18\x0c \x01(\x0e\x32\".polycall.v1.Function.SchemaOrigin\"}\n\x0cSchemaOrigin\x12\x1d\n\x19SCHEMA_ORIGIN_UNSPECIFIED\x10\x00\x12\x1a\n\x16SCHEMA_ORIGIN_DECLARED\x10\x01\x12\x18\n\x14SCHEMA_ORIGIN_SOURCE\x10\x02\x12\x18\n\x14SCHEMA_ORIGIN_IMPORT\x10\x03\",\n\nSourceFile\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x10\n\x08\x63ontents\x18\x02 \x01(\x0c\"5\n\x0bSourceFiles\x12&\n\x05\x66iles\x18\x01 \x03(\x0b\x32\x17.polycall.v1.SourceFile\"O\n\nWarmPolicy\x12\x0b\n\x03min\x18\x01 \x01(\x05\x12\x0b\n\x03max\x18\x02 \x01(\x05\x12\'\n\x04idle\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xd3\x05\n\x07Version\x12\x0c\n\x04name\x18\x01 \x01(\t\x12)\n\x05state\x18\x02 \x01(\x0e\x32\x1a.polycall.v1.Version.State\x12\'\n\x08language\x18\x03 \x01(\x0e\x32\x15.polycall.v1.Language\x12\x0f\n\x07runtime\x18\x04 \x01(\t\x12(\n\tfunctions\x18\x05 \x03(\x0b\x32\x15.polycall.v1.Function\x12#\n\x06limits\x18\x06 \x01(\x0b\x32\x13.polycall.v1.Limits\x12*\n\x03\x65nv\x18\x07 \x03(\x0b\x32\x1d.polycall.v1.Version.EnvEntry\x12\x15\n\rfresh_process\x18\x08 \x01(\x08\x12\r\n\x05\x65rror\x18\t \x01(\t\x12/\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0crelease_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rsource_digest\x18\x0c \x01(\t\x12(\n\x06source\x18\r \x01(\x0b\x32\x18.polycall.v1.SourceFiles\x12)\n\x06\x65gress\x18\x0e \x01(\x0b\x32\x19.polycall.v1.EgressPolicy\x12%\n\x04warm\x18\x0f \x01(\x0b\x32\x17.polycall.v1.WarmPolicy\x12\x16\n\x0e\x66\x61\x63\x65_data_json\x18\x11 \x01(\t\x1a*\n\x08\x45nvEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"z\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bSTATE_DRAFT\x10\x01\x12\x13\n\x0fSTATE_ANALYSING\x10\x02\x12\x0f\n\x0bSTATE_READY\x10\x03\x12\x12\n\x0eSTATE_RELEASED\x10\x04\x12\x0f\n\x0bSTATE_ERROR\x10\x05\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,27 +39,27 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_VERSION_ENVENTRY']._loaded_options = None
   _globals['_VERSION_ENVENTRY']._serialized_options = b'8\001'
   _globals['_PACKAGE']._serialized_start=137
-  _globals['_PACKAGE']._serialized_end=398
-  _globals['_PACKAGE_LABELSENTRY']._serialized_start=353
-  _globals['_PACKAGE_LABELSENTRY']._serialized_end=398
-  _globals['_DECLAREDTYPE']._serialized_start=400
-  _globals['_DECLAREDTYPE']._serialized_end=505
-  _globals['_PARAMETER']._serialized_start=508
-  _globals['_PARAMETER']._serialized_end=649
-  _globals['_FUNCTION']._serialized_start=652
-  _globals['_FUNCTION']._serialized_end=1150
-  _globals['_FUNCTION_SCHEMAORIGIN']._serialized_start=1025
-  _globals['_FUNCTION_SCHEMAORIGIN']._serialized_end=1150
-  _globals['_SOURCEFILE']._serialized_start=1152
-  _globals['_SOURCEFILE']._serialized_end=1196
-  _globals['_SOURCEFILES']._serialized_start=1198
-  _globals['_SOURCEFILES']._serialized_end=1251
-  _globals['_WARMPOLICY']._serialized_start=1253
-  _globals['_WARMPOLICY']._serialized_end=1332
-  _globals['_VERSION']._serialized_start=1335
-  _globals['_VERSION']._serialized_end=2034
-  _globals['_VERSION_ENVENTRY']._serialized_start=1868
-  _globals['_VERSION_ENVENTRY']._serialized_end=1910
-  _globals['_VERSION_STATE']._serialized_start=1912
-  _globals['_VERSION_STATE']._serialized_end=2034
+  _globals['_PACKAGE']._serialized_end=451
+  _globals['_PACKAGE_LABELSENTRY']._serialized_start=406
+  _globals['_PACKAGE_LABELSENTRY']._serialized_end=451
+  _globals['_DECLAREDTYPE']._serialized_start=453
+  _globals['_DECLAREDTYPE']._serialized_end=558
+  _globals['_PARAMETER']._serialized_start=561
+  _globals['_PARAMETER']._serialized_end=702
+  _globals['_FUNCTION']._serialized_start=705
+  _globals['_FUNCTION']._serialized_end=1203
+  _globals['_FUNCTION_SCHEMAORIGIN']._serialized_start=1078
+  _globals['_FUNCTION_SCHEMAORIGIN']._serialized_end=1203
+  _globals['_SOURCEFILE']._serialized_start=1205
+  _globals['_SOURCEFILE']._serialized_end=1249
+  _globals['_SOURCEFILES']._serialized_start=1251
+  _globals['_SOURCEFILES']._serialized_end=1304
+  _globals['_WARMPOLICY']._serialized_start=1306
+  _globals['_WARMPOLICY']._serialized_end=1385
+  _globals['_VERSION']._serialized_start=1388
+  _globals['_VERSION']._serialized_end=2111
+  _globals['_VERSION_ENVENTRY']._serialized_start=1945
+  _globals['_VERSION_ENVENTRY']._serialized_end=1987
+  _globals['_VERSION_STATE']._serialized_start=1989
+  _globals['_VERSION_STATE']._serialized_end=2111
 # @@protoc_insertion_point(module_scope)

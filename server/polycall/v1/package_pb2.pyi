@@ -13,7 +13,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Package(_message.Message):
-    __slots__ = ("name", "display_name", "description", "labels", "create_time", "update_time")
+    __slots__ = ("name", "display_name", "description", "labels", "create_time", "update_time", "face", "alias", "face_data_json")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -27,13 +27,19 @@ class Package(_message.Message):
     LABELS_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     UPDATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    FACE_FIELD_NUMBER: _ClassVar[int]
+    ALIAS_FIELD_NUMBER: _ClassVar[int]
+    FACE_DATA_JSON_FIELD_NUMBER: _ClassVar[int]
     name: str
     display_name: str
     description: str
     labels: _containers.ScalarMap[str, str]
     create_time: _timestamp_pb2.Timestamp
     update_time: _timestamp_pb2.Timestamp
-    def __init__(self, name: _Optional[str] = ..., display_name: _Optional[str] = ..., description: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    face: str
+    alias: str
+    face_data_json: str
+    def __init__(self, name: _Optional[str] = ..., display_name: _Optional[str] = ..., description: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., face: _Optional[str] = ..., alias: _Optional[str] = ..., face_data_json: _Optional[str] = ...) -> None: ...
 
 class DeclaredType(_message.Message):
     __slots__ = ("type", "is_list", "nullable", "children")
@@ -122,7 +128,7 @@ class WarmPolicy(_message.Message):
     def __init__(self, min: _Optional[int] = ..., max: _Optional[int] = ..., idle: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class Version(_message.Message):
-    __slots__ = ("name", "state", "language", "runtime", "functions", "limits", "env", "fresh_process", "error", "create_time", "release_time", "source_digest", "source", "egress", "warm")
+    __slots__ = ("name", "state", "language", "runtime", "functions", "limits", "env", "fresh_process", "error", "create_time", "release_time", "source_digest", "source", "egress", "warm", "face_data_json")
     class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         STATE_UNSPECIFIED: _ClassVar[Version.State]
@@ -159,6 +165,7 @@ class Version(_message.Message):
     SOURCE_FIELD_NUMBER: _ClassVar[int]
     EGRESS_FIELD_NUMBER: _ClassVar[int]
     WARM_FIELD_NUMBER: _ClassVar[int]
+    FACE_DATA_JSON_FIELD_NUMBER: _ClassVar[int]
     name: str
     state: Version.State
     language: _execution_pb2.Language
@@ -174,4 +181,5 @@ class Version(_message.Message):
     source: SourceFiles
     egress: _execution_pb2.EgressPolicy
     warm: WarmPolicy
-    def __init__(self, name: _Optional[str] = ..., state: _Optional[_Union[Version.State, str]] = ..., language: _Optional[_Union[_execution_pb2.Language, str]] = ..., runtime: _Optional[str] = ..., functions: _Optional[_Iterable[_Union[Function, _Mapping]]] = ..., limits: _Optional[_Union[_execution_pb2.Limits, _Mapping]] = ..., env: _Optional[_Mapping[str, str]] = ..., fresh_process: _Optional[bool] = ..., error: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., release_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., source_digest: _Optional[str] = ..., source: _Optional[_Union[SourceFiles, _Mapping]] = ..., egress: _Optional[_Union[_execution_pb2.EgressPolicy, _Mapping]] = ..., warm: _Optional[_Union[WarmPolicy, _Mapping]] = ...) -> None: ...
+    face_data_json: str
+    def __init__(self, name: _Optional[str] = ..., state: _Optional[_Union[Version.State, str]] = ..., language: _Optional[_Union[_execution_pb2.Language, str]] = ..., runtime: _Optional[str] = ..., functions: _Optional[_Iterable[_Union[Function, _Mapping]]] = ..., limits: _Optional[_Union[_execution_pb2.Limits, _Mapping]] = ..., env: _Optional[_Mapping[str, str]] = ..., fresh_process: _Optional[bool] = ..., error: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., release_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., source_digest: _Optional[str] = ..., source: _Optional[_Union[SourceFiles, _Mapping]] = ..., egress: _Optional[_Union[_execution_pb2.EgressPolicy, _Mapping]] = ..., warm: _Optional[_Union[WarmPolicy, _Mapping]] = ..., face_data_json: _Optional[str] = ...) -> None: ...

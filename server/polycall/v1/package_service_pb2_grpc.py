@@ -120,7 +120,7 @@ class PackageServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UpdatePackage(self, request, context):
-        """Changes display name, description or labels. Scope: deploy.
+        """Changes display name, description, labels, alias or face_data_json. Scope: deploy.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -149,7 +149,7 @@ def test_a_new_package_is_read() -> None:
 
 
 def test_a_new_package_says_all_that_is_wrong_at_once() -> None:
-    request = package_service_pb2.CreatePackageRequest(package_id="-p", request_id="1")
+    request = package_service_pb2.CreatePackageRequest(package_id="..", request_id="1")
     assert [text.partition(":")[0] for text in violations(lambda: read_new_package(request))] == [
         *("package_id", "request_id")
     ]
@@ -162,6 +162,7 @@ def test_a_new_package_says_all_that_is_wrong_at_once() -> None:
         (["*"], {"display_name", "description", "labels"}),
         (["labels"], {"labels"}),
         (["display_name", "description"], {"display_name", "description"}),
+        (["alias", "face_data_json", "labels"], {"alias", "face_data", "labels"}),
     ],
 )
 def test_a_change_is_of_the_fields_that_the_mask_names(paths: list[str], fields: set[str]) -> None:
@@ -171,7 +172,8 @@ def test_a_change_is_of_the_fields_that_the_mask_names(paths: list[str], fields:
     )
     change = read_package_change(request)
     assert change.fields == fields
-    assert change.whole == (len(fields) == 3)
+    assert change.whole == (fields == {"display_name", "description", "labels"})
+    assert change.of_face == ("alias" in fields)
     changed = change.applied_to(PACKAGE)
     assert changed.display_name == ("New" if "display_name" in fields else "Name")
     assert changed.description == ("" if "description" in fields else "Text")
@@ -185,7 +187,7 @@ def test_a_change_of_what_cannot_change_is_refused() -> None:
     )
     assert violations(lambda: read_package_change(request)) == [
         "package.name: must be packages/{package}, got 'p'",
-        "update_mask.paths[1]: must be one of display_name, description, labels, or *",
+        "update_mask.paths[1]: must be one of display_name, description, labels, alias, face_data_json, or *",
     ]
 
 
@@ -256,7 +258,7 @@ def test_a_new_version_says_all_that_is_wrong_at_once() -> None:
     script = package_pb2.Function(name="s", convention=execution_pb2.CONVENTION_SCRIPT)
     request = package_service_pb2.CreateVersionRequest(
         parent="p",
-        version_id="1_0",
+        version_id="-",
         version=package_pb2.Version(language=9, functions=[function, script]),  # type: ignore[arg-type]
         files=package_pb2.SourceFiles(files=[package_pb2.SourceFile(path="/x")]),
         request_id="1",
