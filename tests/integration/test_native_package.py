@@ -129,7 +129,7 @@ def test_a_package_may_be_of_a_face_and_have_its_other_id_and_data(packages: Pac
     assert (taken.code, taken.reason) == (Code.ALREADY_EXISTS, "ALREADY_EXISTS")
     packages.create(fresh(), package=package_pb2.Package(face="guance", alias=alias))  # unique in the face only
 
-    def change(paths: list[str], **to: str) -> Any:
+    def change(paths: list[str], **to: Any) -> Any:
         return packages.do(
             "UpdatePackage",
             package_service_pb2.UpdatePackageRequest(
