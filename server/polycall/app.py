@@ -37,6 +37,7 @@ from polycall.engine.objects import Objects
 from polycall.engine.preparation import Preparation
 from polycall.engine.readiness import Readiness
 from polycall.engine.registry import Registry
+from polycall.engine.retention import Retention
 from polycall.engine.runtimes import Runtimes
 from polycall.engine.secrets import Secrets
 from polycall.engine.siblings import ALONE, Siblings
@@ -306,6 +307,11 @@ async def _running(settings: Settings, signals: Signals, member: Member | None) 
         # what waits for its analysis, also from an earlier start
         analyses = asyncio.create_task(registry.analyses.run(takes_up=place.index == 0))
         stack.push_async_callback(_ended, analyses)
+
+        if place.index == 0:
+            keeping = Retention(store, days=settings.retention_days, executions=settings.retention_executions)
+            forgetting = asyncio.create_task(keeping.run())
+            stack.push_async_callback(end, forgetting)
 
         if place.first:  # nobody makes any yet
             await _sweep(environments, store)

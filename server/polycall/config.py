@@ -50,6 +50,9 @@ def _default_warm_memory() -> int:
     return max(128, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 4 >> 20)
 
 
+_LONGEST_DAYS = 36_500
+
+
 def _text(value: object) -> str:
     if not isinstance(value, str):
         raise ValueError("must be text")
@@ -114,6 +117,17 @@ def _seconds(low: float, high: float) -> Callable[[object], float]:
         return number
 
     return parse
+
+
+def _days(value: object) -> float:
+    rule = f"must be 0, or a number of days from 0.05 to {_LONGEST_DAYS}"  # less: its caller still reads it
+    try:
+        days = float(_text(value)) if isinstance(value, str) else float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        raise ValueError(rule) from None
+    if days and not 0.05 <= days <= _LONGEST_DAYS:
+        raise ValueError(rule)
+    return days
 
 
 def _level(value: object) -> IsolationLevel:
@@ -249,6 +263,10 @@ class Settings:
     # how long
     drain_grace_s: float = setting(30.0, _seconds(0, 3600), "Seconds that running work is given at SIGTERM.")
     records_flush_ms: int = setting(100, _whole(1, 10_000), "Milliseconds between flushes of execution records.")
+    retention_days: float = setting(90.0, _days, "Days that ended executions and sessions are kept; 0: for ever.")
+    retention_executions: int = setting(
+        0, _whole(0, 1_000_000_000), "Executions of a project that are kept at most, the newest; 0: any number."
+    )
     # faces
     riza_max_timeout_s: int = setting(300, _whole(1, 86_400), "Longest run a Riza request may ask for, seconds.")
     riza_max_memory_mib: int = setting(2048, _whole(16, 1 << 20), "Most memory a Riza request may ask for, MiB.")

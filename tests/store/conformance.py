@@ -6,9 +6,10 @@ import asyncio
 import hashlib
 import uuid
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
+import sqlalchemy as sa
 
 from polycall.bundle import bundle_digest
 from polycall.domain import (
@@ -30,6 +31,8 @@ from polycall.domain import (
 from polycall.errors import AlreadyExists, InvalidArgument, NotFound, QuotaExceeded
 from polycall.ids import id_at, new_id, now_ms
 from polycall.store.protocol import Page, Store
+from polycall.store.sql import SqlStore
+from polycall.store.tables import blobs
 from tests.store.examples import (
     LATE,
     LOST,
@@ -602,6 +605,73 @@ class FaceConformance:
             assert await store.put_object(replace(made, project_id=project, face=face, kind=kind)) is None
         await store.delete_object("default", "guance", "set", "a")
         assert (await store.list_objects("default", "guance", "set", 10)).items == ()
+
+
+class RetentionConformance:
+    """What is kept no longer."""
+
+    async def test_what_has_ended_is_deleted_by_age_and_in_slices_with_its_output(self, store: Store) -> None:
+        await store.create_project(Project(id=OTHER, created_at=1))
+        old = [recorded(id=id_at(at)) for at in (1000, 2000, 3000, 4000)]
+        for execution in (*old, recorded(id=id_at(5), project_id=OTHER)):
+            store.record(execution)
+        await store.flush()
+        waits = await store.enqueue(queued(id=id_at(1500), request_id=None, alias=None))
+        await store.append_output(waits.id, 0, [OutputChunk(Stream.STDOUT, 1, b"x")])
+        assert await store.prune_executions("default", 4000, 2) == 2
+        assert await store.prune_executions("default", 4000, 2) == 1
+        assert await store.prune_executions("default", 4000, 2) == 0
+        left = (await store.list("default", ExecutionFilter(), 10)).items
+        assert [execution.id for execution in left] == [old[3].id, waits.id]
+        assert len((await store.list(OTHER, ExecutionFilter(), 10)).items) == 1
+
+    async def test_of_a_project_the_newest_are_kept(self, store: Store) -> None:
+        made = [recorded(id=id_at(at)) for at in (1000, 2000, 3000)]
+        for execution in made:
+            store.record(execution)
+        await store.flush()
+        assert await store.oldest_kept("default", 3) is None
+        assert await store.oldest_kept("default", 2) == made[1].id
+        assert await store.prune_executions("default", made[1].id, 10) == 1
+        assert [item.id for item in (await store.list("default", ExecutionFilter(), 10)).items] == [
+            *(made[2].id, made[1].id)
+        ]
+
+    async def test_sessions_are_deleted_once_they_are_over(self, store: Store) -> None:
+        await store.create_session(replace(_session(1), expires_at=10), b"a")
+        await store.create_session(replace(_session(2), expires_at=20), b"b")
+        assert await store.prune_sessions("default", 20, 10) == 1
+        assert [found.id for found in await store.get_sessions("default", [1, 2])] == [2]
+
+    async def test_a_sweep_takes_old_blobs_that_nothing_refers_to(self, store: Store) -> None:
+        await store.create_package(package())
+        kept = await store.create_version(version(), FILES)
+        ran = recorded(input=b'"' + b"i" * 100_000 + b'"', result=b'"' + b"r" * 100_000 + b'"', stdout=b"o" * 100_000)
+        store.record(ran)
+        await store.flush()
+        file, orphan = [await store.keep_blob("default", name * 100_000) for name in (b"f", b"x")]
+        await store.create_object(face_object("a", blob=file))
+        place, deleted = await store.sweep_blobs(None, 100)
+        assert (place, deleted) == (None, 0)  # all are young
+        await _age_blobs(store)
+        place, deleted, rounds = None, 0, 0
+        while rounds == 0 or place is not None:
+            place, count = await store.sweep_blobs(place, 2)
+            deleted, rounds = deleted + count, rounds + 1
+        assert (deleted, rounds) == (1, 4)
+        assert await store.get_blob("default", orphan) is None
+        assert await store.get_blob("default", file) is not None
+        assert await store.get("default", ran.id) == ran
+        assert await store.get_bundle("default", kept.bundle) == FILES
+        await store.delete_package("default", "package")
+        assert (await store.sweep_blobs(None, 100)) == (None, 1)
+
+
+async def _age_blobs(store: Store) -> None:
+    def age(conn: sa.Connection) -> None:
+        conn.execute(sa.update(blobs).values(touched_at=0))
+
+    await cast("SqlStore", store)._executor.write(age)
 
 
 class RuntimeConformance:
@@ -1282,6 +1352,7 @@ class StoreConformance(
     RegistryConformance,
     FaceConformance,
     RuntimeConformance,
+    RetentionConformance,
     ExecutionConformance,
 ):
     """Everything."""

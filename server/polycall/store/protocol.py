@@ -29,6 +29,7 @@ from polycall.domain import (
     Version,
     VersionState,
 )
+from polycall.store.retention import BlobPlace
 
 T = TypeVar("T")
 
@@ -37,6 +38,7 @@ __all__ = [
     "FaceStore",
     "Page",
     "RegistryStore",
+    "RetentionStore",
     "RuntimeStore",
     "SecretStore",
     "Store",
@@ -248,6 +250,25 @@ class FaceStore(Protocol):
         """Return a blob of a project; None if there is none."""
 
 
+class RetentionStore(Protocol):
+    """What is kept no longer."""
+
+    async def oldest_kept(self, project_id: str, most: int) -> uuid.UUID | None:
+        """Return the id of the oldest of a project's newest ``most`` executions; None if there are no more."""
+
+    async def prune_executions(self, project_id: str, before: uuid.UUID | int, most: int) -> int:
+        """Delete up to ``most`` ended executions older than an id, or a time in ms, with output; return how many."""
+
+    async def prune_sessions(self, project_id: str, before_ms: int, most: int) -> int:
+        """Delete up to ``most`` sessions that ended before a time; return how many."""
+
+    async def sweep_blobs(self, after: BlobPlace | None, most: int) -> tuple[BlobPlace | None, int]:
+        """Look at ``most`` blobs of all projects from a place on; delete what nothing refers to and is a day old.
+
+        Returns the place to go on from, None at the end, and how many were deleted.
+        """
+
+
 class RuntimeStore(Protocol):
     """Runtimes and their revisions."""
 
@@ -396,7 +417,9 @@ class ExecutionStore(Protocol):
         """Write the record buffer now."""
 
 
-class Store(TenancyStore, SecretStore, RegistryStore, FaceStore, RuntimeStore, ExecutionStore, Protocol):
+class Store(
+    TenancyStore, SecretStore, RegistryStore, FaceStore, RuntimeStore, ExecutionStore, RetentionStore, Protocol
+):
     """Everything, with a life of its own."""
 
     async def start(self) -> None:

@@ -15,6 +15,7 @@ from polycall.store.executor import Executor
 from polycall.store.executor_sqlite import SqliteExecutor
 from polycall.store.object_store import SqlObjects
 from polycall.store.registry import SqlRegistry
+from polycall.store.retention_store import SqlRetention
 from polycall.store.runtime_store import SqlRuntimes
 from polycall.store.schema import prepare
 from polycall.store.secrets import SqlSecrets
@@ -25,7 +26,7 @@ __all__ = ["DATABASE_FILE", "SqlStore", "StoreConfig", "open_store"]
 DATABASE_FILE = "polycall.db"
 
 
-class SqlStore(SqlTenancy, SqlSecrets, SqlRegistry, SqlObjects, SqlRuntimes, SqlExecutions):
+class SqlStore(SqlTenancy, SqlSecrets, SqlRegistry, SqlObjects, SqlRuntimes, SqlRetention, SqlExecutions):
     """The parts over one executor, and their life; see ``polycall.store.protocol.Store``."""
 
     def __init__(self, executor: Executor, config: StoreConfig) -> None:
@@ -34,6 +35,7 @@ class SqlStore(SqlTenancy, SqlSecrets, SqlRegistry, SqlObjects, SqlRuntimes, Sql
         SqlRegistry.__init__(self, executor)
         SqlObjects.__init__(self, executor)
         SqlRuntimes.__init__(self, executor)
+        SqlRetention.__init__(self, executor)
         SqlExecutions.__init__(self, executor, config)
         self._executor = executor
 

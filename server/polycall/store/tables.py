@@ -207,6 +207,7 @@ face_objects = sa.Table(
     sa.Index("ix_face_objects_kind", "project_id", "face", "kind", "created_at", "id"),
 )
 _o = face_objects.c
+_partial("ix_face_objects_blob", _o.project_id, _o.blob, where="blob IS NOT NULL")
 _partial("uq_face_objects_alias", _o.project_id, _o.face, _o.kind, _o.alias, where="alias IS NOT NULL", unique=True)
 
 versions = sa.Table(
@@ -238,6 +239,7 @@ versions = sa.Table(
     sa.ForeignKeyConstraint(["project_id", "package_id"], ["packages.project_id", "packages.id"], ondelete="CASCADE"),
     sa.UniqueConstraint("project_id", "package_id", "id"),
     sa.Index("ix_versions_package", "project_id", "package_id", "created_at", "seq"),
+    sa.Index("ix_versions_bundle", "project_id", "bundle"),
 )
 
 secrets = sa.Table(
@@ -380,6 +382,11 @@ _partial("ix_executions_ready", _e.run_at, _e.id, where="state = 0")
 _partial("ix_executions_due", _e.deadline, where="state = 0 AND deadline IS NOT NULL")
 _partial("ix_executions_owned", _e.owner, where="state = 1")
 _partial("uq_executions_alias", _e.project_id, _e.face, _e.alias, where="alias IS NOT NULL", unique=True)
+# a sweep asks of every blob whether anything refers to it
+_partial("ix_executions_input_blob", _e.project_id, _e.input_blob, where="input_blob IS NOT NULL")
+_partial("ix_executions_result_blob", _e.project_id, _e.result_blob, where="result_blob IS NOT NULL")
+_partial("ix_executions_stdout_blob", _e.project_id, _e.stdout_blob, where="stdout_blob IS NOT NULL")
+_partial("ix_executions_stderr_blob", _e.project_id, _e.stderr_blob, where="stderr_blob IS NOT NULL")
 _partial("uq_executions_request", _e.project_id, _e.request_id, where="request_id IS NOT NULL", unique=True)
 
 output_chunks = sa.Table(

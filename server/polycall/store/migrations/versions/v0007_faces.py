@@ -1,4 +1,4 @@
-"""Packages say which face made them; faces keep objects of their own.
+"""Packages say which face made them; faces keep objects of their own; blobs that nothing refers to are found.
 
 Revision: 0007
 """
@@ -53,3 +53,15 @@ def upgrade() -> None:
         sqlite_where=_HAS_ALIAS,
         postgresql_where=_HAS_ALIAS,
     )
+    op.create_index("ix_versions_bundle", "versions", ["project_id", "bundle"])
+    for table, column in (
+        ("face_objects", "blob"),
+        ("executions", "input_blob"),
+        ("executions", "result_blob"),
+        ("executions", "stdout_blob"),
+        ("executions", "stderr_blob"),
+    ):
+        there = sa.text(f"{column} IS NOT NULL")
+        op.create_index(
+            f"ix_{table}_{column}", table, ["project_id", column], sqlite_where=there, postgresql_where=there
+        )

@@ -1,0 +1,83 @@
+"""Retention: what has ended is kept for a time, and up to a number, and then deleted, in slices.
+
+A slice is a transaction, and between two there is a pause: whoever accepts a Call waits for one slice at most.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from dataclasses import dataclass
+
+from polycall.errors import PolycallError
+from polycall.ids import now_ms
+from polycall.store.protocol import Store
+from polycall.store.retention import BlobPlace
+
+__all__ = ["Pruned", "Retention"]
+
+_EVERY_S = 3600.0
+_SLICE = 500  # rows of a transaction: some 6 ms on SQLite
+_BLOBS = 200  # looked at in a transaction; each is looked for in six indexes
+_PAUSE_S = 0.05
+_DAY_MS = 86_400_000
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Pruned:
+    """How much one round deleted."""
+
+    executions: int = 0
+    sessions: int = 0
+    blobs: int = 0
+
+
+class Retention:
+    """Deletes what is older than ``days``, and of each project all but the newest ``executions``; 0: neither."""
+
+    def __init__(self, store: Store, *, days: float, executions: int) -> None:
+        self._store = store
+        self._days = days
+        self._executions = executions
+
+    async def run(self) -> None:
+        """Do a round every hour, for ever. A round that the database cannot do is done the next time."""
+        while True:
+            try:
+                pruned = await self.round()
+            except PolycallError as error:
+                log.warning("what is kept too long is deleted in an hour: %s", error)
+            else:
+                if pruned != Pruned():
+                    log.info(
+                        "deleted what is kept no longer: %d executions, %d sessions, %d blobs",
+                        *(pruned.executions, pruned.sessions, pruned.blobs),
+                    )
+            await asyncio.sleep(_EVERY_S)
+
+    async def round(self) -> Pruned:
+        """Delete what is to be deleted now. Raises Unavailable."""
+        pruned = Pruned()
+        for project in await self._store.list_projects():
+            bounds: list[uuid.UUID | int] = []
+            if self._days:
+                bounds.append(before := now_ms() - int(self._days * _DAY_MS))
+                while count := await self._store.prune_sessions(project.id, before, _SLICE):
+                    pruned.sessions += count
+                    await asyncio.sleep(_PAUSE_S)
+            if self._executions and (oldest := await self._store.oldest_kept(project.id, self._executions)) is not None:
+                bounds.append(oldest)
+            for bound in bounds:
+                while count := await self._store.prune_executions(project.id, bound, _SLICE):
+                    pruned.executions += count
+                    await asyncio.sleep(_PAUSE_S)
+        place: BlobPlace | None = None
+        while True:
+            place, count = await self._store.sweep_blobs(place, _BLOBS)
+            pruned.blobs += count
+            if place is None:
+                return pruned
+            await asyncio.sleep(_PAUSE_S)

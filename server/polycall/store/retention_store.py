@@ -1,0 +1,34 @@
+"""What is kept no longer."""
+
+from __future__ import annotations
+
+import uuid
+
+from polycall.store import retention
+from polycall.store.executor import Executor
+from polycall.store.retention import BlobPlace
+
+__all__ = ["SqlRetention"]
+
+
+class SqlRetention:
+    """See ``polycall.store.protocol.RetentionStore``."""
+
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
+
+    async def oldest_kept(self, project_id: str, most: int) -> uuid.UUID | None:
+        """Return the id of the oldest of a project's newest ``most`` executions; None if there are no more."""
+        return await self._executor.read(retention.oldest_kept, project_id, most)
+
+    async def prune_executions(self, project_id: str, before: uuid.UUID | int, most: int) -> int:
+        """Delete up to ``most`` ended executions older than an id or a time; return how many. Raises Unavailable."""
+        return await self._executor.relaxed(retention.prune_executions, project_id, before, most)
+
+    async def prune_sessions(self, project_id: str, before_ms: int, most: int) -> int:
+        """Delete up to ``most`` sessions that ended before a time; return how many. Raises Unavailable."""
+        return await self._executor.relaxed(retention.prune_sessions, project_id, before_ms, most)
+
+    async def sweep_blobs(self, after: BlobPlace | None, most: int) -> tuple[BlobPlace | None, int]:
+        """Delete those of ``most`` blobs that nothing refers to; return where to go on, and how many they were."""
+        return await self._executor.relaxed(retention.sweep_blobs, after, most)

@@ -1,0 +1,58 @@
+"""Retention, over a real store."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from polycall.domain import ExecutionFilter, Project
+from polycall.engine.retention import Pruned, Retention
+from polycall.ids import id_at, now_ms
+from polycall.store.sql import StoreConfig, open_store
+from tests.store.examples import recorded
+
+DAY_MS = 86_400_000
+
+
+@pytest.mark.parametrize(
+    ("days", "executions", "left"),
+    [(0, 0, [1, 2, 3, 4, 5]), (3.5, 0, [1, 2, 3]), (0, 2, [1, 2]), (3.5, 4, [1, 2, 3]), (4.5, 3, [1, 2, 3])],
+)
+async def test_what_is_older_and_what_is_more_is_deleted_in_every_project(
+    tmp_path: Path, days: float, executions: int, left: list[int]
+) -> None:
+    store = open_store(StoreConfig(data_dir=tmp_path))
+    await store.start()
+    try:
+        await store.create_project(Project(id="other", created_at=1))
+        now = now_ms()
+        for project in ("default", "other"):
+            for age in (1, 2, 3, 4, 5):
+                store.record(recorded(id=id_at(now - age * DAY_MS + (project == "other")), project_id=project))
+        await store.flush()
+        pruned = await Retention(store, days=days, executions=executions).round()
+        assert pruned == Pruned(executions=2 * (5 - len(left)))
+        for project in ("default", "other"):
+            page = await store.list(project, ExecutionFilter(), 10)
+            assert [round((now - kept.id.int // (1 << 80)) / DAY_MS) for kept in page.items] == left
+    finally:
+        await store.stop()
+
+
+async def test_more_than_a_slice_is_deleted_while_others_write(tmp_path: Path) -> None:
+    store = open_store(StoreConfig(data_dir=tmp_path))
+    await store.start()
+    try:
+        for number in range(1201):
+            store.record(recorded(id=id_at(1000 + number)))
+        await store.flush()
+        work = asyncio.create_task(Retention(store, days=1, executions=0).round())
+        new = recorded()
+        store.record(new)
+        await store.flush()
+        assert await work == Pruned(executions=1201)
+        assert [kept.id for kept in (await store.list("default", ExecutionFilter(), 10)).items] == [new.id]
+    finally:
+        await store.stop()
