@@ -25,6 +25,7 @@ from polycall.bus import Bus
 from polycall.config import Settings
 from polycall.datadir import LOCK_FILE, kept_bootstrap_key, kept_encryption_key, make_data_dir, socket_directory
 from polycall.domain import ExecutionError, ExecutionState, Reason
+from polycall.engine.adapters import Adapter
 from polycall.engine.admission import Admission
 from polycall.engine.building import Builder, BuildSettings
 from polycall.engine.builds import Builds
@@ -200,12 +201,13 @@ async def _running(settings: Settings, signals: Signals, member: Member | None) 
         runtimes = Runtimes(store, builds, lambda: sandbox.isolation, siblings)
         parser = partial(parser_packages, environments)
         sealer = _sealer(settings, data_dir)
-        registry = Registry(store, sandbox, limits, runtimes, sealer, siblings, parser)
+        adapters = {"guance": Adapter(hooks=_source("polycall.faces.guance", "inside.py"))}
+        registry = Registry(store, sandbox, limits, runtimes, sealer, siblings, parser, adapters=adapters)
         secrets = Secrets(store, sealer)
         preparation = Preparation(
             registry,
             limits,
-            adapters={"guance": _source("polycall.faces.guance", "inside.py")},
+            adapters=adapters,
             languages=sandbox.languages,
         )
         engine = Engine(

@@ -505,6 +505,7 @@ class Version:
     egress: EgressPolicy | None = None  # its secrets are sealed
     runtime: str = ""  # runtimes/{runtime}/revisions/{revision}; "" = the server's default of the language
     reuse: bool = True  # False: every run gets a fresh process
+    adapter: str = ""  # what of a face its runs get, if they name none; "": nothing
     warm: WarmPolicy = DEFAULT_WARM
     released_at: int | None = None  # while ANALYSING: it shall be released once it can be
     created_by: str | None = None

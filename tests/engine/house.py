@@ -185,7 +185,8 @@ class House:
     ) -> Version:
         """Make a version, and its package."""
         release = bool(changes.pop("release", False))
-        draft = VersionDraft(package_id=package, files={"main.py": source}, **changes)
+        files = changes.pop("files", {"main.py": source})
+        draft = VersionDraft(package_id=package, files=files, **changes)
         return await self.registry.create_version(who, draft, create_package=True, release=release)
 
     async def records(self, who: Principal = DEFAULT) -> list[Execution]:

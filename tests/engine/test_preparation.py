@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from polycall.domain import Convention, Function, LimitOverrides
+from polycall.domain import Convention, EgressPolicy, EgressRule, Function, Language, LimitOverrides
+from polycall.engine.adapters import Adapter
 from polycall.engine.limits import MIB
 from polycall.engine.preparation import Preparation
 from polycall.sandbox.job import WorkerKey
@@ -55,7 +56,7 @@ async def test_a_fresh_process_shares_nothing(home: House) -> None:
 
 async def test_a_faces_adapter_runs_inside_and_parts_its_workers(home: House) -> None:
     inside = "def encode(value, options): return '\"' + options['sign'] + str(value) + '\"'"
-    home.preparation = Preparation(home.registry, home.engine.limits, adapters={"guance": inside})
+    home.preparation = Preparation(home.registry, home.engine.limits, adapters={"guance": Adapter(hooks=inside)})
     home.engine._preparation = home.preparation
     await home.deploy(source=SOURCE)
     run = replace(F, adapter="guance", adapter_options=b'{"sign": "#"}')
@@ -63,9 +64,59 @@ async def test_a_faces_adapter_runs_inside_and_parts_its_workers(home: House) ->
     assert await key(home, run) != await key(home)
 
 
+LENT = Adapter(
+    hooks="def prepare(module_globals, options):\n    import sys, types\n"
+    "    told = types.ModuleType('told')\n    told.options = options\n    sys.modules['told'] = told\n",
+    modules={
+        Language.PYTHON: {"lent.py": b"from told import options\nwho = options.get('who', 'nobody')\n"},
+        Language.JAVASCRIPT: {
+            "node_modules/lent/index.js": b"const told = globalThis[Symbol.for('polycall.options')] ?? {}\n"
+            b"module.exports = { who: told.who ?? 'nobody' }\n"
+        },
+    },
+)
+SOURCES = {
+    Language.PYTHON: "import lent\n\ndef f():\n    return lent.who\n",
+    Language.JAVASCRIPT: "const lent = require('lent')\nfunction f() { return lent.who }\n",
+}
+MODULE = "import lent, { who } from 'lent'\nexport const f = () => [lent.who, who]\n"
+
+
+async def test_a_face_lends_modules_to_its_versions_whoever_runs_them(home: House) -> None:
+    for prepared in (home.registry, home.engine._preparation):
+        object.__setattr__(prepared, "_adapters" if prepared is home.registry else "adapters", {"face": LENT})
+    for language, source in SOURCES.items():
+        if language not in home.engine.runner.languages:
+            continue
+        suffix = {"python": "py", "javascript": "js"}[language]
+        files = {f"main.{suffix}": source.encode()}
+        package = f"lent-{suffix}"
+        # none is declared: what is there is found by loading it, where it is JavaScript, with what is lent
+        await home.deploy(package, files=files, language=language, adapter="face")
+        told = replace(function("f", package), adapter="face", adapter_options=b'{"who": "ada"}')
+        assert (await home.engine.run(DEFAULT, told)).result == b'"ada"'
+        alone = replace(function("f", package), fresh=True)
+        assert (await home.engine.run(DEFAULT, alone)).result == b'"nobody"'
+    if Language.JAVASCRIPT in home.engine.runner.languages:
+        await home.deploy("module", files={"main.js": MODULE.encode()}, language=Language.JAVASCRIPT, adapter="face")
+        run = replace(function("f", "module"), fresh=True, adapter="face", adapter_options=b'{"who": "ada"}')
+        assert (await home.engine.run(DEFAULT, run)).result == b'["ada","ada"]'
+
+
+async def test_what_a_face_opens_is_open_where_a_version_opens_nothing(home: House) -> None:
+    open_to_one = EgressPolicy(rules=(EgressRule(host="api.example.com"),))
+    own = EgressPolicy(rules=(EgressRule(host="own.example.com"),))
+    preparation = Preparation(home.registry, home.engine.limits, adapters={"face": replace(LENT, egress=open_to_one)})
+    await home.deploy("p", SOURCE, adapter="face")
+    await home.deploy("q", SOURCE, adapter="face", egress=own)
+    await home.deploy("r", SOURCE)
+    jobs = {package: (await preparation.function("default", function("f", package))).job for package in "pqr"}
+    assert [jobs[package].egress for package in "pqr"] == [open_to_one, own, None]
+
+
 async def test_a_call_is_prepared_again_as_it_was_accepted(home: House) -> None:
     inside = "def encode(value, options): return 'null'"
-    preparation = Preparation(home.registry, home.engine.limits, adapters={"guance": inside})
+    preparation = Preparation(home.registry, home.engine.limits, adapters={"guance": Adapter(hooks=inside)})
     home.engine._preparation = preparation
     script = Function(name="s", entrypoint="main.py", convention=Convention.SCRIPT)
     known = Function(name="f", entrypoint="main:f", convention=Convention.KEYWORDS)

@@ -429,6 +429,25 @@ class RegistryConformance:
         assert raised.value.reason is Reason.VERSION_RELEASED
         assert (await store.get_version("default", "package", "draft")).env == {}
 
+    async def test_a_version_is_swapped_only_for_what_was_read(self, store: Store) -> None:
+        await store.create_package(package())
+        read = await store.put_version(version(state=VersionState.READY), {"main.py": b"1"})
+        first = await store.swap_version(replace(read, env={"by": "a"}, created_at=9), {"main.py": b"2"}, read)
+        assert first is not None
+        assert await store.get_version("default", "package", "1") == first
+        assert await store.swap_version(replace(read, env={"by": "b"}, created_at=9), {"main.py": b"3"}, read) is None
+        assert await store.get_version("default", "package", "1") == first
+        told = await store.swap_version(replace(first, face_data=b'{"x":1}'), {"main.py": b"2"}, first)
+        assert told is not None
+        assert await store.swap_version(first, {"main.py": b"2"}, first) is None
+        for project, name in (("default", "gone"), (OTHER, "1")):
+            with pytest.raises(NotFound):
+                await store.swap_version(version(name, project_id=project), FILES, told)
+        await store.set_version_state("default", "package", "1", VersionState.RELEASED, released_at=10)
+        with pytest.raises(AlreadyExists) as raised:
+            await store.swap_version(told, FILES, told)
+        assert raised.value.reason is Reason.VERSION_RELEASED
+
     async def test_a_version_moves_on_and_a_released_one_does_not(self, store: Store) -> None:
         await store.create_package(package())
         made = await store.create_version(version(state=VersionState.ANALYSING), FILES)

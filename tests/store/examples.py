@@ -264,6 +264,7 @@ def version(version_id: str = "1", **changes: Any) -> Version:
             )
         ),
         runtime="python",
+        adapter="face",
         warm=WarmPolicy(min=1, max=3, idle_ms=60_000),
         reuse=False,
         created_by="key",

@@ -41,6 +41,7 @@ class VersionDraft:
     env: Mapping[str, str] = field(default_factory=dict)
     egress: EgressPolicy | None = None
     reuse: bool = True
+    adapter: str = ""
     warm: WarmPolicy = DEFAULT_WARM
     face_data: bytes | None = None
 

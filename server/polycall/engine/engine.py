@@ -326,7 +326,7 @@ class Engine:
             )
 
     def _queued(self, who: Principal, prepared: Prepared, options: RunOptions, kind: ExecutionKind) -> Execution:
-        asked = {"id": new_id(), "state": ExecutionState.QUEUED, "queued_at": now_ms()}
+        asked = {"id": options.execution_id or new_id(), "state": ExecutionState.QUEUED, "queued_at": now_ms()}
         return self._execution(who, prepared, options, kind, **asked)
 
     def _execution(

@@ -10,8 +10,9 @@ from typing import Protocol
 import msgspec
 
 from polycall.bundle import bundle_digest
-from polycall.domain import Convention
+from polycall.domain import Convention, Language
 from polycall.engine import signatures
+from polycall.engine.adapters import NO_ADAPTER, Adapter
 from polycall.engine.limits import DEFAULTS, KIB, MIB
 from polycall.engine.signatures.report import Signature
 from polycall.engine.turns import Turns
@@ -34,6 +35,7 @@ class Surroundings:
 
     image: Image | None = None
     env: Mapping[str, str] | None = None
+    adapter: Adapter = NO_ADAPTER
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,7 @@ class SandboxedImporter:
         around: Surroundings,
     ) -> Imported:
         """Return the schemas that pydantic gives; none, if it is not there, or fails. Raises QueueFull."""
-        bundle = {**files, f"{_MODULE}.py": self._ours}
+        bundle = {**around.adapter.beside(files, Language.PYTHON), f"{_MODULE}.py": self._ours}
         payload = {
             "module": module,
             "convention": convention.value,

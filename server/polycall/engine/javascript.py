@@ -99,6 +99,8 @@ class ModuleReader:
         convention: Convention,
         around: Surroundings | None,
     ) -> Described:
+        if around is not None:
+            files = around.adapter.beside(files, language)
         job = Job(
             bundle=Bundle(digest=bundle_digest(files), files=files),
             entrypoint=f"{path}:",  # no function of it, the module itself

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 import msgspec
 
 from polycall.domain import Convention, Execution, Function, Language, LimitOverrides, Limits, Version
+from polycall.engine.adapters import NO_ADAPTER, Adapter
 from polycall.engine.checks import check_ad_hoc, check_json
 from polycall.engine.languages import check_language, main_file, without_meaning
 from polycall.engine.limits import LimitPolicy
@@ -49,11 +50,11 @@ class CallSpec(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 @dataclass(frozen=True, slots=True)
 class Preparation:
-    """Builds jobs. ``adapters`` maps a face's name to the source of its in-sandbox module; ``languages`` run here."""
+    """Builds jobs. ``adapters`` maps a face's name to what it lends to its code; ``languages`` run here."""
 
     registry: Registry
     limits: LimitPolicy
-    adapters: Mapping[str, str] = field(default_factory=dict)
+    adapters: Mapping[str, Adapter] = field(default_factory=dict)
     languages: Collection[Language] = frozenset(Language)
 
     def ad_hoc(self, run: AdHocRun) -> Prepared:
@@ -140,24 +141,26 @@ class Preparation:
         convention = run.convention or function.convention
         if (why := without_meaning(convention, version.language)) is not None:
             raise InvalidArgument.of("function", why)
-        if run.adapter and version.language is not Language.PYTHON:
+        name = run.adapter or version.adapter
+        adapter = self.adapters.get(name, NO_ADAPTER)
+        if run.adapter and not adapter.serves(version.language):
             raise InvalidArgument.of("function", f"is {version.language}; this contract calls Python functions")
-        adapter = self.adapters[run.adapter] if run.adapter else None
+        bundle = await self.registry.bundle(version)
         key = None
         if version.reuse and not run.fresh:
             key = WorkerKey(version.project_id, version.package_id, version.id, _fixed_at_load(version, limits, run))
         job = Job(
-            bundle=await self.registry.bundle(version),
+            bundle=bundle if adapter is NO_ADAPTER else adapter.lent_to(bundle, version.language),
             entrypoint=function.entrypoint,
             convention=convention,
             limits=limits,
             language=version.language,
             payload=_completed(run.input, function),
             parameters=tuple(parameter.name for parameter in function.parameters),
-            adapter=adapter,
+            adapter=adapter.hooks_for(version.language),
             adapter_options=run.adapter_options,
             env=version.env,
-            egress=self.registry.egress(version),
+            egress=self.registry.egress(version) or adapter.egress,
             key=key,
             warm=version.warm,
             image=image_of(version.language),
@@ -200,4 +203,4 @@ def _fixed_at_load(version: Version, limits: Limits, run: FunctionRun) -> str:
     A version never changes, but one of the same name may be created after it.
     """
     kept = (limits.memory_bytes, limits.processes, limits.open_files, limits.disk_bytes)
-    return f"{version.created_at} {kept} {run.adapter}"
+    return f"{version.created_at} {kept} {run.adapter or version.adapter}"

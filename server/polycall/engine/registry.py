@@ -23,6 +23,7 @@ from polycall.domain import (
     Version,
     VersionState,
 )
+from polycall.engine.adapters import NO_ADAPTER, Adapter
 from polycall.engine.analyses import Analyses
 from polycall.engine.analysis import Analyzer
 from polycall.engine.drafts import VersionDraft, check_draft, check_package
@@ -40,7 +41,7 @@ from polycall.engine.scripts import ScriptAnalyzer
 from polycall.engine.siblings import ALONE, PackageChanged, Siblings
 from polycall.engine.tasks import through
 from polycall.engine.turns import ProjectTurns, Turns
-from polycall.errors import AlreadyExists, NotFound, NotReady, PolycallError
+from polycall.errors import AlreadyExists, InvalidArgument, NotFound, NotReady, PolycallError
 from polycall.ids import now_ms
 from polycall.names import NEWEST, FunctionName, PackageName, VersionName
 from polycall.sandbox.job import Bundle, Runner
@@ -75,8 +76,10 @@ class Registry:
         sealer: Sealer,
         siblings: Siblings = ALONE,
         parser: Callable[[], Path] | None = None,
+        adapters: Mapping[str, Adapter] | None = None,
     ) -> None:
         self._store = store
+        self._adapters = adapters or {}
         self._siblings = siblings
         self._runner = runner
         self._limits = limits
@@ -208,6 +211,35 @@ class Registry:
         self.analyses.check_room(who.project_id)
         return await through(self._replace(self._draft_version(who, draft, release=False), draft.files))
 
+    async def check_version(self, who: Principal, draft: VersionDraft) -> Version:
+        """Return a version as ``put_version`` takes it, analysed; nothing is stored. Without functions it has none.
+
+        Raises PermissionDenied, InvalidArgument (also for a source that does not parse), LimitOutOfRange, NotFound and
+        RuntimeMissing (runtime), QueueFull, Internal.
+        """
+        require(who, Scope.DEPLOY)
+        check_draft(draft, self._limits, self._runner.languages)
+        draft = replace(draft, runtime=await self.runtimes.pinned(who.project_id, draft.runtime, draft.language))
+        version = self._draft_version(who, draft, release=False)
+        if not draft.functions:
+            return replace(version, state=VersionState.READY)
+        async with self._turns.turn(who.project_id):
+            version = await self._analyzed(version, draft.files)
+        if version.error:
+            raise InvalidArgument.of("source", version.error)
+        return version
+
+    async def put_version(
+        self, who: Principal, version: Version, files: Mapping[str, bytes], *, over: Version | None = None
+    ) -> Version | None:
+        """Keep what ``check_version`` returned, new or in place of a version that is not released.
+
+        ``over``: in place of this very version only; None is returned if it was changed since it was read. Raises
+        PermissionDenied, NotFound (package; version, if it is to be there), AlreadyExists (released).
+        """
+        require(who, Scope.DEPLOY)
+        return await through(self._put(version, files, over))
+
     async def analyze(
         self,
         who: Principal,
@@ -217,14 +249,15 @@ class Registry:
         language: Language,
         convention: Convention,
         runtime: str,
+        adapter: str = "",
     ) -> Analysis:
-        """Return what functions a source has; nothing is stored.
+        """Return what functions a source has; nothing is stored. ``adapter``: what of a face its runs will have.
 
         Raises PermissionDenied, InvalidArgument and NotFound and RuntimeMissing (runtime), QueueFull, Internal.
         """
         require(who, Scope.DEPLOY)
         pinned = await self.runtimes.pinned(who.project_id, runtime, language)
-        around = await self._around(who.project_id, pinned, language, {})
+        around = await self._around(who.project_id, pinned, language, {}, adapter)
         async with self._turns.turn(who.project_id):
             return await self.analyzer.analyze(
                 files, module=module, language=language, convention=convention, around=around
@@ -328,20 +361,22 @@ class Registry:
 
     async def _analyzed(self, version: Version, files: Mapping[str, bytes]) -> Version:
         """Return a version as its analysis leaves it. Raises QueueFull, Internal."""
-        around = await self._around(version.project_id, version.runtime, version.language, version.env)
+        around = await self._around(version.project_id, version.runtime, version.language, version.env, version.adapter)
         analysis = await self.analyzer.complete(files, version.functions, version.language, around)
         if analysis.problems:
             return self._failed(version, str(analysis.problems[0]), analysis.functions)
         state = VersionState.READY if version.released_at is None else VersionState.RELEASED
         return replace(version, state=state, functions=analysis.functions)
 
-    async def _around(self, project_id: str, runtime: str, language: Language, env: Mapping[str, str]) -> Surroundings:
+    async def _around(
+        self, project_id: str, runtime: str, language: Language, env: Mapping[str, str], adapter: str
+    ) -> Surroundings:
         """Return what a module is imported with, if it has to be. A runtime that has gone meanwhile is done without."""
         image = None
         if runtime:
             with suppress(PolycallError):
                 image = await self.runtimes.image(project_id, runtime, language)
-        return Surroundings(image=image, env=env)
+        return Surroundings(image=image, env=env, adapter=self._adapters.get(adapter, NO_ADAPTER))
 
     async def _analyze(self, project_id: str, package_id: str, version_id: str) -> None:
         """Analyse a version that is kept as ANALYSING. Raises QueueFull, Internal, Unavailable: to be tried again."""
@@ -384,6 +419,15 @@ class Registry:
         await self._changed(version.project_id, version.package_id, version.id)
         self._take_up(version)
         return version
+
+    async def _put(self, version: Version, files: Mapping[str, bytes], over: Version | None) -> Version | None:
+        if over is None:
+            kept: Version | None = await self._store.put_version(version, files)
+        else:
+            kept = await self._store.swap_version(version, files, over)
+        if kept is not None:
+            await self._changed(kept.project_id, kept.package_id, kept.id)
+        return kept
 
     async def _finish(self, version: Version) -> None:
         await self._store.finish_analysis(version)
@@ -453,6 +497,7 @@ class Registry:
             egress=seal_policy(draft.egress, self._sealer, egress_place(who.project_id, draft.package_id)),
             runtime=draft.runtime,
             reuse=draft.reuse,
+            adapter=draft.adapter,
             warm=draft.warm,
             released_at=now if release else None,
             created_by=who.key_id,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -66,11 +67,13 @@ class RunOptions:
     """What is the same for every verb.
 
     ``expires_at`` is the caller's deadline on the ``time.monotonic`` clock (its RPC), ``deadline`` one in epoch
-    milliseconds that is stored with a Call. ``face``, ``alias`` and ``face_data`` are kept on the execution for the
-    face that shows it. ``max_attempts`` counts starts; only ``call`` may have more than one.
+    milliseconds that is stored with a Call. ``execution_id`` is a new id that the face has told the code already.
+    ``face``, ``alias`` and ``face_data`` are kept on the execution for the face that shows it. ``max_attempts`` counts
+    starts; only ``call`` may have more than one.
     """
 
     request_id: str | None = None
+    execution_id: uuid.UUID | None = None
     expires_at: float | None = None
     deadline: int | None = None
     face: str | None = None

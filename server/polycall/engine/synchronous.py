@@ -97,7 +97,8 @@ class Synchronous:
         self._under_way += 1
         self._idle.clear()
         try:
-            execution_id, queued_at, expires_at = new_id(), now_ms(), _before(options.expires_at)
+            execution_id, queued_at = options.execution_id or new_id(), now_ms()
+            expires_at = _before(options.expires_at)
             slot = await self._admission.take(expires_at, project_id=project_id, size=_held(job))
             try:
                 if not self._runner.ready(job):

@@ -172,6 +172,12 @@ class RegistryStore(Protocol):
         Raise NotFound (package), AlreadyExists(VERSION_RELEASED).
         """
 
+    async def swap_version(self, version: Version, files: Mapping[str, bytes], old: Version) -> Version | None:
+        """Replace exactly ``old``, as it was read; None: it was changed since.
+
+        Raise NotFound (package or version), AlreadyExists(VERSION_RELEASED).
+        """
+
     async def set_version_state(
         self,
         project_id: str,

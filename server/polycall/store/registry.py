@@ -81,6 +81,15 @@ class SqlRegistry:
         """
         return await self._put(versions.put_version, version, files)
 
+    async def swap_version(self, version: Version, files: Mapping[str, bytes], old: Version) -> Version | None:
+        """Replace exactly ``old``, which is not RELEASED; None: it was changed since it was read.
+
+        Raises AlreadyExists(VERSION_RELEASED), NotFound (package or version), Unavailable.
+        """
+        blob = await _blob_of(version, files)
+        version = replace(version, bundle=blob.digest)
+        return version if await self._executor.write(versions.swap_version, version, blob, old) else None
+
     async def set_version_state(
         self,
         project_id: str,
@@ -138,11 +147,15 @@ class SqlRegistry:
         return await self._executor.read(versions.get_bundle, project_id, digest)
 
     async def _put(self, work: _Put, version: Version, files: Mapping[str, bytes]) -> Version:
-        # megabytes take milliseconds to digest: neither on the loop nor in the one writer
-        blob = await asyncio.to_thread(lambda: Blob.of(version.project_id, pack_bundle(files)))
+        blob = await _blob_of(version, files)
         version = replace(version, bundle=blob.digest)
         try:
             await self._executor.write(work, version, blob)
         except Conflict:  # the package went away after it was looked for
             raise packages.no_package(version.package_id) from None
         return version
+
+
+async def _blob_of(version: Version, files: Mapping[str, bytes]) -> Blob:
+    # megabytes take milliseconds to digest: neither on the loop nor in the one writer
+    return await asyncio.to_thread(lambda: Blob.of(version.project_id, pack_bundle(files)))

@@ -235,6 +235,7 @@ versions = sa.Table(
     _text("warm", null=True),  # JSON; null: all of it is the server's
     _text("secret_env", null=True),  # JSON: variable -> secret id
     _text("secrets", null=True),  # JSON: name -> sealed value
+    _text("adapter", null=True),
     sa.PrimaryKeyConstraint("seq"),
     sa.ForeignKeyConstraint(["project_id", "package_id"], ["packages.project_id", "packages.id"], ondelete="CASCADE"),
     sa.UniqueConstraint("project_id", "package_id", "id"),

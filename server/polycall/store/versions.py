@@ -40,6 +40,7 @@ __all__ = [
     "newest_version",
     "put_version",
     "set_version_state",
+    "swap_version",
     "with_warm_policy",
 ]
 
@@ -88,6 +89,26 @@ def put_version(conn: sa.Connection, version: Version, bundle: Blob) -> None:
     )
     if conn.execute(statement, row).rowcount != 1:
         raise _released(version.package_id, version.id)
+
+
+def swap_version(conn: sa.Connection, version: Version, bundle: Blob, old: Version) -> bool:
+    """Replace exactly ``old``; False: it was changed since. Raises AlreadyExists(VERSION_RELEASED), NotFound."""
+    is_old = (_v.created_at == old.created_at, _v.bundle == old.bundle, _v.face_data == old.face_data)
+    write_blobs(conn, [bundle])
+    changed = conn.execute(
+        sa.update(versions)
+        .where(
+            *_is_version(version.project_id, version.package_id, version.id),
+            _v.state != VersionState.RELEASED.value,
+            *is_old,
+        )
+        .values(_version_row(version))
+    )
+    if changed.rowcount != 1:
+        there = get_version(conn, version.project_id, version.package_id, version.id)
+        if there.state is VersionState.RELEASED:
+            raise _released(version.package_id, version.id)
+    return changed.rowcount == 1
 
 
 def set_version_state(
@@ -226,6 +247,7 @@ def _version_row(version: Version) -> dict[str, Any]:
         "created_by": version.created_by,
         "error": version.error,
         "face_data": version.face_data,
+        "adapter": version.adapter or None,
     }
 
 
@@ -251,6 +273,7 @@ def _version_of(row: sa.Row[Any]) -> Version:
         created_by=row.created_by,
         error=row.error,
         face_data=row.face_data,
+        adapter=row.adapter or "",
     )
 
 

@@ -98,6 +98,9 @@ class Server {
   }
 
   async #answer(header, parts) {
+    const options = parts.get("options");
+    // for the modules that a face has put beside the program's
+    if (options.length > 2) globalThis[Symbol.for("polycall.options")] = JSON.parse(decoder.decode(options));
     const { fn, owner } = await this.#program.function(header.entrypoint);
     if (header.load_only) return ["result", "null"];
     const value = JSON.parse(decoder.decode(parts.get("payload")));

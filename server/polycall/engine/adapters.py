@@ -1,0 +1,45 @@
+"""What a face lends to the code that it runs: hooks around it, and modules that it finds beside its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from polycall.domain import EgressPolicy, Language
+from polycall.sandbox.job import Bundle
+
+__all__ = ["NO_ADAPTER", "Adapter"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adapter:
+    """One face's part of a sandbox; trusted for nothing, as it shares the process of the code.
+
+    ``hooks``: source of the Python module that stands between the conventions and the code (see
+    ``polycall.sandbox.inside``). ``modules``: files by their path beside the code, by language; a file of the code's own
+    of the same path comes first. ``egress``: the hosts that code reaches whose version names none.
+    """
+
+    hooks: str | None = None
+    modules: Mapping[Language, Mapping[str, bytes]] = field(default_factory=dict)
+    egress: EgressPolicy | None = None
+
+    def serves(self, language: Language) -> bool:
+        """Whether there is anything of it for a language."""
+        return language in self.modules or (self.hooks is not None and language is Language.PYTHON)
+
+    def hooks_for(self, language: Language) -> str | None:
+        """Return the hooks, if the language has some."""
+        return self.hooks if language is Language.PYTHON else None
+
+    def beside(self, files: Mapping[str, bytes], language: Language) -> Mapping[str, bytes]:
+        """Return the files of a bundle with the modules that it finds beside its own."""
+        lent = self.modules.get(language)
+        return {**lent, **files} if lent else files
+
+    def lent_to(self, bundle: Bundle, language: Language) -> Bundle:
+        """Return a bundle with the modules beside it. Its digest stays: they are this server's, and never change."""
+        return replace(bundle, files=self.beside(bundle.files, language))
+
+
+NO_ADAPTER = Adapter()
