@@ -16,8 +16,8 @@ class Adapter:
     """One face's part of a sandbox; trusted for nothing, as it shares the process of the code.
 
     ``hooks``: source of the Python module that stands between the conventions and the code (see
-    ``polycall.sandbox.inside``). ``modules``: files by their path beside the code, by language; a file of the code's own
-    of the same path comes first. ``egress``: the hosts that code reaches whose version names none.
+    ``polycall.sandbox.inside``). ``modules``: files by their path beside the code, by language; the code's own files
+    come first. ``egress``: the hosts that code reaches whose version names none.
     """
 
     hooks: str | None = None
