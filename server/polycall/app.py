@@ -203,10 +203,11 @@ async def _running(settings: Settings, signals: Signals, member: Member | None) 
         sealer = _sealer(settings, data_dir)
         adapters = {"guance": Adapter(hooks=_source("polycall.faces.guance", "inside.py"))}
         registry = Registry(store, sandbox, limits, runtimes, sealer, siblings, parser, adapters=adapters)
-        secrets = Secrets(store, sealer)
+        secrets = Secrets(store, sealer, siblings)
         preparation = Preparation(
             registry,
             limits,
+            secrets,
             adapters=adapters,
             languages=sandbox.languages,
         )
@@ -234,7 +235,7 @@ async def _running(settings: Settings, signals: Signals, member: Member | None) 
             objects=Objects(store),
             siblings=siblings,
         )
-        readiness = Readiness(store, registry, preparation, sandbox, share=place.count)
+        readiness = Readiness(store, registry, secrets, preparation, sandbox, share=place.count)
         dispatcher = Dispatcher(
             engine,
             store,
@@ -243,7 +244,7 @@ async def _running(settings: Settings, signals: Signals, member: Member | None) 
             node=place.node,
             siblings=siblings,
         )
-        hearing = Hearing(keys, registry, runtimes, store, engine.live, dispatcher.enqueued)
+        hearing = Hearing(keys, registry, runtimes, secrets, store, engine.live, dispatcher.enqueued)
         if others:
             bus.start()  # before anything is kept in memory
 

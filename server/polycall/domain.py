@@ -304,13 +304,15 @@ class Credential:
     """What is added to outbound requests outside the sandbox.
 
     ``name``: BASIC: the user, HEADER: the header, QUERY: the parameter. ``secret``: password, token or value, as it is
-    or as it is kept (``sealed``). No ``repr`` shows either: a user may be a secret too.
+    or as it is kept (``sealed``); "" where ``secret_id`` names the secret that is it when a run begins. No ``repr``
+    shows what is secret: a user may be, too.
     """
 
     kind: CredentialKind
     name: str = field(default="", repr=False)
-    secret: str = field(repr=False)
+    secret: str = field(default="", repr=False)
     sealed: bool = False
+    secret_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -232,7 +232,7 @@ async def house(
     registry = Registry(between, sandbox, policy, Runtimes(between, builds, lambda: sandbox.isolation), sealer)
     secrets = Secrets(between, sealer)
     keys = KeyRing(between, bootstrap)
-    preparation = Preparation(registry, policy)
+    preparation = Preparation(registry, policy, secrets)
     engine = Engine(
         EngineSettings(isolation_floor=floor),
         runner=sandbox,
@@ -246,7 +246,7 @@ async def house(
         objects=Objects(between),
     )
     dispatcher = Dispatcher(engine, between, preparation, slots=call_slots, node="node")
-    readiness = Readiness(between, registry, preparation, sandbox)
+    readiness = Readiness(between, registry, secrets, preparation, sandbox)
     built = House(store, engine, dispatcher, registry, keys, preparation, readiness)
     try:
         await store.real.recover(LOST)

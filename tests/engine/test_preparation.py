@@ -56,7 +56,9 @@ async def test_a_fresh_process_shares_nothing(home: House) -> None:
 
 async def test_a_faces_adapter_runs_inside_and_parts_its_workers(home: House) -> None:
     inside = "def encode(value, options): return '\"' + options['sign'] + str(value) + '\"'"
-    home.preparation = Preparation(home.registry, home.engine.limits, adapters={"guance": Adapter(hooks=inside)})
+    home.preparation = Preparation(
+        home.registry, home.engine.limits, home.engine.secrets, adapters={"guance": Adapter(hooks=inside)}
+    )
     home.engine._preparation = home.preparation
     await home.deploy(source=SOURCE)
     run = replace(F, adapter="guance", adapter_options=b'{"sign": "#"}')
@@ -106,7 +108,9 @@ async def test_a_face_lends_modules_to_its_versions_whoever_runs_them(home: Hous
 async def test_what_a_face_opens_is_open_where_a_version_opens_nothing(home: House) -> None:
     open_to_one = EgressPolicy(rules=(EgressRule(host="api.example.com"),))
     own = EgressPolicy(rules=(EgressRule(host="own.example.com"),))
-    preparation = Preparation(home.registry, home.engine.limits, adapters={"face": replace(LENT, egress=open_to_one)})
+    preparation = Preparation(
+        home.registry, home.engine.limits, home.engine.secrets, adapters={"face": replace(LENT, egress=open_to_one)}
+    )
     await home.deploy("p", SOURCE, adapter="face")
     await home.deploy("q", SOURCE, adapter="face", egress=own)
     await home.deploy("r", SOURCE)
@@ -116,7 +120,9 @@ async def test_what_a_face_opens_is_open_where_a_version_opens_nothing(home: Hou
 
 async def test_a_call_is_prepared_again_as_it_was_accepted(home: House) -> None:
     inside = "def encode(value, options): return 'null'"
-    preparation = Preparation(home.registry, home.engine.limits, adapters={"guance": Adapter(hooks=inside)})
+    preparation = Preparation(
+        home.registry, home.engine.limits, home.engine.secrets, adapters={"guance": Adapter(hooks=inside)}
+    )
     home.engine._preparation = preparation
     script = Function(name="s", entrypoint="main.py", convention=Convention.SCRIPT)
     known = Function(name="f", entrypoint="main:f", convention=Convention.KEYWORDS)

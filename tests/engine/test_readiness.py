@@ -153,3 +153,17 @@ async def test_a_deadline_that_passes_during_a_cold_start_says_so(
         late = RunOptions(expires_at=asyncio.get_running_loop().time() + 0.2)
         refused = await refusal(home.engine.execute(DEFAULT, ad_hoc(input=b'"cold"'), late), DeadlineExceeded)
         assert refused.metadata["phase"] == "start"
+
+
+async def test_a_secret_that_changes_makes_other_workers_ready(home: House, sandbox: Sandbox) -> None:
+    source = b"import os\nTOKEN = os.environ['TOKEN']\ndef who(): return TOKEN\n"
+    await home.engine.secrets.create(DEFAULT, "n", "old", id="s")
+    home.get_ready()
+    await home.deploy("eager", source, warm=WarmPolicy(min=1), secret_env={"TOKEN": "s"})
+    await until(lambda: idle(sandbox) == 1)
+    await home.engine.secrets.update(DEFAULT, "s", value="new")
+    pool = sandbox._pool
+    assert pool is not None
+    await until(lambda: any("('TOKEN', 'new')" in repr(kept.program) for kept in pool._shelf._children.values()))
+    first = await home.engine.run(DEFAULT, who())
+    assert (first.result, first.start_kind) == (b'"new"', StartKind.WARM)

@@ -104,6 +104,19 @@ def parse_variable(text: str) -> tuple[str, str]:
     return name, os.environ[name]
 
 
+def parse_secret_variable(text: str) -> tuple[str, str]:
+    """Return variable and secret's name for ``NAME=SECRET``. Raises ValueError."""
+    name, _, secret = text.partition("=")
+    if not name or not secret:
+        raise ValueError("write NAME=SECRET, where SECRET is the id of a secret, or secrets/ID")
+    return name, secret_name(secret)
+
+
+def secret_name(secret: str) -> str:
+    """Return the name of a secret that may be spelled by its id."""
+    return secret if secret.startswith("secrets/") else f"secrets/{secret}"
+
+
 def parse_file(text: str) -> tuple[str, bytes]:
     """Return path in the sandbox and contents for ``FILE`` or ``PATH=FILE``. Raises ValueError."""
     name, equals, source = text.partition("=")

@@ -12,9 +12,10 @@ from polycall.engine.languages import is_callable_name, without_meaning
 from polycall.engine.limits import KIB, MIB
 from polycall.engine.requests import AdHocRun
 from polycall.errors import FieldViolation, InvalidArgument
+from polycall.names import SECRET_RULE, is_secret_id
 from polycall.sandbox.doorway import ENVIRONMENT
 
-__all__ = ["check_ad_hoc", "check_json", "environment_violations"]
+__all__ = ["check_ad_hoc", "check_json", "environment_violations", "secret_env_violations"]
 
 # The widest limits of the contracts we serve (Riza, section 6.6).
 CODE_BYTES = 1 * MIB
@@ -67,6 +68,23 @@ def environment_violations(env: Mapping[str, str], field: str = "env") -> Iterat
             yield FieldViolation(shown, f"a value must be UTF-8 of at most {ENV_VALUE_BYTES} bytes")
 
 
+def secret_env_violations(
+    secret_env: Mapping[str, str], env: Mapping[str, str], field: str = "secret_env"
+) -> Iterator[FieldViolation]:
+    """Yield what is wrong with environment variables that refer to secrets, beside those that have their values."""
+    if not secret_env:
+        return
+    yield from environment_violations(dict.fromkeys(secret_env, ""), field)
+    if len(env) + len(secret_env) > ENV_COUNT:
+        yield FieldViolation(field, f"has, with env, {len(env) + len(secret_env)} variables; at most {ENV_COUNT}")
+    for name, secret_id in secret_env.items():
+        shown = f"{field}[{name[:40]!r}]"
+        if name in env:
+            yield FieldViolation(shown, "stands in env too")
+        if not is_secret_id(secret_id):
+            yield FieldViolation(shown, f"must be secrets/{{secret}}, whose id {SECRET_RULE}")
+
+
 def _reserved(name: str) -> str | None:
     """Return why a variable is not for users to set, None if it is."""
     for prefix, why in _RESERVED_PREFIXES.items():
@@ -94,6 +112,7 @@ def check_ad_hoc(run: AdHocRun) -> None:
     if (why := without_meaning(run.convention, run.language)) is not None:
         wrong.append(FieldViolation("convention", why))
     wrong += environment_violations(run.env)
+    wrong += secret_env_violations(run.secret_env, run.env)
     wrong += egress_violations(run.egress)
     wrong += _argument_violations(run.args)
     if wrong:

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 
 from polycall.domain import DEFAULT_WARM, EgressPolicy, Function, Language, LimitOverrides, Package, WarmPolicy
 from polycall.engine.archive import MOST_BYTES, MOST_FILES, source_files
-from polycall.engine.checks import environment_violations
+from polycall.engine.checks import environment_violations, secret_env_violations
 from polycall.engine.egress import egress_violations
 from polycall.engine.languages import check_language, without_meaning
 from polycall.engine.limits import LimitPolicy
+from polycall.engine.secrets import LONGEST_NAME, LONGEST_VALUE, is_value
 from polycall.errors import FieldViolation, InvalidArgument
 from polycall.names import PACKAGE_RULE, VERSION_RULE, is_package_id, is_version_id
 
@@ -22,6 +23,7 @@ _FACES = ("riza", "cognite", "guance", "xpander", "domo")
 _LONGEST_ALIAS = 255  # characters; Cognite's externalId, the longest of the vendors'
 _MOST_FACE_DATA = 1 << 20  # bytes; far more than any vendor's object has beside its code
 _MOST_LABELS, _LONGEST_LABEL, _LONGEST_TEXT = 64, 256, 4096
+_MOST_SECRETS = 100  # as many as environment variables
 _MOST_WARM = 4096  # as many as the setting warm_workers may be
 _MOST_READY = 64  # held by one version whether it is called or not
 _SHORTEST_IDLE_MS, _LONGEST_IDLE_MS = 1000, 86_400_000  # as the setting warm_idle_s
@@ -39,6 +41,8 @@ class VersionDraft:
     functions: tuple[Function, ...] = ()  # (): every public top-level function of the source
     limits: LimitOverrides = field(default_factory=LimitOverrides)
     env: Mapping[str, str] = field(default_factory=dict)
+    secret_env: Mapping[str, str] = field(default_factory=dict)  # variable -> id of the secret that is its value
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)  # HANDLE: by name; sealed with the version
     egress: EgressPolicy | None = None
     reuse: bool = True
     adapter: str = ""
@@ -60,6 +64,8 @@ def check_draft(draft: VersionDraft, limits: LimitPolicy, available: Collection[
     wrong += _source_violations(draft.files)
     wrong += _function_violations(draft.functions, draft.language)
     wrong += environment_violations(draft.env, "version.env")
+    wrong += secret_env_violations(draft.secret_env, draft.env, "version.secret_env")
+    wrong += _secret_violations(draft.secrets)
     wrong += _warm_violations(draft.warm, draft.reuse)
     wrong += egress_violations(draft.egress, "version.egress.rules")
     wrong += _face_data_violations(draft.face_data, "version.face_data_json")
@@ -80,6 +86,17 @@ def _warm_violations(warm: WarmPolicy, reuse: bool) -> Iterator[FieldViolation]:
     if warm.idle_ms and not _SHORTEST_IDLE_MS <= warm.idle_ms <= _LONGEST_IDLE_MS:
         seconds = f"from {_SHORTEST_IDLE_MS // 1000} to {_LONGEST_IDLE_MS // 1000} seconds"
         yield FieldViolation("version.warm.idle", f"must be {seconds}, is {warm.idle_ms / 1000:g}")
+
+
+def _secret_violations(secrets: Mapping[str, str]) -> Iterator[FieldViolation]:
+    if len(secrets) > _MOST_SECRETS:
+        yield FieldViolation("version.secrets", f"has {len(secrets)} secrets; at most {_MOST_SECRETS}")
+    for name, value in secrets.items():
+        if not 0 < len(name) <= LONGEST_NAME or not is_value(name):
+            yield FieldViolation("version.secrets", f"a name must have 1 to {LONGEST_NAME} characters, and no NUL")
+        elif not is_value(value):
+            rule = f"must be text of 1 to {LONGEST_VALUE} bytes (UTF-8), without NUL"
+            yield FieldViolation(f"version.secrets[{name[:40]!r}]", rule)
 
 
 def check_package(package: Package) -> None:

@@ -7,11 +7,12 @@ from dataclasses import replace
 
 from polycall.domain import Credential, CredentialKind, EgressPolicy, EgressRule
 from polycall.errors import FieldViolation
+from polycall.names import SECRET_RULE, PackageName, is_secret_id
 from polycall.sandbox.egress.credentials import header_name_problem, header_value_problem
 from polycall.sandbox.egress.policy import parse_pattern
 from polycall.sealing import Sealer
 
-__all__ = ["egress_place", "egress_violations", "open_policy", "seal_policy"]
+__all__ = ["egress_place", "egress_violations", "open_policy", "seal_policy", "secret_problem"]
 
 # Far more than people write by hand; each is looked at for each request that a run makes.
 _MOST_RULES = 64
@@ -76,32 +77,41 @@ def _credential_violations(credential: Credential, at: str) -> Iterator[FieldVio
     if len(name) > _LONGEST_NAME:
         yield FieldViolation(name_at, f"must have at most {_LONGEST_NAME} characters")
         return
-    if len(secret) > _LONGEST_SECRET:
-        yield FieldViolation(secret_at, f"must have at most {_LONGEST_SECRET} characters")
-        return
+    if credential.secret_id:
+        if not is_secret_id(credential.secret_id):
+            yield FieldViolation(f"{at}.secret", f"must be secrets/{{secret}}, whose id {SECRET_RULE}")
+        if secret:
+            yield FieldViolation(secret_at, "must be left out where a secret is named")
+    elif (problem := secret_problem(kind, secret)) is not None:
+        yield FieldViolation(secret_at, problem)
     match kind:
         case CredentialKind.BASIC:
             # RFC 7617, 2
             if ":" in name:
                 yield FieldViolation(name_at, "must not have a colon")
-            for where, text in ((name_at, name), (secret_at, secret)):
-                if not _is_text(text):
-                    yield FieldViolation(where, "must not have control characters")
-            if not name and not secret:
+            if not _is_text(name):
+                yield FieldViolation(name_at, "must not have control characters")
+            if not name and not secret and not credential.secret_id:
                 yield FieldViolation(at, "must have a user_id or a password")
-        case CredentialKind.BEARER:
-            if (problem := header_value_problem(secret)) is not None:
-                yield FieldViolation(secret_at, problem)
         case CredentialKind.HEADER:
             if (problem := header_name_problem(name)) is not None:
                 yield FieldViolation(name_at, problem)
-            if (problem := header_value_problem(secret)) is not None:
-                yield FieldViolation(secret_at, problem)
         case CredentialKind.QUERY:
             if not name or not _is_text(name):
                 yield FieldViolation(name_at, "must be the name of a parameter, without control characters")
-            if not secret or not _is_text(secret):
-                yield FieldViolation(secret_at, "must not be empty, and have no control characters")
+
+
+def secret_problem(kind: CredentialKind, secret: str) -> str | None:
+    """Return why a text cannot be the secret of a credential; None if it can."""
+    if len(secret) > _LONGEST_SECRET:
+        return f"must have at most {_LONGEST_SECRET} characters"
+    match kind:
+        case CredentialKind.BASIC:
+            return None if _is_text(secret) else "must not have control characters"
+        case CredentialKind.BEARER | CredentialKind.HEADER:
+            return header_value_problem(secret)
+        case CredentialKind.QUERY:
+            return None if secret and _is_text(secret) else "must not be empty, and have no control characters"
 
 
 def _is_text(text: str) -> bool:
@@ -114,7 +124,7 @@ def _is_text(text: str) -> bool:
 
 def egress_place(project_id: str, package_id: str) -> str:
     """Return what the credentials of a package's versions are sealed for; versions may not have their id yet."""
-    return f"projects/{project_id}/packages/{package_id}"
+    return f"projects/{project_id}/{PackageName(package_id)}"
 
 
 def seal_policy(policy: EgressPolicy | None, sealer: Sealer, place: str) -> EgressPolicy | None:

@@ -33,6 +33,7 @@ from polycall.engine.limits import LimitPolicy
 from polycall.engine.live import Finished, LiveRun, LiveRuns, Moved, Started, StreamEvent
 from polycall.engine.objects import Objects
 from polycall.engine.preparation import Preparation, Prepared, spec_of
+from polycall.engine.references import refers
 from polycall.engine.registry import Registry
 from polycall.engine.requests import AdHocRun, FunctionRun, RunOptions
 from polycall.engine.running import CANCELLED
@@ -297,6 +298,10 @@ class Engine:
 
     async def _ad_hoc(self, who: Principal, run: AdHocRun) -> Prepared:
         prepared = self._preparation.ad_hoc(run)
+        if refers(run.secret_env, run.egress):
+            # who has code of their own read a secret, or sends it to a host of their own, knows it
+            require(who, Scope.DEPLOY)
+            prepared = await self._preparation.with_secrets(who.project_id, prepared, run.secret_env)
         return await self._preparation.equipped(who.project_id, prepared, run.runtime) if run.runtime else prepared
 
     def _check_open(self) -> None:

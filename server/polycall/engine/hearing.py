@@ -11,6 +11,7 @@ from polycall.engine.live import LiveRuns
 from polycall.engine.registry import Registry
 from polycall.engine.running import CANCELLED
 from polycall.engine.runtimes import Runtimes
+from polycall.engine.secrets import Secrets
 from polycall.engine.siblings import (
     BuildAsked,
     CallAccepted,
@@ -20,6 +21,7 @@ from polycall.engine.siblings import (
     PackageChanged,
     RecordAsked,
     RuntimeDeleted,
+    SecretChanged,
 )
 from polycall.store.protocol import ExecutionStore
 
@@ -34,6 +36,7 @@ class Hearing:
         keys: KeyRing,
         registry: Registry,
         runtimes: Runtimes,
+        secrets: Secrets,
         store: ExecutionStore,
         live: LiveRuns,
         enqueued: Callable[[str], None],
@@ -41,6 +44,7 @@ class Hearing:
         self._keys = keys
         self._registry = registry
         self._runtimes = runtimes
+        self._secrets = secrets
         self._store = store
         self._live = live
         self._enqueued = enqueued
@@ -54,6 +58,8 @@ class Hearing:
                 await self._registry.heard(project_id, package_id, gone)
             case RuntimeDeleted(project_id, runtime_id):
                 self._runtimes.forget(project_id, runtime_id)
+            case SecretChanged(project_id):
+                self._secrets.on_change(project_id)
             case BuildAsked(project_id, revision_id):
                 return self._runtimes.builds(project_id, revision_id)
             case RecordAsked():

@@ -13,8 +13,10 @@ from polycall.engine.adapters import NO_ADAPTER, Adapter
 from polycall.engine.checks import check_ad_hoc, check_json
 from polycall.engine.languages import check_language, main_file, without_meaning
 from polycall.engine.limits import LimitPolicy
+from polycall.engine.references import with_secrets
 from polycall.engine.registry import Registry
 from polycall.engine.requests import AdHocRun, FunctionRun
+from polycall.engine.secrets import Secrets
 from polycall.errors import InvalidArgument
 from polycall.quick import quick
 from polycall.sandbox.files import check_files
@@ -54,6 +56,7 @@ class Preparation:
 
     registry: Registry
     limits: LimitPolicy
+    secrets: Secrets
     adapters: Mapping[str, Adapter] = field(default_factory=dict)
     languages: Collection[Language] = frozenset(Language)
 
@@ -90,10 +93,15 @@ class Preparation:
         """Return it to be run on a runtime. Raises InvalidArgument, NotFound, RuntimeMissing, IsolationUnavailable."""
         return replace(prepared, job=await self._equipped(project_id, prepared.job, runtime))
 
+    async def with_secrets(self, project_id: str, prepared: Prepared, secret_env: Mapping[str, str]) -> Prepared:
+        """Return it with the values of the secrets that it refers to. Raises FailedPrecondition (SECRET_UNUSABLE)."""
+        return replace(prepared, job=await with_secrets(self.secrets, project_id, prepared.job, secret_env))
+
     async def function(self, project_id: str, run: FunctionRun) -> Prepared:
         """Prepare a function of a version.
 
-        Raises InvalidArgument, LimitOutOfRange, NotFound, NotReady, RuntimeMissing.
+        Raises InvalidArgument, LimitOutOfRange, NotFound, NotReady, RuntimeMissing, FailedPrecondition (a
+        secret that cannot be used).
         """
         version, function = await self.registry.resolve(project_id, run.package_id, run.version_id, run.function)
         check_json(run.input, "input_json")
@@ -165,6 +173,9 @@ class Preparation:
             warm=version.warm,
             image=image_of(version.language),
         )
+        if version.secrets and convention is Convention.HANDLE:
+            job = replace(job, context=msgspec.json.encode({"secrets": self.registry.secrets(version)}))
+        job = await with_secrets(self.secrets, version.project_id, job, version.secret_env)
         return await self._equipped(version.project_id, job, version.runtime) if version.runtime else job
 
     async def _equipped(self, project_id: str, job: Job, runtime: str) -> Job:

@@ -38,6 +38,7 @@ from polycall.engine.recent import Recent
 from polycall.engine.runtimes import Runtimes
 from polycall.engine.script_types import SandboxedScriptTypes
 from polycall.engine.scripts import ScriptAnalyzer
+from polycall.engine.secrets import open_values, seal_values
 from polycall.engine.siblings import ALONE, PackageChanged, Siblings
 from polycall.engine.tasks import through
 from polycall.engine.turns import ProjectTurns, Turns
@@ -353,6 +354,10 @@ class Registry:
         """Return the policy of a version, its secrets opened. Raises FailedPrecondition without the key for them."""
         return open_policy(version.egress, self._sealer, egress_place(version.project_id, version.package_id))
 
+    def secrets(self, version: Version) -> Mapping[str, str]:
+        """Return a version's own secrets, opened. Raises FailedPrecondition without the key for them."""
+        return open_values(version.secrets, self._sealer, egress_place(version.project_id, version.package_id))
+
     # within
 
     async def _changed(self, project_id: str, package_id: str, gone: str | None = None) -> None:
@@ -361,7 +366,9 @@ class Registry:
 
     async def _analyzed(self, version: Version, files: Mapping[str, bytes]) -> Version:
         """Return a version as its analysis leaves it. Raises QueueFull, Internal."""
-        around = await self._around(version.project_id, version.runtime, version.language, version.env, version.adapter)
+        # secrets are for runs: what is imported finds their variables, and nothing in them
+        env = {**version.env, **dict.fromkeys(version.secret_env, "")}
+        around = await self._around(version.project_id, version.runtime, version.language, env, version.adapter)
         analysis = await self.analyzer.complete(files, version.functions, version.language, around)
         if analysis.problems:
             return self._failed(version, str(analysis.problems[0]), analysis.functions)
@@ -483,6 +490,7 @@ class Registry:
     def _draft_version(self, who: Principal, draft: VersionDraft, *, release: bool) -> Version:
         """Return a version as it is before its analysis."""
         now = now_ms()
+        place = egress_place(who.project_id, draft.package_id)
         return Version(
             project_id=who.project_id,
             package_id=draft.package_id,
@@ -494,7 +502,9 @@ class Registry:
             functions=draft.functions,
             limits=draft.limits,
             env=dict(draft.env),
-            egress=seal_policy(draft.egress, self._sealer, egress_place(who.project_id, draft.package_id)),
+            secret_env=dict(draft.secret_env),
+            secrets=seal_values(draft.secrets, self._sealer, place),
+            egress=seal_policy(draft.egress, self._sealer, place),
             runtime=draft.runtime,
             reuse=draft.reuse,
             adapter=draft.adapter,
@@ -523,7 +533,9 @@ def _not_ready(version: Version) -> NotReady:
 def _size_of_version(cached: _Cached) -> int:
     """Return about how many bytes a version holds on to: hostile ones have large environments and schemas."""
     version = cached.version
-    size = 2 * KIB + sum(len(name) + len(value) for name, value in version.env.items())
+    size = 2 * KIB
+    for texts in (version.env, version.secret_env, version.secrets):
+        size += sum(len(name) + len(value) for name, value in texts.items())
     for rule in version.egress.rules if version.egress is not None else ():
         size += KIB + sum(len(credential.secret) for credential in rule.credentials)
     for function in version.functions:

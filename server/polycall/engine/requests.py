@@ -22,7 +22,8 @@ class AdHocRun:
     requests again. ``input`` is JSON text. ``entrypoint`` is the name of a callable in the code (not used
     for SCRIPT). ``egress``: the hosts that it may reach; None for no network. ``file`` is the name that tracebacks
     show; "" is the language's own, such as main.py. ``runtime`` is the name of a runtime or of a revision of one, ""
-    the server's own of the language.
+    the server's own of the language. ``secret_env``: variables whose values are those of secrets, by their ids, for
+    which who asks needs the scope DEPLOY.
     """
 
     code: str
@@ -31,6 +32,7 @@ class AdHocRun:
     entrypoint: str = "execute"
     input: bytes = b"null"
     env: Mapping[str, str] = field(default_factory=dict)
+    secret_env: Mapping[str, str] = field(default_factory=dict)
     files: tuple[InputFile, ...] = ()
     args: tuple[str, ...] = ()
     stdin: bytes = b""

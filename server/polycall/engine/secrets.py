@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
+from typing import TypeVar
 
 from polycall.domain import Principal, Reason, Scope, Secret
 from polycall.engine.keys import require
 from polycall.engine.limits import KIB
+from polycall.engine.siblings import ALONE, SecretChanged, Siblings
+from polycall.engine.tasks import through
 from polycall.errors import FailedPrecondition, FieldViolation, InvalidArgument, NotFound
 from polycall.ids import from_ulid, new_id, now_ms, to_ulid
 from polycall.names import SECRET_RULE, SecretName, is_secret_id
 from polycall.sealing import Sealer
 from polycall.store.protocol import Page, SecretStore
 
-__all__ = ["LONGEST_NAME", "LONGEST_VALUE", "MOST_SECRETS", "Secrets", "secret_place", "unusable"]
+__all__ = [
+    "LONGEST_NAME",
+    "LONGEST_VALUE",
+    "MOST_SECRETS",
+    "Secrets",
+    "is_value",
+    "open_values",
+    "seal_values",
+    "unusable",
+]
+
+T = TypeVar("T")
 
 MOST_SECRETS = 1000  # of one project: 64 MiB of values at most
 LONGEST_NAME = 256  # characters, as other names for people have it
@@ -23,17 +37,14 @@ LONGEST_VALUE = 64 * KIB  # bytes as UTF-8; what Google's and AWS's secret manag
 _BELOW_TIME = 80
 
 
-def secret_place(project_id: str, secret_id: str) -> str:
-    """Return what the value of a secret is sealed for."""
-    return f"projects/{project_id}/secrets/{secret_id}"
-
-
 class Secrets:
-    """Secrets of all projects."""
+    """Secrets of all projects. ``on_change`` is told of which project one has changed."""
 
-    def __init__(self, store: SecretStore, sealer: Sealer) -> None:
+    def __init__(self, store: SecretStore, sealer: Sealer, siblings: Siblings = ALONE) -> None:
         self._store = store
         self._sealer = sealer
+        self._siblings = siblings
+        self.on_change: Callable[[str], None] = lambda project_id: None
 
     async def create(
         self,
@@ -71,8 +82,9 @@ class Secrets:
         )
         if validate_only:
             return secret
-        sealed = self._sealer.seal(value, secret_place(secret.project_id, secret.id))
-        return await self._store.create_secret(secret, sealed, most=MOST_SECRETS, unique_name=unique_name)
+        sealed = self._sealer.seal(value, _place(_project(secret.project_id), secret.id))
+        keeping = self._store.create_secret(secret, sealed, most=MOST_SECRETS, unique_name=unique_name)
+        return await through(self._changed(who.project_id, keeping))
 
     async def get(self, who: Principal, secret_id: str) -> Secret:
         """Return what is known of a secret. Raises PermissionDenied (scope READ), NotFound."""
@@ -121,13 +133,15 @@ class Secrets:
             raise InvalidArgument(wrong)
         sealed = None
         if value is not None:
-            sealed = self._sealer.seal(value, secret_place(who.project_id, secret_id)), now_ms()
-        return await self._store.update_secret(who.project_id, secret_id, name=name, value=sealed)
+            sealed = self._sealer.seal(value, _place(_project(who.project_id), secret_id)), now_ms()
+        return await through(
+            self._changed(who.project_id, self._store.update_secret(who.project_id, secret_id, name=name, value=sealed))
+        )
 
     async def delete(self, who: Principal, secret_id: str) -> None:
         """Delete a secret; what refers to it cannot run any more. Raises PermissionDenied (scope DEPLOY), NotFound."""
         require(who, Scope.DEPLOY)
-        await self._store.delete_secret(who.project_id, secret_id)
+        await through(self._changed(who.project_id, self._store.delete_secret(who.project_id, secret_id)))
 
     # for what runs, and for nobody else
 
@@ -147,16 +161,16 @@ class Secrets:
         for secret_id in ids:
             if secret_id not in sealed:
                 name = str(SecretName(secret_id))
-                raise unusable(secret_id, f"{name} is referred to and does not exist in this project; create it.")
-        return {secret_id: self._opened(project_id, secret_id, text) for secret_id, text in sealed.items()}
+                raise unusable(name, f"{name} is referred to and does not exist in this project; create it.")
+        return open_values(sealed, self._sealer, _project(project_id))
 
     # within
 
-    def _opened(self, project_id: str, secret_id: str, sealed: str) -> str:
-        try:
-            return self._sealer.open(sealed, secret_place(project_id, secret_id))
-        except FailedPrecondition as error:
-            raise unusable(secret_id, error.message) from None
+    async def _changed(self, project_id: str, change: Awaitable[T]) -> T:
+        done = await change
+        self.on_change(project_id)
+        await self._siblings.tell(SecretChanged(project_id))
+        return done
 
     async def _named(self, project_id: str, name: str) -> Secret:
         found = await self._store.find_secret(project_id, name)
@@ -174,10 +188,34 @@ class Secrets:
         return secret.created_at, secret.id
 
 
-def unusable(secret_id: str, message: str) -> FailedPrecondition:
+def seal_values(values: Mapping[str, str], sealer: Sealer, place: str) -> Mapping[str, str]:
+    """Return values by their names as they are kept in one place; what is moved to another name does not open."""
+    return {name: sealer.seal(value, _place(place, name)) for name, value in values.items()}
+
+
+def open_values(sealed: Mapping[str, str], sealer: Sealer, place: str) -> Mapping[str, str]:
+    """Return values that were sealed for a place. Raises FailedPrecondition (SECRET_UNUSABLE)."""
+    return {name: _opened(sealer, text, place, name) for name, text in sealed.items()}
+
+
+def unusable(name: str, message: str) -> FailedPrecondition:
     """Return what is raised for a secret that is referred to and cannot stand there."""
-    name = str(SecretName(secret_id))
     return FailedPrecondition(message, subject=name, reason=Reason.SECRET_UNUSABLE, metadata={"secret": name})
+
+
+def _project(project_id: str) -> str:
+    return f"projects/{project_id}"
+
+
+def _place(parent: str, name: str) -> str:
+    return f"{parent}/{SecretName(name)}"  # as it is spelled there, so that no two places are one
+
+
+def _opened(sealer: Sealer, sealed: str, parent: str, name: str) -> str:
+    try:
+        return sealer.open(sealed, _place(parent, name))
+    except FailedPrecondition as error:
+        raise unusable(str(SecretName(name)), error.message) from None
 
 
 def _name_violations(name: str) -> Iterator[FieldViolation]:
@@ -185,10 +223,14 @@ def _name_violations(name: str) -> Iterator[FieldViolation]:
         yield FieldViolation("secret.display_name", f"must have 1 to {LONGEST_NAME} characters")
 
 
-def _value_violations(value: str) -> Iterator[FieldViolation]:
+def is_value(text: str) -> bool:
+    """Tell whether a text may be the value of a secret."""
     try:
-        size = len(value.encode())
+        return 0 < len(text.encode()) <= LONGEST_VALUE and "\0" not in text
     except UnicodeEncodeError:
-        size = 0
-    if not 0 < size <= LONGEST_VALUE or "\0" in value:
+        return False
+
+
+def _value_violations(value: str) -> Iterator[FieldViolation]:
+    if not is_value(value):
         yield FieldViolation("secret.value", f"must be text of 1 to {LONGEST_VALUE} bytes (UTF-8), without NUL")

@@ -17,6 +17,7 @@ __all__ = [
     "PackageChanged",
     "RecordAsked",
     "RuntimeDeleted",
+    "SecretChanged",
     "Siblings",
 ]
 
@@ -55,6 +56,12 @@ class RuntimeDeleted(msgspec.Struct, frozen=True, tag="runtime"):
     runtime_id: str
 
 
+class SecretChanged(msgspec.Struct, frozen=True, tag="secret"):
+    """A secret of a project has another value, is new, or is gone."""
+
+    project_id: str
+
+
 class BuildAsked(msgspec.Struct, frozen=True, tag="build"):
     """Whether anybody builds a revision, or is about to."""
 
@@ -71,7 +78,9 @@ class RecordAsked(msgspec.Struct, frozen=True, tag="record"):
     alias: str = ""
 
 
-News: TypeAlias = KeyRevoked | PackageChanged | RuntimeDeleted | BuildAsked | RecordAsked | CallAccepted | CancelAsked
+News: TypeAlias = (
+    KeyRevoked | PackageChanged | RuntimeDeleted | SecretChanged | BuildAsked | RecordAsked | CallAccepted | CancelAsked
+)
 
 
 class Siblings(Protocol):

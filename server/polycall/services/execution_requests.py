@@ -5,7 +5,7 @@ from __future__ import annotations
 from polycall.domain import Convention, ExecutionFilter, ExecutionState, InputFile, Language
 from polycall.engine.requests import AdHocRun, FunctionRun, RunOptions
 from polycall.names import ExecutionName, FunctionName, ParentName
-from polycall.services.egress_messages import read_policy
+from polycall.services.egress_messages import read_policy, read_secret_env
 from polycall.services.execution_messages import CONVENTIONS, LANGUAGES, STATES, overrides
 from polycall.services.scalars import known, milliseconds, moment, optional_moment, page_size, request_id
 from polycall.services.violations import Violations
@@ -34,6 +34,7 @@ def read_execute(
         request_id=request_id(request.request_id, wrong), expires_at=expires_at, validate_only=request.validate_only
     )
     egress = read_policy(request.egress, "egress", wrong)
+    secret_env = read_secret_env(request.secret_env, "secret_env", wrong)
     wrong.refuse()
     run = AdHocRun(
         code=request.code,
@@ -42,6 +43,7 @@ def read_execute(
         entrypoint=request.entrypoint or _DEFAULT_ENTRYPOINT,
         input=_input(request.input_json),
         env=dict(request.env),
+        secret_env=secret_env,
         files=tuple(InputFile(file.path, file.contents) for file in request.files),
         args=tuple(request.args),
         stdin=request.stdin,

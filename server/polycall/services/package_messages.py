@@ -18,7 +18,7 @@ from polycall.domain import (
 )
 from polycall.engine.findings import Analysis, Problem
 from polycall.names import PackageName, VersionName
-from polycall.services.egress_messages import policy_message
+from polycall.services.egress_messages import policy_message, secret_env_message
 from polycall.services.execution_messages import CONVENTION_VALUES, CONVENTIONS, LANGUAGE_VALUES, overrides_message
 from polycall.services.scalars import clean, duration, enum_values, json_text, known, timestamp
 from polycall.services.violations import Violations
@@ -60,6 +60,7 @@ def version_message(
         functions=[_function_message(function) for function in version.functions],
         limits=overrides_message(version.limits),
         env=dict(version.env),
+        secret_env=secret_env_message(version.secret_env),
         egress=policy_message(version.egress),
         fresh_process=not version.reuse,
         error=clean(version.error) if version.error is not None else None,

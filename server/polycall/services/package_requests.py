@@ -8,7 +8,7 @@ from polycall.domain import Convention, Language, Package, WarmPolicy
 from polycall.engine.archive import read_zip, source_files
 from polycall.engine.registry import VersionDraft
 from polycall.names import PACKAGE_RULE, VERSION_RULE, PackageName, is_package_id, is_version_id
-from polycall.services.egress_messages import read_policy
+from polycall.services.egress_messages import read_policy, read_secret_env
 from polycall.services.execution_messages import CONVENTIONS, LANGUAGES, overrides
 from polycall.services.package_messages import read_face_data, read_functions
 from polycall.services.scalars import known, milliseconds, page_size, request_id
@@ -117,6 +117,7 @@ def read_new_version(request: package_service_pb2.CreateVersionRequest) -> NewVe
     language = known(version.language, LANGUAGES, Language.PYTHON, "version.language", wrong)
     functions = read_functions(version, wrong)
     egress = read_policy(version.egress, "version.egress", wrong)
+    secret_env = read_secret_env(version.secret_env, "version.secret_env", wrong)
     files = wrong.attempt(lambda: _files(request))
     face_data = read_face_data(version.face_data_json, "version.face_data_json", wrong)
     token = request_id(request.request_id, wrong)
@@ -131,6 +132,7 @@ def read_new_version(request: package_service_pb2.CreateVersionRequest) -> NewVe
         functions=functions,
         limits=overrides(version.limits),
         env=dict(version.env),
+        secret_env=secret_env,
         egress=egress,
         reuse=not version.fresh_process,
         warm=WarmPolicy(

@@ -91,31 +91,39 @@ class ExecutionError(_message.Message):
 class Credential(_message.Message):
     __slots__ = ("basic", "bearer", "header", "query")
     class Basic(_message.Message):
-        __slots__ = ("user_id", "password")
+        __slots__ = ("user_id", "password", "secret")
         USER_ID_FIELD_NUMBER: _ClassVar[int]
         PASSWORD_FIELD_NUMBER: _ClassVar[int]
+        SECRET_FIELD_NUMBER: _ClassVar[int]
         user_id: str
         password: str
-        def __init__(self, user_id: _Optional[str] = ..., password: _Optional[str] = ...) -> None: ...
+        secret: str
+        def __init__(self, user_id: _Optional[str] = ..., password: _Optional[str] = ..., secret: _Optional[str] = ...) -> None: ...
     class Bearer(_message.Message):
-        __slots__ = ("token",)
+        __slots__ = ("token", "secret")
         TOKEN_FIELD_NUMBER: _ClassVar[int]
+        SECRET_FIELD_NUMBER: _ClassVar[int]
         token: str
-        def __init__(self, token: _Optional[str] = ...) -> None: ...
+        secret: str
+        def __init__(self, token: _Optional[str] = ..., secret: _Optional[str] = ...) -> None: ...
     class Header(_message.Message):
-        __slots__ = ("name", "value")
+        __slots__ = ("name", "value", "secret")
         NAME_FIELD_NUMBER: _ClassVar[int]
         VALUE_FIELD_NUMBER: _ClassVar[int]
+        SECRET_FIELD_NUMBER: _ClassVar[int]
         name: str
         value: str
-        def __init__(self, name: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+        secret: str
+        def __init__(self, name: _Optional[str] = ..., value: _Optional[str] = ..., secret: _Optional[str] = ...) -> None: ...
     class Query(_message.Message):
-        __slots__ = ("key", "value")
+        __slots__ = ("key", "value", "secret")
         KEY_FIELD_NUMBER: _ClassVar[int]
         VALUE_FIELD_NUMBER: _ClassVar[int]
+        SECRET_FIELD_NUMBER: _ClassVar[int]
         key: str
         value: str
-        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+        secret: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ..., secret: _Optional[str] = ...) -> None: ...
     BASIC_FIELD_NUMBER: _ClassVar[int]
     BEARER_FIELD_NUMBER: _ClassVar[int]
     HEADER_FIELD_NUMBER: _ClassVar[int]

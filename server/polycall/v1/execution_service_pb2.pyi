@@ -22,8 +22,15 @@ class InputFile(_message.Message):
     def __init__(self, path: _Optional[str] = ..., contents: _Optional[bytes] = ...) -> None: ...
 
 class ExecuteRequest(_message.Message):
-    __slots__ = ("language", "code", "convention", "entrypoint", "input_json", "env", "files", "limits", "stdin", "args", "request_id", "validate_only", "egress", "runtime")
+    __slots__ = ("language", "code", "convention", "entrypoint", "input_json", "env", "files", "limits", "stdin", "args", "request_id", "validate_only", "egress", "runtime", "secret_env")
     class EnvEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    class SecretEnvEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
         VALUE_FIELD_NUMBER: _ClassVar[int]
@@ -44,6 +51,7 @@ class ExecuteRequest(_message.Message):
     VALIDATE_ONLY_FIELD_NUMBER: _ClassVar[int]
     EGRESS_FIELD_NUMBER: _ClassVar[int]
     RUNTIME_FIELD_NUMBER: _ClassVar[int]
+    SECRET_ENV_FIELD_NUMBER: _ClassVar[int]
     language: _execution_pb2.Language
     code: str
     convention: _execution_pb2.Convention
@@ -58,7 +66,8 @@ class ExecuteRequest(_message.Message):
     validate_only: bool
     egress: _execution_pb2.EgressPolicy
     runtime: str
-    def __init__(self, language: _Optional[_Union[_execution_pb2.Language, str]] = ..., code: _Optional[str] = ..., convention: _Optional[_Union[_execution_pb2.Convention, str]] = ..., entrypoint: _Optional[str] = ..., input_json: _Optional[str] = ..., env: _Optional[_Mapping[str, str]] = ..., files: _Optional[_Iterable[_Union[InputFile, _Mapping]]] = ..., limits: _Optional[_Union[_execution_pb2.Limits, _Mapping]] = ..., stdin: _Optional[bytes] = ..., args: _Optional[_Iterable[str]] = ..., request_id: _Optional[str] = ..., validate_only: _Optional[bool] = ..., egress: _Optional[_Union[_execution_pb2.EgressPolicy, _Mapping]] = ..., runtime: _Optional[str] = ...) -> None: ...
+    secret_env: _containers.ScalarMap[str, str]
+    def __init__(self, language: _Optional[_Union[_execution_pb2.Language, str]] = ..., code: _Optional[str] = ..., convention: _Optional[_Union[_execution_pb2.Convention, str]] = ..., entrypoint: _Optional[str] = ..., input_json: _Optional[str] = ..., env: _Optional[_Mapping[str, str]] = ..., files: _Optional[_Iterable[_Union[InputFile, _Mapping]]] = ..., limits: _Optional[_Union[_execution_pb2.Limits, _Mapping]] = ..., stdin: _Optional[bytes] = ..., args: _Optional[_Iterable[str]] = ..., request_id: _Optional[str] = ..., validate_only: _Optional[bool] = ..., egress: _Optional[_Union[_execution_pb2.EgressPolicy, _Mapping]] = ..., runtime: _Optional[str] = ..., secret_env: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class RunFunctionRequest(_message.Message):
     __slots__ = ("function", "input_json", "limits", "request_id", "validate_only")
