@@ -14,6 +14,7 @@ from tests.harness import Server
 ROOT = Path(__file__).resolve().parents[2]
 README, FACES, JAVASCRIPT = ROOT / "README.md", ROOT / "docs" / "faces.md", ROOT / "docs" / "javascript.md"
 LIMITS, ANALYSIS = ROOT / "docs" / "limits.md", ROOT / "docs" / "analysis.md"
+OPERATIONS = ROOT / "docs" / "operations.md"
 EGRESS, RUNTIMES = ROOT / "docs" / "egress.md", ROOT / "docs" / "runtimes.md"
 
 _OUTPUT = ("json", "text")  # what the block above it prints
@@ -50,10 +51,11 @@ def test_every_command_block_is_run_or_is_a_make_target_or_a_vendors_snippet() -
     assert left_out(README) == ["make run", "make test", "from rizaio import Riza"]
     assert left_out(FACES) == left_out(JAVASCRIPT) == left_out(LIMITS) == left_out(ANALYSIS) == []
     assert left_out(RUNTIMES) == []
+    assert left_out(OPERATIONS) == ['pg_dump --format=custom --file=polycall.dump "$POLYCALL_DATABASE_URL"']
     assert left_out(EGRESS) == ["[[egress]]"]  # a manifest, which test_pages reads
 
 
-def run(page: Path, server: Server, place: Path) -> None:
+def run(page: Path, server: Server, place: Path, **variables: str) -> None:
     """Run every command of a page; code and data of its own stay in ``place``."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("POLYCALL_")}
     environment |= {
@@ -61,6 +63,7 @@ def run(page: Path, server: Server, place: Path) -> None:
         "POLYCALL_SERVER": server.grpc,
         "XDG_DATA_HOME": str(place),
         "NO_COLOR": "1",
+        **variables,
     }
     for snippet in snippets(page):
         text = snippet.text.replace("127.0.0.1:8080", server.rest.removeprefix("http://"))
@@ -108,3 +111,9 @@ def test_the_page_of_the_analysis_runs_from_top_to_bottom(polycall: Server, tmp_
 def test_the_page_of_egress_runs(polycall: Server, tmp_path: Path) -> None:
     assert len(snippets(EGRESS)) == 1
     run(EGRESS, polycall, tmp_path)
+
+
+def test_the_page_of_operations_runs_from_top_to_bottom(polycall: Server, tmp_path: Path) -> None:
+    assert len(snippets(OPERATIONS)) == 1
+    run(OPERATIONS, polycall, tmp_path, POLYCALL_DATA_DIR=str(polycall.data_dir))
+    assert (tmp_path / "polycall-restored" / "polycall.db").stat().st_size > 0

@@ -33,6 +33,8 @@ _COMMANDS = {
     "projects": ("keys", "projects", "Create and list projects."),
     "doctor": ("doctor", "doctor_command", "Say how far code is isolated here, and how to get what is missing."),
     "gateway": ("gateway", "gateway", "Render and check the configuration of Envoy."),
+    "backup": ("backup", "backup_command", "Back up the data directory, also while its server runs."),
+    "restore": ("backup", "restore_command", "Put a backup into a data directory."),
     "config": ("settings", "config", "See the settings."),
     "version": ("version", "version_command", "Show what is installed here."),
 }
