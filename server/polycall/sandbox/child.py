@@ -105,6 +105,9 @@ class Child(asyncio.Protocol):
         """Take bytes of a frame."""
         try:
             reply = self._parser.feed(data)
+            while reply is not None and reply.kind == "ask" and self._listener is not None:
+                self._listener(reply)  # and goes on to listen: the answer to the call is still to come
+                reply = self._parser.feed(b"")
         except FrameError as error:
             self._tell(error)
             self._silence()
@@ -146,14 +149,24 @@ class Child(asyncio.Protocol):
     # for its owner
 
     def send(
-        self, buffers: Iterable[bytes], most_result: int, listener: Callable[[Reply | FrameError | None], None]
+        self,
+        buffers: Iterable[bytes],
+        most_result: int,
+        listener: Callable[[Reply | FrameError | None], None],
+        most_ask: int = 0,
     ) -> None:
         """Send frames. ``listener`` gets the answer, the FrameError it deserves, or None when the connection ends.
 
-        The payload of the answer may have at most ``most_result`` bytes.
+        Before the answer it gets whatever the code asks of the server. The payload of the answer may have at most
+        ``most_result`` bytes, that of each ask ``most_ask``.
         """
         self._parser.most_result = most_result
+        self._parser.most_ask = most_ask
         self._listener = listener
+        self._link.write(buffers)
+
+    def write(self, buffers: Iterable[bytes]) -> None:
+        """Send more to the call that it is busy with."""
         self._link.write(buffers)
 
     def kill(self) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -23,8 +23,10 @@ _MOST_HEADER = 4096
 # 64 KiB of message and 256 KiB of traceback, every character of them escaped as \uXXXX.
 _MOST_OTHER = 2 << 20
 _COPIED = 16 << 10
+_MOST_ID = (1 << 31) - 1
+_LONGEST_METHOD = 64
 
-Kind = Literal["ready", "result", "raised", "missing", "unserializable", "too_large"]
+Kind = Literal["ready", "result", "raised", "missing", "unserializable", "too_large", "ask"]
 
 
 class FrameError(Exception):
@@ -40,6 +42,8 @@ class _Header(msgspec.Struct, forbid_unknown_fields=True):
     nonce: str = ""
     odd: bool = False
     laps: dict[str, int] = {}
+    id: Annotated[int, msgspec.Meta(ge=0, le=_MOST_ID)] = 0
+    method: Annotated[str, msgspec.Meta(max_length=_LONGEST_METHOD)] = ""
 
 
 class Failure(msgspec.Struct, forbid_unknown_fields=True):
@@ -54,13 +58,18 @@ class Failure(msgspec.Struct, forbid_unknown_fields=True):
 @quick
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A frame from a child. ``odd``: its process is not what it was, do not use it again."""
+    """A frame from a child. ``odd``: its process is not what it was, do not use it again.
+
+    ``id`` and ``method`` are those of an ``ask``: what code wants of the server while it runs.
+    """
 
     kind: Kind
     nonce: str
     odd: bool
     laps: Mapping[str, int]
     payload: bytes
+    id: int = 0
+    method: str = ""
 
 
 _encode_header = msgspec.json.Encoder().encode
@@ -79,10 +88,11 @@ def encode_frame(header: Mapping[str, object], parts: Iterable[bytes] = ()) -> l
 
 
 class FrameParser:
-    """Takes bytes as they come, gives frames. ``most_result`` bounds the payload of a result, bytes."""
+    """Takes bytes as they come, gives frames. ``most_result`` and ``most_ask`` bound their payloads, bytes."""
 
-    def __init__(self, most_result: int = 0) -> None:
+    def __init__(self, most_result: int = 0, most_ask: int = 0) -> None:
         self.most_result = most_result
+        self.most_ask = most_ask
         self._buffer = bytearray()
         self._lengths: tuple[int, int] | None = None
 
@@ -100,7 +110,7 @@ class FrameParser:
             header, payload = _PREFIX.unpack_from(self._buffer)
             if header > _MOST_HEADER:
                 raise FrameError("the header is too long")
-            if payload > max(self.most_result, _MOST_OTHER):
+            if payload > max(self.most_result, self.most_ask, _MOST_OTHER):
                 raise TooLarge(f"{payload} bytes")
             del self._buffer[: _PREFIX.size]
             self._lengths = header, payload
@@ -112,11 +122,20 @@ class FrameParser:
             parsed = _decode_header(self._buffer[:header])
         except (msgspec.DecodeError, UnicodeDecodeError):
             raise FrameError("the header is not one of ours") from None
-        if payload > (self.most_result if parsed.kind == "result" else _MOST_OTHER):
-            raise TooLarge(f"{payload} bytes")
+        if payload > self._most(parsed.kind):
+            raise (FrameError("it asks with too much") if parsed.kind == "ask" else TooLarge(f"{payload} bytes"))
         body = bytes(self._buffer[header : header + payload])
         del self._buffer[: header + payload]
-        return Reply(parsed.kind, parsed.nonce, parsed.odd, parsed.laps, body)
+        return Reply(parsed.kind, parsed.nonce, parsed.odd, parsed.laps, body, parsed.id, parsed.method)
+
+    def _most(self, kind: Kind) -> int:
+        match kind:
+            case "result":
+                return self.most_result
+            case "ask":
+                return self.most_ask
+            case _:
+                return _MOST_OTHER
 
 
 def parse_json(payload: bytes) -> bytes:

@@ -30,7 +30,7 @@ from polycall.domain import (
 from polycall.quick import quick
 from polycall.sandbox.image import DEFAULT_IMAGE, Image
 
-__all__ = ["Bundle", "Ending", "Job", "Outcome", "OutputSink", "Runner", "WorkerKey"]
+__all__ = ["AskRefused", "Bundle", "Ending", "Job", "Outcome", "OutputSink", "Runner", "Services", "WorkerKey"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +57,17 @@ class WorkerKey:
         return self.project_id, self.package_id, self.version_id
 
 
+class AskRefused(Exception):
+    """Raised by services for what the code may not have, or asked for in the wrong way; it is told the message."""
+
+
+class Services(Protocol):
+    """What the code of one run may ask of the server meanwhile."""
+
+    async def answer(self, method: str, payload: bytes) -> bytes:
+        """Return JSON text for JSON text, which is hostile. Raises AskRefused. Cancelled when the run ends."""
+
+
 @quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
@@ -71,7 +82,8 @@ class Job:
     hosts that it may reach by HTTP; None for no network at all. ``project_id``: whose share of what all projects reach
     hosts with it takes. ``outbound`` is told what a run that is cancelled asked
     of them, and how many requests more; of others the outcome says it. ``streamed``: standard output goes to the sink
-    alone and is not kept; more than its limit ends the run.
+more than its limit ends the run. ``services``: what its adapter may ask of the server (see
+    ``polycall.sandbox.asks``); None: nothing, and to ask ends the run.
     """
 
     bundle: Bundle
@@ -96,6 +108,7 @@ class Job:
     project_id: str = ""
     outbound: Callable[[tuple[OutboundRequest, ...], int], None] | None = None
     streamed: bool = False
+    services: Services | None = None
 
 
 class Ending(enum.StrEnum):

@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass
 
 from polycall.domain import Convention, IsolationLevel, Language, StartKind, Stream, Usage
+from polycall.sandbox.asks import MOST_ASK_BYTES, Asks
 from polycall.sandbox.bounds import bound
 from polycall.sandbox.cgroup import Memory
 from polycall.sandbox.child import Child, Exit
@@ -60,6 +61,7 @@ class Run:
         self._exit: Exit | None = None
         self._killed = False
         self._resting: int | None = None  # in memory before the run, of a process that was bound from outside
+        self._asks = Asks(job.services, self._nonce, child.write) if job.services is not None else None
 
     async def perform(self, start_kind: StartKind, start_us: int) -> Outcome:
         """Run to the end. If cancelled, the process is gone first. Raises OSError if its cgroup is out of reach."""
@@ -105,6 +107,8 @@ class Run:
             if guard is not None:
                 guard.close()
             output.close()
+            if self._asks is not None:
+                await self._asks.close()
         if memory.killed:
             child.usable = False
         usage = Usage(
@@ -127,7 +131,8 @@ class Run:
             if self._job.key is None:
                 bound_cpu(child, self._job.limits)
         child.calls += 1
-        child.send(frames, self._job.limits.result_bytes, self._hear)
+        most_ask = 0 if self._asks is None else MOST_ASK_BYTES
+        child.send(frames, self._job.limits.result_bytes, self._hear, most_ask)
         if not child.usable:
             self._stop(Stop.GONE)
 
@@ -136,7 +141,13 @@ class Run:
             return  # too late
         if isinstance(event, Reply) and event.nonce != self._nonce:
             event = FrameError("it is not the answer to this call")
-        if not isinstance(event, Reply) or event.odd:
+        if isinstance(event, Reply) and event.kind == "ask":
+            wrong = FrameError("it may ask nothing") if self._asks is None else self._asks.take(event)
+            if wrong is None:
+                return
+            event = wrong
+        asking = self._asks is not None and self._asks.busy  # a thread of it still waits for what would come too late
+        if not isinstance(event, Reply) or event.odd or asking:
             self._child.usable = False
         self._reply = event
         self._stop(Stop.GONE if event is None else Stop.REPLIED)

@@ -19,11 +19,19 @@ JSON object ``Job.adapter_options``, parsed:
     makes the run end as if the function had raised that exception.
 
 What an adapter raises otherwise counts as raised by the user's code.
+
+``ask(method, value) -> value``, another name that every adapter finds, asks the server something and waits for its
+answer: where the run has services (``Job.services``), which decide what there is. Values are JSON. AskRefused, whose
+message is for the user, means that there is no answer; to ask where nothing may be asked ends the run.
 """
 
 from __future__ import annotations
 
-__all__ = ["UserFailure"]
+__all__ = ["AskRefused", "UserFailure"]
+
+
+class AskRefused(Exception):
+    """Raised to an adapter: the server does not answer what was asked; the message says why."""
 
 
 class UserFailure(Exception):

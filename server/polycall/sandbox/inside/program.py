@@ -11,7 +11,7 @@ import types
 from collections.abc import Callable
 from typing import Any
 
-from polycall.sandbox.inside import UserFailure
+from polycall.sandbox.inside import AskRefused, UserFailure
 from polycall.sandbox.layout import Layout
 
 __all__ = ["EntrypointNotFound", "Program", "place"]
@@ -50,7 +50,9 @@ def place(root: str, path: str, data: bytes | memoryview, mode: int) -> None:
 class Program:
     """A bundle on disk and the adapter that goes with it."""
 
-    def __init__(self, layout: Layout, files: dict[str, memoryview], adapter: str | None) -> None:
+    def __init__(
+        self, layout: Layout, files: dict[str, memoryview], adapter: str | None, ask: Callable[[str, Any], Any]
+    ) -> None:
         self.layout = layout
         for path, data in files.items():
             place(layout.code, path, data, 0o444)
@@ -59,7 +61,7 @@ class Program:
         self.adapter: Any = None
         if adapter is not None:
             self.adapter = types.ModuleType("polycall_adapter")
-            self.adapter.UserFailure = UserFailure
+            self.adapter.__dict__.update(UserFailure=UserFailure, AskRefused=AskRefused, ask=ask)
             exec(compile(adapter, "polycall-adapter", "exec", dont_inherit=True), self.adapter.__dict__)
 
     def function(self, entrypoint: str, options: dict[str, Any], *, postponed: bool) -> Callable[..., Any]:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from polycall.sandbox.inside import UserFailure
+from polycall.sandbox.inside.ask import Asking
 from polycall.sandbox.inside.call import await_if_needed, bind
 from polycall.sandbox.inside.encode import NotSerializable, encode
 from polycall.sandbox.inside.program import EntrypointNotFound, Program, place
@@ -71,6 +72,7 @@ class Server:
 
     def __init__(self, connection: Connection, layout: Layout, baseline: Baseline) -> None:
         self._connection = connection
+        self._asking = Asking(connection)
         self._layout = layout
         self._baseline = baseline
         self._program: Program | None = None
@@ -91,13 +93,15 @@ class Server:
         os.environ.update(header["env"])
         files, rest = _split(header["files"], payload)
         try:
-            self._program = Program(self._layout, files, bytes(rest).decode() if header["adapter"] else None)
+            adapter = bytes(rest).decode() if header["adapter"] else None
+            self._program = Program(self._layout, files, adapter, self._asking.ask)
         except BaseException as error:
             self._broken = error
 
     def call(self, header: dict[str, Any], payload: memoryview) -> None:
         """Run once and send what came of it, unless the process ends on the way."""
         parts, rest = _split(header["parts"], payload)
+        self._asking.begin(header["nonce"])
         if header["convention"] == "script":
             self._run_script(header, parts, rest)
         try:
@@ -193,7 +197,7 @@ def _rehearse(layout: Layout) -> None:
     """
     source = b"def execute(input):\n    return input\n"
     before, path = len(sys.modules), list(sys.path)
-    program = Program(layout, {"rehearsal.py": memoryview(source)}, None)
+    program = Program(layout, {"rehearsal.py": memoryview(source)}, None, _unasked)
     function = program.function("rehearsal:execute", _parsed(memoryview(b"{}")), postponed=False)
     value = _parsed(memoryview(b'{"n": [1, 2.5, "x", null]}'))
     arguments, keywords = bind("input", function, value, [], {})
@@ -205,6 +209,10 @@ def _rehearse(layout: Layout) -> None:
     sys.path_importer_cache[layout.code].invalidate_caches()  # type: ignore[union-attr]
     while len(sys.modules) > before:
         sys.modules.popitem()  # the newest; to look at all their names would copy a hundred pages
+
+
+def _unasked(method: str, value: Any) -> NoReturn:
+    raise AssertionError(method)
 
 
 def main(job_fd: int, layout: Layout, baseline: Baseline, laps: dict[str, int]) -> NoReturn:

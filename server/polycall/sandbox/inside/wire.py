@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import struct
+import threading
 from typing import Any
 
 __all__ = ["Connection"]
@@ -22,6 +23,7 @@ class Connection:
     def __init__(self, fd: int) -> None:
         self._socket = socket.socket(fileno=fd)
         self._rest = b""  # read already, behind what was taken
+        self._sending = threading.Lock()  # a thread of the code may ask something while its call is being answered
 
     def receive(self) -> tuple[dict[str, Any], memoryview] | None:
         """Wait for a frame; None when the server has hung up."""
@@ -39,10 +41,11 @@ class Connection:
         """Send a frame whole."""
         text = json.dumps(header).encode()
         head = _PREFIX.pack(len(text), len(payload)) + text
-        if len(payload) > _READ:
-            self._socket.sendall(head)
-            head = b""
-        self._socket.sendall(head + payload)  # in one piece if it is small: every piece wakes the server
+        with self._sending:
+            if len(payload) > _READ:
+                self._socket.sendall(head)
+                head = b""
+            self._socket.sendall(head + payload)  # in one piece if it is small: every piece wakes the server
 
     def _read(self, length: int) -> memoryview | None:
         rest = self._rest
