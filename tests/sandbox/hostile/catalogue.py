@@ -80,7 +80,8 @@ class Program:
 
     ``expected`` is what must come of it, by level, and for a place by its name where that differs. ``input`` is added
     to the targets that a place offers. ``then`` (with ``warm``): what the next call of the same version must come to,
-    whose input has ``"call": 2``. ``files``: input files of both calls. ``hosts``: it has a way out, to these.
+    whose input has ``"call": 2``. ``files``: input files of both calls. ``hosts``: it has a way out, to these. ``asks``: it may ask the server
+    (``tests.sandbox.services``).
     """
 
     name: str
@@ -94,6 +95,7 @@ class Program:
     then: Expectation | None = None
     files: tuple[str, ...] = ()
     hosts: tuple[str, ...] = ()
+    asks: bool = False
 
     def at(self, place: str, level: IsolationLevel) -> Expectation:
         """Return what must come of it there."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.sandbox.hostile import (
+    asks,
     egress,
     endings,
     frames,
@@ -23,7 +24,7 @@ from tests.sandbox.hostile.catalogue import Program
 __all__ = ["CATEGORIES", "PROGRAMS"]
 
 CATEGORIES = (
-    processes, memory, storage, output, reading, system_calls, network, egress, frames, values, harness, endings, leftovers,
+    processes, memory, storage, output, reading, system_calls, network, egress, frames, asks, values, harness, endings, leftovers,
     javascript,
 )  # fmt: skip
 PROGRAMS: tuple[Program, ...] = tuple(program for category in CATEGORIES for program in category.PROGRAMS)

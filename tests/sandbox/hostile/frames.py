@@ -8,13 +8,13 @@ from polycall.domain import Reason
 from polycall.sandbox.job import Ending
 from tests.sandbox.hostile.catalogue import L0, Either, Ends, Program, Returns, Unpromised, program
 
-__all__ = ["PROGRAMS"]
+__all__ = ["PROGRAMS", "TOOLS"]
 
 _REFUSED = Ends((Ending.NOT_SERIALIZABLE,), reason=Reason.OUTPUT_NOT_SERIALIZABLE)
 _CLEAN = Returns("clean")
 _BRIEF = {"timeout_ms": 200}
 
-_TOOLS = """
+TOOLS = """
 import gc, json, stat, struct, threading, time
 def sockets():
     found = []
@@ -46,7 +46,7 @@ def execute(input):
 
 def _forging(name: str, body: str, *, attack: str = "forged frames", **rest: Any) -> Program:
     indented = "\n".join(f"    {line}" for line in body.strip().splitlines())
-    return program(name, _TOOLS + indented + "\n    time.sleep(60)\n", attack=attack, **rest)
+    return program(name, TOOLS + indented + "\n    time.sleep(60)\n", attack=attack, **rest)
 
 
 PROGRAMS = (
@@ -230,7 +230,7 @@ with socket.socket(fileno=os.dup(sockets()[0])) as wire:
     ),
     program(
         "a forked child that answers for its parent ends with it",
-        _TOOLS
+        TOOLS
         + """
     try:
         if os.fork() == 0:

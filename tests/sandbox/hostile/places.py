@@ -29,6 +29,7 @@ from polycall.sandbox.syscalls import numbers
 from tests.sandbox.hostile.agent import PROCESSES, UID_BASE, receive, send
 from tests.sandbox.hostile.catalogue import Program
 from tests.sandbox.hostile.traces import Process, Traces, below, processes, traces
+from tests.sandbox.services import ASKING
 from tests.sandbox.programs import cgroups, job, key, limits
 
 __all__ = ["ORDINARY", "SANDBOX_UIDS", "Place", "Site", "names", "opened"]
@@ -224,6 +225,7 @@ class Place:
             "limits": limits(**program.limits),
             **_language(program.language),
             "files": tuple(InputFile(path, b"given") for path in program.files),
+            **(ASKING if program.asks else {}),
         }
         file = _MAIN[program.language]
         files = {file: program.code}
