@@ -73,17 +73,17 @@ class Services(Protocol):
 class Job:
     """One run.
 
-        ``entrypoint`` is ``module:callable``, where ``callable`` may be dotted; for SCRIPT, the path of a file of the
-        bundle. ``payload`` is JSON text (checked by the caller, parsed only inside). ``context`` is a JSON object: for
-        HANDLE ``{"secrets": {...}, "function_call_info": {...}}``. ``adapter`` is the source of an in-sandbox module of a
-        face (see ``polycall.sandbox.inside``), ``adapter_options`` a JSON object for it. ``key`` asks for a warm worker;
-        None for a fresh process that serves this one run; ``warm`` says how many of them and for how long. ``load_only``:
-        get ready to call the entrypoint, and do not call it. ``image`` is what the process is made of. ``egress``: the
-        hosts that it may reach by HTTP; None for no network at all. ``project_id``: whose share of what all projects reach
-        hosts with it takes. ``outbound`` is told what a run that is cancelled asked
-        of them, and how many requests more; of others the outcome says it. ``streamed``: standard output goes to the sink
+    ``entrypoint`` is ``module:callable``, where ``callable`` may be dotted; for SCRIPT, the path of a file of the
+    bundle. ``payload`` is JSON text (checked by the caller, parsed only inside). ``context`` is a JSON object: for
+    HANDLE ``{"secrets": {...}, "function_call_info": {...}}``. ``adapter`` is the source of an in-sandbox module of a
+    face (see ``polycall.sandbox.inside``), ``adapter_options`` a JSON object for it. ``key`` asks for a warm worker;
+    None for a fresh process that serves this one run; ``warm`` says how many of them and for how long. ``load_only``:
+    get ready to call the entrypoint, and do not call it. ``image`` is what the process is made of. ``egress``: the
+    hosts that it may reach by HTTP; None for no network at all. ``project_id``: whose share of what all projects reach
+    hosts with it takes. ``outbound`` is told what a run that is cancelled asked
+    of them, and how many requests more; of others the outcome says it. ``streamed``: standard output goes to the sink
     more than its limit ends the run. ``services``: what its adapter may ask of the server (see
-        ``polycall.sandbox.asks``); None: nothing, and to ask ends the run.
+    ``polycall.sandbox.asks``); None: nothing, and to ask ends the run.
     """
 
     bundle: Bundle

@@ -29,8 +29,8 @@ from polycall.sandbox.syscalls import numbers
 from tests.sandbox.hostile.agent import PROCESSES, UID_BASE, receive, send
 from tests.sandbox.hostile.catalogue import Program
 from tests.sandbox.hostile.traces import Process, Traces, below, processes, traces
-from tests.sandbox.services import ASKING
 from tests.sandbox.programs import cgroups, job, key, limits
+from tests.sandbox.services import ASKING
 
 __all__ = ["ORDINARY", "SANDBOX_UIDS", "Place", "Site", "names", "opened"]
 

@@ -232,7 +232,7 @@ def main(job_fd: int, layout: Layout, baseline: Baseline, laps: dict[str, int]) 
         header, payload = frame
         if header["op"] == "load":
             server.load(header, payload)
-        else:
+        elif header["op"] == "call":  # else an answer to a question whose asker did not wait for it
             server.call(header, payload)
     os._exit(0)
 
