@@ -187,8 +187,7 @@ class Registry:
         require(who, Scope.DEPLOY)
         check_draft(draft, self._limits, self._runner.languages)
         draft = replace(draft, runtime=await self.runtimes.pinned(who.project_id, draft.runtime, draft.language))
-        if not create_package:
-            await self._store.get_package(who.project_id, draft.package_id)
+        draft = await self._lent_to(who.project_id, draft, missing=create_package)
         version = self._draft_version(who, draft, release=release)
         if analyze_later and not validate_only:
             self.analyses.check_room(who.project_id)
@@ -359,6 +358,18 @@ class Registry:
         return open_values(version.secrets, self._sealer, egress_place(version.project_id, version.package_id))
 
     # within
+
+    async def _lent_to(self, project_id: str, draft: VersionDraft, *, missing: bool) -> VersionDraft:
+        """Return a draft of a face's package with what that face lends. Raises NotFound, unless it may be missing."""
+        try:
+            package = await self._store.get_package(project_id, draft.package_id)
+        except NotFound:
+            if missing:
+                return draft
+            raise
+        if not draft.adapter and package.face is not None and package.face in self._adapters:
+            return replace(draft, adapter=package.face)
+        return draft
 
     async def _changed(self, project_id: str, package_id: str, gone: str | None = None) -> None:
         await self.heard(project_id, package_id, gone)

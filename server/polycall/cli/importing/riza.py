@@ -1,0 +1,225 @@
+"""Riza: tools, runtimes, the names of secrets (contract, sections 3 to 6)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from urllib.parse import quote
+
+import msgspec
+
+from polycall.bundle import bundle_digest
+from polycall.cli.failures import Failure
+from polycall.cli.importing.export import Export, parsed
+from polycall.cli.importing.finds import Finds, FoundPackage, FoundRuntime, FoundSecret, FoundVersion, Remark
+from polycall.cli.importing.keeping import Unfit, check_id, kept
+from polycall.cli.importing.web import Web
+from polycall.domain import (
+    Convention,
+    Function,
+    Language,
+    ManifestKind,
+    Package,
+    RevisionState,
+    Runtime,
+    RuntimeRevision,
+    Version,
+    VersionState,
+)
+from polycall.names import RevisionName
+
+__all__ = ["fetch", "read"]
+
+_FACE = "riza"
+_PAGE = 100  # the most that the contract gives
+_MOST_PAGES = 10_000
+_FILES = {Language.PYTHON: "main.py", Language.JAVASCRIPT: "main.js", Language.TYPESCRIPT: "main.ts"}
+
+
+class _Tool(msgspec.Struct):
+    id: str
+    code: str
+    language: str
+    name: str
+    revision_id: str
+    description: str | None = None
+    input_schema: msgspec.Raw = msgspec.Raw(b"{}")
+    runtime_revision_id: str | None = None
+
+
+class _Manifest(msgspec.Struct):
+    name: str
+    contents: str
+
+
+class _Revision(msgspec.Struct):
+    id: str
+    manifest_file: _Manifest
+    runtime_id: str
+    status: str
+    additional_python_imports: str | None = None
+
+
+class _Runtime(msgspec.Struct):
+    id: str
+    language: str
+    name: str
+    engine: str | None = None
+
+
+class _Secret(msgspec.Struct):
+    id: str
+    name: str
+
+
+class _Tools(msgspec.Struct):
+    tools: list[_Tool]
+
+
+class _Runtimes(msgspec.Struct):
+    runtimes: list[_Runtime] = []
+
+
+class _Revisions(msgspec.Struct):
+    revisions: list[_Revision] = []
+
+
+class _Secrets(msgspec.Struct):
+    secrets: list[_Secret] = []
+
+
+class _Identified(msgspec.Struct):
+    id: str
+
+
+def fetch(web: Web, export: Export) -> None:
+    """Keep what an account has. Raises Failure."""
+    for name in ("tools", "secrets", "runtimes"):
+        items = list(_listed(web, name))
+        export.write_list(f"{name}.json", name, items)
+        if name == "runtimes":
+            export.write_list("revisions.json", "revisions", _revisions(web, items))
+
+
+def _listed(web: Web, name: str) -> Iterator[msgspec.Raw]:
+    after = ""
+    seen: set[str] = set()
+    for _ in range(_MOST_PAGES):
+        params = {"limit": _PAGE} | ({"starting_after": after} if after else {})
+        page = _items(web.get(f"/v1/{name}", params), name)
+        for item in page:
+            after = parsed(item, _Identified, f"/v1/{name}").id
+            if after in seen:
+                raise Failure(f"/v1/{name} gives {after!r} twice: its pages never end.")
+            seen.add(after)
+            yield item
+        if not page:  # as the vendor's SDK does: only an empty page is the last
+            return
+    raise Failure(f"/v1/{name} has more than {_MOST_PAGES} pages.")
+
+
+def _revisions(web: Web, runtimes: list[msgspec.Raw]) -> Iterator[msgspec.Raw]:
+    for runtime in runtimes:
+        identifier = parsed(runtime, _Identified, "/v1/runtimes").id
+        yield from _items(web.get(f"/v1/runtimes/{quote(identifier, safe='')}/revisions"), "revisions")
+
+
+def _items(answer: bytes, name: str) -> list[msgspec.Raw]:
+    found = parsed(answer, dict[str, msgspec.Raw], f"/v1/{name}")
+    items: list[msgspec.Raw] = parsed(found.get(name, msgspec.Raw(b"null")), list[msgspec.Raw], f"/v1/{name}")
+    return items
+
+
+def read(export: Export) -> Finds:
+    """Return what an export holds. Raises Failure."""
+    tools = export.decode("tools.json", _Tools).tools
+    runtimes = export.decode("runtimes.json", _Runtimes, _Runtimes()).runtimes
+    revisions = export.decode("revisions.json", _Revisions, _Revisions()).revisions
+    secrets = export.decode("secrets.json", _Secrets, _Secrets()).secrets
+    remarks: list[Remark] = []
+    found_runtimes = kept(runtimes, "runtime", lambda item: _runtime(item, revisions, remarks), remarks)
+    names = {
+        revision.id: str(RevisionName(revision.runtime_id, revision.id))
+        for found in found_runtimes
+        for revision in found.revisions
+    }
+    packages = kept(tools, "tool", lambda item: _package(item, names), remarks)
+    found_secrets = kept(secrets, "secret", lambda item: FoundSecret(id=item.id, name=item.name), remarks)
+    # lists are newest first, and so are those of polycall: what is made first is the oldest
+    return Finds(
+        runtimes=tuple(reversed(found_runtimes)),
+        secrets=tuple(reversed(found_secrets)),
+        packages=tuple(reversed(packages)),
+        remarks=tuple(remarks),
+    )
+
+
+def _runtime(runtime: _Runtime, revisions: list[_Revision], remarks: list[Remark]) -> FoundRuntime:
+    language = _language(runtime.language)
+    mine = [revision for revision in revisions if revision.runtime_id == runtime.id]
+    found = kept(mine, "revision", lambda item: _revision(item, language), remarks)
+    return FoundRuntime(
+        runtime=Runtime(project_id="", id=runtime.id, language=language, created_at=0, display_name=runtime.name),
+        revisions=tuple(reversed(found)),
+    )
+
+
+def _revision(revision: _Revision, language: Language) -> RuntimeRevision:
+    kind = ManifestKind.REQUIREMENTS_TXT if language is Language.PYTHON else ManifestKind.PACKAGE_JSON
+    if revision.status != "succeeded":
+        raise Unfit(f"its status is {revision.status!r} there: only what was built there is built here.")
+    if revision.manifest_file.name != kind.value:
+        raise Unfit(f"its manifest is {revision.manifest_file.name!r}; for {language} it must be {kind.value}.")
+    return RuntimeRevision(
+        project_id="",
+        runtime_id=revision.runtime_id,
+        id=revision.id,
+        language=language,
+        manifest_kind=kind,
+        manifest=revision.manifest_file.contents,
+        state=RevisionState.PENDING,
+        created_at=0,
+        additional_imports=revision.additional_python_imports or "",
+    )
+
+
+def _package(tool: _Tool, runtimes: dict[str, str]) -> FoundPackage:
+    language = _language(tool.language)
+    check_id(tool.revision_id, "its revision_id")
+    if tool.runtime_revision_id and tool.runtime_revision_id not in runtimes:
+        raise Unfit(f"its runtime revision {tool.runtime_revision_id!r} is not in the export, or was not built there.")
+    files = {_FILES[language]: tool.code.encode()}
+    function = Function(
+        name="execute",
+        entrypoint="main:execute",
+        convention=Convention.INPUT,
+        input_schema=bytes(tool.input_schema),
+        description=tool.description or "",
+    )
+    version = Version(
+        project_id="",
+        package_id=tool.id,
+        id=tool.revision_id,
+        state=VersionState.READY,
+        language=language,
+        created_at=0,
+        bundle=bundle_digest(files),
+        functions=(function,),
+        runtime=runtimes[tool.runtime_revision_id] if tool.runtime_revision_id else "",
+    )
+    package = Package(
+        project_id="",
+        id=tool.id,
+        created_at=0,
+        updated_at=0,
+        display_name=tool.name,
+        description=tool.description or "",
+        face=_FACE,
+    )
+    return FoundPackage(package=package, versions=(FoundVersion(version=version, files=files),))
+
+
+def _language(text: str) -> Language:
+    try:
+        return Language(text.lower())
+    except ValueError:
+        raise Unfit(f"it is written in {text!r}; polycall runs {', '.join(Language)}.") from None

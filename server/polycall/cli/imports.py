@@ -1,0 +1,195 @@
+"""``polycall import``: bring over what you have at a vendor, under the ids that it has there."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from polycall.cli.client import Client, with_client
+from polycall.cli.failures import Failure
+from polycall.cli.options import json_option
+
+if TYPE_CHECKING:
+    from polycall.cli.importing.export import Export
+    from polycall.cli.importing.web import Web
+
+__all__ = ["imports"]
+
+# the vendor, and what asks its API
+_Fetching = tuple[str, Callable[["Export"], None]]
+
+
+@click.group("import")
+def imports() -> None:
+    """Bring over what you have at a vendor, under the ids that it has there: from its API, or from an export folder.
+
+    Running it again goes on where it was cut short: what is here and equal is left alone. Exit code 1: something stayed
+    behind, or is here and differs.
+    """
+
+
+def _source_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add what is the same for every vendor."""
+
+    @click.option(
+        "--from",
+        "folder",
+        type=click.Path(path_type=Path, file_okay=False, exists=True),
+        metavar="DIR",
+        help="An export folder, instead of the vendor's API.",
+    )
+    @click.option(
+        "--save",
+        type=click.Path(path_type=Path),
+        metavar="DIR",
+        help="Keep the vendor's answers in this new folder: an export.",
+    )
+    @click.option("--allow-http", is_flag=True, help="Send credentials unencrypted, to other machines too.")
+    @click.option("--only", multiple=True, metavar="ID", help="Only this function, tool or package; repeatable.")
+    @click.option("--overwrite", is_flag=True, help="Replace what is here and differs.")
+    @click.option("--dry-run", is_flag=True, help="Say what would be done; change nothing.")
+    @json_option
+    @with_client
+    @functools.wraps(command)
+    def wrapped(
+        client: Client,
+        /,
+        *,
+        folder: Path | None,
+        save: Path | None,
+        allow_http: bool,
+        only: tuple[str, ...],
+        overwrite: bool,
+        dry_run: bool,
+        as_json: bool,
+        **options: Any,
+    ) -> int:
+        if folder is not None and save is not None:
+            raise click.UsageError("--save keeps the answers of a vendor's API; with --from none is asked.")
+        vendor, fetch = command(allow_http=allow_http, **options)
+        with _export(folder, save, fetch) as export:
+            return _imported(client, vendor, export, only, overwrite=overwrite, dry_run=dry_run, as_json=as_json)
+
+    return wrapped
+
+
+@contextlib.contextmanager
+def _export(folder: Path | None, save: Path | None, fetch: Callable[[Export], None]) -> Iterator[Export]:
+    """Yield the export to read: a folder that is there, or what the vendor answers. Raises Failure."""
+    from polycall.cli.importing.export import Export
+    from polycall.cli.terminal import tell
+
+    if folder is not None:
+        yield Export(folder)
+        return
+    if save is not None and save.exists():
+        raise Failure(f"{save} exists; name a new folder.")
+    try:
+        # beside where it shall be: a folder of that name is a whole export
+        place = tempfile.TemporaryDirectory(prefix=".polycall-import-", dir=save.parent if save is not None else None)
+    except OSError as error:
+        raise Failure(f"cannot make a folder for the vendor's answers: {error.strerror}.") from None
+    with place as temporary:
+        export = Export(Path(temporary) / "export")
+        fetch(export)
+        if save is not None:
+            export.folder.rename(save)
+            export = Export(save)
+            tell(f"the vendor's answers are in {save}.")
+        yield export
+
+
+def _imported(
+    client: Client,
+    vendor: str,
+    export: Export,
+    only: tuple[str, ...],
+    *,
+    overwrite: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> int:
+    from polycall.cli.importing.report import Report
+    from polycall.cli.importing.sources import READERS
+    from polycall.cli.importing.writer import Writer
+
+    finds = READERS[vendor](export)
+    if only:
+        finds = finds.only(frozenset(only))
+        known = {name for found in finds.packages for name in (found.package.id, found.package.alias)}
+        missing = [name for name in only if name not in known and name not in {remark.id for remark in finds.remarks}]
+        if missing:
+            raise Failure(f"{export.folder} has no {', '.join(missing)}.")
+    outcomes = list(Writer(client, overwrite=overwrite, dry_run=dry_run).write(finds))
+    report = Report(vendor=vendor, dry_run=dry_run, outcomes=outcomes)
+    if as_json:
+        report.print_json()
+    else:
+        report.print_table()
+    return report.exit
+
+
+def _credential(variable: str, what: str) -> str:
+    """Return a credential from the environment, else from whoever sits at the terminal. Raises Failure."""
+    value = os.environ.get(variable, "")
+    if not value and sys.stdin.isatty():
+        value = str(click.prompt(what, hide_input=True, err=True))
+    if not value.strip() or not value.isprintable():
+        raise Failure(f"no {what}: set {variable}. Flags stand in process lists, so there is none for it.")
+    return value.strip()
+
+
+def _url(url: str | None) -> str:
+    if not url:
+        raise click.UsageError("give --url, or --from with an export folder.")
+    return url
+
+
+def _web(url: str, headers: dict[str, str], allow_http: bool) -> Web:
+    from polycall.cli.importing.web import Web
+
+    return Web(url, headers, allow_http=allow_http)
+
+
+@imports.command("riza")
+@click.option("--url", envvar="RIZA_BASE_URL", default="https://api.riza.io", show_default=True, help="The API.")
+@_source_options
+def riza_command(*, url: str, allow_http: bool) -> _Fetching:
+    """Bring over the tools, runtimes and names of secrets of a Riza account. The API key is RIZA_API_KEY.
+
+    Of a tool the current revision comes: the API tells no older ones.
+    """
+    from polycall.cli.importing import riza
+
+    def fetch(export: Export) -> None:
+        key = _credential("RIZA_API_KEY", "Riza API key")
+        with _web(url, {"authorization": f"Bearer {key}"}, allow_http) as web:
+            riza.fetch(web, export)
+
+    return "riza", fetch
+
+
+@imports.command("domo")
+@click.option("--url", metavar="URL", help="The instance: https://INSTANCE.domo.com.")
+@_source_options
+def domo_command(*, url: str | None, allow_http: bool) -> _Fetching:
+    """Bring over the Code Engine packages of a Domo instance. The developer token is DOMO_DEVELOPER_TOKEN.
+
+    All versions come, released or not. Permissions stay behind: users have other numbers here.
+    """
+    from polycall.cli.importing import domo
+
+    def fetch(export: Export) -> None:
+        token = _credential("DOMO_DEVELOPER_TOKEN", "Domo developer token")
+        with _web(_url(url), {"x-domo-developer-token": token}, allow_http) as web:
+            domo.fetch(web, export)
+
+    return "domo", fetch

@@ -1,0 +1,116 @@
+"""What was exported once runs here under the ids that it had."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+from tests.imports.conftest import EXPORTS, Place
+
+RIZA, DOMO = str(EXPORTS / "riza"), str(EXPORTS / "domo")
+SUMS = "756f0b19-5125-44f6-b541-058980ff6a94"
+WORDS = "758e1b02-0000-4000-8000-000000000002"
+RIZA_OBJECTS = [
+    ("secret", "01JKY2FCN25GW3EC8JMFN3KWXC"),
+    ("package", "old tool/1 é"),
+    ("version", "old tool/1 é rev_1"),
+    ("package", "01JKY2FCN25GW3EC8JMFN3KWXA"),
+    ("version", "01JKY2FCN25GW3EC8JMFN3KWXA 01JKY2FCN25GW3EC8JMFN3KWXB"),
+]
+DOMO_OBJECTS = [
+    ("package", SUMS),
+    *(("version", f"{SUMS} {version}") for version in ("1.0.0", "1.0.1", "2.0.0")),
+    ("package", WORDS),
+    ("version", f"{WORDS} 1.0.0"),
+]
+
+
+def test_a_riza_account_runs_under_its_ids(place: Place) -> None:
+    made = place.outcomes("riza", "--from", RIZA)
+    assert made == [(k, i, "to do" if k == "secret" else "created") for k, i in RIZA_OBJECTS]
+    greeted = place.run("packages/old%20tool%2F1%20%C3%A9/versions/rev_1/functions/execute", {"name": "Ada"})
+    assert greeted == {"hello": "Ada"}
+    assert place.run("packages/01JKY2FCN25GW3EC8JMFN3KWXA/functions/execute", {"n": 1}) == {"n": 2}
+    assert place.packages() == ["01JKY2FCN25GW3EC8JMFN3KWXA", "old tool/1 é"]
+    again = place.outcomes("riza", "--from", RIZA)
+    assert again == [(k, i, "to do" if k == "secret" else "same") for k, i in RIZA_OBJECTS]
+
+
+def test_domo_packages_run_under_their_ids_and_versions(place: Place) -> None:
+    assert place.outcomes("domo", "--from", DOMO) == [(k, i, "created") for k, i in DOMO_OBJECTS]
+
+    def call(package: str, version: str, function: str, **inputs: object) -> tuple[int, object]:
+        path = f"/api/codeengine/v2/packages/{package}/versions/{version}/functions/{function}"
+        answer = place.http("POST", path, {"inputVariables": inputs})
+        return answer.status, answer.json().get("result")
+
+    assert call(SUMS, "1.0.1", "add", a=2, b=3) == (200, 5)
+    assert call(SUMS, "1.0.0", "add", a=2) == (200, 3)  # the declared default
+    assert call(WORDS, "1.0.0", "shout", text="ada") == (200, "ADA")
+    assert call(SUMS, "2.0.0", "add", a=2)[0] == 404  # not released there, not released here
+    assert call(SUMS, "1.0.1", "secret")[0] == 404  # private
+    assert call(SUMS, "1.0.1", "add", a="2")[0] == 400  # declared types hold
+    assert place.outcomes("domo", "--from", DOMO) == [(k, i, "same") for k, i in DOMO_OBJECTS]
+
+
+def test_a_dry_run_tells_the_plan_and_changes_nothing(place: Place) -> None:
+    for vendor, folder in (("riza", RIZA), ("domo", DOMO)):
+        plan = place.imports(vendor, "--from", folder, "--dry-run")
+        assert plan.code == 0, plan.err
+        assert "would be created" in plan.text
+    assert place.packages() == []
+
+
+def test_what_is_here_and_differs_stays_unless_it_is_to_be_overwritten(place: Place, tmp_path: Path) -> None:
+    place.outcomes("domo", "--from", DOMO)
+    packages = json.loads((EXPORTS / "domo" / "packages.json").read_text())
+    packages[0]["description"] = "Sums."
+    packages[0]["versions"][0]["code"] = "def add(x, y):\n    return 0\n"
+    (tmp_path / "packages.json").write_text(json.dumps(packages))
+    changed = {("package", SUMS), ("version", f"{SUMS} 1.0.0")}
+
+    differs = place.imports("domo", "--from", str(tmp_path))
+    assert differs.code == 1
+    assert "description" in differs.text
+    assert "source_digest" in differs.text
+    assert differs.text.endswith("\n\ndomo: 4 same, 2 differs.\n")
+
+    def expected(action: str, others: str = "same") -> list[tuple[str, str, str]]:
+        return [(k, i, action if (k, i) in changed else others) for k, i in DOMO_OBJECTS]
+
+    assert place.outcomes("domo", "--from", str(tmp_path), code=1) == expected("differs")
+    planned = place.outcomes("domo", "--from", str(tmp_path), "--overwrite", "--dry-run")
+    # versions after one that is made anew are made anew as well, so that the newest stays the newest
+    replaced = changed | {("version", f"{SUMS} 1.0.1"), ("version", f"{SUMS} 2.0.0")}
+    assert planned == [(k, i, "replaced" if (k, i) in replaced else "same") for k, i in DOMO_OBJECTS]
+    assert place.outcomes("domo", "--from", str(tmp_path), code=1) == expected("differs")
+    assert place.outcomes("domo", "--from", str(tmp_path), "--overwrite") == planned
+    assert place.outcomes("domo", "--from", str(tmp_path)) == expected("same")
+    assert place.run(f"packages/{SUMS}/functions/add", {"a": 1, "b": 2}) == 3
+    assert place.run(f"packages/{SUMS}/versions/1.0.0/functions/add", {"a": 1, "b": 2}) == 0
+
+
+def test_one_package_can_be_brought_over_alone(place: Place) -> None:
+    assert place.outcomes("domo", "--from", DOMO, "--only", WORDS) == [(k, i, "created") for k, i in DOMO_OBJECTS[4:]]
+    missing = place.imports("domo", "--from", DOMO, "--only", "nope")
+    assert (missing.code, missing.err) == (2, f"polycall: {DOMO} has no nope.\n")
+
+
+def test_an_import_that_was_cut_short_goes_on(place: Place, tmp_path: Path) -> None:
+    """The server refuses the third object's code the first time; later it is right."""
+    folder = tmp_path / "domo"
+    shutil.copytree(DOMO, folder)
+    packages = json.loads((folder / "packages.json").read_text())
+    good = packages[0]["versions"][1]["code"]
+    packages[0]["versions"][1]["code"] = "def add(:\n"
+    (folder / "packages.json").write_text(json.dumps(packages))
+    first = place.imports("domo", "--from", str(folder))
+    assert first.code == 1
+    assert "its code cannot run: main.py:1" in first.text
+    packages[0]["versions"][1]["code"] = good
+    (folder / "packages.json").write_text(json.dumps(packages))
+    second = place.outcomes("domo", "--from", str(folder), "--overwrite")
+    assert second[0] == ("package", SUMS, "same")
+    assert second[2] == ("version", f"{SUMS} 1.0.1", "replaced")
+    assert place.run(f"packages/{SUMS}/functions/add", {"a": 1, "b": 2}) == 3
