@@ -51,8 +51,7 @@ from polycall.faces.domo.face import DomoFace
 from polycall.faces.domo.v1 import domo_pb2
 from polycall.faces.guance.face import GuanceFace
 from polycall.faces.guance.v1 import guance_pb2
-from polycall.faces.riza.face import RizaFace
-from polycall.faces.riza.v1 import riza_pb2
+from polycall.faces.riza.faces import riza_faces
 from polycall.faces.xpander.face import XpanderFace
 from polycall.faces.xpander.v1 import xpander_pb2
 from polycall.gateway import gateway_config
@@ -271,11 +270,11 @@ async def _running(settings: Settings, signals: Signals, member: Member | None) 
             ),
         )
         for service, face in (
-            (
-                riza_pb2.DESCRIPTOR.services_by_name["RizaService"],
-                RizaFace(
-                    engine, max_timeout_s=settings.riza_max_timeout_s, max_memory_mib=settings.riza_max_memory_mib
-                ),
+            *riza_faces(
+                engine,
+                sealer,
+                max_timeout_s=settings.riza_max_timeout_s,
+                max_memory_mib=settings.riza_max_memory_mib,
             ),
             (
                 cognite_pb2.DESCRIPTOR.services_by_name["CogniteService"],

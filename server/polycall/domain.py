@@ -448,6 +448,8 @@ class ExecutionFilter:
     face: str | None = None
     queued_after: int | None = None  # inclusive, ms
     queued_before: int | None = None  # exclusive, ms
+    before: uuid.UUID | None = None  # with a smaller id: older ones; it need not be that of an execution
+    failed_exit: bool = False  # with an exit code that is not 0, or none
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

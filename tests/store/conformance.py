@@ -779,6 +779,24 @@ class RuntimeConformance:
         assert await store.digests() == {"ab" * 32}
         assert not await store.change_revision(revision("gone"), list(RevisionState))
 
+    async def test_runtimes_that_have_a_revision_are_listed_from_a_place_on(self, store: Store) -> None:
+        for number, name in enumerate(("a", "b", "c", "bare")):
+            await store.create_runtime(runtime(name, created_at=number))
+            if name != "bare":
+                for at in (number, number + 10):
+                    await store.create_revision(revision(f"{name}{at}", runtime_id=name, created_at=at))
+        assert await store.runtimes_after(OTHER, None, 9) == []
+
+        async def found(place: tuple[int, str] | None, most: int = 9) -> list[tuple[str, str]]:
+            return [(each.id, newest.id) for each, newest in await store.runtimes_after("default", place, most)]
+
+        assert await found(None) == [("c", "c12"), ("b", "b11"), ("a", "a10")]
+        assert await found((2, "c"), 1) == [("b", "b11")]
+        assert await found((1, "ab")) == [("a", "a10")]  # nothing need be there
+        assert await found((0, "a")) == []
+        ((_, newest), *_) = await store.runtimes_after("default", None, 1)
+        assert newest == revision("c12", runtime_id="c", created_at=12, log="")
+
     async def test_a_runtime_goes_with_its_revisions(self, store: Store) -> None:
         await store.create_runtime(runtime(), revision())
         await store.create_runtime(runtime("other"), revision("2", runtime_id="other"))
@@ -970,7 +988,8 @@ class ExecutionConformance:
             {"package_id": None, "version_id": None, "function": None, "face": None},
             {"state": ExecutionState.COMPLETED},
             {"state": ExecutionState.TIMEOUT},
-            {"state": ExecutionState.RUNNING},
+            {"state": ExecutionState.RUNNING, "exit_code": None},
+            {"exit_code": 0},
         ]
         made = []
         for number, changes in enumerate(variants):
@@ -984,15 +1003,19 @@ class ExecutionConformance:
             ids = [item.id for item in made]
             return [ids.index(item.id) for item in found]
 
-        every = list(range(9))
+        every = list(range(10))
         assert await numbers() == every
+        assert await numbers(before=made[3].id) == [0, 1, 2]
+        assert await numbers(before=id_at(start - 1)) == []
+        assert await numbers(failed_exit=True) == every[:9]
+        assert await numbers(failed_exit=True, before=made[2].id, face="riza") == []
         assert await numbers(package_id="p2") == [1]
         assert await numbers(version_id="2") == [2]
         assert await numbers(function="g") == [3]
         assert await numbers(face="riza") == [4]
-        assert await numbers(package_id="package") == [0, 2, 3, 4, 6, 7, 8]
+        assert await numbers(package_id="package") == [0, 2, 3, 4, 6, 7, 8, 9]
         assert await numbers(states=(ExecutionState.COMPLETED,)) == [6]
-        assert await numbers(states=(ExecutionState.FAILED, ExecutionState.TIMEOUT)) == [0, 1, 2, 3, 4, 5, 7]
+        assert await numbers(states=(ExecutionState.FAILED, ExecutionState.TIMEOUT)) == [0, 1, 2, 3, 4, 5, 7, 9]
         assert await numbers(states=(ExecutionState.QUEUED, ExecutionState.RUNNING)) == [8]
         assert await numbers(states=(ExecutionState.RUNNING, ExecutionState.COMPLETED)) == [6, 8]
         assert await numbers(states=tuple(ExecutionState)) == every

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from polycall.domain import (
@@ -121,6 +121,17 @@ class Runtimes:
         require(who, Scope.READ)
         page = await self._store.list_runtimes(who.project_id, page_size, page_token)
         return Page(tuple([(runtime, await self._newest(runtime)) for runtime in page.items]), page.next_token)
+
+    async def after(
+        self, who: Principal, place: tuple[int, str] | None, most: int
+    ) -> Sequence[tuple[Runtime, RuntimeRevision]]:
+        """Return runtimes that have a revision, with the newest, newest first, after a place: ``created_at`` and id.
+
+        For contracts whose lists go on from an id; it need not be there any more. Raises PermissionDenied.
+        """
+        require(who, Scope.READ)
+        found = await self._store.runtimes_after(who.project_id, place, most)
+        return [(runtime, self._builds.live(newest)) for runtime, newest in found]
 
     async def delete(self, who: Principal, runtime_id: str, *, force: bool = False) -> None:
         """Delete a runtime and its revisions; builds end. ``force``: though versions run on it, which cannot then.

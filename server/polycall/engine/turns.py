@@ -17,20 +17,22 @@ __all__ = ["ProjectTurns", "Turns"]
 
 _AT_ONCE = 2  # beside the slots of runs, so that a deployment never waits for somebody's long run either
 _TURN_S = 10.0
+_SOURCES = "sources"
 _PROJECT_TURN_S = 30.0  # who has sources of its own before it waits for as long as one of them may take
 
 
 class Turns:
     """Lets two analyse at a time; who has waited ten seconds for it is sent away. See also ``ProjectTurns``."""
 
-    def __init__(self, at_once: int = _AT_ONCE, wait_s: float = _TURN_S) -> None:
+    def __init__(self, at_once: int = _AT_ONCE, wait_s: float = _TURN_S, what: str = _SOURCES) -> None:
         self._turns = asyncio.Semaphore(at_once)
         self._wait_s = wait_s
+        self._what = what
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
         """Wait for a turn and hold it. Raises QueueFull."""
-        async with _held(self._turns, self._wait_s):
+        async with _held(self._turns, self._wait_s, self._what):
             yield
 
 
@@ -52,13 +54,13 @@ class ProjectTurns:
 
 
 @asynccontextmanager
-async def _held(turns: asyncio.Semaphore, wait_s: float) -> AsyncIterator[None]:
+async def _held(turns: asyncio.Semaphore, wait_s: float, what: str = _SOURCES) -> AsyncIterator[None]:
     try:
         async with asyncio.timeout(wait_s):
             await turns.acquire()
     except TimeoutError:
         raise QueueFull(
-            "Too many sources are being analysed; try again.", subject="analysis", retry_after_s=wait_s
+            f"Too many {what} are being analysed; try again.", subject="analysis", retry_after_s=wait_s
         ) from None
     try:
         yield

@@ -43,6 +43,10 @@ def list_statement(
         conditions += [_e.queued_at >= where.queued_after, _e.id >= _id_near(where.queued_after - _ID_SKEW_MS)]
     if where.queued_before is not None:
         conditions += [_e.queued_at < where.queued_before, _e.id < _id_near(where.queued_before + _ID_SKEW_MS)]
+    if where.before is not None:
+        conditions.append(_e.id < where.before)
+    if where.failed_exit:
+        conditions.append(sa.or_(_e.exit_code.is_(None), _e.exit_code != 0))
     if after is not None:
         conditions.append(_e.id > after if ascending else _e.id < after)
     index = ""

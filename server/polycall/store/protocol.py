@@ -287,6 +287,14 @@ class RuntimeStore(Protocol):
     async def list_runtimes(self, project_id: str, page_size: int, page_token: str = "") -> Page[Runtime]:
         """Return a page, newest first; raise InvalidArgument for a token that is not ours."""
 
+    async def runtimes_after(
+        self, project_id: str, after: tuple[int, str] | None, most: int
+    ) -> Sequence[tuple[Runtime, RuntimeRevision]]:
+        """Return runtimes that have a revision, with the newest (no log), newest first, after a creation time and id.
+
+        Nothing need be there at that place.
+        """
+
     async def delete_runtime(self, project_id: str, runtime_id: str) -> None:
         """Delete with its revisions; raise NotFound."""
 

@@ -36,6 +36,13 @@ class SqlRuntimes:
         found = await self._executor.read(runtimes.list_runtimes, project_id, after, page_size + 1)
         return page_of(scope, found, page_size)
 
+    async def runtimes_after(
+        self, project_id: str, after: tuple[int, str] | None, most: int
+    ) -> Sequence[tuple[Runtime, RuntimeRevision]]:
+        """Return runtimes that have a revision, with the newest, newest first, after a place. Raises Unavailable."""
+        place = runtimes.Place(*after) if after is not None else None
+        return await self._executor.read(runtimes.runtimes_after, project_id, place, most)
+
     async def delete_runtime(self, project_id: str, runtime_id: str) -> None:
         """Delete with its revisions; raise NotFound, Unavailable."""
         await self._executor.write(runtimes.delete_runtime, project_id, runtime_id)

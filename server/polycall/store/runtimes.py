@@ -30,6 +30,7 @@ __all__ = [
     "list_runtimes",
     "newest_revision",
     "no_runtime",
+    "runtimes_after",
     "unfinished_revisions",
     "versions_with_runtime",
 ]
@@ -90,6 +91,24 @@ def list_runtimes(conn: sa.Connection, project_id: str, after: Place | None, row
         statement = statement.where(sa.tuple_(_r.created_at, _r.id) < sa.tuple_(*after))
     found = conn.execute(statement.order_by(_r.created_at.desc(), _r.id.desc()).limit(rows))
     return [(str(Place(row.created_at, row.id)), _runtime_of(row)) for row in found]
+
+
+def runtimes_after(
+    conn: sa.Connection, project_id: str, after: Place | None, rows: int
+) -> list[tuple[Runtime, RuntimeRevision]]:
+    """Return runtimes of a project that have a revision, with the newest, newest first, from the one after a place."""
+    revised = sa.exists().where(_v.project_id == _r.project_id, _v.runtime_id == _r.id)
+    statement = sa.select(runtimes).where(_r.project_id == project_id, revised)
+    if after is not None:
+        statement = statement.where(sa.tuple_(_r.created_at, _r.id) < sa.tuple_(*after))
+    found = conn.execute(statement.order_by(_r.created_at.desc(), _r.id.desc()).limit(rows)).all()
+    pairs = []
+    for runtime in map(_runtime_of, found):
+        newest = _revisions_of(project_id, runtime.id).order_by(_v.created_at.desc(), _v.id.desc()).limit(1)
+        row = conn.execute(newest).first()
+        if row is not None:  # else it went between two statements
+            pairs.append((runtime, _revision_of(row)))
+    return pairs
 
 
 def delete_runtime(conn: sa.Connection, project_id: str, runtime_id: str) -> None:
@@ -155,9 +174,7 @@ def list_revisions(
 ) -> list[tuple[str, RuntimeRevision]]:
     """Return revisions of a runtime with their places, newest first, without their logs. Raises NotFound (runtime)."""
     get_runtime(conn, project_id, runtime_id)
-    columns: list[sa.ColumnElement[Any]] = [column for column in _v if column is not _v.log]
-    statement: sa.Select[Any] = sa.select(*columns, sa.literal("").label("log"))
-    statement = statement.where(_v.project_id == project_id, _v.runtime_id == runtime_id)
+    statement = _revisions_of(project_id, runtime_id)
     if after is not None:
         statement = statement.where(sa.tuple_(_v.created_at, _v.id) < sa.tuple_(*after))
     found = conn.execute(statement.order_by(_v.created_at.desc(), _v.id.desc()).limit(rows))
@@ -184,6 +201,13 @@ def unfinished_revisions(conn: sa.Connection) -> list[RuntimeRevision]:
 def digests(conn: sa.Connection) -> frozenset[str]:
     """Return the digests that revisions of all projects are built from."""
     return frozenset(conn.execute(sa.select(_v.digest).where(_v.digest != "").distinct()).scalars())
+
+
+def _revisions_of(project_id: str, runtime_id: str) -> sa.Select[Any]:
+    """Return the statement of a runtime's revisions without their logs, which lists do not show."""
+    columns: list[sa.ColumnElement[Any]] = [column for column in _v if column is not _v.log]
+    statement: sa.Select[Any] = sa.select(*columns, sa.literal("").label("log"))
+    return statement.where(_v.project_id == project_id, _v.runtime_id == runtime_id)
 
 
 def _insert_revision(conn: sa.Connection, revision: RuntimeRevision) -> None:

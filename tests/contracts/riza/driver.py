@@ -98,6 +98,22 @@ class Riza:
         sent = {"authorization": f"Bearer {self.key if key is None else key}", "content-type": "application/json"}
         return self.server.http("POST", path, body=body, headers=sent | dict(headers or {}))
 
+    def ask(self, method: str, path: str, members: Any = None, *, key: str | None = None) -> Response:
+        """Send a request of any resource; ``members`` as JSON."""
+        headers = {"authorization": f"Bearer {self.key if key is None else key}"}
+        body = None
+        if members is not None:
+            body = members if isinstance(members, bytes) else json.dumps(members).encode()
+            headers["content-type"] = "application/json"
+        return self.server.http(method, path, body=body, headers=headers)
+
+    def get(self, path: str, *, key: str | None = None) -> Any:
+        """Return what a path has; it must be 200."""
+        answer = self.ask("GET", path, key=key)
+        assert answer.status == 200, answer.body
+        assert answer.headers["content-type"] == "application/json"
+        return answer.json()
+
     def post(self, **members: Any) -> Response:
         """POST a request: Python that echoes its input, unless told otherwise."""
         return self.send(json.dumps({"language": "python", "code": ECHO, **members}).encode())

@@ -7,20 +7,12 @@ from dataclasses import dataclass, replace
 
 import msgspec
 
-from polycall.domain import (
-    Convention,
-    Credential,
-    CredentialKind,
-    EgressPolicy,
-    EgressRule,
-    InputFile,
-    Language,
-    LimitOverrides,
-)
-from polycall.engine.egress import egress_violations
-from polycall.engine.limits import KIB, MIB
+from polycall.domain import Convention, InputFile, Language, LimitOverrides
+from polycall.engine.limits import MIB
 from polycall.engine.requests import AdHocRun
 from polycall.errors import FieldViolation, InvalidArgument, RuntimeMissing
+from polycall.faces.riza.outbound import Allow, Http, http_violations, policy_of
+from polycall.faces.riza.records import Record
 from polycall.faces.wire import decode, present
 
 __all__ = ["BODY_LIMIT", "Bounds", "Call", "read_function_call", "read_script_call"]
@@ -37,10 +29,6 @@ _OUTPUT_BYTES = 15 * MIB
 _FUNCTION_LANGUAGES = tuple(language.value for language in Language)
 # The contract's own, of which an installation need not have all.
 _SCRIPT_LANGUAGES = (*_FUNCTION_LANGUAGES, "ruby", "php")
-
-# The request is kept with its execution, to be shown beside it; a larger one is not worth its place in the store.
-_RECORD_BYTES = 256 * KIB
-_MASK = "***"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,76 +53,12 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """A call as it was asked for. ``record`` is JSON: the request in its canonical form, credentials masked."""
+    """A call as it was asked for. ``record``: the request in its canonical form, credentials masked."""
 
     run: AdHocRun
     timeout_s: int
     runtime_revision_id: str | None
-    record: bytes
-
-
-class _Basic(msgspec.Struct, omit_defaults=True):
-    user_id: str | None = None
-    password: str | None = None
-
-    def masked(self) -> _Basic:
-        # some put their key where the user goes, and leave the password empty
-        return _Basic(self.user_id if self.password else _hidden(self.user_id), _hidden(self.password))
-
-
-class _Bearer(msgspec.Struct, omit_defaults=True):
-    token: str | None = None
-
-    def masked(self) -> _Bearer:
-        return _Bearer(_hidden(self.token))
-
-
-class _Header(msgspec.Struct, omit_defaults=True):
-    name: str | None = None
-    value: str | None = None
-    token: str | None = None  # another spelling of value
-
-    def masked(self) -> _Header:
-        return _Header(self.name, _hidden(self.value or self.token))
-
-
-class _Query(msgspec.Struct, omit_defaults=True):
-    key: str | None = None
-    value: str | None = None
-    token: str | None = None  # another spelling of value
-
-    def masked(self) -> _Query:
-        return _Query(self.key, _hidden(self.value or self.token))
-
-
-class _Auth(msgspec.Struct, omit_defaults=True):
-    basic: _Basic | None = None
-    bearer: _Bearer | None = None
-    header: _Header | None = None
-    query: _Query | None = None
-
-    def masked(self) -> _Auth:
-        return _Auth(
-            self.basic and self.basic.masked(),
-            self.bearer and self.bearer.masked(),
-            self.header and self.header.masked(),
-            self.query and self.query.masked(),
-        )
-
-
-class _Allow(msgspec.Struct, omit_defaults=True):
-    host: str | None = None
-    auth: _Auth | None = None
-
-    def masked(self) -> _Allow:
-        return _Allow(self.host, self.auth and self.auth.masked())
-
-
-class _Http(msgspec.Struct, omit_defaults=True):
-    allow: list[_Allow] | None = None
-
-    def masked(self) -> _Http:
-        return _Http(None if self.allow is None else [entry.masked() for entry in self.allow])
+    record: Record
 
 
 class _File(msgspec.Struct, omit_defaults=True):
@@ -152,7 +76,7 @@ class _Form(msgspec.Struct, omit_defaults=True):
     language: str | None = None
     env: dict[str, str] | None = None
     files: list[_File] | None = None
-    http: _Http | None = None
+    http: Http | None = None
     limits: _Limits | None = None
     runtime_revision_id: str | None = None
 
@@ -167,12 +91,6 @@ class _ScriptForm(_Form, omit_defaults=True):
     allow_http_hosts: list[str] | None = None  # how older clients spell http.allow
 
 
-class _Record(msgspec.Struct, omit_defaults=True):
-    type: str
-    request: _Form | None = None
-    omitted: str = ""
-
-
 def read_function_call(body: bytes, bounds: Bounds) -> Call:
     """Read the body of execute-function.
 
@@ -181,7 +99,7 @@ def read_function_call(body: bytes, bounds: Bounds) -> Call:
     form = decode(body, _FunctionForm)
     _check(form, _FUNCTION_LANGUAGES, bounds)
     run = replace(_run(form, bounds), input=present(form.input) or b"null")
-    return _call("function", form, run, len(body))
+    return _call("function", form, run)
 
 
 def read_script_call(body: bytes, bounds: Bounds) -> Call:
@@ -192,7 +110,7 @@ def read_script_call(body: bytes, bounds: Bounds) -> Call:
     form = decode(body, _ScriptForm)
     _check(form, _SCRIPT_LANGUAGES, bounds)
     if form.http is None and form.allow_http_hosts is not None:
-        form.http = _Http([_Allow(host) for host in form.allow_http_hosts])
+        form.http = Http([Allow(host) for host in form.allow_http_hosts])
     form.allow_http_hosts = None
     run = replace(
         _run(form, bounds),
@@ -200,7 +118,7 @@ def read_script_call(body: bytes, bounds: Bounds) -> Call:
         args=tuple(form.args or ()),
         stdin=(form.stdin or "").encode(),
     )
-    return _call("script", form, run, len(body))
+    return _call("script", form, run)
 
 
 def _check(form: _Form, languages: tuple[str, ...], bounds: Bounds) -> None:
@@ -209,7 +127,7 @@ def _check(form: _Form, languages: tuple[str, ...], bounds: Bounds) -> None:
         *_code_violations(form, languages),
         *_file_violations(form.files or []),
         *_limit_violations(limits, bounds),
-        *_egress_violations(form),
+        *http_violations(form.http),
     ]
     if wrong:
         raise InvalidArgument(wrong)
@@ -228,7 +146,7 @@ def _run(form: _Form, bounds: Bounds) -> AdHocRun:
         code=form.code or "",
         language=Language(form.language),
         env=form.env or {},
-        egress=_egress(form.http),
+        egress=policy_of(form.http),
         files=tuple(_files(form.files or [])),
         limits=LimitOverrides(
             timeout_ms=(limits.execution_timeout or bounds.default_timeout_s) * 1000,
@@ -240,13 +158,14 @@ def _run(form: _Form, bounds: Bounds) -> AdHocRun:
     )
 
 
-def _call(kind: str, form: _Form, run: AdHocRun, size: int) -> Call:
+def _call(kind: str, form: _Form, run: AdHocRun) -> Call:
     assert run.limits.timeout_ms is not None  # noqa: S101  set above
+    kept = msgspec.structs.replace(form, http=form.http and form.http.masked())
     return Call(
         run=run,
         timeout_s=run.limits.timeout_ms // 1000,
         runtime_revision_id=form.runtime_revision_id or None,
-        record=_record(kind, form, size),
+        record=Record.of(kind, kept),
     )
 
 
@@ -282,46 +201,3 @@ def _limit_violations(limits: _Limits, bounds: Bounds) -> Iterator[FieldViolatio
     if asked and not low <= asked <= high:
         rule = f"must be {low} to {high} MiB, or 0 for {bounds.default_memory_mib}"
         yield FieldViolation("limits.memory_size", rule)
-
-
-def _egress(http: _Http | None) -> EgressPolicy | None:
-    if http is None or not http.allow:
-        return None
-    return EgressPolicy(
-        rules=tuple(EgressRule(host=entry.host or "", credentials=_credentials(entry.auth)) for entry in http.allow)
-    )
-
-
-def _credentials(auth: _Auth | None) -> tuple[Credential, ...]:
-    """Return the credentials of an entry. All kinds that are there apply; an empty object is none."""
-    found: list[Credential] = []
-    if auth is None:
-        return ()
-    if (basic := auth.basic) is not None and (basic.user_id or basic.password):
-        kind = CredentialKind.BASIC
-        found.append(Credential(kind=kind, name=basic.user_id or "", secret=basic.password or ""))
-    if (bearer := auth.bearer) is not None and bearer.token:
-        found.append(Credential(kind=CredentialKind.BEARER, secret=bearer.token))
-    if (header := auth.header) is not None and (header.name or header.value or header.token):
-        secret = header.value or header.token or ""
-        found.append(Credential(kind=CredentialKind.HEADER, name=header.name or "", secret=secret))
-    if (query := auth.query) is not None and (query.key or query.value or query.token):
-        secret = query.value or query.token or ""
-        found.append(Credential(kind=CredentialKind.QUERY, name=query.key or "", secret=secret))
-    return tuple(found)
-
-
-def _egress_violations(form: _Form) -> Iterator[FieldViolation]:
-    policy = _egress(form.http)
-    yield from egress_violations(policy, "http.allow", lambda rule, _, kind: f"http.allow[{rule}].auth.{kind}")
-
-
-def _record(kind: str, form: _Form, size: int) -> bytes:
-    if size > _RECORD_BYTES:
-        return msgspec.json.encode(_Record(kind, omitted=f"The request was larger than {_RECORD_BYTES // KIB} KiB."))
-    kept = msgspec.structs.replace(form, http=form.http and form.http.masked())
-    return msgspec.json.encode(_Record(kind, request=kept))
-
-
-def _hidden(credential: str | None) -> str | None:
-    return None if credential is None else _MASK

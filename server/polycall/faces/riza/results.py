@@ -15,13 +15,15 @@ from polycall.faces.signals import signal_name
 from polycall.faces.wire import NULL
 from polycall.ids import to_ulid
 
-__all__ = ["ExecutionResult", "FunctionResult"]
+__all__ = ["ExecutionResult", "FunctionResult", "answered", "duration_ms", "exit_code_of"]
 
 # What `timeout` and a shell answer for these ends; contract, section 6.2.
 _TIMED_OUT = 124
 _KILLED = 128
 # An answer must stay below the 64 MiB that pass the gateway; 20 MiB of control characters would be 120 MiB of JSON.
 _STDOUT_WIRE_BYTES, _STDERR_WIRE_BYTES = 32 * MIB, 16 * MIB
+# It ended by our fault, and what the code did is not known.
+_OURS = (Reason.WORKER_LOST, Reason.INTERNAL)
 _LATE_US = 100_000  # a wait that explains why a run was stopped before its limit
 
 
@@ -36,20 +38,18 @@ class ExecutionResult(msgspec.Struct):
 
     @classmethod
     def of(cls, execution: Execution) -> ExecutionResult:
-        """Show an execution that has ended. Raises Internal if it ended by our fault."""
+        """Show an execution that has ended."""
         reason = _reason(execution)
-        if reason is Reason.WORKER_LOST:
-            raise Internal(f"The sandbox of execution {to_ulid(execution.id)} was lost; the code may have run.")
         stdout = Text.of(execution.stdout, _STDOUT_WIRE_BYTES)
         stderr = Text.of(execution.stderr, _STDERR_WIRE_BYTES)
         cut = {"stdout": stdout.cut or execution.stdout_truncated, "stderr": stderr.cut or execution.stderr_truncated}
         notices = [*_truncation([name for name, was in cut.items() if was]), *_last_words(execution, reason)]
         return cls(
             id=to_ulid(execution.id),
-            exit_code=_exit_code(execution, reason),
+            exit_code=exit_code_of(execution),
             stdout=stdout.json,
             stderr=stderr.with_lines(notices),
-            duration=_duration_ms(execution),
+            duration=duration_ms(execution),
         )
 
 
@@ -62,13 +62,20 @@ class FunctionResult(msgspec.Struct):
 
     @classmethod
     def of(cls, execution: Execution) -> FunctionResult:
-        """Show an execution that has ended. Raises Internal if it ended by our fault."""
+        """Show an execution that has ended."""
         completed = execution.state is ExecutionState.COMPLETED and execution.result is not None
         return cls(
             output=msgspec.Raw(execution.result or b"null") if completed else NULL,
             output_status=_status(execution, _reason(execution)),
             execution=ExecutionResult.of(execution),
         )
+
+
+def answered(execution: Execution) -> Execution:
+    """Return an execution that its caller is told of. Raises Internal if it ended by our fault."""
+    if _reason(execution) in _OURS:
+        raise Internal(f"The sandbox of execution {to_ulid(execution.id)} was lost; the code may have run.")
+    return execution
 
 
 def _reason(execution: Execution) -> Reason | None:
@@ -84,13 +91,17 @@ def _status(execution: Execution, reason: Reason | None) -> str:
     return "error"
 
 
-def _exit_code(execution: Execution, reason: Reason | None) -> int:
+def exit_code_of(execution: Execution) -> int:
+    """Return what the contract calls the exit code of an execution that has ended."""
+    reason = _reason(execution)
     if execution.state is ExecutionState.TIMEOUT:
         return _TIMED_OUT
     if reason in (Reason.OUT_OF_MEMORY, Reason.OUTPUT_TOO_LARGE) or execution.state is ExecutionState.CANCELLED:
         return _KILLED + signals.SIGKILL
     if execution.signal is not None:
         return _KILLED + execution.signal
+    if reason in _OURS:
+        return execution.exit_code or 1
     return execution.exit_code or 0
 
 
@@ -106,6 +117,8 @@ def _last_words(execution: Execution, reason: Reason | None) -> Iterator[str]:
         case Reason.EXECUTION_TIMEOUT if limits is not None:
             yield from _waited(execution, limits)
             yield f"execution timed out after {limits.timeout_ms / 1000:g} s (limits.execution_timeout)"
+        case Reason.WORKER_LOST | Reason.INTERNAL if execution.error is not None:
+            yield execution.error.message
         case Reason.CPU_TIME_EXCEEDED | Reason.PROCESSES_EXCEEDED | Reason.DISK_EXCEEDED if execution.error is not None:
             yield execution.error.message
         case Reason.OUT_OF_MEMORY if limits is not None:
@@ -125,11 +138,12 @@ def _last_words(execution: Execution, reason: Reason | None) -> Iterator[str]:
 def _waited(execution: Execution, limits: Limits) -> Iterator[str]:
     """Yield why the run was stopped before its limit, if it was: the wait for a slot counts too."""
     queue_us = execution.usage.queue_us
-    if queue_us > _LATE_US and _duration_ms(execution) < limits.timeout_ms:
+    if queue_us > _LATE_US and duration_ms(execution) < limits.timeout_ms:
         yield f"it had waited {queue_us / 1e6:.1f} s for a slot of this busy server"
 
 
-def _duration_ms(execution: Execution) -> int:
+def duration_ms(execution: Execution) -> int:
+    """Return how long an execution that has ended ran."""
     if execution.usage.run_us:
         return execution.usage.run_us // 1000
     return (execution.ended_at or 0) - (execution.started_at or 0)

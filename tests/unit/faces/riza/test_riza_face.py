@@ -27,12 +27,15 @@ from polycall.engine.keys import require
 from polycall.engine.limits import DEFAULTS, MAXIMUMS, LimitPolicy
 from polycall.engine.requests import AdHocRun, RunOptions
 from polycall.errors import DeadlineExceeded, NotFound, PolycallError, Unauthenticated
-from polycall.faces.reply import Inbound, Reply
-from polycall.faces.riza.face import RizaFace
+from polycall.faces.reply import Face, Inbound, Reply
+from polycall.faces.riza.faces import riza_faces
+from polycall.faces.riza.records import Records
 from polycall.faces.riza.v1 import riza_pb2
+from polycall.sealing import Sealer
 
 ID = uuid.UUID("01930000-0000-7000-8000-000000000001")
 BODY = b'{"language":"python","code":"def execute(input): return input","limits":{"execution_timeout":2}}'
+SEALER = Sealer([bytes(range(32))])
 DONE = Execution(
     id=ID,
     project_id="default",
@@ -84,8 +87,12 @@ class FakeEngine:
         return self.stored
 
 
+def _faces(engine: FakeEngine) -> dict[str, Face]:
+    return {service.name: face for service, face in riza_faces(cast("Engine", engine), SEALER)}
+
+
 async def _ask(engine: FakeEngine, body: bytes = BODY, key: str = "Bearer a key with spaces", **more: Any) -> Reply:
-    face = RizaFace(cast("Engine", engine))
+    face = _faces(engine)["RizaService"]
     inbound = Inbound(
         method="ExecuteFunction",
         message=riza_pb2.ExecuteFunctionRequest(),
@@ -99,9 +106,9 @@ async def _ask(engine: FakeEngine, body: bytes = BODY, key: str = "Bearer a key 
         return face.failure(error, inbound)
 
 
-def test_the_face_has_a_handler_for_every_rpc() -> None:
-    service = riza_pb2.DESCRIPTOR.services_by_name["RizaService"]
-    assert {method.name for method in service.methods} == set(RizaFace(cast("Engine", FakeEngine())).handlers)
+def test_every_service_has_a_handler_for_every_rpc() -> None:
+    for service, face in riza_faces(cast("Engine", FakeEngine()), SEALER):
+        assert {method.name for method in service.methods} == set(face.handlers)
 
 
 async def test_a_run_is_asked_for_with_its_record_and_a_bound_for_the_whole_answer() -> None:
@@ -113,7 +120,14 @@ async def test_a_run_is_asked_for_with_its_record_and_a_bound_for_the_whole_answ
     ((run, options),) = engine.runs
     assert run.limits.timeout_ms == 2000
     assert options.face == "riza"
-    assert json.loads(options.face_data or b"")["request"]["code"] == run.code
+    kept = replace(DONE, face_data=options.face_data)
+    record = Records(SEALER).read(kept)
+    assert record is not None
+    assert json.loads(record.request)["code"] == run.code
+    assert run.code.encode() not in (options.face_data or b"")
+    # of another project, or with another key: nothing
+    assert Records(SEALER).read(replace(kept, project_id="other")) is None
+    assert Records(Sealer([bytes(32)])).read(kept) is None
     assert options.expires_at is not None
     assert before + 3 <= options.expires_at <= after + 3
 

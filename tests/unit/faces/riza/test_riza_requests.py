@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from polycall.domain import Convention, InputFile, Language, LimitOverrides
 from polycall.engine.limits import MIB
 from polycall.errors import InvalidArgument, RuntimeMissing
+from polycall.faces.riza.records import Record
 from polycall.faces.riza.requests import Bounds, Call, read_function_call, read_script_call
 from polycall.faces.wire import Malformed
 
@@ -108,7 +109,7 @@ def test_null_is_absent_and_unknown_members_are_ignored() -> None:
 def test_languages_are_compared_without_case(spelled: str, meant: str) -> None:
     call = _read(language=spelled)
     assert call.run.language.value == meant
-    assert json.loads(call.record)["request"]["language"] == meant
+    assert json.loads(call.record.request)["language"] == meant
 
 
 def test_what_is_required_is_named_all_at_once() -> None:
@@ -295,7 +296,7 @@ def test_a_host_stands_once() -> None:
 
 def test_a_key_in_the_place_of_the_user_is_masked_too() -> None:
     auth = {"basic": {"user_id": "sk_live_secret", "password": ""}}
-    assert "sk_live_secret" not in _read(http={"allow": [{"host": "h", "auth": auth}]}).record.decode()
+    assert "sk_live_secret" not in _read(http={"allow": [{"host": "h", "auth": auth}]}).record.request.decode()
 
 
 def test_the_record_is_the_request_in_canonical_form() -> None:
@@ -308,9 +309,10 @@ def test_the_record_is_the_request_in_canonical_form() -> None:
         surprise=1,
         http=None,
     )
-    assert call.record == (
-        b'{"type":"function","request":{"code":"def execute(input): return input","language":"python","env":{"A":"b"},'
-        b'"files":[{"path":"p","contents":"c"}],"limits":{"execution_timeout":2},"input":{"n": 1.0}}}'
+    assert call.record == Record(
+        "function",
+        b'{"code":"def execute(input): return input","language":"python","env":{"A":"b"},'
+        b'"files":[{"path":"p","contents":"c"}],"limits":{"execution_timeout":2},"input":{"n": 1.0}}',
     )
 
 
@@ -322,9 +324,9 @@ def test_the_record_has_no_credentials() -> None:
         "header": {"name": "n", "value": secret, "token": secret},
         "query": {"key": "k", "token": secret},
     }
-    record = _read(http={"allow": [{"host": "h", "auth": auth}, {"host": "g"}]}).record
+    record = _read(http={"allow": [{"host": "h", "auth": auth}, {"host": "g"}]}).record.request
     assert secret.encode() not in record
-    assert json.loads(record)["request"]["http"] == {
+    assert json.loads(record)["http"] == {
         "allow": [
             {
                 "host": "h",
@@ -340,9 +342,25 @@ def test_the_record_has_no_credentials() -> None:
     }
 
 
-def test_a_large_request_is_not_recorded_and_says_so() -> None:
-    call = _read(input="x" * (256 * 1024))
-    assert call.record == b'{"type":"function","omitted":"The request was larger than 256 KiB."}'
+def test_of_a_large_request_the_largest_parts_are_not_recorded_and_it_says_so() -> None:
+    larger = "the request was larger than the 256 KiB that are kept of one"
+    call = _read(input="x" * (256 * 1024), env={"A": "b"})
+    code = "def execute(input): return input"
+    assert json.loads(call.record.request) == {
+        "code": code,
+        "language": "python",
+        "env": {"A": "b"},
+        "omitted": f"input: {larger}",
+    }
+    call = _read(code="#" * (300 * 1024), input=1, files=[{"path": "p", "contents": "c" * (400 * 1024)}])
+    assert json.loads(call.record.request) == {
+        "code": "",
+        "language": "python",
+        "input": 1,
+        "omitted": f"files, code: {larger}",
+    }
+    escaped = json.loads(_read(input=1, env={"A": "\x01" * 100_000}).record.request)
+    assert escaped == {"code": "", "language": "python", "omitted": f"input, env, code: {larger}"}
 
 
 def _read_script(**members: Any) -> Call:
@@ -385,7 +403,7 @@ def test_the_older_spelling_of_hosts_counts_where_the_newer_is_absent() -> None:
     old = _read_script(allow_http_hosts=["example.com", "*"])
     assert old.run.egress is not None
     assert [rule.host for rule in old.run.egress.rules] == ["example.com", "*"]
-    request = json.loads(old.record)["request"]
+    request = json.loads(old.record.request)
     assert request["http"] == {"allow": [{"host": "example.com"}, {"host": "*"}]}
     assert "allow_http_hosts" not in request
     assert _read_script(allow_http_hosts=["a"], http={"allow": []}).run.egress is None
@@ -393,10 +411,11 @@ def test_the_older_spelling_of_hosts_counts_where_the_newer_is_absent() -> None:
 
 
 def test_the_record_of_a_script_says_that_it_is_one() -> None:
-    assert json.loads(_read_script(args=["a"], stdin="s").record) == {
-        "type": "script",
-        "request": {"code": "print()", "language": "python", "args": ["a"], "stdin": "s"},
-    }
+    record = _read_script(args=["a"], stdin="s").record
+    assert (record.type, json.loads(record.request)) == (
+        "script",
+        {"code": "print()", "language": "python", "args": ["a"], "stdin": "s"},
+    )
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 from polycall.domain import Execution, ExecutionError, ExecutionKind, ExecutionState, Reason, Usage
 from polycall.engine.limits import DEFAULTS, MIB
 from polycall.errors import Internal
-from polycall.faces.riza.results import FunctionResult
+from polycall.faces.riza.results import FunctionResult, answered
 from polycall.ids import from_ulid, to_ulid
 
 ID = uuid.UUID("01930000-0000-7000-8000-000000000001")
@@ -196,5 +196,10 @@ def test_a_run_that_was_cancelled_before_it_was_measured_has_a_duration() -> Non
 
 def test_a_lost_sandbox_is_our_fault() -> None:
     with pytest.raises(Internal) as caught:
-        FunctionResult.of(_failed(Reason.WORKER_LOST))
+        answered(_failed(Reason.WORKER_LOST))
     assert caught.value.message == f"The sandbox of execution {to_ulid(ID)} was lost; the code may have run."
+
+
+def test_a_lost_sandbox_can_be_shown_afterwards() -> None:
+    shown = _shown(_failed(Reason.WORKER_LOST))
+    assert (shown["output_status"], shown["execution"]["exit_code"]) == ("error", 1)
