@@ -22,10 +22,12 @@ from grpc import Channel, RpcError, insecure_channel
 from polycall.v1 import (
     execution_pb2,
     execution_service_pb2_grpc,
+    key_service_pb2_grpc,
     package_pb2,
     package_service_pb2,
     package_service_pb2_grpc,
     runtime_service_pb2_grpc,
+    secret_service_pb2_grpc,
     tenancy_service_pb2,
     tenancy_service_pb2_grpc,
 )
@@ -120,6 +122,16 @@ class Server:
     def runtimes(self) -> runtime_service_pb2_grpc.RuntimeServiceStub:
         """The RuntimeService."""
         return runtime_service_pb2_grpc.RuntimeServiceStub(self.channel)
+
+    @property
+    def secrets(self) -> secret_service_pb2_grpc.SecretServiceStub:
+        """The SecretService."""
+        return secret_service_pb2_grpc.SecretServiceStub(self.channel)
+
+    @property
+    def keys(self) -> key_service_pb2_grpc.KeyServiceStub:
+        """The KeyService."""
+        return key_service_pb2_grpc.KeyServiceStub(self.channel)
 
     @property
     def tenancy(self) -> tenancy_service_pb2_grpc.TenancyServiceStub:
@@ -266,7 +278,7 @@ class Server:
             project=f"projects/{project}" if project else "",
             scopes=scopes or [tenancy_service_pb2.ApiKey.SCOPE_RUN, tenancy_service_pb2.ApiKey.SCOPE_READ],
         )
-        answer = self.tenancy.CreateApiKey(request, metadata=self.metadata)
+        answer = self.keys.CreateApiKey(request, metadata=self.metadata)
         return str(answer.key)
 
 

@@ -92,6 +92,8 @@ class Contract:
         for file, service in self._services():
             for method in service.method:
                 rule = method.options.Extensions[annotations_pb2.http]
+                if method.options.deprecated and rule.WhichOneof("pattern") is None:
+                    continue  # its path is its successor's; gRPC clients still find it
                 for one in (rule, *rule.additional_bindings):
                     yield _binding(file.package, service.name, method, one)
 

@@ -144,6 +144,7 @@ NO_FLAGS = {
     "language": None,
     "runtime": None,
     "env": (),
+    "secret_env": (),
     "timeout": None,
     "memory": None,
     "fresh": False,
@@ -206,6 +207,13 @@ basic = { user_id = "me", password = "$TOKEN" }
 bearer = "$TOKEN"
 header = { name = "X-Key", value = "$TOKEN" }
 query = { key = "k", value = "plain" }
+[[egress]]
+host = "b.example.com"
+basic = { user_id = "me", secret = "s/1" }
+bearer = { secret = "s" }
+header = { name = "X-Key", secret = "secrets/s" }
+[secret_env]
+TOKEN = "s"
 """
     request = version_request(Source(files={"a.py": b""}), parse_manifest(text, "polycall.toml"))
     kinds = execution_pb2.Credential
@@ -221,15 +229,24 @@ query = { key = "k", value = "plain" }
                     kinds(query=kinds.Query(key="k", value="plain")),
                 ],
             ),
+            execution_pb2.EgressRule(
+                host="b.example.com",
+                credentials=[
+                    kinds(basic=kinds.Basic(user_id="me", secret="secrets/s%2F1")),
+                    kinds(bearer=kinds.Bearer(secret="secrets/s")),
+                    kinds(header=kinds.Header(name="X-Key", secret="secrets/s")),
+                ],
+            ),
         ]
     )
+    assert request.version.secret_env == {"TOKEN": "secrets/s"}
 
 
 @pytest.mark.parametrize(
     ("line", "words"),
     [
         ('bearer = "$NOT_SET_ANYWHERE"', "egress of h: the environment variable NOT_SET_ANYWHERE is not set"),
-        ('header = { name = "x", token = "y" }', "egress of h: token is not a key; it has name and value"),
+        ('header = { name = "x", token = "y" }', "egress of h: token is not a key; it has name and value, or secret"),
     ],
 )
 def test_what_is_wrong_with_a_credential_is_told(line: str, words: str) -> None:

@@ -10,6 +10,7 @@ from polycall.domain import Reason
 from polycall.engine.checks import _RESERVED, _RESERVED_PREFIXES
 from polycall.engine.egress import _MOST_RULES
 from polycall.engine.limits import DEFAULTS, MAXIMUMS, MINIMUMS, UNITS
+from polycall.engine.secrets import LONGEST_NAME, LONGEST_VALUE, MOST_SECRETS
 from polycall.sandbox.egress.bounds import Bounds
 from polycall.sandbox.egress.peer import _LINES
 from polycall.v1.error_reason_pb2 import ErrorReason
@@ -56,6 +57,13 @@ def test_the_page_of_limits_names_every_variable_that_is_refused() -> None:
     page = (ROOT / "docs" / "limits.md").read_text()
     for name in {*_RESERVED, *(f"{prefix}*" for prefix in _RESERVED_PREFIXES)}:
         assert f"`{name}`" in page or f"`{name.upper()}`" in page or name.startswith("DENO_"), name
+
+
+def test_the_page_of_secrets_has_the_bounds_that_hold() -> None:
+    page = " ".join((ROOT / "docs" / "secrets.md").read_text().split())
+    assert f"{MOST_SECRETS} secrets in a project" in page
+    assert f"1 byte to {LONGEST_VALUE >> 10} KiB" in page
+    assert f"1 to {LONGEST_NAME} characters" in page
 
 
 def test_the_manifest_on_the_page_of_egress_is_one() -> None:

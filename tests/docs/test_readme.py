@@ -16,6 +16,7 @@ README, FACES, JAVASCRIPT = ROOT / "README.md", ROOT / "docs" / "faces.md", ROOT
 LIMITS, ANALYSIS = ROOT / "docs" / "limits.md", ROOT / "docs" / "analysis.md"
 OPERATIONS = ROOT / "docs" / "operations.md"
 EGRESS, RUNTIMES = ROOT / "docs" / "egress.md", ROOT / "docs" / "runtimes.md"
+SECRETS = ROOT / "docs" / "secrets.md"
 
 _OUTPUT = ("json", "text")  # what the block above it prints
 _BLOCK = re.compile(r"(<!-- run -->\n)?```(\w+)\n(.*?)```", re.DOTALL)
@@ -50,8 +51,8 @@ def left_out(page: Path) -> list[str]:
 def test_every_command_block_is_run_or_is_a_make_target_or_a_vendors_snippet() -> None:
     assert left_out(README) == ["make run", "make test", "from rizaio import Riza"]
     assert left_out(FACES) == left_out(JAVASCRIPT) == left_out(LIMITS) == left_out(ANALYSIS) == []
-    assert left_out(RUNTIMES) == []
     assert left_out(OPERATIONS) == ['pg_dump --format=custom --file=polycall.dump "$POLYCALL_DATABASE_URL"']
+    assert left_out(RUNTIMES) == left_out(SECRETS) == []
     assert left_out(EGRESS) == ["[[egress]]"]  # a manifest, which test_pages reads
 
 
@@ -117,3 +118,8 @@ def test_the_page_of_operations_runs_from_top_to_bottom(polycall: Server, tmp_pa
     assert len(snippets(OPERATIONS)) == 1
     run(OPERATIONS, polycall, tmp_path, POLYCALL_DATA_DIR=str(polycall.data_dir))
     assert (tmp_path / "polycall-restored" / "polycall.db").stat().st_size > 0
+
+
+def test_the_page_of_secrets_runs(polycall: Server, tmp_path: Path) -> None:
+    assert len(snippets(SECRETS)) == 1
+    run(SECRETS, polycall, tmp_path)

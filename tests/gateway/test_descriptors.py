@@ -42,6 +42,15 @@ def test_a_method_that_envoy_cannot_transcode_is_refused(kind: str) -> None:
         render(GatewayConfig(), contract("polycall.faces.riza.v1", "/v1/x", kind=kind))
 
 
+def test_a_deprecated_method_may_have_left_its_path_to_another() -> None:
+    made = descriptor_pb2.FileDescriptorSet.FromString(contract("polycall.v1", "/polycall/v1/x").descriptors)
+    old = made.file[0].service[0].method.add(name="Old")
+    with pytest.raises(InvalidConfig, match=r"Service\.Old has no HTTP binding that Envoy can transcode: None"):
+        _ = Contract(made.SerializeToString()).bindings
+    old.options.deprecated = True
+    assert [binding.rpc for binding in Contract(made.SerializeToString()).bindings] == ["M0"]
+
+
 def test_a_face_without_words_is_refused() -> None:
     with pytest.raises(InvalidConfig, match=r"the face acme has no words yet .* add it to vendors\.py"):
         render(GatewayConfig(), contract("polycall.faces.acme.v1", "/acme/x"))

@@ -11,7 +11,14 @@ from typing import Any
 import grpc
 import pytest
 
-from polycall.v1 import execution_pb2, execution_service_pb2, package_pb2, package_service_pb2
+from polycall.v1 import (
+    execution_pb2,
+    execution_service_pb2,
+    package_pb2,
+    package_service_pb2,
+    secret_pb2,
+    secret_service_pb2,
+)
 from tests.contracts.riza.driver import Riza
 from tests.harness import Server, running_server
 from tests.sandbox.egress.outside import Certificates, Site, site
@@ -200,6 +207,50 @@ def test_riza_adds_every_kind_of_credential(server: Server, upstream: Site) -> N
     assert request.all("authorization") == [f"Bearer {SECRETS['token']}"]  # wins over basic
     assert request.all("x-api-key") == [SECRETS["value"]]
     assert request.path == f"/a?api_key={SECRETS['parameter']}"
+
+
+def test_a_credential_may_name_a_secret_whose_value_the_upstream_alone_sees(server: Server, upstream: Site) -> None:
+    host = f"localhost:{upstream.port}"
+    for secret_id, value in (("token", SECRETS["token"]), ("parameter", SECRETS["parameter"])):
+        secret = secret_pb2.Secret(display_name=secret_id, value=value)
+        request = secret_service_pb2.CreateSecretRequest(secret_id=secret_id, secret=secret)
+        made = server.secrets.CreateSecret(request, metadata=server.metadata)
+        assert value not in str(made)
+    kinds = execution_pb2.Credential
+    named = execution_pb2.EgressPolicy(
+        rules=[
+            execution_pb2.EgressRule(
+                host=host,
+                credentials=[
+                    kinds(bearer=kinds.Bearer(secret="secrets/token")),
+                    kinds(query=kinds.Query(key="api_key", secret="secrets/parameter")),
+                ],
+            )
+        ]
+    )
+    url = f"https://{host}/a?x=1"
+    answer = server.executions.Execute(
+        execution_service_pb2.ExecuteRequest(code=CODE, input_json=f'"{url}"', egress=named), metadata=server.metadata
+    )
+    assert answer.state == execution_pb2.Execution.STATE_COMPLETED, answer
+    version = package_service_pb2.CreateVersionRequest(
+        parent="packages/named",
+        version=package_pb2.Version(egress=named),
+        files=package_pb2.SourceFiles(
+            files=[package_pb2.SourceFile(path="main.py", contents=CODE.replace("execute(url)", "get(url)").encode())]
+        ),
+        create_package=True,
+    )
+    assert server.packages.CreateVersion(version, metadata=server.metadata).egress == named
+    run = execution_service_pb2.RunFunctionRequest(
+        function="packages/named/functions/get", input_json=f'{{"url":"{url}"}}'
+    )
+    assert server.executions.RunFunction(run, metadata=server.metadata).state == execution_pb2.Execution.STATE_COMPLETED
+    for request_ in upstream.seen:
+        assert request_.all("authorization") == [f"Bearer {SECRETS['token']}"]
+        assert request_.path == f"/a?x=1&api_key={SECRETS['parameter']}"
+    assert len(upstream.seen) == 2
+    upstream.seen.clear()
 
 
 def test_what_is_wrong_with_a_policy_is_named(server: Server) -> None:

@@ -16,8 +16,10 @@ from google.protobuf.message import Message
 
 from polycall.v1 import (
     execution_service_pb2,
+    key_service_pb2,
     package_service_pb2,
     runtime_service_pb2,
+    secret_service_pb2,
     server_service_pb2,
     tenancy_service_pb2,
 )
@@ -31,6 +33,8 @@ SERVICES: list[ServiceDescriptor] = [
     execution_service_pb2.DESCRIPTOR.services_by_name["ExecutionService"],
     package_service_pb2.DESCRIPTOR.services_by_name["PackageService"],
     runtime_service_pb2.DESCRIPTOR.services_by_name["RuntimeService"],
+    secret_service_pb2.DESCRIPTOR.services_by_name["SecretService"],
+    key_service_pb2.DESCRIPTOR.services_by_name["KeyService"],
     tenancy_service_pb2.DESCRIPTOR.services_by_name["TenancyService"],
     server_service_pb2.DESCRIPTOR.services_by_name["ServerService"],
 ]
@@ -57,6 +61,7 @@ LIKELY: dict[str, list[Any]] = {  # what gets a request past the first checks, b
         "executions/01a20b84-ace9-73b6-99c3-20bb684e149c",
         "f",
         "apiKeys/1",
+        "secrets/s",
     ],
     "parent": ["packages/p", "packages/q", "packages/p/functions/f"],
     "function": ["packages/p/functions/f", "packages/p/versions/1/functions/f"],
@@ -74,6 +79,9 @@ LIKELY: dict[str, list[Any]] = {  # what gets a request past the first checks, b
     "page_token": [""],
     "module": ["", "main"],
     "runtime": [""],
+    "secret": ["", "secrets/s", "secrets/-"],
+    "secret_id": ["", "s", "a/b"],
+    "value": ["hunter2", ""],
     "runtime_id": ["", "r", "s.t~u"],
     "revision_id": ["", "1"],
     "manifest": ["", "{}", "# nothing"],
@@ -153,7 +161,7 @@ def send(server: Server, method: MethodDescriptor, request: Message) -> str:
     return "OK"
 
 
-@pytest.mark.parametrize("method", METHODS, ids=[method.name for method in METHODS])
+@pytest.mark.parametrize("method", METHODS, ids=[f"{m.containing_service.name}.{m.name}" for m in METHODS])
 def test_whatever_is_sent_is_answered(victim: Server, method: MethodDescriptor) -> None:
     dice = random.Random(method.full_name)
     codes: Counter[str] = Counter()

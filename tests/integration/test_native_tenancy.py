@@ -13,8 +13,11 @@ from google.protobuf import field_mask_pb2, timestamp_pb2
 from polycall.errors import Code
 from polycall.v1 import (
     execution_service_pb2,
+    key_service_pb2,
     package_pb2,
     package_service_pb2,
+    secret_pb2,
+    secret_service_pb2,
     server_service_pb2,
     server_service_pb2_grpc,
     tenancy_service_pb2,
@@ -31,7 +34,8 @@ def bearer(key: str) -> list[tuple[str, str]]:
 
 
 def do(server: Server, method: str, request: Any, key: str | None = None) -> Any:
-    return getattr(server.tenancy, method)(request, metadata=bearer(key or server.key), timeout=S)
+    stub = server.tenancy if method.endswith(("Project", "Projects")) else server.keys
+    return getattr(stub, method)(request, metadata=bearer(key or server.key), timeout=S)
 
 
 def new_key(server: Server, key: str | None = None, **fields: Any) -> Any:
@@ -128,7 +132,7 @@ SCOPES: dict[int, str] = {
 FUNCTION = "packages/native-scopes/functions/f"
 VERSION = "packages/native-scopes/versions/1"
 NOBODY = f"executions/{uuid.UUID(int=7)}"
-E_, P, T = "executions", "packages", "tenancy"
+E_, P, S_, K, T = "executions", "packages", "secrets", "keys", "tenancy"
 RULES: list[tuple[str, str, Any, int]] = [
     (E_, "Execute", execution_service_pb2.ExecuteRequest(code="def execute(input): ..."), Key.SCOPE_RUN),
     (E_, "RunFunction", execution_service_pb2.RunFunctionRequest(function=FUNCTION), Key.SCOPE_RUN),
@@ -173,6 +177,18 @@ RULES: list[tuple[str, str, Any, int]] = [
         package_service_pb2.AnalyzeSourceRequest(files=package_pb2.SourceFiles()),
         Key.SCOPE_DEPLOY,
     ),
+    (S_, "GetSecret", secret_service_pb2.GetSecretRequest(name="secrets/no-such"), Key.SCOPE_READ),
+    (S_, "ListSecrets", secret_service_pb2.ListSecretsRequest(), Key.SCOPE_READ),
+    (S_, "CreateSecret", secret_service_pb2.CreateSecretRequest(validate_only=True), Key.SCOPE_DEPLOY),
+    (
+        S_,
+        "UpdateSecret",
+        secret_service_pb2.UpdateSecretRequest(secret=secret_pb2.Secret(name="secrets/no-such", value="v")),
+        Key.SCOPE_DEPLOY,
+    ),
+    (S_, "DeleteSecret", secret_service_pb2.DeleteSecretRequest(name="secrets/no-such"), Key.SCOPE_DEPLOY),
+    (K, "GetApiKey", key_service_pb2.GetApiKeyRequest(name="apiKeys/0123456789abcdef"), Key.SCOPE_ADMIN),
+    (K, "ListApiKeys", tenancy_service_pb2.ListApiKeysRequest(), Key.SCOPE_ADMIN),
     (T, "ListApiKeys", tenancy_service_pb2.ListApiKeysRequest(), Key.SCOPE_ADMIN),
     (T, "RevokeApiKey", tenancy_service_pb2.RevokeApiKeyRequest(name="apiKeys/0123456789abcdef"), Key.SCOPE_ADMIN),
     (T, "CreateProject", tenancy_service_pb2.CreateProjectRequest(project_id="default"), Key.SCOPE_OPERATOR),
@@ -193,7 +209,9 @@ def keys(polycall: Server) -> dict[int, str]:
     return {scope: new_key(polycall, scopes=[scope]).key for scope in SCOPES}
 
 
-@pytest.mark.parametrize(("service", "method", "request_", "scope"), RULES, ids=[f"{r[1]}-{r[3]}" for r in RULES])
+@pytest.mark.parametrize(
+    ("service", "method", "request_", "scope"), RULES, ids=[f"{r[0]}-{r[1]}-{r[3]}" for r in RULES]
+)
 def test_a_method_needs_its_scope_and_no_other(
     polycall: Server, keys: dict[int, str], service: str, method: str, request_: Any, scope: int
 ) -> None:

@@ -97,6 +97,15 @@ class TenancyConformance:
         assert raised.value.reason is Reason.PROJECT_NOT_FOUND
         assert await store.find_key(b"1" * 32) is None
 
+    async def test_a_key_is_found_by_its_id_in_its_project(self, store: Store) -> None:
+        await store.create_project(Project(id=OTHER, created_at=1))
+        await store.create_key(_key("a"), b"a" * 32)
+        assert await store.get_key("default", "a") == _key("a")
+        for project, key_id in ((OTHER, "a"), ("default", "b")):
+            with pytest.raises(NotFound) as raised:
+                await store.get_key(project, key_id)
+            assert raised.value.reason is Reason.API_KEY_NOT_FOUND
+
     async def test_keys_are_listed_by_creation_and_project(self, store: Store) -> None:
         await store.create_project(Project(id=OTHER, created_at=1))
         for number, (name, project, at) in enumerate(

@@ -30,6 +30,7 @@ _COMMANDS = {
     "runtimes": ("runtimes", "runtimes", "Build, see and delete runtimes: packages that code runs with."),
     "functions": ("functions", "functions", "See what functions a source has, before it is deployed."),
     "import": ("imports", "imports", "Bring over what you have at a vendor, under the same ids."),
+    "secrets": ("secrets", "secrets", "Keep texts that code uses and that nobody reads back."),
     "keys": ("keys", "keys", "Create, list and revoke API keys."),
     "projects": ("keys", "projects", "Create and list projects."),
     "doctor": ("doctor", "doctor_command", "Say how far code is isolated here, and how to get what is missing."),

@@ -17,8 +17,10 @@ from polycall.cli.terminal import Progress
 if TYPE_CHECKING:
     from polycall.config import Settings
     from polycall.v1.execution_service_pb2_grpc import ExecutionServiceStub
+    from polycall.v1.key_service_pb2_grpc import KeyServiceStub
     from polycall.v1.package_service_pb2_grpc import PackageServiceStub
     from polycall.v1.runtime_service_pb2_grpc import RuntimeServiceStub
+    from polycall.v1.secret_service_pb2_grpc import SecretServiceStub
     from polycall.v1.server_service_pb2_grpc import ServerServiceStub
     from polycall.v1.tenancy_service_pb2_grpc import TenancyServiceStub
 
@@ -74,6 +76,20 @@ class Client:
         from polycall.v1.runtime_service_pb2_grpc import RuntimeServiceStub
 
         return RuntimeServiceStub(self._channel)
+
+    @property
+    def secrets(self) -> SecretServiceStub:
+        """The SecretService."""
+        from polycall.v1.secret_service_pb2_grpc import SecretServiceStub
+
+        return SecretServiceStub(self._channel)
+
+    @property
+    def keys(self) -> KeyServiceStub:
+        """The KeyService."""
+        from polycall.v1.key_service_pb2_grpc import KeyServiceStub
+
+        return KeyServiceStub(self._channel)
 
     @property
     def tenancy(self) -> TenancyServiceStub:

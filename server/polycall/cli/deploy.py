@@ -11,7 +11,7 @@ import click
 from polycall.cli.client import Client, with_client
 from polycall.cli.exits import Exit
 from polycall.cli.failures import Failure
-from polycall.cli.options import DURATION, MEMORY, VARIABLE, json_option
+from polycall.cli.options import DURATION, MEMORY, SECRET_VARIABLE, VARIABLE, json_option
 from polycall.domain import Convention, Language
 
 if TYPE_CHECKING:
@@ -38,6 +38,12 @@ _CUSTOMARY = {Convention.INPUT: "execute", Convention.HANDLE: "handle", Conventi
 @click.option("--language", type=_LANGUAGES, help="Default: by the names of the files, else python.")
 @click.option("--runtime", metavar="ID", help="Runtime with its packages. Default: the server's own of the language.")
 @click.option("--env", "env", type=VARIABLE, multiple=True, help="Environment variable; NAME alone passes yours on.")
+@click.option(
+    "--secret-env",
+    type=SECRET_VARIABLE,
+    multiple=True,
+    help="Environment variable that is a secret's value; repeatable.",
+)
 @click.option("--timeout", type=DURATION, metavar="DURATION", help="Time of every run, such as 10s.")
 @click.option("--memory", type=MEMORY, metavar="SIZE", help="Memory of every run, such as 256MiB.")
 @click.option("--fresh", is_flag=True, help="Every run gets a fresh process.")
@@ -78,6 +84,7 @@ def apply_flags(
     language: str | None,
     runtime: str | None,
     env: Sequence[tuple[str, str]],
+    secret_env: Sequence[tuple[str, str]],
     timeout: float | None,
     memory: int | None,
     fresh: bool,
@@ -102,6 +109,7 @@ def apply_flags(
         package=package or manifest.package or source.name,
         functions=declared or manifest.functions,
         env=manifest.env | dict(env),
+        secret_env=manifest.secret_env | dict(secret_env),
         language=Language(language) if language else manifest.language,
         limits=msgspec.structs.replace(manifest.limits, **{k: v for k, v in limits.items() if v is not None}),
         **{k: v for k, v in chosen.items() if v is not None},

@@ -17,7 +17,7 @@ from polycall.cli.manifest import (
     WarmEntry,
     default_json,
 )
-from polycall.cli.options import limits_of, runtime_name
+from polycall.cli.options import limits_of, runtime_name, secret_name
 from polycall.domain import Language
 from polycall.names import PackageName
 
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from polycall.v1.package_service_pb2 import CreateVersionRequest
 
 __all__ = ["deploy", "version_request"]
+
+_REFERENCE = "secret"  # in any credential: the id of a secret of the server, in place of its secret text
 
 
 def deploy(client: Client, source: Source, manifest: Manifest, *, validate_only: bool = False) -> Version:
@@ -66,6 +68,7 @@ def version_request(source: Source, manifest: Manifest, validate_only: bool = Fa
             functions=[_function(name, entry) for name, entry in manifest.functions.items()],
             limits=_limits(manifest.limits),
             env=manifest.env,
+            secret_env={name: secret_name(secret) for name, secret in manifest.secret_env.items()},
             egress=_egress(manifest.egress),
             fresh_process=manifest.fresh,
             warm=_warm(manifest.warm) if manifest.warm != WarmEntry() else None,
@@ -112,7 +115,8 @@ def _egress(entries: Sequence[EgressEntry]) -> EgressPolicy | None:
                 pb.Credential.Basic(**_fields(entry.basic, at, "user_id", "password"))
             )
         if entry.bearer is not None:
-            rule.credentials.add().bearer.token = _from_environment(entry.bearer, at)
+            bearer = {"token": entry.bearer} if isinstance(entry.bearer, str) else entry.bearer
+            rule.credentials.add().bearer.CopyFrom(pb.Credential.Bearer(**_fields(bearer, at, "token")))
         if entry.header is not None:
             rule.credentials.add().header.CopyFrom(pb.Credential.Header(**_fields(entry.header, at, "name", "value")))
         if entry.query is not None:
@@ -122,10 +126,13 @@ def _egress(entries: Sequence[EgressEntry]) -> EgressPolicy | None:
 
 
 def _fields(table: Mapping[str, str], at: str, *names: str) -> dict[str, str]:
-    unknown = next((name for name in table if name not in names), None)
+    unknown = next((name for name in table if name not in (*names, _REFERENCE)), None)
     if unknown is not None:
-        raise Failure(f"{at}: {unknown} is not a key; it has {' and '.join(names)}.")
-    return {name: _from_environment(value, at) for name, value in table.items()}
+        raise Failure(f"{at}: {unknown} is not a key; it has {' and '.join(names)}, or {_REFERENCE}.")
+    read = {name: _from_environment(value, at) for name, value in table.items()}
+    if _REFERENCE in read:
+        read[_REFERENCE] = secret_name(read[_REFERENCE])
+    return read
 
 
 def _from_environment(value: str, at: str) -> str:

@@ -47,7 +47,7 @@ def create_command(
     )
     if expires is not None:
         request.expire_time.FromDatetime(datetime.now(UTC) + timedelta(seconds=expires))
-    answer = client.call(client.tenancy.CreateApiKey, request)
+    answer = client.call(client.keys.CreateApiKey, request)
     if as_json:
         print_json(answer)
         return
@@ -67,7 +67,7 @@ def list_command(client: Client, project: str, as_json: bool) -> None:
     from polycall.cli.table import print_table
     from polycall.v1 import tenancy_service_pb2 as pb
 
-    answer = client.call(client.tenancy.ListApiKeys, pb.ListApiKeysRequest(project=_project_name(project)))
+    answer = client.call(client.keys.ListApiKeys, pb.ListApiKeysRequest(project=_project_name(project)))
     if as_json:
         print_json(answer)
         return
@@ -99,7 +99,7 @@ def revoke_command(client: Client, key_id: str, project: str, as_json: bool) -> 
 
     name = key_id if key_id.startswith("apiKeys/") else f"apiKeys/{key_id}"
     request = pb.RevokeApiKeyRequest(name=name, project=_project_name(project))
-    revoked = client.call(client.tenancy.RevokeApiKey, request)
+    revoked = client.call(client.keys.RevokeApiKey, request)
     if as_json:
         print_json(revoked)
     else:

@@ -105,12 +105,13 @@ class EgressEntry(_Table, frozen=True):
 
     What begins with ``$`` is taken from the environment of the deploying command: secrets do not belong into a file
     that is kept with the code. ``basic`` is ``{user_id, password}``, ``bearer`` a token, ``header`` ``{name, value}``,
-    ``query`` ``{key, value}``.
+    ``query`` ``{key, value}``; ``secret``, the id of a secret of the server, may stand in place of password, token and
+    value.
     """
 
     host: str
     basic: dict[str, str] | None = None
-    bearer: str | None = None
+    bearer: str | dict[str, str] | None = None
     header: dict[str, str] | None = None
     query: dict[str, str] | None = None
 
@@ -130,6 +131,7 @@ class Manifest(_Table, frozen=True):
     limits: LimitsEntry = LimitsEntry()
     warm: WarmEntry = WarmEntry()
     env: dict[str, str] = msgspec.field(default_factory=dict)
+    secret_env: dict[str, str] = msgspec.field(default_factory=dict)  # variable = id of a secret of the server
     egress: tuple[EgressEntry, ...] = ()
     functions: dict[str, FunctionEntry] = msgspec.field(default_factory=dict)
 

@@ -14,7 +14,7 @@ from urllib.parse import unquote
 import click
 
 from polycall.cli.failures import Failure
-from polycall.names import PackageName, RuntimeName, VersionName
+from polycall.names import PackageName, RuntimeName, SecretName, VersionName
 
 if TYPE_CHECKING:
     from polycall.v1.execution_pb2 import Limits
@@ -25,6 +25,7 @@ __all__ = [
     "MEMORY",
     "MOMENT",
     "PAYLOAD",
+    "SECRET_VARIABLE",
     "VARIABLE",
     "execution_name",
     "json_option",
@@ -34,6 +35,7 @@ __all__ = [
     "read_bytes",
     "run_limit_options",
     "runtime_name",
+    "secret_name",
     "shown_id",
     "version_name",
 ]
@@ -112,11 +114,6 @@ def parse_secret_variable(text: str) -> tuple[str, str]:
     return name, secret_name(secret)
 
 
-def secret_name(secret: str) -> str:
-    """Return the name of a secret that may be spelled by its id."""
-    return secret if secret.startswith("secrets/") else f"secrets/{secret}"
-
-
 def parse_file(text: str) -> tuple[str, bytes]:
     """Return path in the sandbox and contents for ``FILE`` or ``PATH=FILE``. Raises ValueError."""
     name, equals, source = text.partition("=")
@@ -148,6 +145,7 @@ DURATION = _Kind("duration", parse_duration)
 MEMORY = _Kind("size", parse_memory)
 MOMENT = _Kind("time", parse_moment)
 VARIABLE = _Kind("name=value", parse_variable)
+SECRET_VARIABLE = _Kind("name=secret", parse_secret_variable)
 FILE_INPUT = _Kind("[path=]file", parse_file)
 PAYLOAD = _Kind("json", parse_payload)
 
@@ -193,6 +191,11 @@ def execution_name(text: str) -> str:
 def runtime_name(text: str) -> str:
     """Return ``runtimes/ID`` for an id or a name."""
     return text if text.startswith("runtimes/") else str(RuntimeName(text))
+
+
+def secret_name(text: str) -> str:
+    """Return ``secrets/ID`` for an id or a name."""
+    return text if text.startswith("secrets/") else str(SecretName(text))
 
 
 def package_name(text: str) -> str:

@@ -12,6 +12,7 @@ from polycall.cli.options import (
     DURATION,
     FILE_INPUT,
     PAYLOAD,
+    SECRET_VARIABLE,
     VARIABLE,
     json_option,
     limits_of,
@@ -27,7 +28,19 @@ __all__ = ["call_command", "run_command"]
 _CONVENTIONS = click.Choice([c.value for c in Convention if c not in (Convention.PARAMETERS, Convention.SCRIPT)])
 _LANGUAGES = click.Choice([language.value for language in Language])
 # What only code that comes with its request can have.
-_AD_HOC_ONLY = ("files", "env", "hosts", "script", "convention", "entrypoint", "language", "runtime", "stdin", "args")
+_AD_HOC_ONLY = (
+    "files",
+    "env",
+    "secret_env",
+    "hosts",
+    "script",
+    "convention",
+    "entrypoint",
+    "language",
+    "runtime",
+    "stdin",
+    "args",
+)
 
 
 @click.command("run")
@@ -36,6 +49,12 @@ _AD_HOC_ONLY = ("files", "env", "hosts", "script", "convention", "entrypoint", "
 @click.option("--input", "payload", type=PAYLOAD, metavar="JSON|@FILE|-", help="The input; null if not given.")
 @click.option("--file", "files", type=FILE_INPUT, multiple=True, help="File for the work directory; repeatable.")
 @click.option("--env", "env", type=VARIABLE, multiple=True, help="Environment variable; NAME alone passes yours on.")
+@click.option(
+    "--secret-env",
+    type=SECRET_VARIABLE,
+    multiple=True,
+    help="Environment variable that is a secret's value; repeatable.",
+)
 @click.option(
     "--allow-host",
     "hosts",
@@ -97,6 +116,7 @@ def _execute_request(
     *,
     files: tuple[tuple[str, bytes], ...],
     env: tuple[tuple[str, str], ...],
+    secret_env: tuple[tuple[str, str], ...],
     hosts: tuple[str, ...],
     script: bool,
     convention: str | None,
@@ -130,6 +150,7 @@ def _execute_request(
         entrypoint=entrypoint or "",
         input_json=payload or "",
         env=dict(env),
+        secret_env=dict(secret_env),
         egress=execution_pb2.EgressPolicy(rules=[execution_pb2.EgressRule(host=h) for h in hosts]) if hosts else None,
         files=[pb.InputFile(path=path, contents=data) for path, data in files],
         limits=limits,

@@ -155,6 +155,10 @@ class KeyRing:
         await self._store.get_project(project_id)
         return await self._store.list_keys(project_id)
 
+    async def get(self, who: Principal, key_id: str, project_id: str | None = None) -> ApiKey:
+        """Return a key, without its text. Raises PermissionDenied, NotFound."""
+        return await self._store.get_key(self._managed(who, project_id), key_id)
+
     async def revoke(self, who: Principal, key_id: str, project_id: str | None = None) -> ApiKey:
         """End a key at once. Raises PermissionDenied, NotFound."""
         return await through(self._revoke(self._managed(who, project_id), key_id))

@@ -18,18 +18,24 @@ from polycall.interceptors.errors import Errors
 from polycall.interceptors.stack import Stack
 from polycall.interceptors.telemetry import Telemetry
 from polycall.services.execution import ExecutionService
+from polycall.services.key import KeyService
 from polycall.services.options import LARGEST_MESSAGE, server_options
 from polycall.services.package import PackageService
 from polycall.services.runtime import RuntimeService
+from polycall.services.secret import SecretService
 from polycall.services.server import NativeInfo, ServerService
 from polycall.services.tenancy import TenancyService
 from polycall.v1 import (
     execution_service_pb2,
     execution_service_pb2_grpc,
+    key_service_pb2,
+    key_service_pb2_grpc,
     package_service_pb2,
     package_service_pb2_grpc,
     runtime_service_pb2,
     runtime_service_pb2_grpc,
+    secret_service_pb2,
+    secret_service_pb2_grpc,
     server_service_pb2,
     server_service_pb2_grpc,
     tenancy_service_pb2,
@@ -42,6 +48,8 @@ SERVICES = (
     execution_service_pb2.DESCRIPTOR.services_by_name["ExecutionService"].full_name,
     package_service_pb2.DESCRIPTOR.services_by_name["PackageService"].full_name,
     runtime_service_pb2.DESCRIPTOR.services_by_name["RuntimeService"].full_name,
+    secret_service_pb2.DESCRIPTOR.services_by_name["SecretService"].full_name,
+    key_service_pb2.DESCRIPTOR.services_by_name["KeyService"].full_name,
     tenancy_service_pb2.DESCRIPTOR.services_by_name["TenancyService"].full_name,
     server_service_pb2.DESCRIPTOR.services_by_name["ServerService"].full_name,
 )
@@ -84,12 +92,15 @@ def add_native(servers: Sequence[grpc.aio.Server], engine: Engine, info: NativeI
     Health knows the services from ``set_serving`` on.
     """
     executions, packages, runtimes = ExecutionService(engine), PackageService(engine), RuntimeService(engine)
-    tenancy, about = TenancyService(engine), ServerService(engine, info)
+    secrets, keys = SecretService(engine), KeyService(engine)
+    tenancy, about = TenancyService(engine, keys), ServerService(engine, info)
     servicer = health.aio.HealthServicer()
     for server in servers:
         execution_service_pb2_grpc.add_ExecutionServiceServicer_to_server(executions, server)
         package_service_pb2_grpc.add_PackageServiceServicer_to_server(packages, server)
         runtime_service_pb2_grpc.add_RuntimeServiceServicer_to_server(runtimes, server)
+        secret_service_pb2_grpc.add_SecretServiceServicer_to_server(secrets, server)
+        key_service_pb2_grpc.add_KeyServiceServicer_to_server(keys, server)
         tenancy_service_pb2_grpc.add_TenancyServiceServicer_to_server(tenancy, server)
         server_service_pb2_grpc.add_ServerServiceServicer_to_server(about, server)
         health_pb2_grpc.add_HealthServicer_to_server(servicer, server)

@@ -72,6 +72,9 @@ class TenancyStore(Protocol):
     async def find_key(self, secret_hash: bytes) -> ApiKey | None:
         """Return the key of a hash, revoked and expired ones too; None if there is none."""
 
+    async def get_key(self, project_id: str, key_id: str) -> ApiKey:
+        """Return, also one that is revoked; raise NotFound."""
+
     async def list_keys(self, project_id: str) -> tuple[ApiKey, ...]:
         """Return all of a project, revoked ones too, by creation."""
 

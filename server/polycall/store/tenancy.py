@@ -54,6 +54,10 @@ class SqlTenancy:
         """Return the key of a hash, also one that is revoked or expired; raise Unavailable."""
         return await self._executor.read(_find_key, secret_hash)
 
+    async def get_key(self, project_id: str, key_id: str) -> ApiKey:
+        """Return, also one that is revoked; raise NotFound, Unavailable."""
+        return await self._executor.read(_key, project_id, key_id)
+
     async def list_keys(self, project_id: str) -> tuple[ApiKey, ...]:
         """Return all keys of a project, by creation; raise Unavailable."""
         return await self._executor.read(_keys, project_id)
@@ -139,6 +143,13 @@ def _find_key(conn: sa.Connection, secret_hash: bytes) -> ApiKey | None:
     return None if row is None else _key_of(row)
 
 
+def _key(conn: sa.Connection, project_id: str, key_id: str) -> ApiKey:
+    row = conn.execute(sa.select(api_keys).where(_k.id == key_id, _k.project_id == project_id)).first()
+    if row is None:
+        raise _no_key(key_id)
+    return _key_of(row)
+
+
 def _keys(conn: sa.Connection, project_id: str) -> tuple[ApiKey, ...]:
     statement = sa.select(api_keys).where(_k.project_id == project_id).order_by(_k.created_at, _k.id)
     return tuple(_key_of(row) for row in conn.execute(statement))
@@ -152,7 +163,7 @@ def _revoke_key(conn: sa.Connection, project_id: str, key_id: str, now_ms: int) 
         .returning(api_keys)
     ).first()
     if row is None:
-        raise NotFound(Reason.API_KEY_NOT_FOUND, "polycall.v1.ApiKey", f"apiKeys/{key_id}")
+        raise _no_key(key_id)
     return _key_of(row)
 
 
@@ -167,6 +178,10 @@ def _touch_keys(conn: sa.Connection, used: Mapping[str, int]) -> None:
         # in one order whoever writes, so that two servers do not wait for each other
         [{"key": key, "used": at} for key, at in sorted(used.items())],
     )
+
+
+def _no_key(key_id: str) -> NotFound:
+    return NotFound(Reason.API_KEY_NOT_FOUND, "polycall.v1.ApiKey", f"apiKeys/{key_id}")
 
 
 def _key_of(row: sa.Row[Any]) -> ApiKey:

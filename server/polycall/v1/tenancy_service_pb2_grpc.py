@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class TenancyServiceStub:
-    """Keeps projects and their API keys.
+    """Keeps projects. Its methods for API keys are those of KeyService, for clients that knew them here; they have no REST.
     """
 
     def __init__(self, channel):
@@ -63,7 +63,7 @@ class TenancyServiceStub:
 
 
 class TenancyServiceServicer:
-    """Keeps projects and their API keys.
+    """Keeps projects. Its methods for API keys are those of KeyService, for clients that knew them here; they have no REST.
     """
 
     def CreateProject(self, request, context):
@@ -81,23 +81,21 @@ class TenancyServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CreateApiKey(self, request, context):
-        """Creates an API key. Its text is in this answer and nowhere else, ever. Scope: admin for the own project, operator
-        for another one; a key can give no scope that it does not have.
+        """As KeyService.CreateApiKey, which took its place.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListApiKeys(self, request, context):
-        """Lists the API keys of a project, revoked ones too. Scope: admin for the own project, operator for another one.
+        """As KeyService.ListApiKeys, which took its place.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RevokeApiKey(self, request, context):
-        """Revokes an API key at once. Revoking a revoked key changes nothing. Scope: admin for the own project, operator for
-        another one.
+        """As KeyService.RevokeApiKey, which took its place.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -140,7 +138,7 @@ def add_TenancyServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class TenancyService:
-    """Keeps projects and their API keys.
+    """Keeps projects. Its methods for API keys are those of KeyService, for clients that knew them here; they have no REST.
     """
 
     @staticmethod

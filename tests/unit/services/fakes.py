@@ -107,6 +107,7 @@ class FakeEngine:
     keys: FakeKeys = field(default_factory=FakeKeys)
     registry: Any = field(default_factory=FakeKeys)
     runtimes: Any = field(default_factory=FakeKeys)
+    secrets: Any = field(default_factory=FakeKeys)
     limits: LimitPolicy = field(default_factory=LimitPolicy)
     isolation: IsolationLevel = IsolationLevel.CONTAINED
     isolation_floor: IsolationLevel = IsolationLevel.NAMESPACED

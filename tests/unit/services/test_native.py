@@ -32,9 +32,11 @@ from polycall.engine.live import Finished, Started
 from polycall.engine.requests import AdHocRun, FunctionRun, RunOptions
 from polycall.errors import Code, FieldViolation, LimitOutOfRange, QueueFull
 from polycall.services.execution import ExecutionService
+from polycall.services.key import KeyService
 from polycall.services.native import SERVICES
 from polycall.services.package import PackageService
 from polycall.services.runtime import RuntimeService
+from polycall.services.secret import SecretService
 from polycall.services.server import ServerService
 from polycall.services.tenancy import TenancyService
 from polycall.store.protocol import Page
@@ -55,7 +57,15 @@ UUID = "0198c2d4-7f1e-7cc3-98c4-dc0c0c07398f"
 
 
 def test_every_method_of_the_contract_is_written() -> None:
-    for service in (ExecutionService, PackageService, RuntimeService, TenancyService, ServerService):
+    for service in (
+        ExecutionService,
+        PackageService,
+        RuntimeService,
+        SecretService,
+        KeyService,
+        TenancyService,
+        ServerService,
+    ):
         base = service.__mro__[1]
         methods = [name for name in vars(base) if not name.startswith("_")]
         assert methods
