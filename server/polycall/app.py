@@ -53,6 +53,7 @@ from polycall.faces.guance.face import GuanceFace
 from polycall.faces.guance.v1 import guance_pb2
 from polycall.faces.riza.faces import riza_faces
 from polycall.faces.xpander.face import XpanderFace
+from polycall.faces.xpander.rules import RULES as XPANDER_RULES
 from polycall.faces.xpander.v1 import xpander_pb2
 from polycall.gateway import gateway_config
 from polycall.member import Member, bus_socket, server_socket, share_of
@@ -201,7 +202,8 @@ async def _running(settings: Settings, signals: Signals, member: Member | None) 
         parser = partial(parser_packages, environments)
         sealer = _sealer(settings, data_dir)
         adapters = {"guance": Adapter(hooks=_source("polycall.faces.guance", "inside.py"))}
-        registry = Registry(store, sandbox, limits, runtimes, sealer, siblings, parser, adapters=adapters)
+        rules = {"xpander": XPANDER_RULES}
+        registry = Registry(store, sandbox, limits, runtimes, sealer, siblings, parser, adapters=adapters, rules=rules)
         secrets = Secrets(store, sealer, siblings)
         preparation = Preparation(
             registry,

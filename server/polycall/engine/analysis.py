@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from polycall.domain import Convention, Function, Language, SchemaOrigin
@@ -11,6 +11,7 @@ from polycall.engine.findings import Analysis, Problem, Wrong, filled, notes_of
 from polycall.engine.importing import Importer, Surroundings
 from polycall.engine.limits import MIB
 from polycall.engine.reader import Reader, Unreadable, Wanted
+from polycall.engine.rules import NO_RULES, Rules
 from polycall.engine.scripts import ScriptAnalyzer
 from polycall.engine.signatures.report import Note, Report, Signature
 
@@ -52,6 +53,7 @@ class Analyzer:
         language: Language = Language.PYTHON,
         convention: Convention = Convention.KEYWORDS,
         around: Surroundings = _DEFAULTS,
+        rules: Rules = NO_RULES,
     ) -> Analysis:
         """Return the public functions of one module (default: ``main_module``) in source order.
 
@@ -66,7 +68,7 @@ class Analyzer:
             return await self._scripts.exports(files, module, language, convention, around)
         try:
             name = module or _main(files)
-            wanted = Wanted(_path_of(name, files), convention)
+            wanted = Wanted(_path_of(name, files), convention, rules.refused)
             report = (await self._read([wanted], files, around))[wanted]
         except Wrong as wrong:
             return Analysis(problems=(wrong.problem,))
@@ -74,7 +76,8 @@ class Analyzer:
             filled(Function(name=each.name, entrypoint=f"{name}:{each.name}", convention=convention), each)
             for each in report.functions
         )
-        return Analysis(functions=tuple(functions), notes=notes_of(report.functions))
+        problems = tuple(_refused([report], rules))
+        return Analysis(functions=tuple(functions), problems=problems, notes=notes_of(report.functions))
 
     async def complete(
         self,
@@ -82,14 +85,16 @@ class Analyzer:
         declared: tuple[Function, ...],
         language: Language = Language.PYTHON,
         around: Surroundings = _DEFAULTS,
+        rules: Rules = NO_RULES,
     ) -> Analysis:
         """Return declared functions completed by what their modules say; all of the main module's if none is declared.
 
         Filled in where they are not declared: entry point, schemas, description, ``accepts_any``. A function that is
-        not found is left as it is: Python makes functions in more ways than can be read.
+        not found is left as it is, unless ``rules`` want it found: Python makes functions in more ways than can be
+        read.
         """
         if not declared:
-            analysis = await self.analyze(files, language=language, around=around)
+            analysis = await self.analyze(files, language=language, around=around, rules=rules)
             if analysis.functions or analysis.problems:
                 return analysis
             return Analysis(problems=(Problem("", 0, _NOTHING),))
@@ -97,7 +102,7 @@ class Analyzer:
         if language is not Language.PYTHON and self._scripts is not None:
             return await self._scripts.declared(files, declared, language)
         try:
-            located = [_located(function, files) for function in declared]
+            located = [_located(function, files, rules) for function in declared]
             wanted = {module: None for _, module in located}
             reports = await self._read(list(wanted), files, around)
         except Wrong as wrong:
@@ -105,6 +110,7 @@ class Analyzer:
         found = [(function, _signature_of(function, reports[module])) for function, module in located]
         return Analysis(
             functions=tuple(filled(function, each) if each else function for function, each in found),
+            problems=(*_missing(located, found, rules), *_refused(reports.values(), rules)),
             notes=notes_of(each for _, each in found if each),
         )
 
@@ -176,16 +182,30 @@ def _marked(function: Function) -> Function:
     return replace(function, schema_origin=SchemaOrigin.DECLARED if function.input_schema else None)
 
 
-def _located(function: Function, files: Mapping[str, bytes]) -> tuple[Function, Wanted]:
+def _refused(reports: Iterable[Report], rules: Rules) -> Iterator[Problem]:
+    for report in reports:
+        for use in report.uses:
+            yield Problem(use.path, use.line, f"{use.message} {rules.why}")
+
+
+def _missing(
+    located: list[tuple[Function, Wanted]], found: list[tuple[Function, Signature | None]], rules: Rules
+) -> Iterator[Problem]:
+    for (function, module), (_, signature) in zip(located, found, strict=True):
+        if rules.must_exist and signature is None:
+            yield Problem(module.path, 0, f"there is no function {function.name} at the top level")
+
+
+def _located(function: Function, files: Mapping[str, bytes], rules: Rules) -> tuple[Function, Wanted]:
     """Return a declared function with its entry point, and the module it is in."""
     if function.convention is Convention.SCRIPT:
         if function.entrypoint not in files:
             raise Wrong("", 0, f"has no file {function.entrypoint[:200]!r}")
-        return function, Wanted(function.entrypoint, Convention.SCRIPT)
+        return function, Wanted(function.entrypoint, Convention.SCRIPT, rules.refused)
     if not function.entrypoint:
         function = replace(function, entrypoint=f"{_main(files)}:{function.name}")
     module, _, _ = function.entrypoint.partition(":")
-    return function, Wanted(_path_of(module, files), function.convention)
+    return function, Wanted(_path_of(module, files), function.convention, rules.refused)
 
 
 def _signature_of(function: Function, report: Report) -> Signature | None:

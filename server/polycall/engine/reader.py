@@ -37,10 +37,11 @@ class Unreadable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A module to be read, for functions of one convention."""
+    """A module to be read, for functions of one convention; ``refused``: names that it should not use."""
 
     path: str
     convention: Convention
+    refused: tuple[str, ...] = ()
 
 
 class Reader(Protocol):
@@ -67,7 +68,7 @@ class SandboxedReader:
         bundle = {**self._ours} | {
             f"{signatures.SOURCE}/{path}": data for path, data in _read_along(files, wanted).items()
         }
-        payload = {"wanted": [(each.path, each.convention.value) for each in wanted]}
+        payload = {"wanted": [(each.path, each.convention.value, each.refused) for each in wanted]}
         job = Job(
             bundle=Bundle(digest=bundle_digest(bundle), files=bundle),
             entrypoint=f"{signatures.__name__}.describe:describe_all",

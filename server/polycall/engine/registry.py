@@ -16,6 +16,7 @@ from polycall.domain import (
     EgressPolicy,
     Function,
     Language,
+    LimitOverrides,
     Package,
     Principal,
     Reason,
@@ -35,6 +36,7 @@ from polycall.engine.keys import require
 from polycall.engine.limits import KIB, MIB, LimitPolicy
 from polycall.engine.reader import SandboxedReader
 from polycall.engine.recent import Recent
+from polycall.engine.rules import NO_RULES, Rules
 from polycall.engine.runtimes import Runtimes
 from polycall.engine.script_types import SandboxedScriptTypes
 from polycall.engine.scripts import ScriptAnalyzer
@@ -56,6 +58,7 @@ _CACHE_VERSION_BYTES = 32 * MIB
 _CACHE_BUNDLE_BYTES = 32 * MIB
 _NO_WAIT_S = 0.1
 _ID_ATTEMPTS = 5  # another server may take the same next number; more than a few times is not chance
+_LATEST = ""  # key of the version that was made last; no version has this id
 _NUMBER = re.compile(r"[1-9][0-9]{0,17}")  # ids that count: what we would have given out ourselves
 
 
@@ -66,7 +69,11 @@ class _Cached:
 
 
 class Registry:
-    """Packages and versions of all projects. ``parser`` returns the directory of what reads the types of scripts."""
+    """Packages and versions of all projects.
+
+    ``parser`` returns the directory of what reads the types of scripts; ``rules``: what a face, by its name, asks of
+    the source of its packages.
+    """
 
     def __init__(
         self,
@@ -78,6 +85,7 @@ class Registry:
         siblings: Siblings = ALONE,
         parser: Callable[[], Path] | None = None,
         adapters: Mapping[str, Adapter] | None = None,
+        rules: Mapping[str, Rules] | None = None,
     ) -> None:
         self._store = store
         self._adapters = adapters or {}
@@ -86,6 +94,7 @@ class Registry:
         self._limits = limits
         self.runtimes = runtimes
         self._sealer = sealer
+        self._rules = rules or {}
         turns = Turns()
         self._turns = ProjectTurns()
         types = SandboxedScriptTypes(runner, parser, turns) if parser is not None else None
@@ -166,6 +175,85 @@ class Registry:
         """Delete a package and its versions; busy workers end after their run. Raises PermissionDenied, NotFound."""
         require(who, Scope.DEPLOY)
         await through(self._delete(who.project_id, package_id))
+
+    # packages as faces make and change them: with their code, at once or not at all
+
+    async def create_with_version(
+        self, who: Principal, package: Package, draft: VersionDraft
+    ) -> tuple[Package, Version]:
+        """Create a package and its first version, ANALYSING.
+
+        Raises PermissionDenied, InvalidArgument, LimitOutOfRange, NotFound and RuntimeMissing (runtime), AlreadyExists,
+        QueueFull.
+        """
+        require(who, Scope.DEPLOY)
+        now = now_ms()
+        package = replace(package, project_id=who.project_id, created_at=now, updated_at=now)
+        check_package(package)
+        version = self._draft_version(who, await self._checked(who, replace(draft, id="1")), release=False)
+        return package, await through(self._keep_both(package, version, draft.files))
+
+    async def revise(
+        self,
+        who: Principal,
+        package: Package,
+        texts: Mapping[str, str],
+        *,
+        after: Version | None = None,
+        draft: VersionDraft | None = None,
+        limits: LimitOverrides | None = None,
+    ) -> tuple[Package, Version | None] | None:
+        """Set ``display_name`` or ``description`` (those in ``texts``), and make the next version if there is a reason.
+
+        ``draft`` is new source, which is ANALYSING; ``limits`` alone are new limits of the source of ``after``, whose
+        state stays. None, and nothing was changed: ``after`` is not the version made last any more, or not in that
+        state; look again. Raises as ``create_with_version``, and NotFound (package).
+        """
+        require(who, Scope.DEPLOY)
+        package = replace(
+            package,
+            project_id=who.project_id,
+            updated_at=now_ms(),
+            display_name=texts.get("display_name", package.display_name),
+            description=texts.get("description", package.description),
+        )
+        check_package(package)
+        version, files = None, None
+        if draft is not None:
+            version = self._draft_version(who, await self._checked(who, draft), release=False)
+            files = draft.files
+        elif limits is not None and after is not None:
+            self._limits.resolve(limits, path="version.limits")
+            state = VersionState.READY if after.state is VersionState.RELEASED else after.state
+            version = replace(after, state=state, limits=limits, released_at=None, created_by=who.key_id)
+            files = (await self.bundle(after)).files
+        if version is not None:
+            # the order of versions is that of their times, and clocks go backwards
+            made_at = max(now_ms(), after.created_at) if after is not None else now_ms()
+            version = replace(version, created_at=made_at)
+        return await through(self._revise(package, texts, after, version, files))
+
+    async def latest(self, project_id: str, package_id: str) -> Version | None:
+        """Return the version that was made last, whatever its state; None without versions. Raises NotFound."""
+        key = (project_id, package_id, _LATEST)
+        cached = self._versions.get(key)
+        if cached is not None and cached.until > time.monotonic():
+            return cached.version
+        changes = self._changes
+        found = await self._store.latest_version(project_id, package_id)
+        if found is not None:
+            self._remember(key, found, changes)
+        return found
+
+    async def list_of_face(
+        self, who: Principal, face: str, offset: int, most: int
+    ) -> tuple[int, Sequence[tuple[Package, Version | None]]]:
+        """Return how many packages a face has, and some with the version made last, newest first, from an offset on.
+
+        For contracts whose pages have numbers. Raises PermissionDenied.
+        """
+        require(who, Scope.READ)
+        return await self._store.list_of_face(who.project_id, face, offset, most)
 
     # versions
 
@@ -310,9 +398,7 @@ class Registry:
                 raise NotFound(Reason.VERSION_NOT_FOUND, "polycall.v1.Version", name, f"{name} has no version yet.")
         else:
             found = await self._store.get_version(project_id, package_id, wanted)
-        # else what was read may be older than the change; what is being analysed changes in a moment
-        if changes == self._changes and found.state is not VersionState.ANALYSING:
-            self._versions.put(key, _Cached(found, time.monotonic() + _CACHE_S))
+        self._remember(key, found, changes)
         return found
 
     async def resolve(
@@ -371,6 +457,17 @@ class Registry:
             return replace(draft, adapter=package.face)
         return draft
 
+    def _remember(self, key: tuple[str, str, str], found: Version, changes: int) -> None:
+        # else what was read may be older than the change; what is being analysed changes in a moment
+        if changes == self._changes and found.state is not VersionState.ANALYSING:
+            self._versions.put(key, _Cached(found, time.monotonic() + _CACHE_S))
+
+    async def _checked(self, who: Principal, draft: VersionDraft) -> VersionDraft:
+        """Return a draft whose analysis may wait, its runtime pinned."""
+        check_draft(draft, self._limits, self._runner.languages)
+        self.analyses.check_room(who.project_id)
+        return replace(draft, runtime=await self.runtimes.pinned(who.project_id, draft.runtime, draft.language))
+
     async def _changed(self, project_id: str, package_id: str, gone: str | None = None) -> None:
         await self.heard(project_id, package_id, gone)
         await self._siblings.tell(PackageChanged(project_id, package_id, gone))
@@ -380,11 +477,20 @@ class Registry:
         # secrets are for runs: what is imported finds their variables, and nothing in them
         env = {**version.env, **dict.fromkeys(version.secret_env, "")}
         around = await self._around(version.project_id, version.runtime, version.language, env, version.adapter)
-        analysis = await self.analyzer.complete(files, version.functions, version.language, around)
+        rules = await self._rules_of(version)
+        analysis = await self.analyzer.complete(files, version.functions, version.language, around, rules)
         if analysis.problems:
-            return self._failed(version, str(analysis.problems[0]), analysis.functions)
+            return self._failed(version, "\n".join(map(str, analysis.problems)), analysis.functions)
         state = VersionState.READY if version.released_at is None else VersionState.RELEASED
         return replace(version, state=state, functions=analysis.functions)
+
+    async def _rules_of(self, version: Version) -> Rules:
+        """Return what the face of a version's package asks of its source."""
+        if self._rules:
+            with suppress(NotFound):  # it is made together with this version
+                package = await self._store.get_package(version.project_id, version.package_id)
+                return self._rules.get(package.face or "", NO_RULES)
+        return NO_RULES
 
     async def _around(
         self, project_id: str, runtime: str, language: Language, env: Mapping[str, str], adapter: str
@@ -431,6 +537,37 @@ class Registry:
         await self._changed(version.project_id, version.package_id)
         self._take_up(version)
         return version
+
+    async def _keep_both(self, package: Package, version: Version, files: Mapping[str, bytes]) -> Version:
+        version = await self._store.create_with_version(package, version, files)
+        await self._changed(version.project_id, version.package_id)
+        self._take_up(version)
+        return version
+
+    async def _revise(
+        self,
+        package: Package,
+        texts: Mapping[str, str],
+        after: Version | None,
+        version: Version | None,
+        files: Mapping[str, bytes] | None,
+    ) -> tuple[Package, Version | None] | None:
+        changed = None
+        if version is None:
+            changed = await self._store.revise(package, texts)
+        else:
+            number = int(after.id) + 1 if after is not None and _NUMBER.fullmatch(after.id) else 0
+            for _ in range(2):  # a number may be taken: by another version made now, or by an older one
+                number = number or await self._next_number(package.project_id, package.id)
+                version = replace(version, id=str(number))
+                with suppress(AlreadyExists):
+                    changed = await self._store.revise(package, texts, after=after, version=version, files=files)
+                    break
+                number = 0
+        if changed is not None and version is not None:
+            await self._changed(version.project_id, version.package_id)
+            self._take_up(version)
+        return None if changed is None else (changed, version)
 
     async def _replace(self, version: Version, files: Mapping[str, bytes]) -> Version:
         version = await self._store.put_version(version, files)
@@ -481,7 +618,7 @@ class Registry:
     async def _numbered(self, version: Version, files: Mapping[str, bytes]) -> Version:
         async with self._numbering:  # deployers of this server do not take the same number
             for attempt in range(_ID_ATTEMPTS):
-                number = await self._next_number(version)
+                number = await self._next_number(version.project_id, version.package_id)
                 try:
                     return await self._store.create_version(replace(version, id=str(number)), files)
                 except AlreadyExists:
@@ -489,10 +626,10 @@ class Registry:
                         raise
         raise AssertionError("unreachable")
 
-    async def _next_number(self, version: Version) -> int:
+    async def _next_number(self, project_id: str, package_id: str) -> int:
         highest, token = 0, ""
         while True:
-            page = await self._store.list_versions(version.project_id, version.package_id, 1000, token)
+            page = await self._store.list_versions(project_id, package_id, 1000, token)
             highest = max([highest, *(int(v.id) for v in page.items if _NUMBER.fullmatch(v.id))])
             token = page.next_token
             if not token:

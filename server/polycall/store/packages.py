@@ -23,6 +23,7 @@ __all__ = [
     "get_package",
     "list_packages",
     "no_package",
+    "package_of",
     "update_package",
 ]
 
@@ -91,7 +92,7 @@ def update_package(conn: sa.Connection, package: Package) -> Package:
     ).first()
     if row is None:
         raise no_package(package.id)
-    return _package_of(row)
+    return package_of(row)
 
 
 def get_package(conn: sa.Connection, project_id: str, package_id: str) -> Package:
@@ -99,7 +100,7 @@ def get_package(conn: sa.Connection, project_id: str, package_id: str) -> Packag
     row = conn.execute(sa.select(packages).where(*_is_package(project_id, package_id))).first()
     if row is None:
         raise no_package(package_id)
-    return _package_of(row)
+    return package_of(row)
 
 
 def find_package(conn: sa.Connection, project_id: str, face: str, alias: str) -> Package:
@@ -107,7 +108,7 @@ def find_package(conn: sa.Connection, project_id: str, face: str, alias: str) ->
     row = conn.execute(sa.select(packages).where(*_has_alias(project_id, face, alias))).first()
     if row is None:
         raise no_package(alias)
-    return _package_of(row)
+    return package_of(row)
 
 
 def list_packages(
@@ -120,7 +121,7 @@ def list_packages(
     if after is not None:
         statement = statement.where(sa.tuple_(_p.created_at, _p.id) < sa.tuple_(*after))
     found = conn.execute(statement.order_by(_p.created_at.desc(), _p.id.desc()).limit(rows))
-    return [(str(Place(row.created_at, row.id)), _package_of(row)) for row in found]
+    return [(str(Place(row.created_at, row.id)), package_of(row)) for row in found]
 
 
 def delete_package(conn: sa.Connection, project_id: str, package_id: str) -> None:
@@ -144,7 +145,8 @@ def _alias_taken(package: Package) -> AlreadyExists:
     return AlreadyExists("polycall.v1.Package", name, f"Another package has the id {package.alias!r}.")
 
 
-def _package_of(row: sa.Row[Any]) -> Package:
+def package_of(row: sa.Row[Any]) -> Package:
+    """Return the package of a row of all its columns."""
     return Package(
         project_id=row.project_id,
         id=row.id,

@@ -163,6 +163,32 @@ class RegistryStore(Protocol):
     ) -> Sequence[Package]:
         """Return packages of a face, newest first, that come after a place: creation time and id, there or not."""
 
+    async def create_with_version(self, package: Package, version: Version, files: Mapping[str, bytes]) -> Version:
+        """Insert a package and its first version, both or neither; raise AlreadyExists, NotFound (project)."""
+
+    async def revise(
+        self,
+        package: Package,
+        texts: Mapping[str, str],
+        *,
+        after: Version | None = None,
+        version: Version | None = None,
+        files: Mapping[str, bytes] | None = None,
+    ) -> Package | None:
+        """Set display name or description (those in ``texts``) and ``updated_at``, and add a version; both or neither.
+
+        ``package``: which one, and when. None, and nothing was written: ``after`` is no longer the version that was
+        made last, or not in that state. Raise NotFound (package), AlreadyExists (version).
+        """
+
+    async def latest_version(self, project_id: str, package_id: str) -> Version | None:
+        """Return the version that was made last, whatever its state; None without versions. Raise NotFound."""
+
+    async def list_of_face(
+        self, project_id: str, face: str, offset: int, most: int
+    ) -> tuple[int, Sequence[tuple[Package, Version | None]]]:
+        """Return how many packages a face has, and some with the version made last, newest first, from an offset on."""
+
     async def delete_package(self, project_id: str, package_id: str) -> None:
         """Delete with its versions; its executions stay. Raise NotFound."""
 

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from polycall.bundle import pack_bundle
 from polycall.domain import Package, Version, VersionState
-from polycall.store import packages, versions
+from polycall.store import packages, revisions, versions
 from polycall.store.blobs import Blob
 from polycall.store.executor import Executor
 from polycall.store.failures import Conflict
@@ -63,6 +63,37 @@ class SqlRegistry:
             package for _, package in await self._executor.read(packages.list_packages, project_id, face, place, most)
         ]
 
+    async def create_with_version(self, package: Package, version: Version, files: Mapping[str, bytes]) -> Version:
+        """Insert a package and its first version; raise AlreadyExists, NotFound (project), Unavailable."""
+        version, blob = await _packed(version, files)
+        await self._executor.write(revisions.create_with_version, package, version, blob)
+        return version
+
+    async def revise(
+        self,
+        package: Package,
+        texts: Mapping[str, str],
+        *,
+        after: Version | None = None,
+        version: Version | None = None,
+        files: Mapping[str, bytes] | None = None,
+    ) -> Package | None:
+        """Set texts and add a version; see the protocol. Raises NotFound (package), AlreadyExists, Unavailable."""
+        blob = None
+        if version is not None:
+            version, blob = await _packed(version, files or {})
+        return await self._executor.write(revisions.revise, package, texts, after, version, blob)
+
+    async def latest_version(self, project_id: str, package_id: str) -> Version | None:
+        """Return the version that was made last, whatever its state. Raises NotFound (package), Unavailable."""
+        return await self._executor.read(revisions.latest_of, project_id, package_id)
+
+    async def list_of_face(
+        self, project_id: str, face: str, offset: int, most: int
+    ) -> tuple[int, Sequence[tuple[Package, Version | None]]]:
+        """Return how many packages a face has, and some with their versions made last. Raises Unavailable."""
+        return await self._executor.read(revisions.list_of_face, project_id, face, offset, most)
+
     async def delete_package(self, project_id: str, package_id: str) -> None:
         """Delete with its versions; its executions stay. Raises NotFound, Unavailable."""
         await self._executor.write(packages.delete_package, project_id, package_id)
@@ -86,8 +117,7 @@ class SqlRegistry:
 
         Raises AlreadyExists(VERSION_RELEASED), NotFound (package or version), Unavailable.
         """
-        blob = await _blob_of(version, files)
-        version = replace(version, bundle=blob.digest)
+        version, blob = await _packed(version, files)
         return version if await self._executor.write(versions.swap_version, version, blob, old) else None
 
     async def set_version_state(
@@ -147,8 +177,7 @@ class SqlRegistry:
         return await self._executor.read(versions.get_bundle, project_id, digest)
 
     async def _put(self, work: _Put, version: Version, files: Mapping[str, bytes]) -> Version:
-        blob = await _blob_of(version, files)
-        version = replace(version, bundle=blob.digest)
+        version, blob = await _packed(version, files)
         try:
             await self._executor.write(work, version, blob)
         except Conflict:  # the package went away after it was looked for
@@ -156,6 +185,7 @@ class SqlRegistry:
         return version
 
 
-async def _blob_of(version: Version, files: Mapping[str, bytes]) -> Blob:
+async def _packed(version: Version, files: Mapping[str, bytes]) -> tuple[Version, Blob]:
     # megabytes take milliseconds to digest: neither on the loop nor in the one writer
-    return await asyncio.to_thread(lambda: Blob.of(version.project_id, pack_bundle(files)))
+    blob = await asyncio.to_thread(lambda: Blob.of(version.project_id, pack_bundle(files)))
+    return replace(version, bundle=blob.digest), blob

@@ -36,6 +36,7 @@ __all__ = [
     "finish_analysis",
     "get_bundle",
     "get_version",
+    "latest_version",
     "list_versions",
     "newest_version",
     "put_version",
@@ -184,6 +185,17 @@ def newest_version(conn: sa.Connection, project_id: str, package_id: str) -> Ver
         get_package(conn, project_id, package_id)
         return None
     return _version_of(row)
+
+
+def latest_version(conn: sa.Connection, project_id: str, package_id: str) -> Version | None:
+    """Return the version that was made last, whatever its state; None without versions."""
+    row = conn.execute(
+        sa.select(versions)
+        .where(_v.project_id == project_id, _v.package_id == package_id)
+        .order_by(_v.created_at.desc(), _v.seq.desc())
+        .limit(1)
+    ).first()
+    return None if row is None else _version_of(row)
 
 
 def list_versions(

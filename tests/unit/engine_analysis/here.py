@@ -26,7 +26,9 @@ class HereReader:
     async def read(self, files: Mapping[str, bytes], wanted: Sequence[Wanted]) -> Sequence[Report]:
         self.asked += wanted
         return [
-            describe(Modules(files.get), name_of(each.path), each.path, files[each.path], each.convention.value)
+            describe(
+                Modules(files.get), name_of(each.path), each.path, files[each.path], each.convention.value, each.refused
+            )
             for each in wanted
         ]
 

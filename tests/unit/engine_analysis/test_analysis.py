@@ -377,7 +377,7 @@ def test_sources_are_read_in_a_sandbox_under_limits() -> None:
     analysis, (job,) = sandboxed(Outcome(ending=Ending.RETURNED, value=value))
     assert [f.name for f in analysis.functions] == ["f"]
     assert job.key is None
-    assert job.payload == b'{"wanted":[["main.py","keywords"]]}'
+    assert job.payload == b'{"wanted":[["main.py","keywords",[]]]}'
     assert job.bundle.files["source/main.py"] == b"def f(): ..."
     ours = {path for path in job.bundle.files if path.startswith("polycall/engine/signatures/")}
     assert len(ours) == len(job.bundle.files) - 1

@@ -13,8 +13,8 @@ from polycall.engine.signatures.modules import Modules
 __all__ = ["describe_all"]
 
 
-def describe_all(wanted: list[tuple[str, str]]) -> list[dict[str, Any]]:
-    """Return the report of each (path, convention), as JSON holds it."""
+def describe_all(wanted: list[tuple[str, str, list[str]]]) -> list[dict[str, Any]]:
+    """Return the report of each (path, convention, refused names), as JSON holds it."""
     root = Path(__file__).parents[3] / SOURCE
 
     def read(path: str) -> bytes | None:
@@ -24,8 +24,8 @@ def describe_all(wanted: list[tuple[str, str]]) -> list[dict[str, Any]]:
             return None
 
     reports = []
-    for path, convention in wanted:
+    for path, convention, refused in wanted:
         name = path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
-        report = describe(Modules(read), name, path, read(path) or b"", convention)
+        report = describe(Modules(read), name, path, read(path) or b"", convention, refused)
         reports.append(asdict(report))
     return reports

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from polycall.engine.signatures.ledger import Budget
 from polycall.engine.signatures.literals import text_of
 from polycall.engine.signatures.modules import ClassType, Module, Modules, NotCompiled, Outside, statements
 from polycall.engine.signatures.records import complete, object_schema, read_member, record_members
+from polycall.engine.signatures.refused import refused_uses
 from polycall.engine.signatures.report import Report, Signature
 from polycall.engine.signatures.schemas import Place, Schemas
 
@@ -34,8 +35,13 @@ class _Found:
     at: ast.stmt
 
 
-def describe(modules: Modules, name: str, path: str, data: bytes, convention: str) -> Report:
-    """Return the public top-level functions in source order; the schema is that of the input by ``convention``."""
+def describe(
+    modules: Modules, name: str, path: str, data: bytes, convention: str, refused: Collection[str] = ()
+) -> Report:
+    """Return the public top-level functions in source order; the schema is that of the input by ``convention``.
+
+    ``refused``: dotted names that the module should not use.
+    """
     try:
         module = modules.load(name, path, data)
     except NotCompiled as error:
@@ -47,7 +53,8 @@ def describe(modules: Modules, name: str, path: str, data: bytes, convention: st
         return Report(problem=f"the name {long[:40]}… has {len(long)} characters; at most {_LONGEST_NAME}")
     budget = Budget(_SIZE)
     return Report(
-        tuple(_signature(name, each, convention, module, Schemas(modules, budget)) for name, each in found.items())
+        tuple(_signature(name, each, convention, module, Schemas(modules, budget)) for name, each in found.items()),
+        uses=refused_uses(module.tree, path, refused),
     )
 
 

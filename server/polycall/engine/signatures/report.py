@@ -37,9 +37,13 @@ class Signature:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What was found; if the source cannot be compiled, why (``problem``) and where (0: unknown)."""
+    """What was found; if the source cannot be compiled, why (``problem``) and where (0: unknown).
+
+    ``uses``: the names that were asked about and are used, with their places.
+    """
 
     functions: tuple[Signature, ...] = ()
     line: int = 0
     column: int = 0
     problem: str = ""
+    uses: tuple[Note, ...] = ()

@@ -95,6 +95,9 @@ class FakeEngine:
             raise Unauthenticated("no", reason=reason)
         return Principal(project_id="default", key_id="k", scopes=self.scopes)
 
+    async def latest(self, project_id: str, package_id: str) -> Version | None:
+        return await self.version(project_id, package_id)
+
     async def version(self, project_id: str, package_id: str, version_id: str | None = None) -> Version:
         if (project_id, package_id) != (self.deployed.project_id, self.deployed.package_id):
             raise NotFound(Reason.PACKAGE_NOT_FOUND, "p", package_id)

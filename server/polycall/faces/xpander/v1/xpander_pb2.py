@@ -26,17 +26,53 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'polycall/faces/xpander/v1/xpander.proto\x12\x19polycall.faces.xpander.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\"W\n\x1c\x45xecuteCustomFunctionRequest\x12\x13\n\x0b\x66unction_id\x18\x01 \x01(\t\x12\"\n\x04\x62ody\x18\x02 \x01(\x0b\x32\x14.google.api.HttpBody2\xb3\x01\n\x0eXpanderService\x12\xa0\x01\n\x15\x45xecuteCustomFunction\x12\x37.polycall.faces.xpander.v1.ExecuteCustomFunctionRequest\x1a\x14.google.api.HttpBody\"8\x82\xd3\xe4\x93\x02\x32\"*/v1/custom_functions/{function_id}/execute:\x04\x62odyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'polycall/faces/xpander/v1/xpander.proto\x12\x19polycall.faces.xpander.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\"@\n\x1aListCustomFunctionsRequest\x12\"\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\"A\n\x1b\x43reateCustomFunctionRequest\x12\"\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\"S\n\x18GetCustomFunctionRequest\x12\x13\n\x0b\x66unction_id\x18\x01 \x01(\t\x12\"\n\x04\x62ody\x18\x02 \x01(\x0b\x32\x14.google.api.HttpBody\"V\n\x1bUpdateCustomFunctionRequest\x12\x13\n\x0b\x66unction_id\x18\x01 \x01(\t\x12\"\n\x04\x62ody\x18\x02 \x01(\x0b\x32\x14.google.api.HttpBody\"V\n\x1b\x44\x65leteCustomFunctionRequest\x12\x13\n\x0b\x66unction_id\x18\x01 \x01(\t\x12\"\n\x04\x62ody\x18\x02 \x01(\x0b\x32\x14.google.api.HttpBody\"W\n\x1c\x45xecuteCustomFunctionRequest\x12\x13\n\x0b\x66unction_id\x18\x01 \x01(\t\x12\"\n\x04\x62ody\x18\x02 \x01(\x0b\x32\x14.google.api.HttpBody\"E\n\x0eGetToolRequest\x12\x0f\n\x07tool_id\x18\x01 \x01(\t\x12\"\n\x04\x62ody\x18\x02 \x01(\x0b\x32\x14.google.api.HttpBody\"H\n\x11InvokeToolRequest\x12\x0f\n\x07tool_id\x18\x01 \x01(\t\x12\"\n\x04\x62ody\x18\x02 \x01(\x0b\x32\x14.google.api.HttpBody\"_\n\x16InvokeOperationRequest\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x0f\n\x07tool_id\x18\x02 \x01(\t\x12\"\n\x04\x62ody\x18\x03 \x01(\x0b\x32\x14.google.api.HttpBody\"6\n\x10GetHealthRequest\x12\"\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody2\xc7\n\n\x0eXpanderService\x12\x80\x01\n\x13ListCustomFunctions\x12\x35.polycall.faces.xpander.v1.ListCustomFunctionsRequest\x1a\x14.google.api.HttpBody\"\x1c\x82\xd3\xe4\x93\x02\x16\x12\x14/v1/custom_functions\x12\x88\x01\n\x14\x43reateCustomFunction\x12\x36.polycall.faces.xpander.v1.CreateCustomFunctionRequest\x1a\x14.google.api.HttpBody\"\"\x82\xd3\xe4\x93\x02\x1c\"\x14/v1/custom_functions:\x04\x62ody\x12\x8a\x01\n\x11GetCustomFunction\x12\x33.polycall.faces.xpander.v1.GetCustomFunctionRequest\x1a\x14.google.api.HttpBody\"*\x82\xd3\xe4\x93\x02$\x12\"/v1/custom_functions/{function_id}\x12\x96\x01\n\x14UpdateCustomFunction\x12\x36.polycall.faces.xpander.v1.UpdateCustomFunctionRequest\x1a\x14.google.api.HttpBody\"0\x82\xd3\xe4\x93\x02*2\"/v1/custom_functions/{function_id}:\x04\x62ody\x12\x90\x01\n\x14\x44\x65leteCustomFunction\x12\x36.polycall.faces.xpander.v1.DeleteCustomFunctionRequest\x1a\x14.google.api.HttpBody\"*\x82\xd3\xe4\x93\x02$*\"/v1/custom_functions/{function_id}\x12\xa0\x01\n\x15\x45xecuteCustomFunction\x12\x37.polycall.faces.xpander.v1.ExecuteCustomFunctionRequest\x1a\x14.google.api.HttpBody\"8\x82\xd3\xe4\x93\x02\x32\"*/v1/custom_functions/{function_id}/execute:\x04\x62ody\x12\x64\n\x07GetTool\x12).polycall.faces.xpander.v1.GetToolRequest\x1a\x14.google.api.HttpBody\"\x18\x82\xd3\xe4\x93\x02\x12\x12\x10/tools/{tool_id}\x12p\n\nInvokeTool\x12,.polycall.faces.xpander.v1.InvokeToolRequest\x1a\x14.google.api.HttpBody\"\x1e\x82\xd3\xe4\x93\x02\x18\"\x10/tools/{tool_id}:\x04\x62ody\x12\x91\x01\n\x0fInvokeOperation\x12\x31.polycall.faces.xpander.v1.InvokeOperationRequest\x1a\x14.google.api.HttpBody\"5\x82\xd3\xe4\x93\x02/\"\'/agents/{agent_id}/operations/{tool_id}:\x04\x62ody\x12_\n\tGetHealth\x12+.polycall.faces.xpander.v1.GetHealthRequest\x1a\x14.google.api.HttpBody\"\x0f\x82\xd3\xe4\x93\x02\t\x12\x07/healthb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'polycall.faces.xpander.v1.xpander_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_XPANDERSERVICE'].methods_by_name['ListCustomFunctions']._loaded_options = None
+  _globals['_XPANDERSERVICE'].methods_by_name['ListCustomFunctions']._serialized_options = b'\202\323\344\223\002\026\022\024/v1/custom_functions'
+  _globals['_XPANDERSERVICE'].methods_by_name['CreateCustomFunction']._loaded_options = None
+  _globals['_XPANDERSERVICE'].methods_by_name['CreateCustomFunction']._serialized_options = b'\202\323\344\223\002\034\"\024/v1/custom_functions:\004body'
+  _globals['_XPANDERSERVICE'].methods_by_name['GetCustomFunction']._loaded_options = None
+  _globals['_XPANDERSERVICE'].methods_by_name['GetCustomFunction']._serialized_options = b'\202\323\344\223\002$\022\"/v1/custom_functions/{function_id}'
+  _globals['_XPANDERSERVICE'].methods_by_name['UpdateCustomFunction']._loaded_options = None
+  _globals['_XPANDERSERVICE'].methods_by_name['UpdateCustomFunction']._serialized_options = b'\202\323\344\223\002*2\"/v1/custom_functions/{function_id}:\004body'
+  _globals['_XPANDERSERVICE'].methods_by_name['DeleteCustomFunction']._loaded_options = None
+  _globals['_XPANDERSERVICE'].methods_by_name['DeleteCustomFunction']._serialized_options = b'\202\323\344\223\002$*\"/v1/custom_functions/{function_id}'
   _globals['_XPANDERSERVICE'].methods_by_name['ExecuteCustomFunction']._loaded_options = None
   _globals['_XPANDERSERVICE'].methods_by_name['ExecuteCustomFunction']._serialized_options = b'\202\323\344\223\0022\"*/v1/custom_functions/{function_id}/execute:\004body'
-  _globals['_EXECUTECUSTOMFUNCTIONREQUEST']._serialized_start=127
-  _globals['_EXECUTECUSTOMFUNCTIONREQUEST']._serialized_end=214
-  _globals['_XPANDERSERVICE']._serialized_start=217
-  _globals['_XPANDERSERVICE']._serialized_end=396
+  _globals['_XPANDERSERVICE'].methods_by_name['GetTool']._loaded_options = None
+  _globals['_XPANDERSERVICE'].methods_by_name['GetTool']._serialized_options = b'\202\323\344\223\002\022\022\020/tools/{tool_id}'
+  _globals['_XPANDERSERVICE'].methods_by_name['InvokeTool']._loaded_options = None
+  _globals['_XPANDERSERVICE'].methods_by_name['InvokeTool']._serialized_options = b'\202\323\344\223\002\030\"\020/tools/{tool_id}:\004body'
+  _globals['_XPANDERSERVICE'].methods_by_name['InvokeOperation']._loaded_options = None
+  _globals['_XPANDERSERVICE'].methods_by_name['InvokeOperation']._serialized_options = b'\202\323\344\223\002/\"\'/agents/{agent_id}/operations/{tool_id}:\004body'
+  _globals['_XPANDERSERVICE'].methods_by_name['GetHealth']._loaded_options = None
+  _globals['_XPANDERSERVICE'].methods_by_name['GetHealth']._serialized_options = b'\202\323\344\223\002\t\022\007/health'
+  _globals['_LISTCUSTOMFUNCTIONSREQUEST']._serialized_start=127
+  _globals['_LISTCUSTOMFUNCTIONSREQUEST']._serialized_end=191
+  _globals['_CREATECUSTOMFUNCTIONREQUEST']._serialized_start=193
+  _globals['_CREATECUSTOMFUNCTIONREQUEST']._serialized_end=258
+  _globals['_GETCUSTOMFUNCTIONREQUEST']._serialized_start=260
+  _globals['_GETCUSTOMFUNCTIONREQUEST']._serialized_end=343
+  _globals['_UPDATECUSTOMFUNCTIONREQUEST']._serialized_start=345
+  _globals['_UPDATECUSTOMFUNCTIONREQUEST']._serialized_end=431
+  _globals['_DELETECUSTOMFUNCTIONREQUEST']._serialized_start=433
+  _globals['_DELETECUSTOMFUNCTIONREQUEST']._serialized_end=519
+  _globals['_EXECUTECUSTOMFUNCTIONREQUEST']._serialized_start=521
+  _globals['_EXECUTECUSTOMFUNCTIONREQUEST']._serialized_end=608
+  _globals['_GETTOOLREQUEST']._serialized_start=610
+  _globals['_GETTOOLREQUEST']._serialized_end=679
+  _globals['_INVOKETOOLREQUEST']._serialized_start=681
+  _globals['_INVOKETOOLREQUEST']._serialized_end=753
+  _globals['_INVOKEOPERATIONREQUEST']._serialized_start=755
+  _globals['_INVOKEOPERATIONREQUEST']._serialized_end=850
+  _globals['_GETHEALTHREQUEST']._serialized_start=852
+  _globals['_GETHEALTHREQUEST']._serialized_end=906
+  _globals['_XPANDERSERVICE']._serialized_start=909
+  _globals['_XPANDERSERVICE']._serialized_end=2260
 # @@protoc_insertion_point(module_scope)

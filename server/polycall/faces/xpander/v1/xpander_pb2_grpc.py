@@ -27,7 +27,7 @@ if _version_not_supported:
 
 
 class XpanderServiceStub:
-    """xpander.ai: custom functions.
+    """xpander.ai: custom functions, and the routes by which its SDK calls them as tools.
 
     A face: the vendor's paths, raw bodies. Reached through the gateway only; not part of the native contract. The gateway
     adds metadata x-polycall-query (the query string) and x-polycall-authority, and copies x-http-status of the initial
@@ -40,20 +40,100 @@ class XpanderServiceStub:
         Args:
             channel: A grpc.Channel.
         """
+        self.ListCustomFunctions = channel.unary_unary(
+                '/polycall.faces.xpander.v1.XpanderService/ListCustomFunctions',
+                request_serializer=polycall_dot_faces_dot_xpander_dot_v1_dot_xpander__pb2.ListCustomFunctionsRequest.SerializeToString,
+                response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+                _registered_method=True)
+        self.CreateCustomFunction = channel.unary_unary(
+                '/polycall.faces.xpander.v1.XpanderService/CreateCustomFunction',
+                request_serializer=polycall_dot_faces_dot_xpander_dot_v1_dot_xpander__pb2.CreateCustomFunctionRequest.SerializeToString,
+                response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+                _registered_method=True)
+        self.GetCustomFunction = channel.unary_unary(
+                '/polycall.faces.xpander.v1.XpanderService/GetCustomFunction',
+                request_serializer=polycall_dot_faces_dot_xpander_dot_v1_dot_xpander__pb2.GetCustomFunctionRequest.SerializeToString,
+                response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+                _registered_method=True)
+        self.UpdateCustomFunction = channel.unary_unary(
+                '/polycall.faces.xpander.v1.XpanderService/UpdateCustomFunction',
+                request_serializer=polycall_dot_faces_dot_xpander_dot_v1_dot_xpander__pb2.UpdateCustomFunctionRequest.SerializeToString,
+                response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+                _registered_method=True)
+        self.DeleteCustomFunction = channel.unary_unary(
+                '/polycall.faces.xpander.v1.XpanderService/DeleteCustomFunction',
+                request_serializer=polycall_dot_faces_dot_xpander_dot_v1_dot_xpander__pb2.DeleteCustomFunctionRequest.SerializeToString,
+                response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+                _registered_method=True)
         self.ExecuteCustomFunction = channel.unary_unary(
                 '/polycall.faces.xpander.v1.XpanderService/ExecuteCustomFunction',
                 request_serializer=polycall_dot_faces_dot_xpander_dot_v1_dot_xpander__pb2.ExecuteCustomFunctionRequest.SerializeToString,
                 response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
                 _registered_method=True)
+        self.GetTool = channel.unary_unary(
+                '/polycall.faces.xpander.v1.XpanderService/GetTool',
+                request_serializer=polycall_dot_faces_dot_xpander_dot_v1_dot_xpander__pb2.GetToolRequest.SerializeToString,
+                response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+                _registered_method=True)
+        self.InvokeTool = channel.unary_unary(
+                '/polycall.faces.xpander.v1.XpanderService/InvokeTool',
+                request_serializer=polycall_dot_faces_dot_xpander_dot_v1_dot_xpander__pb2.InvokeToolRequest.SerializeToString,
+                response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+                _registered_method=True)
+        self.InvokeOperation = channel.unary_unary(
+                '/polycall.faces.xpander.v1.XpanderService/InvokeOperation',
+                request_serializer=polycall_dot_faces_dot_xpander_dot_v1_dot_xpander__pb2.InvokeOperationRequest.SerializeToString,
+                response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+                _registered_method=True)
+        self.GetHealth = channel.unary_unary(
+                '/polycall.faces.xpander.v1.XpanderService/GetHealth',
+                request_serializer=polycall_dot_faces_dot_xpander_dot_v1_dot_xpander__pb2.GetHealthRequest.SerializeToString,
+                response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+                _registered_method=True)
 
 
 class XpanderServiceServicer:
-    """xpander.ai: custom functions.
+    """xpander.ai: custom functions, and the routes by which its SDK calls them as tools.
 
     A face: the vendor's paths, raw bodies. Reached through the gateway only; not part of the native contract. The gateway
     adds metadata x-polycall-query (the query string) and x-polycall-authority, and copies x-http-status of the initial
     metadata to the HTTP status.
     """
+
+    def ListCustomFunctions(self, request, context):
+        """Lists the custom functions of the organization, a page by its number, newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateCustomFunction(self, request, context):
+        """Creates a custom function; its source is analysed afterwards.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetCustomFunction(self, request, context):
+        """Shows a custom function with its source.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateCustomFunction(self, request, context):
+        """Changes a custom function; a new source is analysed afterwards.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteCustomFunction(self, request, context):
+        """Deletes a custom function; what runs of it ends by itself.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
 
     def ExecuteCustomFunction(self, request, context):
         """Runs a custom function.
@@ -62,12 +142,85 @@ class XpanderServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetTool(self, request, context):
+        """Shows a custom function as the SDK's tool.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def InvokeTool(self, request, context):
+        """Runs a custom function by its tool id.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def InvokeOperation(self, request, context):
+        """Runs a custom function by its tool id, for an agent.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetHealth(self, request, context):
+        """Says that the service is there; takes no key.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_XpanderServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
+            'ListCustomFunctions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListCustomFunctions,
+                    request_deserializer=polycall_dot_faces_dot_xpander_dot_v1_dot_xpander__pb2.ListCustomFunctionsRequest.FromString,
+                    response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
+            ),
+            'CreateCustomFunction': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateCustomFunction,
+                    request_deserializer=polycall_dot_faces_dot_xpander_dot_v1_dot_xpander__pb2.CreateCustomFunctionRequest.FromString,
+                    response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
+            ),
+            'GetCustomFunction': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetCustomFunction,
+                    request_deserializer=polycall_dot_faces_dot_xpander_dot_v1_dot_xpander__pb2.GetCustomFunctionRequest.FromString,
+                    response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
+            ),
+            'UpdateCustomFunction': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateCustomFunction,
+                    request_deserializer=polycall_dot_faces_dot_xpander_dot_v1_dot_xpander__pb2.UpdateCustomFunctionRequest.FromString,
+                    response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
+            ),
+            'DeleteCustomFunction': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteCustomFunction,
+                    request_deserializer=polycall_dot_faces_dot_xpander_dot_v1_dot_xpander__pb2.DeleteCustomFunctionRequest.FromString,
+                    response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
+            ),
             'ExecuteCustomFunction': grpc.unary_unary_rpc_method_handler(
                     servicer.ExecuteCustomFunction,
                     request_deserializer=polycall_dot_faces_dot_xpander_dot_v1_dot_xpander__pb2.ExecuteCustomFunctionRequest.FromString,
+                    response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
+            ),
+            'GetTool': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetTool,
+                    request_deserializer=polycall_dot_faces_dot_xpander_dot_v1_dot_xpander__pb2.GetToolRequest.FromString,
+                    response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
+            ),
+            'InvokeTool': grpc.unary_unary_rpc_method_handler(
+                    servicer.InvokeTool,
+                    request_deserializer=polycall_dot_faces_dot_xpander_dot_v1_dot_xpander__pb2.InvokeToolRequest.FromString,
+                    response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
+            ),
+            'InvokeOperation': grpc.unary_unary_rpc_method_handler(
+                    servicer.InvokeOperation,
+                    request_deserializer=polycall_dot_faces_dot_xpander_dot_v1_dot_xpander__pb2.InvokeOperationRequest.FromString,
+                    response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
+            ),
+            'GetHealth': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetHealth,
+                    request_deserializer=polycall_dot_faces_dot_xpander_dot_v1_dot_xpander__pb2.GetHealthRequest.FromString,
                     response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
             ),
     }
@@ -79,12 +232,147 @@ def add_XpanderServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class XpanderService:
-    """xpander.ai: custom functions.
+    """xpander.ai: custom functions, and the routes by which its SDK calls them as tools.
 
     A face: the vendor's paths, raw bodies. Reached through the gateway only; not part of the native contract. The gateway
     adds metadata x-polycall-query (the query string) and x-polycall-authority, and copies x-http-status of the initial
     metadata to the HTTP status.
     """
+
+    @staticmethod
+    def ListCustomFunctions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/polycall.faces.xpander.v1.XpanderService/ListCustomFunctions',
+            polycall_dot_faces_dot_xpander_dot_v1_dot_xpander__pb2.ListCustomFunctionsRequest.SerializeToString,
+            google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateCustomFunction(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/polycall.faces.xpander.v1.XpanderService/CreateCustomFunction',
+            polycall_dot_faces_dot_xpander_dot_v1_dot_xpander__pb2.CreateCustomFunctionRequest.SerializeToString,
+            google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetCustomFunction(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/polycall.faces.xpander.v1.XpanderService/GetCustomFunction',
+            polycall_dot_faces_dot_xpander_dot_v1_dot_xpander__pb2.GetCustomFunctionRequest.SerializeToString,
+            google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateCustomFunction(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/polycall.faces.xpander.v1.XpanderService/UpdateCustomFunction',
+            polycall_dot_faces_dot_xpander_dot_v1_dot_xpander__pb2.UpdateCustomFunctionRequest.SerializeToString,
+            google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteCustomFunction(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/polycall.faces.xpander.v1.XpanderService/DeleteCustomFunction',
+            polycall_dot_faces_dot_xpander_dot_v1_dot_xpander__pb2.DeleteCustomFunctionRequest.SerializeToString,
+            google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
 
     @staticmethod
     def ExecuteCustomFunction(request,
@@ -102,6 +390,114 @@ class XpanderService:
             target,
             '/polycall.faces.xpander.v1.XpanderService/ExecuteCustomFunction',
             polycall_dot_faces_dot_xpander_dot_v1_dot_xpander__pb2.ExecuteCustomFunctionRequest.SerializeToString,
+            google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetTool(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/polycall.faces.xpander.v1.XpanderService/GetTool',
+            polycall_dot_faces_dot_xpander_dot_v1_dot_xpander__pb2.GetToolRequest.SerializeToString,
+            google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def InvokeTool(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/polycall.faces.xpander.v1.XpanderService/InvokeTool',
+            polycall_dot_faces_dot_xpander_dot_v1_dot_xpander__pb2.InvokeToolRequest.SerializeToString,
+            google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def InvokeOperation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/polycall.faces.xpander.v1.XpanderService/InvokeOperation',
+            polycall_dot_faces_dot_xpander_dot_v1_dot_xpander__pb2.InvokeOperationRequest.SerializeToString,
+            google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetHealth(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/polycall.faces.xpander.v1.XpanderService/GetHealth',
+            polycall_dot_faces_dot_xpander_dot_v1_dot_xpander__pb2.GetHealthRequest.SerializeToString,
             google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
             options,
             channel_credentials,
