@@ -7,8 +7,9 @@ version made last, whatever its state.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import uuid4
 from weakref import WeakValueDictionary
 
@@ -39,6 +40,7 @@ __all__ = ["FACE", "Functions"]
 
 FACE = "xpander"
 _MAIN = "main"
+_ID = re.compile(r"[^_/\s]+")  # contract, section 9: clients split tool ids at `_`
 _OURS = b'{"face":"xpander"}'  # face_data of the versions that this contract makes
 # Another change of the same function between reading and writing means another look. Within a process they wait for
 # each other, so no more can be in the way than there are processes, 64 at most, and an analysis that ends.
@@ -213,24 +215,29 @@ class Functions:
             kept = before.functions[0] if len(before.functions) == 1 else entry_of(before)
             name = kept.name if kept is not None else None
         entry = name or ENTRY
-        egress = self._registry.egress(before) if before is not None else None
-        if egress is None and before is None and self._engine.isolation >= IsolationLevel.NAMESPACED:
-            egress = _INTERNET  # below there is no way out for anybody
-        return VersionDraft(
+        draft = VersionDraft(
             package_id=function_id,
             files=files,
             functions=(Function(name=entry, entrypoint=f"{module}:{entry}", convention=Convention.KEYWORDS),),
             limits=change.limited(before.limits if before is not None else LimitOverrides()),
-            env=before.env if before is not None else {},
-            egress=egress,
-            runtime=before.runtime if before is not None else "",
             face_data=_OURS,
+        )
+        if before is None:
+            # below that level there is no way out for anybody
+            reaches = self._engine.isolation >= IsolationLevel.NAMESPACED
+            return replace(draft, egress=_INTERNET if reaches else None)
+        return replace(
+            draft,
+            runtime=before.runtime,
+            env=before.env,
+            secret_env=before.secret_env,
+            secrets=self._registry.secrets(before),
+            egress=self._registry.egress(before),
         )
 
 
 def _check_id(function_id: str) -> None:
-    # contract, section 9: clients split tool ids at `_`
-    if "_" in function_id or not is_package_id(function_id):
+    if not _ID.fullmatch(function_id) or not is_package_id(function_id):
         raise _not_found(function_id)
 
 
