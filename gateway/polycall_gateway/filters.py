@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from polycall_gateway.clusters import SERVERS
@@ -10,8 +10,10 @@ from polycall_gateway.config import GatewayConfig
 from polycall_gateway.descriptors import NATIVE, Contract
 from polycall_gateway.envoytypes import typed
 from polycall_gateway.lua import face_lua
+from polycall_gateway.vendors import VENDORS
 
 __all__ = [
+    "BODY_LIMIT",
     "INTERNAL",
     "INTERNAL_REST",
     "DescriptorSource",
@@ -25,6 +27,9 @@ __all__ = [
     "strip",
     "transcoders",
 ]
+
+# The name of the filter that bounds bodies, by which routes set another bound.
+BODY_LIMIT = "body_limit"
 
 # How the transcoder gets the descriptor set: {"proto_descriptor_bin": …} or {"proto_descriptor": path}.
 DescriptorSource = dict[str, str]
@@ -108,7 +113,7 @@ def compressor(config: GatewayConfig) -> list[dict[str, Any]]:
 
 def body_limit(config: GatewayConfig) -> dict[str, Any]:
     """Return the filter that answers 413 to a body that is too large, whether its length was told or not."""
-    return typed("body_limit", "extensions.filters.http.buffer.v3.Buffer", max_request_bytes=config.max_body_bytes)
+    return typed(BODY_LIMIT, "extensions.filters.http.buffer.v3.Buffer", max_request_bytes=config.max_body_bytes)
 
 
 def transcoders(
@@ -124,7 +129,7 @@ def transcoders(
         "match_incoming_request_route": True,
         "url_unescape_spec": "ALL_CHARACTERS",
         # Of messages, not of bodies: `body_limit` has let them pass.
-        "max_request_body_size": config.max_body_bytes + _WRAPPING,
+        "max_request_body_size": max([config.max_body_bytes, *_own_limits(faces)]) + _WRAPPING,
         "max_response_body_size": config.max_body_bytes,
     }
     made = []
@@ -147,6 +152,11 @@ def transcoders(
             )
         )
     return made
+
+
+def _own_limits(faces: Iterable[str]) -> Iterator[int]:
+    for face in faces:
+        yield from VENDORS[face].bodies.values()
 
 
 def router() -> dict[str, Any]:

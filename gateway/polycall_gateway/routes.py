@@ -11,6 +11,7 @@ from polycall_gateway.clusters import SERVERS
 from polycall_gateway.config import GatewayConfig
 from polycall_gateway.descriptors import Binding
 from polycall_gateway.envoytypes import typed
+from polycall_gateway.filters import BODY_LIMIT
 from polycall_gateway.vendors import VENDORS
 
 __all__ = ["RETRY", "rest_routes", "seconds", "territory"]
@@ -48,6 +49,9 @@ def _paths(bindings: list[Binding], config: GatewayConfig) -> Iterator[dict[str,
         methods = list(group)
         for binding in methods:
             yield _method(binding, config)
+        if any(binding.rpc in VENDORS[binding.face].hidden for binding in methods):
+            yield {"match": _match(methods[0]), "direct_response": {"status": 404}}
+            continue
         allow = {"key": "allow", "value": ", ".join(binding.verb for binding in methods)}
         yield {
             "match": _match(methods[0]),
@@ -85,9 +89,15 @@ def _method(binding: Binding, config: GatewayConfig) -> dict[str, Any]:
             "max_stream_duration": {"max_stream_duration": seconds(longest + config.max_upload_s)},
         },
     }
+    own = []
     if binding.streams and config.compress:
         # The compressor keeps back what it has until there is enough of it: nothing would be live.
-        route["typed_per_filter_config"] = {_UNCOMPRESSED["name"]: _UNCOMPRESSED["typed_config"]}
+        own.append(_UNCOMPRESSED)
+    if most := VENDORS[binding.face].bodies.get(binding.rpc):
+        buffer = {"max_request_bytes": most}
+        own.append(typed(BODY_LIMIT, "extensions.filters.http.buffer.v3.BufferPerRoute", buffer=buffer))
+    if own:
+        route["typed_per_filter_config"] = {each["name"]: each["typed_config"] for each in own}
     return route
 
 

@@ -5,8 +5,8 @@ The shapes are those of the vendors' contracts; `native` is `google.rpc.Status` 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from polycall_gateway.descriptors import NATIVE
@@ -33,6 +33,10 @@ class Vendor:
     content_type: str = _JSON
     statuses: dict[int, int] | None = None
     """HTTP statuses that differ from those of everyone else."""
+    bodies: Mapping[str, int] = field(default_factory=dict)
+    """The largest body of a request, bytes, by RPC, where it is not that of everyone else."""
+    hidden: frozenset[str] = frozenset()
+    """RPCs at whose paths no other method is told apart from a path that is not there: 404, not 405."""
     slashed: bool = False
     """Its clients put a slash behind some paths; no template can say that."""
 
@@ -88,7 +92,13 @@ def _native(situation: Situation) -> dict[str, Any]:
 
 VENDORS: dict[str, Vendor] = {
     "riza": Vendor(_riza, ("/v1",)),
-    "cognite": Vendor(_cognite, ("/api/v1/projects", "/api/v1/token", "/oauth2")),
+    "cognite": Vendor(
+        _cognite,
+        ("/api/v1/projects", "/api/v1/token", "/oauth2"),
+        # Files are archives of code; credentials are read before anybody knows whose they are.
+        bodies={"UploadFile": 100 << 20, "CreateToken": 64 << 10},
+        hidden=frozenset({"UploadFile"}),
+    ),
     "guance": Vendor(_guance, ("/api",), statuses=_GUANCE_STATUSES),
     "xpander": Vendor(_xpander, ("/v1/custom_functions", "/tools", "/agents", "/health")),
     "domo": Vendor(_domo, ("/api/codeengine", "/domo"), content_type="application/json;charset=UTF-8", slashed=True),

@@ -43,10 +43,17 @@ from polycall.engine.runtimes import Runtimes
 from polycall.engine.secrets import Secrets
 from polycall.engine.siblings import ALONE, Siblings
 from polycall.engine.tasks import end, through
+from polycall.engine.tokens import Signer
 from polycall.errors import PolycallError
 from polycall.faces.adapter import mount
+from polycall.faces.cognite.call_routes import CallRoutes
+from polycall.faces.cognite.doors import cognite_doors
 from polycall.faces.cognite.face import CogniteFace
-from polycall.faces.cognite.v1 import cognite_pb2
+from polycall.faces.cognite.login_routes import LoginRoutes
+from polycall.faces.cognite.requests import FILE_BYTES
+from polycall.faces.cognite.session_routes import SessionRoutes
+from polycall.faces.cognite.sessions import Sessions
+from polycall.faces.cognite.v1 import cognite_calls_pb2, cognite_login_pb2, cognite_pb2, cognite_sessions_pb2
 from polycall.faces.domo.face import DomoFace
 from polycall.faces.domo.v1 import domo_pb2
 from polycall.faces.guance.face import GuanceFace
@@ -188,7 +195,8 @@ async def _running(settings: Settings, signals: Signals, member: Member | None) 
                 memory_bytes=settings.max_memory_mib * MIB,
             )
         )
-        keys = KeyRing(store, key, siblings)
+        encryption_keys = _encryption_keys(settings, data_dir)
+        keys = KeyRing(store, key, siblings, Signer(encryption_keys))
         stack.push_async_callback(keys.close)
         builds = Builds(
             store,
@@ -200,7 +208,7 @@ async def _running(settings: Settings, signals: Signals, member: Member | None) 
         stack.push_async_callback(builds.stop)
         runtimes = Runtimes(store, builds, lambda: sandbox.isolation, siblings)
         parser = partial(parser_packages, environments)
-        sealer = _sealer(settings, data_dir)
+        sealer = Sealer(encryption_keys)
         adapters = {"guance": Adapter(hooks=_source("polycall.faces.guance", "inside.py"))}
         rules = {"xpander": XPANDER_RULES}
         registry = Registry(store, sandbox, limits, runtimes, sealer, siblings, parser, adapters=adapters, rules=rules)
@@ -252,10 +260,11 @@ async def _running(settings: Settings, signals: Signals, member: Member | None) 
         # Two servers: the faces' services belong to the gateway, which says in headers what was asked of it, and to
         # nobody else. Who reaches the native address finds no faces there.
         native, behind = (
-            grpc.aio.server(
-                interceptors=interceptors(keys), options=server_options(settings.max_timeout_s, shared=shared)
+            grpc.aio.server(interceptors=interceptors(keys, doors), options=options)
+            for doors, options in (
+                (None, server_options(settings.max_timeout_s, shared=place.count > 1)),
+                (cognite_doors(), server_options(settings.max_timeout_s, largest=FILE_BYTES)),
             )
-            for shared in (place.count > 1, False)
         )
         for server in (native, behind):
             stack.push_async_callback(server.stop, None)
@@ -271,6 +280,7 @@ async def _running(settings: Settings, signals: Signals, member: Member | None) 
                 processes=place.count,
             ),
         )
+        cognite_sessions = Sessions(store, keys, lenient=settings.cognite_nonce == "lenient")
         for service, face in (
             *riza_faces(
                 engine,
@@ -280,7 +290,13 @@ async def _running(settings: Settings, signals: Signals, member: Member | None) 
             ),
             (
                 cognite_pb2.DESCRIPTOR.services_by_name["CogniteService"],
-                CogniteFace(engine, store, lenient=settings.cognite_nonce == "lenient"),
+                CogniteFace(engine, store, cognite_sessions),
+            ),
+            (cognite_calls_pb2.DESCRIPTOR.services_by_name["CogniteCallService"], CallRoutes(engine)),
+            (cognite_login_pb2.DESCRIPTOR.services_by_name["CogniteLoginService"], LoginRoutes(engine)),
+            (
+                cognite_sessions_pb2.DESCRIPTOR.services_by_name["CogniteSessionService"],
+                SessionRoutes(engine, store),
             ),
             (
                 guance_pb2.DESCRIPTOR.services_by_name["GuanceService"],
@@ -449,12 +465,12 @@ def _build_settings(settings: Settings) -> BuildSettings:
     )
 
 
-def _sealer(settings: Settings, data_dir: Path) -> Sealer:
+def _encryption_keys(settings: Settings, data_dir: Path) -> tuple[bytes, ...]:
     if settings.encryption_key:
-        return Sealer(parse_encryption_keys(settings.encryption_key))
+        return parse_encryption_keys(settings.encryption_key)
     key, path = kept_encryption_key(data_dir)
     try:
-        return Sealer(parse_encryption_keys(key))
+        return parse_encryption_keys(key)
     except ValueError as error:
         raise ServeError(f"The encryption key in {path} {error}; put the right one back.") from None
 

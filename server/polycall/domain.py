@@ -450,6 +450,8 @@ class ExecutionFilter:
     queued_before: int | None = None  # exclusive, ms
     before: uuid.UUID | None = None  # with a smaller id: older ones; it need not be that of an execution
     failed_exit: bool = False  # with an exit code that is not 0, or none
+    ended_after: int | None = None  # inclusive, ms
+    ended_before: int | None = None  # exclusive, ms
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -647,13 +649,23 @@ class Principal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
-    """A Cognite session: created READY with a nonce that can be used once."""
+    """A Cognite session: the right to act for a key, created READY with a nonce that binds it once.
+
+    ``expires_at`` says for how long it is ACTIVE once it is bound.
+    """
 
     project_id: str
     id: int
     type: str  # CLIENT_CREDENTIALS, TOKEN_EXCHANGE, ONESHOT_TOKEN_EXCHANGE
-    status: str  # READY, ACTIVE, CANCELLED, EXPIRED, REVOKED
+    status: str  # READY, ACTIVE, REVOKED; what its times make of it: `status_at`
     created_at: int
     expires_at: int
     nonce_expires_at: int
     client_id: str | None = None
+    key_id: str | None = None  # None: made by an earlier release; nobody can act for it
+    scopes: frozenset[Scope] = frozenset()
+
+    def status_at(self, now_ms: int) -> str:
+        """Return the status as it is at a time: what is READY or ACTIVE is so until its time is up."""
+        until = {"READY": self.nonce_expires_at, "ACTIVE": self.expires_at}.get(self.status)
+        return "EXPIRED" if until is not None and until <= now_ms else self.status

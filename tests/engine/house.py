@@ -39,6 +39,7 @@ from polycall.engine.requests import AdHocRun, FunctionRun
 from polycall.engine.runtimes import Runtimes
 from polycall.engine.secrets import Secrets
 from polycall.engine.tasks import end
+from polycall.engine.tokens import Signer
 from polycall.errors import Unavailable
 from polycall.runtimes.environments import Environments
 from polycall.sandbox.sandbox import Sandbox
@@ -231,7 +232,7 @@ async def house(
     sealer = Sealer([bytes(32)])
     registry = Registry(between, sandbox, policy, Runtimes(between, builds, lambda: sandbox.isolation), sealer)
     secrets = Secrets(between, sealer)
-    keys = KeyRing(between, bootstrap)
+    keys = KeyRing(between, bootstrap, signer=Signer([bytes(32)]))
     preparation = Preparation(registry, policy, secrets)
     engine = Engine(
         EngineSettings(isolation_floor=floor),

@@ -170,6 +170,64 @@ class TenancyConformance:
         assert await store.get_sessions(OTHER, [1]) == ()
         assert await store.get_sessions("default", []) == ()
 
+    async def test_sessions_are_listed_by_what_they_are_at_a_time(self, store: Store) -> None:
+        for number in range(1, 6):
+            await store.create_session(_session(number), b"%032d" % number)
+        await store.bind_session("default", b"%032d" % 2, 500, 2000)
+        await store.bind_session("default", b"%032d" % 3, 500, 3000)
+        assert [each.status for each in await store.revoke_sessions("default", [4, 2**40, 3], 600)] == ["REVOKED"] * 2
+
+        async def listed(now: int, *statuses: str) -> list[int]:
+            return [each.id for each in (await store.list_sessions("default", statuses, now, 10)).items]
+
+        assert await listed(700) == [5, 4, 3, 2, 1]
+        assert await listed(700, "READY") == [5, 1]
+        assert await listed(700, "ACTIVE") == [2]
+        assert await listed(700, "EXPIRED") == []
+        assert await listed(1000, "READY", "REVOKED") == [4, 3]
+        assert await listed(1000, "EXPIRED") == [5, 1]
+        assert await listed(2000, "EXPIRED") == [5, 2, 1]
+        assert (await store.list_sessions(OTHER, (), 700, 10)).items == ()
+        assert [each.status_at(700) for each in await store.get_sessions("default", [1, 2, 3])] == [
+            "READY",
+            "ACTIVE",
+            "REVOKED",
+        ]
+
+    async def test_pages_of_sessions_stay_in_place_while_sessions_are_made(self, store: Store) -> None:
+        for number in (1, 2, 3):
+            await store.create_session(_session(number), b"%032d" % number)
+        first = await store.list_sessions("default", (), 500, 2)
+        await store.create_session(_session(4), b"%032d" % 4)
+        second = await store.list_sessions("default", (), 500, 2, first.next_token)
+        assert [each.id for each in (*first.items, *second.items)] == [3, 2, 1]
+        assert second.next_token == ""
+        with pytest.raises(InvalidArgument):
+            await store.list_sessions("default", ("READY",), 500, 2, first.next_token)
+
+    async def test_only_an_active_session_lasts_longer_or_ends(self, store: Store) -> None:
+        await store.create_session(_session(1), b"n" * 32)
+        assert await store.extend_session("default", 1, 5000) is None
+        await store.end_session("default", 1, 600)
+        assert (await store.get_sessions("default", [1]))[0] == _session(1)
+        bound = await store.bind_session("default", b"n" * 32, 500, 2000)
+        assert bound is not None
+        assert await store.extend_session(OTHER, 1, 5000) is None
+        assert await store.extend_session("default", 1, 1000) == bound
+        assert await store.extend_session("default", 1, 5000) == replace(bound, expires_at=5000)
+        await store.end_session("default", 1, 600)
+        assert (await store.get_sessions("default", [1]))[0].expires_at == 600
+        await store.end_session("default", 1, 700)
+        assert (await store.get_sessions("default", [1]))[0].expires_at == 600
+
+    async def test_a_key_is_found_by_its_id_in_its_project_alone(self, store: Store) -> None:
+        await store.create_project(Project(id=OTHER, created_at=1))
+        key = await store.create_key(_key("k"), b"h" * 32)
+        assert await store.get_key("default", "k") == key
+        for project_id, key_id in ((OTHER, "k"), ("default", "other")):
+            with pytest.raises(NotFound):
+                await store.get_key(project_id, key_id)
+
     async def test_a_session_is_made_once(self, store: Store) -> None:
         await store.create_session(_session(1), b"n" * 32)
         with pytest.raises(AlreadyExists):
@@ -1424,6 +1482,8 @@ def _session(session_id: int) -> Session:
         expires_at=1000,
         nonce_expires_at=1000,
         client_id="client",
+        key_id="key",
+        scopes=frozenset({Scope.RUN}),
     )
 
 

@@ -171,16 +171,23 @@ class Engine:
         return await self._store.find_alias(who.project_id, face, alias)
 
     async def list(
-        self, who: Principal, where: ExecutionFilter, page_size: int, page_token: str = "", *, settled: bool = False
+        self,
+        who: Principal,
+        where: ExecutionFilter,
+        page_size: int,
+        page_token: str = "",
+        *,
+        settled: bool = False,
+        ascending: bool = False,
     ) -> Page[Execution]:
-        """Return a page, newest first. Raises PermissionDenied, InvalidArgument (page token).
+        """Return a page, newest (or oldest) first. Raises PermissionDenied, InvalidArgument (page token).
 
         ``settled``: what has been answered here is in it, even if that was a moment ago.
         """
         require(who, Scope.READ)
         if settled:
             await self._store.flush()
-        return await self._store.list(who.project_id, where, page_size, page_token)
+        return await self._store.list(who.project_id, where, page_size, page_token, ascending=ascending)
 
     async def wait(self, who: Principal, execution_id: uuid.UUID, timeout_s: float) -> Execution:
         """Return an execution once it has ended, or as it is after ``timeout_s``. Raises PermissionDenied, NotFound."""

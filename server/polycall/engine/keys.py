@@ -15,14 +15,24 @@ import re
 import secrets
 import time
 import zlib
+from collections.abc import Awaitable
 from dataclasses import dataclass, replace
+from typing import Protocol
 
-from polycall.domain import DEFAULT_PROJECT, ApiKey, Principal, Project, Reason, Scope
+from polycall.domain import DEFAULT_PROJECT, ApiKey, Principal, Project, Reason, Scope, Session
 from polycall.engine.siblings import ALONE, KeyRevoked, Siblings
 from polycall.engine.tasks import end, through
-from polycall.errors import FieldViolation, InvalidArgument, PermissionDenied, PolycallError, Unauthenticated
+from polycall.engine.tokens import PREFIX, Claims, Signer
+from polycall.errors import (
+    FieldViolation,
+    InvalidArgument,
+    NotFound,
+    PermissionDenied,
+    PolycallError,
+    Unauthenticated,
+)
 from polycall.ids import now_ms
-from polycall.store.protocol import TenancyStore
+from polycall.store.protocol import SessionStore, TenancyStore
 
 __all__ = ["BOOTSTRAP_KEY_ID", "KeyRing", "new_key_text", "reading", "require"]
 
@@ -31,10 +41,16 @@ _CACHE_S = 30.0  # how long another machine's revocation may go unseen (durabili
 _CACHE_KEYS = 10_000
 _TOUCH_S = 60.0  # last_used_at is exact to the minute: one write a minute for all keys, not one a request
 _LONGEST_KEY = 4096  # nothing longer is hashed: a credential is not a payload
+# What a token may do at most: it is for work, not for making more keys.
+_OF_TOKENS = frozenset({Scope.RUN, Scope.READ, Scope.DEPLOY})
 _PROJECT = re.compile(r"[a-z][a-z0-9-]{0,62}")
 _DEFAULT_SCOPES = frozenset({Scope.RUN, Scope.READ})
 
 log = logging.getLogger(__name__)
+
+
+class KeyStore(TenancyStore, SessionStore, Protocol):
+    """What keys and the tokens that stand for them need of the store."""
 
 
 def require(who: Principal, scope: Scope) -> None:
@@ -74,13 +90,19 @@ class _Known:
 
 
 class KeyRing:
-    """Authenticates keys and manages them. One for the whole process."""
+    """Authenticates keys, and tokens that stand for them, and manages them. One for the whole process.
 
-    def __init__(self, store: TenancyStore, bootstrap_key: str = "", siblings: Siblings = ALONE) -> None:
+    Without a ``signer`` there are no tokens.
+    """
+
+    def __init__(
+        self, store: KeyStore, bootstrap_key: str = "", siblings: Siblings = ALONE, signer: Signer | None = None
+    ) -> None:
         self._store = store
+        self._signer = signer
         self._siblings = siblings
         self._bootstrap = _digest(bootstrap_key) if bootstrap_key else None
-        self._known: dict[bytes, _Known] = {}
+        self._known: dict[bytes | str, _Known] = {}  # by the digest of a key, and by its id
         self._revocations = 0
         self._used: dict[str, int] = {}
         self._touching: asyncio.Task[None] | None = None
@@ -91,11 +113,17 @@ class KeyRing:
             user_id=_user_id(BOOTSTRAP_KEY_ID),
         )
 
-    async def authenticate(self, token: str | None) -> Principal:
-        """Return who a key belongs to.
+    async def authenticate(self, credential: str | None) -> Principal:
+        """Return who a key belongs to, or for whom an access token stands.
 
-        Raises Unauthenticated with reason API_KEY_MISSING (no key) or API_KEY_INVALID (unknown, expired, revoked).
+        Raises Unauthenticated with reason API_KEY_MISSING (none) or API_KEY_INVALID (unknown, expired, revoked).
         """
+        if credential and credential.startswith(PREFIX) and self._signer is not None:
+            return await self._of_token(self._signer, credential)
+        return await self.of_key(credential)
+
+    async def of_key(self, token: str | None) -> Principal:
+        """Return who a key belongs to; no token stands in for it. Raises Unauthenticated as ``authenticate``."""
         if not token:
             raise Unauthenticated(
                 "No API key came with the request; send `authorization: Bearer KEY`.", reason=Reason.API_KEY_MISSING
@@ -108,7 +136,37 @@ class KeyRing:
         known = self._known.get(digest)
         now = time.monotonic()
         if known is None or known.until < now:
-            known = await self._look_up(digest)
+            known = await self._look_up(digest, self._store.find_key(digest))
+        return self._used_now(known)
+
+    def token(self, who: Principal, lifetime_s: float) -> str:
+        """Return a token with which somebody can act as this key for a while; not for the administration.
+
+        Raises PermissionDenied if the server makes no tokens.
+        """
+        return self._signed(who.project_id, who.key_id, who.scopes, lifetime_s)
+
+    def session_token(self, session: Session, lifetime_s: float) -> str:
+        """Return a token for an ACTIVE session: it ends with the session, if not before.
+
+        Raises PermissionDenied for one that has nobody's rights.
+        """
+        if session.key_id is None:
+            raise PermissionDenied("This session was made by an earlier release; make a new one.")
+        return self._signed(session.project_id, session.key_id, session.scopes, lifetime_s, session.id)
+
+    async def of_id(self, project_id: str, key_id: str) -> Principal:
+        """Return who a key belongs to that is known by its id. Raises Unauthenticated."""
+        if key_id == BOOTSTRAP_KEY_ID and project_id == DEFAULT_PROJECT and self._bootstrap is not None:
+            return self._operator
+        known = self._known.get(key_id)
+        if known is None or known.until < time.monotonic():
+            known = await self._look_up(key_id, self._with_id(project_id, key_id))
+        if known.principal.project_id != project_id:
+            raise Unauthenticated("This API key is not valid.")
+        return self._used_now(known)
+
+    def _used_now(self, known: _Known) -> Principal:
         if known.ends_at is not None and known.ends_at <= now_ms():
             raise Unauthenticated("This API key has expired; ask an admin of the project for a new one.")
         self._note_use(known.principal.key_id)
@@ -208,10 +266,49 @@ class KeyRing:
         await self._siblings.tell(KeyRevoked(key_id))
         return key
 
-    async def _look_up(self, digest: bytes) -> _Known:
-        self._known.pop(digest, None)
+    def _signed(
+        self, project_id: str, key_id: str, scopes: frozenset[Scope], lifetime_s: float, session_id: int | None = None
+    ) -> str:
+        if self._signer is None:
+            raise PermissionDenied("This server makes no access tokens.")
+        claims = Claims(
+            project_id=project_id,
+            key_id=key_id,
+            expires_at=now_ms() + int(lifetime_s * 1000),
+            scopes=tuple(sorted(scopes & _OF_TOKENS)),
+            session_id=session_id,
+        )
+        return self._signer.sign(claims, self._bound_to(claims))
+
+    def _bound_to(self, claims: Claims) -> bytes:
+        # every bootstrap key has the same id: a token of one must not outlive it
+        return (self._bootstrap or b"") if claims.key_id == BOOTSTRAP_KEY_ID else b""
+
+    async def _of_token(self, signer: Signer, token: str) -> Principal:
+        if len(token) > _LONGEST_KEY:
+            raise Unauthenticated("This access token is not valid.")
+        claims = signer.claims(token)
+        signer.check(token, self._bound_to(claims))
+        now = now_ms()
+        if claims.expires_at <= now:
+            raise Unauthenticated("This access token has expired; log in anew.")
+        who = await self.of_id(claims.project_id, claims.key_id)
+        if claims.session_id is not None:
+            found = await self._store.get_sessions(claims.project_id, [claims.session_id])
+            if not found or found[0].status_at(now) != "ACTIVE":
+                raise Unauthenticated("The session of this access token has ended.")
+        return replace(who, scopes=who.scopes & frozenset(claims.scopes))
+
+    async def _with_id(self, project_id: str, key_id: str) -> ApiKey | None:
+        try:
+            return await self._store.get_key(project_id, key_id)
+        except NotFound:
+            return None
+
+    async def _look_up(self, name: bytes | str, finding: Awaitable[ApiKey | None]) -> _Known:
+        self._known.pop(name, None)
         revocations = self._revocations
-        key = await self._store.find_key(digest)
+        key = await finding
         if key is None or key.revoked_at is not None:
             raise Unauthenticated("This API key is not valid.")
         principal = Principal(project_id=key.project_id, key_id=key.id, scopes=key.scopes, user_id=_user_id(key.id))
@@ -219,7 +316,7 @@ class KeyRing:
         if revocations == self._revocations:  # else what was read may be older than the revocation
             if len(self._known) >= _CACHE_KEYS:
                 self._known.pop(next(iter(self._known)))
-            self._known[digest] = known
+            self._known[name] = known
         return known
 
     def _note_use(self, key_id: str) -> None:

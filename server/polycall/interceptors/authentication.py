@@ -11,13 +11,21 @@ from polycall.engine.keys import KeyRing
 from polycall.errors import PolycallError
 from polycall.interceptors.rpc import Rpc, Stream, Unary
 
-__all__ = ["Authentication"]
+__all__ = ["Anyone", "Authentication"]
 
 
 # Where our own API and the contracts carry keys (riza, cognite: authorization; the others have headers of their own).
 _CREDENTIALS = frozenset(
     ("authorization", "df-api-key", "x-api-key", "x-domo-authentication", "x-domo-developer-token")
 )
+
+
+class Anyone:
+    """Reads what anybody says: at a door where keys are asked for, and messages are small. The gateway bounds them."""
+
+    async def admits(self, metadata: Iterable[tuple[str, str | bytes]]) -> bool:
+        """Tell whether a call's message is to be read."""
+        return True
 
 
 class Authentication:

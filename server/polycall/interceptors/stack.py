@@ -42,10 +42,14 @@ class Stack(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no ty
 
     What ``gate`` does not admit passes the layers and the faces, which say why, but its message is never read: a
     stranger's requests would fill the server's memory otherwise, 64 MiB each, before anybody asks who sent them.
+    ``doors``: gates of methods, by path, that are asked without a key.
     """
 
-    def __init__(self, *, native: Sequence[Layer], faces: Sequence[Layer], gate: Gate) -> None:
+    def __init__(
+        self, *, native: Sequence[Layer], faces: Sequence[Layer], gate: Gate, doors: Mapping[str, Gate] | None = None
+    ) -> None:
         self._gate = gate
+        self._doors = doors or {}
         self._layers: Mapping[str, Sequence[Layer]] = {_NATIVE: native, _FACES: faces}
         self._wrapped: dict[str, Handler] = {}
 
@@ -62,7 +66,7 @@ class Stack(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no ty
             if handler is None:
                 return _unknown(method)
             wrapped = self._wrapped[method] = self._wrap(method, handler)
-        if method.startswith((_NATIVE, _FACES)) and not await self._gate.admits(
+        if method.startswith((_NATIVE, _FACES)) and not await self._doors.get(method, self._gate).admits(
             handler_call_details.invocation_metadata
         ):
             return self._unread(method) if method.startswith(_NATIVE) else _unread(wrapped)

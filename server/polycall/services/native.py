@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 import grpc.aio
@@ -15,7 +15,7 @@ from polycall.engine.keys import KeyRing
 from polycall.interceptors.authentication import Authentication
 from polycall.interceptors.counts import Counts
 from polycall.interceptors.errors import Errors
-from polycall.interceptors.stack import Stack
+from polycall.interceptors.stack import Gate, Stack
 from polycall.interceptors.telemetry import Telemetry
 from polycall.services.execution import ExecutionService
 from polycall.services.key import KeyService
@@ -79,11 +79,14 @@ class HealthHandle:
                     group.create_task(self._servicer.set(service, status))
 
 
-def interceptors(keys: KeyRing) -> list[grpc.aio.ServerInterceptor]:
-    """Return what the server is built with; what a call passes first stands first. Faces authenticate themselves."""
+def interceptors(keys: KeyRing, doors: Mapping[str, Gate] | None = None) -> list[grpc.aio.ServerInterceptor]:
+    """Return what the server is built with; what a call passes first stands first. Faces authenticate themselves.
+
+    ``doors``: who is let in where no key is asked for, by the path of the method.
+    """
     authentication = Authentication(keys)
     layers = (Telemetry(), Errors(LARGEST_MESSAGE), authentication, Counts())
-    return [Stack(native=layers, faces=(Telemetry(),), gate=authentication)]
+    return [Stack(native=layers, faces=(Telemetry(),), gate=authentication, doors=doors)]
 
 
 def add_native(servers: Sequence[grpc.aio.Server], engine: Engine, info: NativeInfo) -> HealthHandle:

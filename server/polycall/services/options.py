@@ -15,13 +15,16 @@ MOST_CONNECTIONS = 1000  # to one address
 _DEFAULT_MAX_RUN_S = 1200.0
 
 
-def server_options(max_run_s: float = _DEFAULT_MAX_RUN_S, *, shared: bool = False) -> tuple[tuple[str, int], ...]:
+def server_options(
+    max_run_s: float = _DEFAULT_MAX_RUN_S, *, shared: bool = False, largest: int = LARGEST_MESSAGE
+) -> tuple[tuple[str, int], ...]:
     """Return the channel arguments of the server.
 
     ``max_run_s``: the longest run that may be asked for. ``shared``: other processes of ours listen at its address.
+    ``largest``: the largest body of a request, bytes.
     """
     return (
-        ("grpc.max_receive_message_length", LARGEST_MESSAGE + _WRAPPING),
+        ("grpc.max_receive_message_length", largest + _WRAPPING),
         ("grpc.max_send_message_length", LARGEST_MESSAGE),
         # The gateway lets 32 KiB of head in and repeats the query in a header; between the two sizes gRPC refuses at
         # random, so the lower one is what must always pass.

@@ -47,6 +47,11 @@ def list_statement(
         conditions.append(_e.id < where.before)
     if where.failed_exit:
         conditions.append(sa.or_(_e.exit_code.is_(None), _e.exit_code != 0))
+    # what has not ended has not ended before anything
+    if where.ended_after is not None:
+        conditions.append(_e.ended_at >= where.ended_after)
+    if where.ended_before is not None:
+        conditions.append(_e.ended_at < where.ended_before)
     if after is not None:
         conditions.append(_e.id > after if ascending else _e.id < after)
     index = ""

@@ -41,6 +41,7 @@ __all__ = [
     "RetentionStore",
     "RuntimeStore",
     "SecretStore",
+    "SessionStore",
     "Store",
     "TenancyStore",
 ]
@@ -55,7 +56,7 @@ class Page(Generic[T]):
 
 
 class TenancyStore(Protocol):
-    """Projects, API keys, sessions, counters."""
+    """Projects, API keys, counters."""
 
     async def create_project(self, project: Project) -> Project:
         """Insert; raise AlreadyExists."""
@@ -84,17 +85,38 @@ class TenancyStore(Protocol):
     async def touch_keys(self, used: Mapping[str, int]) -> None:
         """Set ``last_used_at`` of several keys, never backwards."""
 
+    async def next_number(self, name: str) -> int:
+        """Return the next number of a named counter, starting at 1; unique, rising, with gaps (blocks of 1000)."""
+
+
+class SessionStore(Protocol):
+    """Sessions, and the nonces that bind them."""
+
     async def create_session(self, session: Session, nonce_hash: bytes) -> None:
-        """Insert; raise AlreadyExists."""
+        """Insert; raise AlreadyExists (id or nonce), NotFound (project)."""
 
     async def bind_session(self, project_id: str, nonce_hash: bytes, now_ms: int, expires_at: int) -> Session | None:
         """Use a nonce once: READY and unexpired -> ACTIVE with a new expiry, else None. One statement."""
 
+    async def extend_session(self, project_id: str, session_id: int, expires_at: int) -> Session | None:
+        """Let an ACTIVE session, also one whose time is up, last at least that long; None: it is not ACTIVE."""
+
+    async def end_session(self, project_id: str, session_id: int, now_ms: int) -> None:
+        """Let the time of an ACTIVE session be up, unless it is."""
+
     async def get_sessions(self, project_id: str, ids: Sequence[int]) -> tuple[Session, ...]:
         """Return those that exist, in the order asked."""
 
-    async def next_number(self, name: str) -> int:
-        """Return the next number of a named counter, starting at 1; unique, rising, with gaps (blocks of 1000)."""
+    async def list_sessions(
+        self, project_id: str, statuses: Sequence[str], now_ms: int, page_size: int, page_token: str = ""
+    ) -> Page[Session]:
+        """Return a page, newest first: those that have one of the statuses at ``now_ms``, all if there are none.
+
+        Raise InvalidArgument (token).
+        """
+
+    async def revoke_sessions(self, project_id: str, ids: Sequence[int], now_ms: int) -> tuple[Session, ...]:
+        """READY and ACTIVE -> REVOKED; returns all that exist, in the order asked."""
 
 
 class SecretStore(Protocol):
@@ -461,7 +483,15 @@ class ExecutionStore(Protocol):
 
 
 class Store(
-    TenancyStore, SecretStore, RegistryStore, FaceStore, RuntimeStore, ExecutionStore, RetentionStore, Protocol
+    TenancyStore,
+    SessionStore,
+    SecretStore,
+    RegistryStore,
+    FaceStore,
+    RuntimeStore,
+    ExecutionStore,
+    RetentionStore,
+    Protocol,
 ):
     """Everything, with a life of its own."""
 

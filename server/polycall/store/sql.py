@@ -19,6 +19,7 @@ from polycall.store.retention_store import SqlRetention
 from polycall.store.runtime_store import SqlRuntimes
 from polycall.store.schema import prepare
 from polycall.store.secrets import SqlSecrets
+from polycall.store.sessions import SqlSessions
 from polycall.store.tenancy import SqlTenancy
 
 __all__ = ["DATABASE_FILE", "SqlStore", "StoreConfig", "open_store"]
@@ -26,11 +27,12 @@ __all__ = ["DATABASE_FILE", "SqlStore", "StoreConfig", "open_store"]
 DATABASE_FILE = "polycall.db"
 
 
-class SqlStore(SqlTenancy, SqlSecrets, SqlRegistry, SqlObjects, SqlRuntimes, SqlRetention, SqlExecutions):
+class SqlStore(SqlTenancy, SqlSessions, SqlSecrets, SqlRegistry, SqlObjects, SqlRuntimes, SqlRetention, SqlExecutions):
     """The parts over one executor, and their life; see ``polycall.store.protocol.Store``."""
 
     def __init__(self, executor: Executor, config: StoreConfig) -> None:
         SqlTenancy.__init__(self, executor)
+        SqlSessions.__init__(self, executor)
         SqlSecrets.__init__(self, executor)
         SqlRegistry.__init__(self, executor)
         SqlObjects.__init__(self, executor)

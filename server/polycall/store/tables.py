@@ -152,6 +152,8 @@ sessions = sa.Table(
     _time("nonce_expires_at"),
     _text("client_id", null=True),
     _bytes("nonce_hash", null=False),  # sha256
+    _text("key_id", null=True),  # whose rights it has
+    _text("scopes", null=True),  # JSON list: which of them
     sa.PrimaryKeyConstraint("project_id", "id"),
     sa.ForeignKeyConstraint(["project_id"], ["projects.id"]),
     sa.UniqueConstraint("project_id", "nonce_hash"),

@@ -1,26 +1,25 @@
-"""Projects, API keys, sessions, counters."""
+"""Projects, API keys, counters."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 import sqlalchemy as sa
 
-from polycall.domain import ApiKey, Project, Reason, Scope, Session
+from polycall.domain import ApiKey, Project, Reason, Scope
 from polycall.errors import AlreadyExists, NotFound
 from polycall.store.dialects import insert
 from polycall.store.executor import Executor
 from polycall.store.rows import json_text
-from polycall.store.tables import api_keys, counters, projects, sessions
+from polycall.store.tables import api_keys, counters, projects
 
 __all__ = ["SqlTenancy"]
 
 _BLOCK = 1000  # numbers taken from a counter at once; a restart wastes what is left of them
 _k = api_keys.c
-_s = sessions.c
 _decode_scopes = msgspec.json.Decoder(frozenset[Scope]).decode
 
 
@@ -70,19 +69,6 @@ class SqlTenancy:
         """Set ``last_used_at`` of several keys, never backwards; raise Unavailable."""
         if used:
             await self._executor.relaxed(_touch_keys, dict(used))
-
-    async def create_session(self, session: Session, nonce_hash: bytes) -> None:
-        """Insert; raise AlreadyExists (id or nonce), NotFound (project), Unavailable."""
-        await self._executor.write(_create_session, session, nonce_hash)
-
-    async def bind_session(self, project_id: str, nonce_hash: bytes, now_ms: int, expires_at: int) -> Session | None:
-        """Spend a nonce: READY and in time -> ACTIVE with a new expiry; else None. Raises Unavailable."""
-        return await self._executor.single(_bind_session, project_id, nonce_hash, now_ms, expires_at)
-
-    async def get_sessions(self, project_id: str, ids: Sequence[int]) -> tuple[Session, ...]:
-        """Return those that exist, in the order asked; raise Unavailable."""
-        found = await self._executor.read(_sessions, project_id, tuple(ids))
-        return tuple(found[session_id] for session_id in ids if session_id in found)
 
     async def next_number(self, name: str) -> int:
         """Return the next number of a counter: from 1, rising, never twice, with gaps. Raises Unavailable."""
@@ -194,58 +180,6 @@ def _key_of(row: sa.Row[Any]) -> ApiKey:
         expires_at=row.expires_at,
         revoked_at=row.revoked_at,
         last_used_at=row.last_used_at,
-    )
-
-
-def _create_session(conn: sa.Connection, session: Session, nonce_hash: bytes) -> None:
-    _project(conn, session.project_id)
-    values = {
-        "project_id": session.project_id,
-        "id": session.id,
-        "type": session.type,
-        "status": session.status,
-        "created_at": session.created_at,
-        "expires_at": session.expires_at,
-        "nonce_expires_at": session.nonce_expires_at,
-        "client_id": session.client_id,
-        "nonce_hash": nonce_hash,
-    }
-    if conn.execute(insert(conn.dialect.name, sessions).on_conflict_do_nothing(), values).rowcount != 1:
-        raise AlreadyExists("polycall.v1.Session", f"sessions/{session.id}")
-
-
-def _bind_session(
-    conn: sa.Connection, project_id: str, nonce_hash: bytes, now_ms: int, expires_at: int
-) -> Session | None:
-    row = conn.execute(
-        sa.update(sessions)
-        .where(
-            _s.project_id == project_id,
-            _s.nonce_hash == nonce_hash,
-            _s.status == "READY",
-            _s.nonce_expires_at > now_ms,
-        )
-        .values(status="ACTIVE", expires_at=expires_at)
-        .returning(sessions)
-    ).first()
-    return None if row is None else _session_of(row)
-
-
-def _sessions(conn: sa.Connection, project_id: str, ids: tuple[int, ...]) -> dict[int, Session]:
-    rows = conn.execute(sa.select(sessions).where(_s.project_id == project_id, _s.id.in_(ids)))
-    return {row.id: _session_of(row) for row in rows}
-
-
-def _session_of(row: sa.Row[Any]) -> Session:
-    return Session(
-        project_id=row.project_id,
-        id=row.id,
-        type=row.type,
-        status=row.status,
-        created_at=row.created_at,
-        expires_at=row.expires_at,
-        nonce_expires_at=row.nonce_expires_at,
-        client_id=row.client_id,
     )
 
 

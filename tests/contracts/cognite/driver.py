@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from polycall.v1 import execution_pb2, package_pb2
+from polycall.v1 import execution_pb2, package_pb2, tenancy_service_pb2
 from tests.harness import Response, Server, until
 
-__all__ = ["ECHO", "Cognite", "zipped"]
+__all__ = ["ECHO", "Cognite", "newcomer", "zipped"]
 
 _ids = itertools.count(10_001)  # function ids of these tests; other suites have other packages
 
@@ -113,6 +113,13 @@ class Cognite:
         answer = self.get(f"functions/{call['functionId']}/calls/{call['id']}/logs")
         assert answer.status == 200, answer.body
         return [entry["message"] for entry in answer.json()["items"]]
+
+
+def newcomer(server: Server, project: str) -> Cognite:
+    """Return a caller of a project of its own, who may do everything there but manage keys."""
+    scopes = tenancy_service_pb2.ApiKey
+    rights = [scopes.SCOPE_RUN, scopes.SCOPE_READ, scopes.SCOPE_DEPLOY]
+    return Cognite(server, server.new_key(project=project, scopes=rights), project=project)
 
 
 def zipped(body: object) -> bytes:

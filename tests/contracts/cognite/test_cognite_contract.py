@@ -260,7 +260,7 @@ def test_a_session_has_a_nonce_for_one_call(cognite: Cognite) -> None:
     for item, shown in (
         ({"tokenExchange": True}, {"type": "TOKEN_EXCHANGE"}),
         ({"oneshotTokenExchange": True}, {"type": "ONESHOT_TOKEN_EXCHANGE"}),
-        ({"clientId": "me", "clientSecret": "hush"}, {"type": "CLIENT_CREDENTIALS", "clientId": "me"}),
+        ({"clientId": "me", "clientSecret": cognite.key}, {"type": "CLIENT_CREDENTIALS", "clientId": "me"}),
     ):
         answer = cognite.post("sessions", {"items": [item]})
         [created] = answer.json()["items"]
@@ -279,7 +279,7 @@ def test_a_nonce_is_neither_stored_nor_logged(tmp_path: Path) -> None:
     with running_server(tmp_path / "data") as server:
         caller = Cognite(server, server.key)
         function = caller.deploy(ECHO)
-        nonce, secret = caller.nonce(), "hush-hush-hush"
+        nonce, secret = caller.nonce(), server.new_key()
         caller.post("sessions", {"items": [{"clientId": "me", "clientSecret": secret}]})
         answer = caller.post(f"functions/{function}/call", {"nonce": nonce})
         caller.ended(answer.json())

@@ -126,9 +126,9 @@ def test_a_nonce_of_ones_own_is_good_once(client: CogniteClient, sample: int) ->
     assert (caught.value.code, caught.value.message) == (400, "Failed to bind nonce with session")
 
 
-def test_sessions_have_the_types_of_the_sdk(client: CogniteClient) -> None:
+def test_sessions_have_the_types_of_the_sdk(client: CogniteClient, polycall: Server) -> None:
     exchanged = client.iam.sessions.create()
-    credentials = client.iam.sessions.create(ClientCredentials("me", "hush"))
+    credentials = client.iam.sessions.create(ClientCredentials("me", polycall.key))
     assert (exchanged.type, exchanged.status, exchanged.client_id) == ("TOKEN_EXCHANGE", "READY", None)
     assert (credentials.type, credentials.status, credentials.client_id) == ("CLIENT_CREDENTIALS", "READY", "me")
     assert type(exchanged.id) is int

@@ -7,7 +7,7 @@ import msgspec
 from polycall.domain import Execution, ExecutionError, ExecutionState, Reason
 from polycall.engine.limits import MIB
 
-__all__ = ["CallBody", "ResponseBody"]
+__all__ = ["CallBody", "ResponseBody", "states_of"]
 
 _STATUS = {
     ExecutionState.QUEUED: "Running",  # the SDK polls while it reads exactly this
@@ -17,6 +17,13 @@ _STATUS = {
     ExecutionState.TIMEOUT: "Timeout",
     ExecutionState.CANCELLED: "Failed",
 }
+
+
+def states_of(status: str | None) -> tuple[ExecutionState, ...] | None:
+    """Return the states that have a status; all states as () for None; None for a word that is no status."""
+    if status is None:
+        return ()
+    return tuple(state for state, word in _STATUS.items() if word == status) or None
 
 
 class _Error(msgspec.Struct):

@@ -12,20 +12,18 @@ from polycall.domain import (
     Principal,
     Reason,
     Scope,
-    Session,
     Version,
 )
 from polycall.engine.engine import Engine
 from polycall.engine.keys import require
 from polycall.engine.requests import FunctionRun, RunOptions
-from polycall.errors import FailedPrecondition, NotFound, NotReady, PermissionDenied, PolycallError
-from polycall.faces.adapter import bearer
+from polycall.errors import FailedPrecondition, NotFound, NotReady
+from polycall.faces.cognite.calldata import CallData
 from polycall.faces.cognite.calls import CallBody, ResponseBody
-from polycall.faces.cognite.failures import Missing, failed
+from polycall.faces.cognite.failures import Missing
 from polycall.faces.cognite.functions import EXTERNAL_ID, LIMITS, Deployed, FunctionBody, handle_of, status_of
 from polycall.faces.cognite.logs import log_entries
 from polycall.faces.cognite.requests import (
-    BODY_LIMIT,
     Reference,
     is_id,
     parse_id,
@@ -34,31 +32,25 @@ from polycall.faces.cognite.requests import (
     read_call,
     read_session,
 )
-from polycall.faces.cognite.sessions import Sessions, SessionStore
+from polycall.faces.cognite.resource import FACE, Resource
+from polycall.faces.cognite.sessions import CreatedBody, Sessions, SessionsStore
 from polycall.faces.reply import Handler, Inbound, Reply
 from polycall.faces.wire import dump
 
 __all__ = ["CogniteFace"]
 
-_FACE = "cognite"
 _CALL_COUNTER = "cognite"
 # External ids are labels, and labels have no index: so many packages are looked through, then the caller is told.
 _PAGE, _PAGES = 1000, 20
 
 
-class CogniteFace:
-    """Cognite Functions over the engine.
+class CogniteFace(Resource):
+    """CogniteService: Cognite Functions over the engine."""
 
-    ``sessions`` is where sessions are kept; ``lenient`` takes any non-empty nonce (operator's choice).
-    """
-
-    name = _FACE
-    body_limit = BODY_LIMIT
-
-    def __init__(self, engine: Engine, sessions: SessionStore, *, lenient: bool = False) -> None:
-        self._engine = engine
-        self._store = sessions
-        self._sessions = Sessions(sessions, lenient=lenient)
+    def __init__(self, engine: Engine, store: SessionsStore, sessions: Sessions) -> None:
+        super().__init__(engine)
+        self._store = store
+        self._sessions = sessions
         self.handlers: Mapping[str, Handler] = {
             "CreateSessions": self.create_sessions,
             "RetrieveFunctions": self.retrieve_functions,
@@ -70,23 +62,14 @@ class CogniteFace:
             "GetCallLogs": self.get_call_logs,
         }
 
-    def failure(self, error: PolycallError, inbound: Inbound) -> Reply:
-        """Word an error the vendor's way."""
-        return failed(error)
-
     # sessions
 
     async def create_sessions(self, inbound: Inbound) -> Reply:
-        """POST sessions: open one, answer its nonce.
-
-        Client credentials are not checked: a session gives no right that its caller's key does not have.
-        """
+        """POST sessions: open one, answer its nonce."""
         who = await self._caller(inbound)
-        require(who, Scope.RUN)
-        session, nonce = await self._sessions.open(
-            who.project_id, read_session(await inbound.read()), inbound.received_at
-        )
-        return Reply(body=dump({"items": [_session_body(session, nonce)]}))
+        form = read_session(await inbound.read())
+        session, nonce = await self._sessions.open(who, form, inbound.received_at)
+        return Reply(body=dump({"items": [CreatedBody.of(session, nonce)]}))
 
     # functions
 
@@ -123,10 +106,16 @@ class CogniteFace:
         form = read_call(await inbound.read())
         require(who, Scope.RUN)
         run = await self._run(who, function_id, form.data)
-        await self._engine.call(who, run, RunOptions(face=_FACE, max_attempts=1, validate_only=True))
+        await self._engine.call(who, run, RunOptions(face=FACE, max_attempts=1, validate_only=True))
         call_id = await self._store.next_number(_CALL_COUNTER)
-        await self._sessions.bind(who.project_id, form.nonce, inbound.received_at)
-        execution = await self._engine.call(who, run, RunOptions(face=_FACE, alias=str(call_id), max_attempts=1))
+        session = await self._sessions.bind(who.project_id, form.nonce, inbound.received_at)
+        options = RunOptions(
+            face=FACE,
+            alias=str(call_id),
+            face_data=CallData(session_id=session.id if session is not None else None).dump(),
+            max_attempts=1,
+        )
+        execution = await self._engine.call(who, run, options)
         return Reply(body=dump(CallBody.of(execution)), status=201)
 
     async def retrieve_calls(self, inbound: Inbound) -> Reply:
@@ -166,12 +155,6 @@ class CogniteFace:
 
     # within
 
-    async def _caller(self, inbound: Inbound) -> Principal:
-        who = await self._engine.keys.authenticate(bearer(inbound.headers))
-        if inbound.variable("project") != who.project_id:
-            raise PermissionDenied("The token has no access to this project.")
-        return who
-
     async def _run(self, who: Principal, function_id: int, data: bytes) -> FunctionRun:
         try:
             version = await self._engine.registry.version(who.project_id, str(function_id))
@@ -203,7 +186,7 @@ class CogniteFace:
             raise Missing("Function call", [Reference(call_id)]) from None
 
     async def _execution(self, who: Principal, function_id: int, call_id: str) -> Execution:
-        execution = await self._engine.find(who, _FACE, call_id)
+        execution = await self._engine.find(who, FACE, call_id)
         if execution.package_id != str(function_id):  # calls belong to their function
             raise Missing("Function call", [Reference(int(call_id))])
         return execution
@@ -242,7 +225,7 @@ class CogniteFace:
         except NotFound as error:
             if error.reason is not Reason.VERSION_NOT_FOUND:
                 return None
-        newest = await self._engine.list(who, ExecutionFilter(package_id=package_id, face=_FACE), 1)
+        newest = await self._engine.list(who, ExecutionFilter(package_id=package_id, face=FACE), 1)
         last_called = newest.items[0].queued_at if newest.items else None
         return FunctionBody.of(Deployed(package, version), last_called)
 
@@ -250,8 +233,3 @@ class CogniteFace:
 def _not_ready(function_id: int, version: Version | None) -> NotReady:
     status = status_of(version)
     return NotReady(f"Function {function_id} is not ready (status: {status})", metadata={"state": status})
-
-
-def _session_body(session: Session, nonce: str) -> Mapping[str, object]:
-    body = {"id": session.id, "type": session.type, "status": session.status, "nonce": nonce}
-    return body if session.client_id is None else {**body, "clientId": session.client_id}

@@ -24,13 +24,21 @@ from polycall.faces.wire import UnsupportedEncoding, dump
 __all__ = ["Missing", "failed"]
 
 
+_REASONS = {
+    "File": Reason.FACE_OBJECT_NOT_FOUND,
+    "Function": Reason.FUNCTION_NOT_FOUND,
+    "Function call": Reason.EXECUTION_NOT_FOUND,
+    "Session": Reason.SESSION_NOT_FOUND,
+}
+
+
 class Missing(NotFound):
     """Raised for what is unknown, or another project's; names everything that is, as the SDK expects to read it."""
 
     def __init__(self, noun: str, references: Sequence[Reference]) -> None:
         names = " | ".join(str(reference) for reference in references)
         super().__init__(
-            Reason.FUNCTION_NOT_FOUND if noun == "Function" else Reason.EXECUTION_NOT_FOUND,
+            _REASONS[noun],
             f"cognite.{noun}",
             names,
             f"{noun} ids not found: ({names})",

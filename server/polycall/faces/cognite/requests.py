@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 import msgspec
@@ -15,6 +15,7 @@ from polycall.faces.wire import Malformed, decode, present
 
 __all__ = [
     "BODY_LIMIT",
+    "FILE_BYTES",
     "Ask",
     "CallForm",
     "Reference",
@@ -22,8 +23,10 @@ __all__ = [
     "UnknownRoute",
     "is_id",
     "parse_id",
+    "parse_optional_id",
     "read_asked_calls",
     "read_asked_functions",
+    "read_asked_sessions",
     "read_call",
     "read_session",
 ]
@@ -31,6 +34,8 @@ __all__ = [
 # The vendor states 36 kB, 240 kB and 9 MB in different places; the largest refuses nobody. MB is read as MiB here.
 _DATA_BYTES = 9 * MIB
 BODY_LIMIT = _DATA_BYTES + MIB // 16  # `data` may have its full size beside the nonce
+
+FILE_BYTES = 100 * MIB  # the vendor's bound of a zip of code
 
 _LARGEST_ID = 2**53 - 1  # the largest integer that every JSON reader keeps
 _ID = re.compile(r"[1-9][0-9]{0,15}", re.ASCII)
@@ -80,6 +85,7 @@ class SessionForm:
 
     type: str
     client_id: str | None
+    client_secret: str | None = field(default=None, repr=False)
 
 
 class _CallBody(msgspec.Struct):
@@ -131,6 +137,15 @@ def parse_id(text: str, field: str) -> int:
     return int(text)
 
 
+def parse_optional_id(text: str, field: str) -> int | None:
+    """Read an id of a query; None without one. Raises InvalidArgument."""
+    if not text:
+        return None
+    if not is_id(text):
+        raise InvalidArgument.of(field, f"must be an integer from 1 to {_LARGEST_ID}")
+    return int(text)
+
+
 def read_call(body: bytes) -> CallForm:
     """Read the body of a call. Raises Malformed, PayloadTooLarge."""
     form = decode(body, _CallBody)
@@ -162,6 +177,11 @@ def read_asked_calls(body: bytes) -> Ask:
     return Ask(tuple(Reference(item.id) for item in form.items), bool(form.ignore_unknown_ids))
 
 
+def read_asked_sessions(body: bytes) -> tuple[int, ...]:
+    """Read which sessions are meant, by id. Raises Malformed."""
+    return tuple(dict.fromkeys(item.id for item in decode(body, _CallsBody).items))
+
+
 def read_session(body: bytes) -> SessionForm:
     """Read the one session that is wanted, in one of its three forms. Raises Malformed."""
     item = decode(body, _SessionsBody).items[0]
@@ -179,4 +199,4 @@ def read_session(body: bytes) -> SessionForm:
         raise Malformed.of("items[0]", "must be one of tokenExchange, oneshotTokenExchange, clientId with clientSecret")
     if credentials and not (item.client_id and item.client_secret):
         raise Malformed.of("items[0]", "must have both clientId and clientSecret")
-    return SessionForm(chosen[0], item.client_id)
+    return SessionForm(chosen[0], item.client_id if credentials else None, item.client_secret if credentials else None)

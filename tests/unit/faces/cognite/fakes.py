@@ -28,11 +28,12 @@ from polycall.domain import (
     VersionState,
 )
 from polycall.engine.engine import Engine
-from polycall.engine.keys import require
+from polycall.engine.keys import KeyRing, require
 from polycall.engine.limits import LimitPolicy
 from polycall.engine.requests import FunctionRun, RunOptions
 from polycall.errors import NotFound, PolycallError, Unauthenticated
 from polycall.faces.cognite.face import CogniteFace
+from polycall.faces.cognite.sessions import Sessions, SessionsStore
 from polycall.faces.cognite.v1 import cognite_pb2
 from polycall.faces.reply import Inbound, Reply
 from polycall.store.protocol import Page
@@ -72,6 +73,9 @@ class FakeKeys:
         if token not in self.principals:
             raise Unauthenticated("This API key is not valid.")
         return self.principals[token]
+
+    async def of_key(self, token: str | None) -> Principal:
+        return await self.authenticate(token)
 
 
 @dataclass
@@ -208,6 +212,7 @@ class World:
                 {
                     "key": Principal(project_id="default", key_id="k", scopes=scopes),
                     "other": Principal(project_id="other", key_id="o", scopes=scopes),
+                    "hush": Principal(project_id="default", key_id="h", scopes=frozenset(Scope)),
                     "reader": Principal(project_id="default", key_id="r", scopes=frozenset({Scope.READ})),
                     "runner": Principal(project_id="default", key_id="n", scopes=frozenset({Scope.RUN})),
                 }
@@ -215,7 +220,9 @@ class World:
             FakeRegistry(list(packages), {(v.project_id, v.package_id): v for v in versions}),
         )
         self.sessions = FakeSessions()
-        self.face = CogniteFace(cast("Engine", self.engine), self.sessions, lenient=lenient)
+        store = cast("SessionsStore", self.sessions)
+        sessions = Sessions(store, cast("KeyRing", self.engine.keys), lenient=lenient)
+        self.face = CogniteFace(cast("Engine", self.engine), store, sessions)
 
     async def ask(
         self,
