@@ -12,12 +12,18 @@ RIZA, DOMO = str(EXPORTS / "riza"), str(EXPORTS / "domo")
 SUMS = "756f0b19-5125-44f6-b541-058980ff6a94"
 WORDS = "758e1b02-0000-4000-8000-000000000002"
 RIZA_OBJECTS = [
+    ("revision", "rtr_2"),  # it failed there
+    ("runtime", "rt_six"),
+    ("revision", "rtr_1"),
     ("secret", "01JKY2FCN25GW3EC8JMFN3KWXC"),
     ("package", "old tool/1 é"),
     ("version", "old tool/1 é rev_1"),
     ("package", "01JKY2FCN25GW3EC8JMFN3KWXA"),
     ("version", "01JKY2FCN25GW3EC8JMFN3KWXA 01JKY2FCN25GW3EC8JMFN3KWXB"),
+    ("package", "01JKY2FCN25GW3EC8JMFN3KWXE"),
+    ("version", "01JKY2FCN25GW3EC8JMFN3KWXE 01JKY2FCN25GW3EC8JMFN3KWXF"),
 ]
+RIZA_OWN = {"rtr_2": "left", "01JKY2FCN25GW3EC8JMFN3KWXC": "to do"}
 DOMO_OBJECTS = [
     ("package", SUMS),
     *(("version", f"{SUMS} {version}") for version in ("1.0.0", "1.0.1", "2.0.0")),
@@ -28,13 +34,16 @@ DOMO_OBJECTS = [
 
 def test_a_riza_account_runs_under_its_ids(place: Place) -> None:
     made = place.outcomes("riza", "--from", RIZA)
-    assert made == [(k, i, "to do" if k == "secret" else "created") for k, i in RIZA_OBJECTS]
+    assert made == [(k, i, RIZA_OWN.get(i, "created")) for k, i in RIZA_OBJECTS]
     greeted = place.run("packages/old%20tool%2F1%20%C3%A9/versions/rev_1/functions/execute", {"name": "Ada"})
     assert greeted == {"hello": "Ada"}
     assert place.run("packages/01JKY2FCN25GW3EC8JMFN3KWXA/functions/execute", {"n": 1}) == {"n": 2}
-    assert place.packages() == ["01JKY2FCN25GW3EC8JMFN3KWXA", "old tool/1 é"]
+    assert place.packages() == [
+        *("01JKY2FCN25GW3EC8JMFN3KWXE", "01JKY2FCN25GW3EC8JMFN3KWXA", "old tool/1 é"),
+    ]
+    assert place.run("packages/01JKY2FCN25GW3EC8JMFN3KWXE/functions/execute", None) == "1.17.0"
     again = place.outcomes("riza", "--from", RIZA)
-    assert again == [(k, i, "to do" if k == "secret" else "same") for k, i in RIZA_OBJECTS]
+    assert again == [(k, i, RIZA_OWN.get(i, "same")) for k, i in RIZA_OBJECTS]
 
 
 def test_domo_packages_run_under_their_ids_and_versions(place: Place) -> None:

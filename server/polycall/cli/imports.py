@@ -19,6 +19,7 @@ from polycall.cli.options import json_option
 
 if TYPE_CHECKING:
     from polycall.cli.importing.export import Export
+    from polycall.cli.importing.report import Outcome
     from polycall.cli.importing.web import Web
 
 __all__ = ["imports"]
@@ -128,12 +129,15 @@ def _imported(
         missing = [name for name in only if name not in known and name not in {remark.id for remark in finds.remarks}]
         if missing:
             raise Failure(f"{export.folder} has no {', '.join(missing)}.")
-    outcomes = list(Writer(client, overwrite=overwrite, dry_run=dry_run).write(finds))
+    outcomes: list[Outcome] = []
     report = Report(vendor=vendor, dry_run=dry_run, outcomes=outcomes)
-    if as_json:
-        report.print_json()
-    else:
-        report.print_table()
+    try:
+        outcomes.extend(Writer(client, overwrite=overwrite, dry_run=dry_run).write(finds))
+    finally:  # what was done is told, whatever ended it
+        if as_json:
+            report.print_json()
+        else:
+            report.print_table()
     return report.exit
 
 
@@ -193,3 +197,18 @@ def domo_command(*, url: str | None, allow_http: bool) -> _Fetching:
             domo.fetch(web, export)
 
     return "domo", fetch
+
+
+@imports.command("xpander")
+@click.option("--url", envvar="XPANDER_BASE_URL", metavar="URL", help="The API, such as https://api.xpander.ai.")
+@_source_options
+def xpander_command(*, url: str | None, allow_http: bool) -> _Fetching:
+    """Bring over the custom functions of an xpander.ai organization. The API key is XPANDER_API_KEY."""
+    from polycall.cli.importing import xpander
+
+    def fetch(export: Export) -> None:
+        key = _credential("XPANDER_API_KEY", "xpander API key")
+        with _web(_url(url), {"x-api-key": key}, allow_http) as web:
+            xpander.fetch(web, export)
+
+    return "xpander", fetch

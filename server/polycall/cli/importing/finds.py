@@ -59,7 +59,7 @@ class FoundSchedule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Remark:
-    """What could not be taken along, and what the user can do about it. ``refused``: a whole object stays behind."""
+    """What is not taken along, and why. ``refused``: an object that was used there cannot be here."""
 
     kind: str
     id: str

@@ -8,13 +8,17 @@ from typing import Protocol, TypeVar
 from polycall.cli.importing.finds import Remark
 from polycall.names import PACKAGE_RULE, is_package_id
 
-__all__ = ["Unfit", "check_id", "kept"]
+__all__ = ["Unfit", "Useless", "check_id", "kept"]
 
 _LONGEST_SHOWN = 200  # of an id that is no id
 
 
 class Unfit(Exception):
     """Raised for an object that polycall cannot hold; says why."""
+
+
+class Useless(Unfit):
+    """Raised for an object that nobody can use there either."""
 
 
 class _Identified(Protocol):
@@ -39,7 +43,9 @@ def kept(items: Iterable[Item], kind: str, make: Callable[[Item], Found], remark
             seen.add(identifier)
             found.append(make(item))
         except Unfit as why:
-            remarks.append(Remark(kind=kind, id=identifier[:_LONGEST_SHOWN], text=str(why), refused=True))
+            remarks.append(
+                Remark(kind=kind, id=identifier[:_LONGEST_SHOWN], text=str(why), refused=not isinstance(why, Useless))
+            )
     return found
 
 

@@ -23,7 +23,8 @@ class Action(enum.StrEnum):
     REPLACED = "replaced"
     DIFFERS = "differs"  # it was there, and stays as it is
     REFUSED = "refused"  # it cannot be here, or its code cannot run
-    TO_DO = "to do"  # the user's turn: secrets
+    LEFT = "left"  # it is not taken along, and nobody misses it
+    TO_DO = "to do"  # the user's turn
 
 
 _PLANNED = {Action.CREATED: "would be created", Action.REPLACED: "would be replaced"}

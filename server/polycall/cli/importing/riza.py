@@ -11,7 +11,7 @@ from polycall.bundle import bundle_digest
 from polycall.cli.failures import Failure
 from polycall.cli.importing.export import Export, parsed
 from polycall.cli.importing.finds import Finds, FoundPackage, FoundRuntime, FoundSecret, FoundVersion, Remark
-from polycall.cli.importing.keeping import Unfit, check_id, kept
+from polycall.cli.importing.keeping import Unfit, Useless, check_id, kept
 from polycall.cli.importing.web import Web
 from polycall.domain import (
     Convention,
@@ -166,7 +166,7 @@ def _runtime(runtime: _Runtime, revisions: list[_Revision], remarks: list[Remark
 def _revision(revision: _Revision, language: Language) -> RuntimeRevision:
     kind = ManifestKind.REQUIREMENTS_TXT if language is Language.PYTHON else ManifestKind.PACKAGE_JSON
     if revision.status != "succeeded":
-        raise Unfit(f"its status is {revision.status!r} there: only what was built there is built here.")
+        raise Useless(f"its status is {revision.status!r} there: only what was built there is built here.")
     if revision.manifest_file.name != kind.value:
         raise Unfit(f"its manifest is {revision.manifest_file.name!r}; for {language} it must be {kind.value}.")
     return RuntimeRevision(

@@ -36,7 +36,7 @@ class Writer:
     def write(self, finds: Finds) -> Iterator[Outcome]:
         """Yield what became of each object, once it has. Raises Failure only for what ends the whole import."""
         for remark in finds.remarks:
-            yield Outcome(remark.kind, remark.id, Action.REFUSED if remark.refused else Action.TO_DO, remark.text)
+            yield Outcome(remark.kind, remark.id, Action.REFUSED if remark.refused else Action.LEFT, remark.text)
         for runtime in finds.runtimes:
             yield from self._runtime(runtime)
         for secret in finds.secrets:
