@@ -30,6 +30,7 @@ from polycall.names import RevisionName
 __all__ = ["fetch", "read"]
 
 _FACE = "riza"
+_ANYTHING = b"{}"
 _PAGE = 100  # the most that the contract gives
 _MOST_PAGES = 10_000
 _FILES = {Language.PYTHON: "main.py", Language.JAVASCRIPT: "main.js", Language.TYPESCRIPT: "main.ts"}
@@ -42,7 +43,7 @@ class _Tool(msgspec.Struct):
     name: str
     revision_id: str
     description: str | None = None
-    input_schema: msgspec.Raw = msgspec.Raw(b"{}")
+    input_schema: msgspec.Raw = msgspec.Raw(_ANYTHING)
     runtime_revision_id: str | None = None
 
 
@@ -188,12 +189,12 @@ def _package(tool: _Tool, runtimes: dict[str, str]) -> FoundPackage:
     if tool.runtime_revision_id and tool.runtime_revision_id not in runtimes:
         raise Unfit(f"its runtime revision {tool.runtime_revision_id!r} is not in the export, or was not built there.")
     files = {_FILES[language]: tool.code.encode()}
+    schema = _schema(tool)
     function = Function(
         name="execute",
         entrypoint="main:execute",
         convention=Convention.INPUT,
-        input_schema=bytes(tool.input_schema),
-        description=tool.description or "",
+        input_schema=None if schema == _ANYTHING else schema,
     )
     version = Version(
         project_id="",
@@ -205,6 +206,7 @@ def _package(tool: _Tool, runtimes: dict[str, str]) -> FoundPackage:
         bundle=bundle_digest(files),
         functions=(function,),
         runtime=runtimes[tool.runtime_revision_id] if tool.runtime_revision_id else "",
+        face_data=b'{"input_schema":%s}' % schema,
     )
     package = Package(
         project_id="",
@@ -214,8 +216,18 @@ def _package(tool: _Tool, runtimes: dict[str, str]) -> FoundPackage:
         display_name=tool.name,
         description=tool.description or "",
         face=_FACE,
+        face_data=msgspec.json.encode({"revision_id": tool.revision_id}),  # the current one
     )
-    return FoundPackage(package=package, versions=(FoundVersion(version=version, files=files),))
+    return FoundPackage(package=package, versions=(FoundVersion(version=version, files=files, release=True),))
+
+
+def _schema(tool: _Tool) -> bytes:
+    schema = bytes(tool.input_schema).strip()
+    if schema == b"null":
+        return _ANYTHING
+    if not schema.startswith(b"{"):
+        raise Unfit("its input_schema is no JSON Schema, which is an object.")
+    return schema
 
 
 def _language(text: str) -> Language:
