@@ -27,6 +27,7 @@ from polycall.v1 import (
     package_service_pb2,
     package_service_pb2_grpc,
     runtime_service_pb2_grpc,
+    schedule_service_pb2_grpc,
     secret_service_pb2_grpc,
     tenancy_service_pb2,
     tenancy_service_pb2_grpc,
@@ -132,6 +133,11 @@ class Server:
     def keys(self) -> key_service_pb2_grpc.KeyServiceStub:
         """The KeyService."""
         return key_service_pb2_grpc.KeyServiceStub(self.channel)
+
+    @property
+    def schedules(self) -> schedule_service_pb2_grpc.ScheduleServiceStub:
+        """The ScheduleService."""
+        return schedule_service_pb2_grpc.ScheduleServiceStub(self.channel)
 
     @property
     def tenancy(self) -> tenancy_service_pb2_grpc.TenancyServiceStub:

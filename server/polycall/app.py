@@ -35,11 +35,14 @@ from polycall.engine.hearing import Hearing
 from polycall.engine.keys import KeyRing
 from polycall.engine.limits import MAXIMUMS, MIB, LimitPolicy
 from polycall.engine.objects import Objects
+from polycall.engine.plans import Plans
 from polycall.engine.preparation import Preparation
 from polycall.engine.readiness import Readiness
 from polycall.engine.registry import Registry
 from polycall.engine.retention import Retention
 from polycall.engine.runtimes import Runtimes
+from polycall.engine.scheduler import Scheduler
+from polycall.engine.schedules import Schedules
 from polycall.engine.secrets import Secrets
 from polycall.engine.siblings import ALONE, Siblings
 from polycall.engine.tasks import end, through
@@ -126,6 +129,7 @@ class _App:
     engine: Engine
     dispatcher: Dispatcher
     work: asyncio.Task[None]
+    ticking: asyncio.Task[None]
     servers: tuple[grpc.aio.Server, ...]
     health: HealthHandle
     envoy: SupervisedEnvoy | None
@@ -136,9 +140,11 @@ class _App:
         waiting = asyncio.create_task(stop.wait())
         watch = asyncio.create_task(self._watch())
         try:
-            await asyncio.wait((waiting, watch, self.work), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((waiting, watch, self.work, self.ticking), return_when=asyncio.FIRST_COMPLETED)
             if self.work.done():
                 return "The dispatcher of calls ended; see the log."
+            if self.ticking.done():
+                return "The scheduler ended; see the log."
             return watch.result() if watch.done() else ""
         finally:
             await end(waiting)
@@ -153,6 +159,7 @@ class _App:
     async def drain(self, now: asyncio.Event) -> None:
         """Stop taking work, let work end, stop; ``now`` ends the grace."""
         await self.health.set_not_serving()
+        await end(self.ticking)  # what comes due now is for others, or for the next start
         if self.envoy is not None:
             # a server alone behind its own Envoy need not wait until that Envoy has probed its health
             await self.envoy.drain()
@@ -242,6 +249,7 @@ async def _running(settings: Settings, signals: Signals, member: Member | None) 
                 project_queue=settings.project_queue,
             ),
             objects=Objects(store),
+            schedules=Schedules(store, registry, limits, most=settings.project_schedules),
             siblings=siblings,
         )
         readiness = Readiness(store, registry, secrets, preparation, sandbox, share=place.count)
@@ -253,6 +261,8 @@ async def _running(settings: Settings, signals: Signals, member: Member | None) 
             node=place.node,
             siblings=siblings,
         )
+        plans = Plans(engine)
+        scheduler = Scheduler(engine, store, plans, grace_s=settings.schedule_grace_s, node=place.node)
         hearing = Hearing(keys, registry, runtimes, secrets, store, engine.live, dispatcher.enqueued)
         if others:
             bus.start()  # before anything is kept in memory
@@ -271,6 +281,7 @@ async def _running(settings: Settings, signals: Signals, member: Member | None) 
         health = add_native(
             (native, behind),
             engine,
+            plans,
             NativeInfo(
                 findings=sandbox.findings,
                 limits=sandbox.enforcements,
@@ -340,11 +351,14 @@ async def _running(settings: Settings, signals: Signals, member: Member | None) 
         work = asyncio.create_task(dispatcher.run())
         stack.push_async_callback(_ended, work)
         stack.push_async_callback(dispatcher.stop, 0)
+        ticking = asyncio.create_task(scheduler.run())
+        stack.push_async_callback(_ended, ticking)
         app = _App(
             grace_s=settings.drain_grace_s,
             engine=engine,
             dispatcher=dispatcher,
             work=work,
+            ticking=ticking,
             servers=(native, behind),
             health=health,
             envoy=envoy,

@@ -36,8 +36,10 @@ __all__ = [
     "LimitOverrides",
     "Limits",
     "ManifestKind",
+    "MissedTicks",
     "OutboundRequest",
     "OutputChunk",
+    "Overlap",
     "Package",
     "Parameter",
     "Principal",
@@ -46,6 +48,7 @@ __all__ = [
     "RevisionState",
     "Runtime",
     "RuntimeRevision",
+    "Schedule",
     "SchemaOrigin",
     "Scope",
     "Secret",
@@ -111,6 +114,21 @@ class ExecutionState(enum.IntEnum):
         return self >= ExecutionState.COMPLETED
 
 
+class Overlap(enum.StrEnum):
+    """What becomes of a tick while an earlier execution of its schedule has not ended."""
+
+    ALLOW = "allow"  # they run beside each other
+    SKIP = "skip"  # the tick is left out, and counted
+    REPLACE = "replace"  # the earlier ones are cancelled
+
+
+class MissedTicks(enum.StrEnum):
+    """What becomes of ticks that nobody could fire in time, such as while no server ran."""
+
+    SKIP = "skip"  # left out, and counted
+    RUN_LAST = "run_last"  # the last of them runs, late; the others are left out, and counted
+
+
 class StartKind(enum.StrEnum):
     """What the process that ran an execution was before it got it."""
 
@@ -149,6 +167,7 @@ class Reason(enum.StrEnum):
     FACE_OBJECT_NOT_FOUND = "FACE_OBJECT_NOT_FOUND"
     SECRET_NOT_FOUND = "SECRET_NOT_FOUND"  # noqa: S105
     SECRET_UNUSABLE = "SECRET_UNUSABLE"  # noqa: S105
+    SCHEDULE_NOT_FOUND = "SCHEDULE_NOT_FOUND"
     FUNCTION_NOT_READY = "FUNCTION_NOT_READY"
     RUNTIME_MISSING = "RUNTIME_MISSING"
     ISOLATION_UNAVAILABLE = "ISOLATION_UNAVAILABLE"
@@ -435,6 +454,8 @@ class Execution:
     isolation: IsolationLevel | None = None
     spec: bytes | None = None  # JSON: what a Call needs to be run later (env, limits, adapter)
     face_data: bytes | None = None  # JSON: what the face wants back when it shows the execution
+    schedule_id: str | None = None  # what made it; the schedule may be gone
+    scheduled_at: int | None = None  # the tick it is for; None: somebody asked for it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -446,6 +467,7 @@ class ExecutionFilter:
     version_id: str | None = None
     function: str | None = None
     face: str | None = None
+    schedule_id: str | None = None
     queued_after: int | None = None  # inclusive, ms
     queued_before: int | None = None  # exclusive, ms
     before: uuid.UUID | None = None  # with a smaller id: older ones; it need not be that of an execution
@@ -596,6 +618,43 @@ class RuntimeRevision:
     log_truncated: bool = False
     error: str | None = None  # why the state is FAILED
     created_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schedule:
+    """A cron expression that makes executions of a function, each at a tick: a moment that the expression names.
+
+    Its package takes it along when it is deleted, and so does its version, where it names one.
+    """
+
+    project_id: str
+    id: str
+    package_id: str
+    function: str
+    cron: str  # five fields, as they were written
+    created_at: int
+    updated_at: int
+    version_id: str | None = None  # None: at each tick the newest RELEASED, else the newest READY
+    timezone: str = "UTC"  # of the IANA database
+    input: bytes = b"null"  # JSON text
+    limits: LimitOverrides = field(default_factory=LimitOverrides)
+    max_attempts: int | None = None  # as of a Call
+    deadline_ms: int | None = None  # how long after its tick an execution may wait and run
+    overlap: Overlap = Overlap.ALLOW
+    missed: MissedTicks = MissedTicks.SKIP
+    paused: bool = False
+    display_name: str = ""
+    description: str = ""
+    created_by: str | None = None  # key id
+    face: str | None = None  # which face made it
+    face_data: bytes | None = None  # JSON: what the face keeps beside it
+    next_run: int | None = None  # the next tick; None while paused
+    last_run: int | None = None  # the last tick that made an execution
+    runs: int = 0  # how many ticks have made one
+    skipped: int = 0  # how many have not
+    last_skipped: int | None = None  # the last tick that has not
+    last_skip: str = ""  # why
+    revision: int = 0  # how often it was changed by a caller
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

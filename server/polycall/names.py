@@ -22,6 +22,7 @@ __all__ = [
     "NEWEST",
     "PACKAGE_RULE",
     "RUNTIME_RULE",
+    "SCHEDULE_RULE",
     "SECRET_RULE",
     "VERSION_RULE",
     "ApiKeyName",
@@ -32,10 +33,12 @@ __all__ = [
     "ProjectName",
     "RevisionName",
     "RuntimeName",
+    "ScheduleName",
     "SecretName",
     "VersionName",
     "is_package_id",
     "is_runtime_id",
+    "is_schedule_id",
     "is_secret_id",
     "is_version_id",
 ]
@@ -45,7 +48,7 @@ NEWEST = "-"  # AIP-162: the newest released, else the newest ready version
 # The longest that a contract asks for (Riza, section 8: any non-empty string up to 128 characters).
 _LONGEST_ID = 128
 PACKAGE_RULE = f"must be 1 to {_LONGEST_ID} characters, no control characters, and not `.`, `..` or `-`"
-VERSION_RULE = RUNTIME_RULE = SECRET_RULE = PACKAGE_RULE
+VERSION_RULE = RUNTIME_RULE = SCHEDULE_RULE = SECRET_RULE = PACKAGE_RULE
 
 # No client can address the first two by URL, where they mean something else; the third is a wildcard (AIP-159).
 _NO_IDS = frozenset({"", ".", "..", NEWEST})
@@ -75,6 +78,11 @@ def is_runtime_id(text: str) -> bool:
 
 def is_secret_id(text: str) -> bool:
     """Tell whether a secret may have this id (SECRET_RULE)."""
+    return is_package_id(text)
+
+
+def is_schedule_id(text: str) -> bool:
+    """Tell whether a schedule may have this id (SCHEDULE_RULE)."""
     return is_package_id(text)
 
 
@@ -238,6 +246,21 @@ class SecretName:
 
 
 @dataclass(frozen=True, slots=True)
+class ScheduleName:
+    """``schedules/{schedule}``."""
+
+    schedule: str
+
+    @classmethod
+    def parse(cls, text: str, field: str = "name") -> ScheduleName:
+        """Read a name. Raises InvalidArgument naming ``field``."""
+        return cls(_ids(_match(_SCHEDULE_NAME, "schedules/{schedule}", text, field), 1, field)[0])
+
+    def __str__(self) -> str:
+        return f"schedules/{_segment(self.schedule)}"
+
+
+@dataclass(frozen=True, slots=True)
 class ProjectName:
     """``projects/{project}``."""
 
@@ -278,6 +301,7 @@ _EXECUTION_NAME = re.compile(f"executions/({_UUID})")
 _RUNTIME_NAME = re.compile(f"runtimes/({_SEGMENT})")
 _REVISION_NAME = re.compile(f"runtimes/({_SEGMENT})(?:/revisions/({_SEGMENT}))?")
 _SECRET_NAME = re.compile(f"secrets/({_SEGMENT})")
+_SCHEDULE_NAME = re.compile(f"schedules/({_SEGMENT})")
 _PROJECT_NAME = re.compile(r"projects/([a-z][a-z0-9-]{0,62})")
 _API_KEY_NAME = re.compile(r"apiKeys/([A-Za-z0-9]{1,64})")
 

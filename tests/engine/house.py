@@ -32,11 +32,14 @@ from polycall.engine.engine import Engine, EngineSettings
 from polycall.engine.keys import KeyRing
 from polycall.engine.limits import LimitPolicy
 from polycall.engine.objects import Objects
+from polycall.engine.plans import Plans
 from polycall.engine.preparation import Preparation
 from polycall.engine.readiness import Readiness
 from polycall.engine.registry import Registry, VersionDraft
 from polycall.engine.requests import AdHocRun, FunctionRun
 from polycall.engine.runtimes import Runtimes
+from polycall.engine.scheduler import Scheduler
+from polycall.engine.schedules import Schedules
 from polycall.engine.secrets import Secrets
 from polycall.engine.tasks import end
 from polycall.engine.tokens import Signer
@@ -49,6 +52,7 @@ from polycall.store.sql import SqlStore, StoreConfig, open_store
 __all__ = [
     "DEFAULT",
     "OTHER",
+    "SOURCE",
     "House",
     "Opened",
     "StoreBetween",
@@ -170,8 +174,11 @@ class House:
     keys: KeyRing
     preparation: Preparation
     readiness: Readiness
+    plans: Plans
+    scheduler: Scheduler
     working: asyncio.Task[None] | None = None
     preparing: asyncio.Task[None] | None = None
+    ticking: asyncio.Task[None] | None = None
 
     def work(self) -> None:
         """Let the dispatcher work."""
@@ -180,6 +187,10 @@ class House:
     def get_ready(self) -> None:
         """Have warm workers of the versions that ask for some made ready."""
         self.preparing = asyncio.create_task(self.readiness.run())
+
+    def tick(self) -> None:
+        """Let the scheduler work."""
+        self.ticking = asyncio.create_task(self.scheduler.run())
 
     async def deploy(
         self, package: str = "p", source: bytes = SOURCE, *, who: Principal = DEFAULT, **changes: Any
@@ -219,6 +230,7 @@ async def house(
     queue: int = 8,
     call_slots: int = 2,
     project_slots: int = 0,
+    most_schedules: int = 1000,
     floor: IsolationLevel = IsolationLevel.PROCESS,
     limits: LimitPolicy | None = None,
     bootstrap: str = "",
@@ -245,10 +257,13 @@ async def house(
         preparation=preparation,
         admission=Admission(slots, queue, project_slots=project_slots),
         objects=Objects(between),
+        schedules=Schedules(between, registry, policy, most=most_schedules),
     )
     dispatcher = Dispatcher(engine, between, preparation, slots=call_slots, node="node")
     readiness = Readiness(between, registry, secrets, preparation, sandbox)
-    built = House(store, engine, dispatcher, registry, keys, preparation, readiness)
+    plans = Plans(engine)
+    scheduler = Scheduler(engine, between, plans, grace_s=30, node="node")
+    built = House(store, engine, dispatcher, registry, keys, preparation, readiness, plans, scheduler)
     try:
         await store.real.recover(LOST)
         yield built
@@ -256,6 +271,8 @@ async def house(
         store.let_go()
         if built.preparing is not None:
             await end(built.preparing)
+        if built.ticking is not None:
+            await end(built.ticking)
         await engine.drain(0)
         await dispatcher.stop(0)
         if built.working is not None:

@@ -19,6 +19,7 @@ from polycall.v1 import (
     key_service_pb2,
     package_service_pb2,
     runtime_service_pb2,
+    schedule_service_pb2,
     secret_service_pb2,
     server_service_pb2,
     tenancy_service_pb2,
@@ -35,6 +36,7 @@ SERVICES: list[ServiceDescriptor] = [
     runtime_service_pb2.DESCRIPTOR.services_by_name["RuntimeService"],
     secret_service_pb2.DESCRIPTOR.services_by_name["SecretService"],
     key_service_pb2.DESCRIPTOR.services_by_name["KeyService"],
+    schedule_service_pb2.DESCRIPTOR.services_by_name["ScheduleService"],
     tenancy_service_pb2.DESCRIPTOR.services_by_name["TenancyService"],
     server_service_pb2.DESCRIPTOR.services_by_name["ServerService"],
 ]

@@ -16,7 +16,10 @@ from polycall.v1 import execution_pb2, server_service_pb2, server_service_pb2_gr
 from tests.harness import Server
 
 S = 30.0
-SERVICES = [f"polycall.v1.{name}Service" for name in ("Execution", "Package", "Runtime", "Server", "Tenancy")]
+SERVICES = [
+    f"polycall.v1.{name}Service"
+    for name in ("Execution", "Key", "Package", "Runtime", "Schedule", "Secret", "Server", "Tenancy")
+]
 
 
 @pytest.mark.parametrize("service", ["", *SERVICES])

@@ -46,6 +46,7 @@ from tests.store.examples import (
     secret,
     version,
 )
+from tests.store.schedule_conformance import ScheduleConformance
 
 FILES = {"main.py": b"def function(n): ...\n", "data/\u00e9.bin": b"\x00\xff"}
 OTHER = "other"  # a second project
@@ -1462,6 +1463,7 @@ class StoreConformance(
     FaceConformance,
     RuntimeConformance,
     RetentionConformance,
+    ScheduleConformance,
     ExecutionConformance,
 ):
     """Everything."""

@@ -23,13 +23,16 @@ from polycall.domain import (
     LimitOverrides,
     Limits,
     ManifestKind,
+    MissedTicks,
     OutboundRequest,
+    Overlap,
     Package,
     Parameter,
     Reason,
     RevisionState,
     Runtime,
     RuntimeRevision,
+    Schedule,
     Secret,
     StartKind,
     Usage,
@@ -162,6 +165,40 @@ def face_object(object_id: str, **changes: Any) -> FaceObject:
         created_at=1000,
         updated_at=2000,
         data=b'{"title":"\xc3\xa9"}',
+    )
+    return replace(value, **changes)
+
+
+def schedule(schedule_id: str = "s", **changes: Any) -> Schedule:
+    """Return a schedule."""
+    value = Schedule(
+        project_id="default",
+        id=schedule_id,
+        package_id="package",
+        version_id="1",
+        function="function",
+        cron="*/5 * * * *",
+        timezone="Europe/Oslo",
+        input=b'{ "n": 9007199254740993 }',
+        limits=LimitOverrides(timeout_ms=5),
+        max_attempts=2,
+        deadline_ms=2**40,
+        overlap=Overlap.SKIP,
+        missed=MissedTicks.RUN_LAST,
+        display_name="S\u00e5",
+        description="d",
+        created_at=1000,
+        updated_at=1001,
+        created_by="key",
+        face="cognite",
+        face_data=b"{}",
+        next_run=2**42,
+        last_run=5,
+        runs=2**40,
+        skipped=2**41,
+        last_skipped=4,
+        last_skip="why",
+        revision=3,
     )
     return replace(value, **changes)
 

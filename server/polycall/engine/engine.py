@@ -37,6 +37,7 @@ from polycall.engine.references import refers
 from polycall.engine.registry import Registry
 from polycall.engine.requests import AdHocRun, FunctionRun, RunOptions
 from polycall.engine.running import CANCELLED
+from polycall.engine.schedules import Schedules
 from polycall.engine.secrets import Secrets
 from polycall.engine.siblings import ALONE, CancelAsked, RecordAsked, Siblings
 from polycall.engine.synchronous import Synchronous, shutting_down
@@ -80,9 +81,11 @@ class Engine:
         preparation: Preparation,
         admission: Admission,
         objects: Objects,
+        schedules: Schedules,
         siblings: Siblings = ALONE,
     ) -> None:
         self.objects = objects
+        self.schedules = schedules
         self.registry = registry
         self.runtimes = registry.runtimes
         self.secrets = secrets
@@ -138,16 +141,30 @@ class Engine:
 
         Raises as ``run``; QueueFull when too many Calls of the project wait.
         """
+        execution = await self.prepare_call(who, run, options)
+        return execution if options.validate_only else await self.accept(execution)
+
+    async def prepare_call(
+        self,
+        who: Principal,
+        run: FunctionRun,
+        options: RunOptions = RunOptions(),
+        kind: ExecutionKind = ExecutionKind.CALL,
+    ) -> Execution:
+        """Return a QUEUED execution that can be accepted. Raises as ``call``."""
         require(who, Scope.RUN)
         prepared = await self._preparation.function(who.project_id, run)
         self._check_open()
         self._check_egress(prepared.job)
-        execution = self._queued(who, prepared, options, ExecutionKind.CALL)
-        if options.validate_only:
-            return execution
-        await self._backlog.admit(who.project_id)
+        execution = self._queued(who, prepared, options, kind)
+        if not options.validate_only:
+            await self._backlog.admit(who.project_id)
+        return execution
+
+    async def accept(self, execution: Execution) -> Execution:
+        """Store what ``prepare_call`` returned, and have it run. Raises AlreadyExists (alias)."""
         accepted = await self._store.enqueue(execution)
-        self.on_enqueue(who.project_id)
+        self.on_enqueue(execution.project_id)
         return accepted
 
     # executions
@@ -349,7 +366,7 @@ class Engine:
     def _execution(
         self, who: Principal, prepared: Prepared, options: RunOptions, kind: ExecutionKind, **progress: Any
     ) -> Execution:
-        is_call = kind is ExecutionKind.CALL
+        is_call = kind is not ExecutionKind.SYNC
         kept = prepared.run if is_call else None
         return Execution(
             **progress,

@@ -67,10 +67,14 @@ async def _ended(runner: Runner, live: LiveRun, job: Job) -> Execution:
 
 
 def _with_context(job: Job, execution: Execution) -> Job:
-    """Add what HANDLE functions are told: their call's ids, as text."""
+    """Add what HANDLE functions are told: their call's ids, and of a schedule's its own and the tick, as text."""
     if job.convention is not Convention.HANDLE:
         return job
     info = {"function_id": execution.package_id or "", "call_id": execution.alias or str(execution.id)}
+    if execution.schedule_id is not None:
+        info["schedule_id"] = execution.schedule_id
+    if execution.scheduled_at is not None:
+        info["scheduled_time"] = str(execution.scheduled_at)
     context = msgspec.json.decode(job.context, type=dict[str, msgspec.Raw])
     context.setdefault("secrets", msgspec.Raw(b"{}"))
     context["function_call_info"] = msgspec.Raw(msgspec.json.encode(info))

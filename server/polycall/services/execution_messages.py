@@ -21,7 +21,7 @@ from polycall.domain import (
     Usage,
 )
 from polycall.engine.limits import KIB, MIB
-from polycall.names import FunctionName
+from polycall.names import FunctionName, ScheduleName
 from polycall.services.egress_messages import outbound_message
 from polycall.services.scalars import clean, duration, enum_values, milliseconds, timestamp
 from polycall.v1 import error_reason_pb2, execution_pb2, execution_service_pb2
@@ -85,6 +85,8 @@ def execution_message(execution: Execution, *, named: bool = True, payloads: boo
         request_id=execution.request_id,
         input_json=execution.input.decode(errors="replace") if show and execution.input is not None else None,
         outbound_requests=outbound_message(execution) if show else None,
+        schedule=str(ScheduleName(execution.schedule_id)) if execution.schedule_id is not None else None,
+        scheduled_time=timestamp(execution.scheduled_at),
     )
 
 

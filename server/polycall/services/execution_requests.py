@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from polycall.domain import Convention, ExecutionFilter, ExecutionState, InputFile, Language
 from polycall.engine.requests import AdHocRun, FunctionRun, RunOptions
-from polycall.names import ExecutionName, FunctionName, ParentName
+from polycall.names import ExecutionName, FunctionName, ParentName, ScheduleName
 from polycall.services.egress_messages import read_policy, read_secret_env
 from polycall.services.execution_messages import CONVENTIONS, LANGUAGES, STATES, overrides
 from polycall.services.scalars import known, milliseconds, moment, optional_moment, page_size, request_id
@@ -100,6 +100,7 @@ def read_list(request: execution_service_pb2.ListExecutionsRequest) -> ListQuery
             states.append(STATES[value])
     size = page_size(request.page_size, wrong)
     parent = wrong.attempt(lambda: ParentName.parse(request.parent)) if request.parent else None
+    schedule = wrong.attempt(lambda: ScheduleName.parse(request.schedule, "schedule")) if request.schedule else None
     after, before = (
         moment(getattr(request, field), field, wrong) if request.HasField(field) else None
         for field in ("created_after", "created_before")
@@ -110,6 +111,7 @@ def read_list(request: execution_service_pb2.ListExecutionsRequest) -> ListQuery
         package_id=parent.package if parent else None,
         version_id=parent.version if parent else None,
         function=parent.function if parent else None,
+        schedule_id=schedule.schedule if schedule else None,
         queued_after=after,
         queued_before=before,
     )

@@ -12,6 +12,7 @@ from grpc_reflection.v1alpha import reflection
 
 from polycall.engine.engine import Engine
 from polycall.engine.keys import KeyRing
+from polycall.engine.plans import Plans
 from polycall.interceptors.authentication import Authentication
 from polycall.interceptors.counts import Counts
 from polycall.interceptors.errors import Errors
@@ -22,6 +23,7 @@ from polycall.services.key import KeyService
 from polycall.services.options import LARGEST_MESSAGE, server_options
 from polycall.services.package import PackageService
 from polycall.services.runtime import RuntimeService
+from polycall.services.schedule import ScheduleService
 from polycall.services.secret import SecretService
 from polycall.services.server import NativeInfo, ServerService
 from polycall.services.tenancy import TenancyService
@@ -34,6 +36,8 @@ from polycall.v1 import (
     package_service_pb2_grpc,
     runtime_service_pb2,
     runtime_service_pb2_grpc,
+    schedule_service_pb2,
+    schedule_service_pb2_grpc,
     secret_service_pb2,
     secret_service_pb2_grpc,
     server_service_pb2,
@@ -50,6 +54,7 @@ SERVICES = (
     runtime_service_pb2.DESCRIPTOR.services_by_name["RuntimeService"].full_name,
     secret_service_pb2.DESCRIPTOR.services_by_name["SecretService"].full_name,
     key_service_pb2.DESCRIPTOR.services_by_name["KeyService"].full_name,
+    schedule_service_pb2.DESCRIPTOR.services_by_name["ScheduleService"].full_name,
     tenancy_service_pb2.DESCRIPTOR.services_by_name["TenancyService"].full_name,
     server_service_pb2.DESCRIPTOR.services_by_name["ServerService"].full_name,
 )
@@ -89,13 +94,14 @@ def interceptors(keys: KeyRing, doors: Mapping[str, Gate] | None = None) -> list
     return [Stack(native=layers, faces=(Telemetry(),), gate=authentication, doors=doors)]
 
 
-def add_native(servers: Sequence[grpc.aio.Server], engine: Engine, info: NativeInfo) -> HealthHandle:
+def add_native(servers: Sequence[grpc.aio.Server], engine: Engine, plans: Plans, info: NativeInfo) -> HealthHandle:
     """Register the native services, health and reflection, the same ones with every server.
 
     Health knows the services from ``set_serving`` on.
     """
     executions, packages, runtimes = ExecutionService(engine), PackageService(engine), RuntimeService(engine)
     secrets, keys = SecretService(engine), KeyService(engine)
+    schedules = ScheduleService(engine, plans)
     tenancy, about = TenancyService(engine, keys), ServerService(engine, info)
     servicer = health.aio.HealthServicer()
     for server in servers:
@@ -104,6 +110,7 @@ def add_native(servers: Sequence[grpc.aio.Server], engine: Engine, info: NativeI
         runtime_service_pb2_grpc.add_RuntimeServiceServicer_to_server(runtimes, server)
         secret_service_pb2_grpc.add_SecretServiceServicer_to_server(secrets, server)
         key_service_pb2_grpc.add_KeyServiceServicer_to_server(keys, server)
+        schedule_service_pb2_grpc.add_ScheduleServiceServicer_to_server(schedules, server)
         tenancy_service_pb2_grpc.add_TenancyServiceServicer_to_server(tenancy, server)
         server_service_pb2_grpc.add_ServerServiceServicer_to_server(about, server)
         health_pb2_grpc.add_HealthServicer_to_server(servicer, server)

@@ -27,8 +27,8 @@ def list_statement(
 ) -> sa.Select[Any]:
     """Return the statement of up to ``rows`` rows that follow ``after`` in the order of their ids.
 
-    States that are all unfinished or all failures, packages and times are found by index; version, function and face
-    are looked for among what those leave.
+    States that are all unfinished or all failures, packages, schedules and times are found by index; version, function
+    and face are looked for among what those leave.
     """
     conditions: list[sa.ColumnElement[bool] | sa.TextClause] = [_e.project_id == project_id]
     for column, value in (
@@ -36,6 +36,7 @@ def list_statement(
         (_e.version_id, where.version_id),
         (_e.function, where.function),
         (_e.face, where.face),
+        (_e.schedule_id, where.schedule_id),
     ):
         if value is not None:
             conditions.append(column == value)
@@ -57,6 +58,9 @@ def list_statement(
     index = ""
     if where.states:
         conditions.append(_e.state.in_([int(state) for state in where.states]))
+    if where.schedule_id is not None:
+        index = "ix_executions_schedule"
+    elif where.states:
         index, implied = _partial_index(where)
         if implied:
             conditions.append(sa.text(implied))

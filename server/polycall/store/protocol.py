@@ -24,6 +24,7 @@ from polycall.domain import (
     RevisionState,
     Runtime,
     RuntimeRevision,
+    Schedule,
     Secret,
     Session,
     Version,
@@ -34,12 +35,16 @@ from polycall.store.retention import BlobPlace
 T = TypeVar("T")
 
 __all__ = [
+    "DueSchedules",
     "ExecutionStore",
     "FaceStore",
+    "Firing",
     "Page",
     "RegistryStore",
     "RetentionStore",
     "RuntimeStore",
+    "ScheduleFilter",
+    "ScheduleStore",
     "SecretStore",
     "SessionStore",
     "Store",
@@ -53,6 +58,41 @@ class Page(Generic[T]):
 
     items: tuple[T, ...]
     next_token: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScheduleFilter:
+    """Which schedules to list; every part that is not None must match."""
+
+    package_id: str | None = None
+    version_id: str | None = None
+    function: str | None = None
+    face: str | None = None
+    display_name: str | None = None
+    cron: str | None = None
+    created_after: int | None = None  # inclusive, ms
+    created_before: int | None = None  # exclusive, ms
+
+
+@dataclass(frozen=True, slots=True)
+class DueSchedules:
+    """Schedules (without inputs) whose tick has come at ``now``, and when that of the next of the others does."""
+
+    now: int  # ms, the database's clock
+    items: Sequence[Schedule]
+    next_run: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Firing:
+    """What becomes of a tick: an execution, or it is left out (``why``). Ticks before it may have been missed."""
+
+    at: int  # the tick
+    next_run: int | None  # the one after it; None: there is none
+    execution: Execution | None = None
+    missed: int = 0
+    last_missed: int | None = None
+    why: str = ""
 
 
 class TenancyStore(Protocol):
@@ -384,6 +424,46 @@ class RuntimeStore(Protocol):
         """Return the digests of all revisions. Crosses projects."""
 
 
+class ScheduleStore(Protocol):
+    """Schedules, and their ticks."""
+
+    async def clock(self) -> int:
+        """Return the database's time, ms: what ticks are compared with, whichever server looks."""
+
+    async def create_schedule(self, schedule: Schedule, *, most: int, most_of_package: int | None = None) -> Schedule:
+        """Insert, unless the project has ``most`` already, or the package ``most_of_package``.
+
+        Raise AlreadyExists, NotFound (package, version), QuotaExceeded.
+        """
+
+    async def get_schedule(self, project_id: str, schedule_id: str) -> Schedule:
+        """Return; raise NotFound."""
+
+    async def list_schedules(
+        self, project_id: str, where: ScheduleFilter, page_size: int, page_token: str = ""
+    ) -> Page[Schedule]:
+        """Return a page without inputs, newest first; raise InvalidArgument for a token that is not ours."""
+
+    async def change_schedule(self, schedule: Schedule, *, retime: bool) -> bool:
+        """Write what callers change of one that is still at its ``revision``, which rises; ``next_run`` if ``retime``.
+
+        False: it is at another, or gone. Raise NotFound (package or version).
+        """
+
+    async def delete_schedule(self, project_id: str, schedule_id: str) -> None:
+        """Delete; its executions stay. Raise NotFound."""
+
+    async def due_schedules(self, most: int) -> DueSchedules:
+        """Return those whose tick has come, at most so many, the longest overdue first. Crosses projects."""
+
+    async def fire(self, seen: Schedule, firing: Firing) -> Execution | bool | None:
+        """Move a schedule on from ``seen.next_run`` and insert its execution, as its overlap policy has it, in one.
+
+        Returns the execution, None if the tick was left out; False if nothing was done: another was quicker, or the
+        schedule was changed since it was seen, or is gone.
+        """
+
+
 class ExecutionStore(Protocol):
     """Execution records, and the queue that they are."""
 
@@ -489,6 +569,7 @@ class Store(
     RegistryStore,
     FaceStore,
     RuntimeStore,
+    ScheduleStore,
     ExecutionStore,
     RetentionStore,
     Protocol,

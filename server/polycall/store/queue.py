@@ -29,6 +29,7 @@ __all__ = [
     "enqueue",
     "expire",
     "finish",
+    "insert_queued",
     "recover",
     "release",
     "request_cancel",
@@ -99,9 +100,7 @@ def _reservation(dialect: str) -> sa.Executable:
 
 def enqueue(conn: sa.Connection, execution: Execution, inline_bytes: int) -> Execution:
     """Insert; return the execution, or the earlier one of its request id. Raise AlreadyExists (id, alias)."""
-    row, blobs = row_of(execution, inline_bytes)
-    write_blobs(conn, blobs)
-    if conn.execute(_insertion(conn.dialect.name), row).first() is not None:
+    if insert_queued(conn, execution, inline_bytes):
         return execution
     if execution.request_id is not None:
         same = sa.and_(_e.project_id == execution.project_id, _e.request_id == execution.request_id)
@@ -110,6 +109,13 @@ def enqueue(conn: sa.Connection, execution: Execution, inline_bytes: int) -> Exe
             return earlier[0]
     name = execution.alias if execution.alias is not None else str(execution.id)
     raise AlreadyExists("polycall.v1.Execution", f"executions/{name}")
+
+
+def insert_queued(conn: sa.Connection, execution: Execution, inline_bytes: int) -> bool:
+    """Insert what shall be run; False if there is one of its id, alias, request id or tick."""
+    row, blobs = row_of(execution, inline_bytes)
+    write_blobs(conn, blobs)
+    return conn.execute(_insertion(conn.dialect.name), row).first() is not None
 
 
 # The next project by name that has something queued, again and again: a seek in an index each, however much is queued.

@@ -87,6 +87,8 @@ def row_of(execution: Execution, inline_bytes: int) -> tuple[dict[str, Any], lis
         "outbound": json_text(_Outbound(e.outbound, e.outbound_omitted)) if e.outbound else None,
         "spec": e.spec,
         "face_data": e.face_data,
+        "schedule_id": e.schedule_id,
+        "scheduled_at": e.scheduled_at,
     }
     large = []
     for name, body in zip(BODIES, (e.input, e.result, e.stdout or None, e.stderr or None), strict=True):
@@ -163,4 +165,6 @@ def _fields(row: sa.Row[Any]) -> dict[str, Any]:
         "usage": _decode_usage(row.usage),
         "limits": row.limits and _decode_limits(row.limits),
         "face_data": row.face_data,
+        "schedule_id": row.schedule_id,
+        "scheduled_at": row.scheduled_at,
     }

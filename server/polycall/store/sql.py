@@ -17,6 +17,7 @@ from polycall.store.object_store import SqlObjects
 from polycall.store.registry import SqlRegistry
 from polycall.store.retention_store import SqlRetention
 from polycall.store.runtime_store import SqlRuntimes
+from polycall.store.schedule_store import SqlSchedules
 from polycall.store.schema import prepare
 from polycall.store.secrets import SqlSecrets
 from polycall.store.sessions import SqlSessions
@@ -27,7 +28,9 @@ __all__ = ["DATABASE_FILE", "SqlStore", "StoreConfig", "open_store"]
 DATABASE_FILE = "polycall.db"
 
 
-class SqlStore(SqlTenancy, SqlSessions, SqlSecrets, SqlRegistry, SqlObjects, SqlRuntimes, SqlRetention, SqlExecutions):
+class SqlStore(
+    SqlTenancy, SqlSessions, SqlSecrets, SqlRegistry, SqlObjects, SqlRuntimes, SqlSchedules, SqlRetention, SqlExecutions
+):
     """The parts over one executor, and their life; see ``polycall.store.protocol.Store``."""
 
     def __init__(self, executor: Executor, config: StoreConfig) -> None:
@@ -38,6 +41,7 @@ class SqlStore(SqlTenancy, SqlSessions, SqlSecrets, SqlRegistry, SqlObjects, Sql
         SqlObjects.__init__(self, executor)
         SqlRuntimes.__init__(self, executor)
         SqlRetention.__init__(self, executor)
+        SqlSchedules.__init__(self, executor, config)
         SqlExecutions.__init__(self, executor, config)
         self._executor = executor
 

@@ -27,6 +27,7 @@ __all__ = [
     "projects",
     "runtime_revisions",
     "runtimes",
+    "schedules",
     "secrets",
     "sessions",
     "storable",
@@ -370,6 +371,8 @@ executions = sa.Table(
     _bytes("stderr"),
     _text("stderr_blob", null=True),
     _text("outbound", null=True),  # JSON
+    _text("schedule_id", null=True),  # no foreign key: the schedule may go, its executions stay
+    _time("scheduled_at", null=True),
     sa.PrimaryKeyConstraint("id"),
     # dead rows slow the claim down long before a fifth of the table is dead, which is the default
     postgresql_with={"autovacuum_vacuum_scale_factor": "0.01"},
@@ -390,7 +393,63 @@ _partial("ix_executions_input_blob", _e.project_id, _e.input_blob, where="input_
 _partial("ix_executions_result_blob", _e.project_id, _e.result_blob, where="result_blob IS NOT NULL")
 _partial("ix_executions_stdout_blob", _e.project_id, _e.stdout_blob, where="stdout_blob IS NOT NULL")
 _partial("ix_executions_stderr_blob", _e.project_id, _e.stderr_blob, where="stderr_blob IS NOT NULL")
+_partial("ix_executions_schedule", _e.project_id, _e.schedule_id, _e.id, where="schedule_id IS NOT NULL")
+# what the policies on overlap ask for, however many executions have ended
+_partial("ix_executions_schedule_active", _e.project_id, _e.schedule_id, where="state < 2 AND schedule_id IS NOT NULL")
+# a tick fires once, whatever else goes wrong
+_partial(
+    "uq_executions_tick",
+    _e.project_id,
+    _e.schedule_id,
+    _e.scheduled_at,
+    where="schedule_id IS NOT NULL AND scheduled_at IS NOT NULL",
+    unique=True,
+)
 _partial("uq_executions_request", _e.project_id, _e.request_id, where="request_id IS NOT NULL", unique=True)
+
+schedules = sa.Table(
+    "schedules",
+    METADATA,
+    _text("project_id"),
+    _text("id"),
+    _text("package_id"),
+    _text("version_id", null=True),
+    _text("function"),
+    _text("cron"),
+    _text("timezone"),
+    _text("limits"),  # JSON
+    _number("max_attempts", null=True),
+    _time("deadline_ms", null=True),
+    _text("overlap"),
+    _text("missed"),
+    _flag("paused"),
+    _text("display_name"),
+    _text("description"),
+    _time("created_at"),
+    _time("updated_at"),
+    _text("created_by", null=True),
+    _text("face", null=True),
+    _bytes("face_data"),
+    _time("next_run", null=True),
+    _time("last_run", null=True),
+    sa.Column("runs", sa.BigInteger, nullable=False),
+    sa.Column("skipped", sa.BigInteger, nullable=False),
+    _time("last_skipped", null=True),
+    _text("last_skip"),
+    sa.Column("revision", sa.BigInteger, nullable=False),
+    _bytes("input", null=False),
+    sa.PrimaryKeyConstraint("project_id", "id"),
+    sa.ForeignKeyConstraint(["project_id", "package_id"], ["packages.project_id", "packages.id"], ondelete="CASCADE"),
+    # of a schedule that names no version nothing is asked
+    sa.ForeignKeyConstraint(
+        ["project_id", "package_id", "version_id"],
+        ["versions.project_id", "versions.package_id", "versions.id"],
+        ondelete="CASCADE",
+    ),
+    sa.Index("ix_schedules_project", "project_id", "created_at", "id"),
+    sa.Index("ix_schedules_package", "project_id", "package_id", "version_id"),
+)
+_partial("ix_schedules_due", schedules.c.next_run, where="next_run IS NOT NULL")
 
 output_chunks = sa.Table(
     "output_chunks",

@@ -26,6 +26,7 @@ from polycall.domain import (
 )
 from polycall.engine.engine import Engine
 from polycall.engine.limits import LimitPolicy
+from polycall.engine.plans import Plans
 from polycall.errors import Unauthenticated
 from polycall.services.native import HealthHandle, NativeInfo, add_native, interceptors, server_options
 from polycall.v1 import (
@@ -108,6 +109,7 @@ class FakeEngine:
     registry: Any = field(default_factory=FakeKeys)
     runtimes: Any = field(default_factory=FakeKeys)
     secrets: Any = field(default_factory=FakeKeys)
+    schedules: Any = field(default_factory=FakeKeys)
     limits: LimitPolicy = field(default_factory=LimitPolicy)
     isolation: IsolationLevel = IsolationLevel.CONTAINED
     isolation_floor: IsolationLevel = IsolationLevel.NAMESPACED
@@ -201,7 +203,7 @@ async def running(
     engine = engine or FakeEngine()
     real = cast("Engine", engine)
     server = grpc.aio.server(interceptors=interceptors(real.keys), options=server_options())
-    health = add_native([server], real, NativeInfo(version="1.2.3"))
+    health = add_native([server], real, Plans(real), NativeInfo(version="1.2.3"))
     if register is not None:
         register(server)
     port = server.add_insecure_port("127.0.0.1:0")

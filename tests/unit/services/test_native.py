@@ -36,6 +36,7 @@ from polycall.services.key import KeyService
 from polycall.services.native import SERVICES
 from polycall.services.package import PackageService
 from polycall.services.runtime import RuntimeService
+from polycall.services.schedule import ScheduleService
 from polycall.services.secret import SecretService
 from polycall.services.server import ServerService
 from polycall.services.tenancy import TenancyService
@@ -63,6 +64,7 @@ def test_every_method_of_the_contract_is_written() -> None:
         RuntimeService,
         SecretService,
         KeyService,
+        ScheduleService,
         TenancyService,
         ServerService,
     ):
