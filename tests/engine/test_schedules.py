@@ -120,7 +120,7 @@ async def test_checking_only_makes_nothing(home: House) -> None:
 async def test_everything_that_is_wrong_is_said_at_once(home: House) -> None:
     await home.deploy()
     wrong = daily(
-        id="a b",
+        id="..",
         cron="* * * *",
         timezone="UTC",
         display_name="x" * 4097,
