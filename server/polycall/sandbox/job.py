@@ -82,6 +82,7 @@ class Job:
     hosts that it may reach by HTTP; None for no network at all. ``project_id``: whose share of what all projects reach
     hosts with it takes. ``outbound`` is told what a run that is cancelled asked
     of them, and how many requests more; of others the outcome says it. ``streamed``: standard output goes to the sink
+    alone and is not kept;
     more than its limit ends the run. ``services``: what its adapter may ask of the server (see
     ``polycall.sandbox.asks``); None: nothing, and to ask ends the run.
     """
