@@ -23,6 +23,8 @@ __all__ = [
     "DeclaredType",
     "EgressPolicy",
     "EgressRule",
+    "Entry",
+    "EntryQuota",
     "Execution",
     "ExecutionError",
     "ExecutionFilter",
@@ -728,3 +730,19 @@ class Session:
         """Return the status as it is at a time: what is READY or ACTIVE is so until its time is up."""
         until = {"READY": self.nonce_expires_at, "ACTIVE": self.expires_at}.get(self.status)
         return "EXPIRED" if until is not None and until <= now_ms else self.status
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A value that code keeps under a key: JSON text, until it expires (ms since the epoch; None: never)."""
+
+    value: bytes
+    expires_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EntryQuota:
+    """How many values a project may keep, and how many bytes with their keys."""
+
+    entries: int
+    bytes: int

@@ -33,6 +33,7 @@ from polycall.ids import id_at, new_id, now_ms
 from polycall.store.protocol import Page, Store
 from polycall.store.sql import SqlStore
 from polycall.store.tables import blobs
+from tests.store.entry_conformance import EntryConformance
 from tests.store.examples import (
     LATE,
     LOST,
@@ -1461,6 +1462,7 @@ class StoreConformance(
     SecretConformance,
     RegistryConformance,
     FaceConformance,
+    EntryConformance,
     RuntimeConformance,
     RetentionConformance,
     ScheduleConformance,

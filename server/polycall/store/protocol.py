@@ -7,12 +7,14 @@ nothing with what was put in. One conformance suite (``tests/store``) runs over 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from polycall.domain import (
     ApiKey,
+    Entry,
+    EntryQuota,
     Execution,
     ExecutionError,
     ExecutionFilter,
@@ -36,6 +38,7 @@ T = TypeVar("T")
 
 __all__ = [
     "DueSchedules",
+    "EntryStore",
     "ExecutionStore",
     "FaceStore",
     "Firing",
@@ -366,6 +369,35 @@ class RetentionStore(Protocol):
         """
 
 
+class EntryStore(Protocol):
+    """Values that code keeps, by project, space and key. ``now``: what has expired by then is not there any more."""
+
+    async def get_entry(self, project_id: str, place: tuple[str, str], now: int) -> Entry | None:
+        """Return what is kept at a place: space and key."""
+
+    async def list_entries(
+        self, project_id: str, space: str, after: str, now: int, most_bytes: int
+    ) -> Sequence[tuple[str, Entry]]:
+        """Return keys and what is kept there, in the order of keys, after a key, until that is so many bytes."""
+
+    async def change_entries(
+        self,
+        project_id: str,
+        places: Sequence[tuple[str, str]],
+        change: Callable[[Sequence[Entry | None]], Sequence[Entry | None]],
+        now: int,
+        quota: EntryQuota,
+    ) -> None:
+        """Replace what is kept at some places by what ``change`` returns for it, None: nothing; all at once.
+
+        ``change`` may run twice. Changes of a project follow each other. Raises QuotaExceeded, for growth alone, and
+        what ``change`` raises: nothing is changed then.
+        """
+
+    async def purge_entries(self, project_id: str, now: int) -> int:
+        """Delete what has expired; return how many."""
+
+
 class RuntimeStore(Protocol):
     """Runtimes and their revisions."""
 
@@ -568,6 +600,7 @@ class Store(
     SecretStore,
     RegistryStore,
     FaceStore,
+    EntryStore,
     RuntimeStore,
     ScheduleStore,
     ExecutionStore,

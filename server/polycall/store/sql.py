@@ -10,6 +10,7 @@ import sqlalchemy.exc
 from polycall.domain import Reason
 from polycall.errors import FailedPrecondition
 from polycall.store.config import StoreConfig
+from polycall.store.entry_store import SqlEntries
 from polycall.store.executions import SqlExecutions
 from polycall.store.executor import Executor
 from polycall.store.executor_sqlite import SqliteExecutor
@@ -29,7 +30,16 @@ DATABASE_FILE = "polycall.db"
 
 
 class SqlStore(
-    SqlTenancy, SqlSessions, SqlSecrets, SqlRegistry, SqlObjects, SqlRuntimes, SqlSchedules, SqlRetention, SqlExecutions
+    SqlTenancy,
+    SqlSessions,
+    SqlSecrets,
+    SqlRegistry,
+    SqlObjects,
+    SqlEntries,
+    SqlRuntimes,
+    SqlSchedules,
+    SqlRetention,
+    SqlExecutions,
 ):
     """The parts over one executor, and their life; see ``polycall.store.protocol.Store``."""
 
@@ -39,6 +49,7 @@ class SqlStore(
         SqlSecrets.__init__(self, executor)
         SqlRegistry.__init__(self, executor)
         SqlObjects.__init__(self, executor)
+        SqlEntries.__init__(self, executor)
         SqlRuntimes.__init__(self, executor)
         SqlRetention.__init__(self, executor)
         SqlSchedules.__init__(self, executor, config)

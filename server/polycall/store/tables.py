@@ -20,6 +20,8 @@ __all__ = [
     "blobs",
     "counters",
     "db_now",
+    "entries",
+    "entry_totals",
     "executions",
     "face_objects",
     "output_chunks",
@@ -462,4 +464,30 @@ output_chunks = sa.Table(
     _bytes("data", null=False),
     sa.PrimaryKeyConstraint("execution_id", "attempt", "seq"),
     sa.ForeignKeyConstraint(["execution_id"], ["executions.id"], ondelete="CASCADE"),
+)
+
+entries = sa.Table(
+    "entries",
+    METADATA,
+    _text("project_id"),
+    _text("space"),
+    _text("key"),
+    _bytes("value", null=False),
+    _number("size"),  # bytes of space, key and value
+    _time("expires_at", null=True),
+    sa.PrimaryKeyConstraint("project_id", "space", "key"),
+    sa.ForeignKeyConstraint(["project_id"], ["projects.id"]),
+)
+_partial("ix_entries_expiry", entries.c.project_id, entries.c.expires_at, where="expires_at IS NOT NULL")
+
+# Of all entries of a project, those that have expired and are still there too. Whoever changes entries locks this row
+# first, so changes of one project follow each other.
+entry_totals = sa.Table(
+    "entry_totals",
+    METADATA,
+    _text("project_id"),
+    sa.Column("entries", sa.BigInteger, nullable=False),
+    sa.Column("bytes", sa.BigInteger, nullable=False),
+    sa.PrimaryKeyConstraint("project_id"),
+    sa.ForeignKeyConstraint(["project_id"], ["projects.id"]),
 )

@@ -1,0 +1,133 @@
+"""Values that code keeps: functions of a connection."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from polycall.domain import Entry, EntryQuota
+from polycall.errors import QuotaExceeded
+from polycall.store.dialects import insert
+from polycall.store.tables import entries, entry_totals
+
+__all__ = ["Change", "Place", "change_entries", "get_entry", "list_entries", "purge_entries"]
+
+_e, _t = entries.c, entry_totals.c
+
+_ROWS = 1000
+Place = tuple[str, str]  # space and key
+# From what is kept at some places to what shall be; None: nothing. Runs within a transaction, perhaps twice.
+Change = Callable[[Sequence[Entry | None]], Sequence[Entry | None]]
+
+
+def get_entry(conn: sa.Connection, project_id: str, place: Place, now: int) -> Entry | None:
+    """Return what is kept at a place; None if there is nothing, or it has expired."""
+    row = conn.execute(
+        sa.select(_e.value, _e.expires_at).where(
+            *_at(project_id, place), sa.or_(_e.expires_at.is_(None), _e.expires_at > now)
+        )
+    ).first()
+    return Entry(row.value, row.expires_at) if row is not None else None
+
+
+def list_entries(
+    conn: sa.Connection, project_id: str, space: str, after: str, now: int, most_bytes: int
+) -> list[tuple[str, Entry]]:
+    """Return what a space keeps, in order of its keys, from the one after ``after`` on, until that is so many bytes."""
+    alive = sa.or_(_e.expires_at.is_(None), _e.expires_at > now)
+    statement = sa.select(_e.key, _e.value, _e.expires_at, _e.size).where(
+        _e.project_id == project_id, _e.space == space, _e.key > after, alive
+    )
+    found: list[tuple[str, Entry]] = []
+    with conn.execute(statement.order_by(_e.key).limit(_ROWS)) as rows:
+        for row in rows:
+            found.append((row.key, Entry(row.value, row.expires_at)))
+            most_bytes -= row.size
+            if most_bytes <= 0:
+                break
+    return found
+
+
+def change_entries(
+    conn: sa.Connection, project_id: str, places: Sequence[Place], change: Change, now: int, quota: EntryQuota
+) -> None:
+    """Replace what is kept at some places, all at once. Raises QuotaExceeded, and whatever ``change`` raises."""
+    totals = _locked(conn, project_id)
+    before = [_row(conn, project_id, place) for place in places]
+    alive = [
+        Entry(row.value, row.expires_at)
+        if row is not None and (row.expires_at is None or row.expires_at > now)
+        else None
+        for row in before
+    ]
+    count = size = 0
+    for place, row, old, new in zip(places, before, alive, change(alive), strict=True):
+        if new == old:
+            continue
+        if new is None:
+            conn.execute(sa.delete(entries).where(*_at(project_id, place)))
+            count, size = count - 1, size - (row.size if row is not None else 0)
+            continue
+        grown = len(place[0].encode()) + len(place[1].encode()) + len(new.value)
+        values = {"value": new.value, "size": grown, "expires_at": new.expires_at}
+        if row is None:
+            conn.execute(sa.insert(entries), {"project_id": project_id, "space": place[0], "key": place[1], **values})
+            count, size = count + 1, size + grown
+        else:
+            conn.execute(sa.update(entries).where(*_at(project_id, place)).values(**values))
+            size += grown - row.size
+    if count or size:
+        totals = EntryQuota(totals.entries + count, totals.bytes + size)
+        if (count > 0 and totals.entries > quota.entries) or (size > 0 and totals.bytes > quota.bytes):
+            totals = _purged(conn, project_id, now, totals)
+        if count > 0 and totals.entries > quota.entries:
+            raise QuotaExceeded(
+                f"The values that this project keeps are {quota.entries} already, as many as it may have; delete some.",
+                subject="entries",
+            )
+        if size > 0 and totals.bytes > quota.bytes:
+            raise QuotaExceeded(
+                f"The values that this project keeps would have more than {quota.bytes} bytes; delete some.",
+                subject="entries_mib",
+            )
+        _put_totals(conn, project_id, totals)
+
+
+def purge_entries(conn: sa.Connection, project_id: str, now: int) -> int:
+    """Delete what has expired of a project; return how many."""
+    totals = _locked(conn, project_id)
+    left = _purged(conn, project_id, now, totals)
+    if left != totals:
+        _put_totals(conn, project_id, left)
+    return totals.entries - left.entries
+
+
+def _locked(conn: sa.Connection, project_id: str) -> EntryQuota:
+    row = insert(conn.dialect.name, entry_totals).on_conflict_do_nothing()
+    conn.execute(row, {"project_id": project_id, "entries": 0, "bytes": 0})
+    found = conn.execute(sa.select(_t.entries, _t.bytes).where(_t.project_id == project_id).with_for_update()).one()
+    return EntryQuota(found.entries, found.bytes)
+
+
+def _put_totals(conn: sa.Connection, project_id: str, totals: EntryQuota) -> None:
+    conn.execute(
+        sa.update(entry_totals).where(_t.project_id == project_id).values(entries=totals.entries, bytes=totals.bytes)
+    )
+
+
+def _purged(conn: sa.Connection, project_id: str, now: int, totals: EntryQuota) -> EntryQuota:
+    # the predicate of the partial index, said again as text
+    old = sa.delete(entries).where(_e.project_id == project_id, sa.text("expires_at IS NOT NULL"), _e.expires_at <= now)
+    gone = conn.execute(old.returning(_e.size)).scalars().all()
+    return EntryQuota(totals.entries - len(gone), totals.bytes - sum(gone))
+
+
+def _row(conn: sa.Connection, project_id: str, place: Place) -> Any:
+    statement = sa.select(_e.value, _e.size, _e.expires_at).where(*_at(project_id, place))
+    return conn.execute(statement).first()
+
+
+def _at(project_id: str, place: Place) -> tuple[sa.ColumnElement[bool], ...]:
+    return (_e.project_id == project_id, _e.space == place[0], _e.key == place[1])

@@ -1,0 +1,38 @@
+"""Values that code keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from polycall.domain import Entry, EntryQuota
+from polycall.store import entries
+from polycall.store.executor import Executor
+
+__all__ = ["SqlEntries"]
+
+
+class SqlEntries:
+    """See ``polycall.store.protocol.EntryStore``."""
+
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
+
+    async def get_entry(self, project_id: str, place: entries.Place, now: int) -> Entry | None:
+        """Return what is kept at a place; None if there is nothing. Raises Unavailable."""
+        return await self._executor.read(entries.get_entry, project_id, place, now)
+
+    async def list_entries(
+        self, project_id: str, space: str, after: str, now: int, most_bytes: int
+    ) -> Sequence[tuple[str, Entry]]:
+        """Return what a space keeps, by key, after a key, until that is so many bytes. Raises Unavailable."""
+        return await self._executor.read(entries.list_entries, project_id, space, after, now, most_bytes)
+
+    async def change_entries(
+        self, project_id: str, places: Sequence[entries.Place], change: entries.Change, now: int, quota: EntryQuota
+    ) -> None:
+        """Replace what is kept at some places, all at once. Raises QuotaExceeded, Unavailable, what ``change`` does."""
+        await self._executor.write(entries.change_entries, project_id, tuple(places), change, now, quota)
+
+    async def purge_entries(self, project_id: str, now: int) -> int:
+        """Delete what has expired of a project; return how many. Raises Unavailable."""
+        return await self._executor.write(entries.purge_entries, project_id, now)
