@@ -24,16 +24,17 @@ from polycall import __version__
 from polycall.bus import Bus
 from polycall.config import Settings
 from polycall.datadir import LOCK_FILE, kept_bootstrap_key, kept_encryption_key, make_data_dir, socket_directory
-from polycall.domain import ExecutionError, ExecutionState, Reason
+from polycall.domain import EntryQuota, ExecutionError, ExecutionState, Reason
 from polycall.engine.adapters import Adapter
 from polycall.engine.admission import Admission
 from polycall.engine.building import Builder, BuildSettings
 from polycall.engine.builds import Builds
 from polycall.engine.dispatcher import Dispatcher
 from polycall.engine.engine import Engine, EngineSettings
+from polycall.engine.entries import Entries, EntryLimits
 from polycall.engine.hearing import Hearing
 from polycall.engine.keys import KeyRing
-from polycall.engine.limits import MAXIMUMS, MIB, LimitPolicy
+from polycall.engine.limits import KIB, MAXIMUMS, MIB, LimitPolicy
 from polycall.engine.objects import Objects
 from polycall.engine.plans import Plans
 from polycall.engine.preparation import Preparation
@@ -220,6 +221,7 @@ async def _running(settings: Settings, signals: Signals, member: Member | None) 
         rules = {"xpander": XPANDER_RULES}
         registry = Registry(store, sandbox, limits, runtimes, sealer, siblings, parser, adapters=adapters, rules=rules)
         secrets = Secrets(store, sealer, siblings)
+        entries = Entries(store, _entry_limits(settings))
         preparation = Preparation(
             registry,
             limits,
@@ -343,6 +345,8 @@ async def _running(settings: Settings, signals: Signals, member: Member | None) 
             keeping = Retention(store, days=settings.retention_days, executions=settings.retention_executions)
             forgetting = asyncio.create_task(keeping.run())
             stack.push_async_callback(end, forgetting)
+            sweeping = asyncio.create_task(entries.sweep(store))
+            stack.push_async_callback(end, sweeping)
 
         if place.first:  # nobody makes any yet
             await _sweep(environments, store)
@@ -487,6 +491,11 @@ def _encryption_keys(settings: Settings, data_dir: Path) -> tuple[bytes, ...]:
         return parse_encryption_keys(key)
     except ValueError as error:
         raise ServeError(f"The encryption key in {path} {error}; put the right one back.") from None
+
+
+def _entry_limits(settings: Settings) -> EntryLimits:
+    quota = EntryQuota(settings.entries, settings.entries_mib * MIB)
+    return EntryLimits(quota=quota, value_bytes=settings.entry_kib * KIB)
 
 
 def _missing(sandbox: Sandbox) -> str:

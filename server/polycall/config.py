@@ -264,6 +264,10 @@ class Settings:
     runtime_idle_s: float = setting(
         3600.0, _seconds(1, 86_400 * 30), "Idle seconds after which a runtime's processes end."
     )
+    # what code keeps between runs, of each project
+    entries: int = setting(10_000, _whole(0, 10_000_000), "Values that the code of a project may keep.")
+    entries_mib: int = setting(64, _whole(1, 1 << 20), "MiB that these values and their keys may have together.")
+    entry_kib: int = setting(256, _whole(1, 1024), "Largest of these values, as JSON, KiB.")
     # how long
     drain_grace_s: float = setting(30.0, _seconds(0, 3600), "Seconds that running work is given at SIGTERM.")
     records_flush_ms: int = setting(100, _whole(1, 10_000), "Milliseconds between flushes of execution records.")
