@@ -18,7 +18,7 @@ from polycall.store.sql import SqlStore, StoreConfig, open_store
 LIMITS = EntryLimits(quota=EntryQuota(3000, 8 << 20), value_bytes=1000, key_chars=10)
 
 
-@pytest_asyncio.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def store(tmp_path: Path) -> AsyncIterator[SqlStore]:
     opened = open_store(StoreConfig(data_dir=tmp_path))
     await opened.start()
