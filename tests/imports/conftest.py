@@ -36,10 +36,14 @@ class Place:
 
     def imports(self, vendor: str, *arguments: str) -> Result:
         """Run `polycall import VENDOR` into this project."""
+        return self.command("import", vendor, *arguments)
+
+    def command(self, *arguments: str, stdin: str = "") -> Result:
+        """Run `polycall ...` with this project's key."""
         with self.cli.monkeypatch.context() as patch:
             patch.setenv("POLYCALL_SERVER", self.server.grpc)
             patch.setenv("POLYCALL_API_KEY", self.key)
-            return self.cli("import", vendor, *arguments)
+            return self.cli(*arguments, stdin=stdin)
 
     def outcomes(self, vendor: str, *arguments: str, code: int = 0) -> list[tuple[str, str, str]]:
         """Import, and return kind, id and action of each object."""

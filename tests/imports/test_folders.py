@@ -33,6 +33,7 @@ DOMO_OBJECTS = [
 
 
 def test_a_riza_account_runs_under_its_ids(place: Place) -> None:
+    secret = "01JKY2FCN25GW3EC8JMFN3KWXC"
     made = place.outcomes("riza", "--from", RIZA)
     assert made == [(k, i, RIZA_OWN.get(i, "created")) for k, i in RIZA_OBJECTS]
     greeted = place.run("packages/old%20tool%2F1%20%C3%A9/versions/rev_1/functions/execute", {"name": "Ada"})
@@ -42,8 +43,11 @@ def test_a_riza_account_runs_under_its_ids(place: Place) -> None:
         *("01JKY2FCN25GW3EC8JMFN3KWXE", "01JKY2FCN25GW3EC8JMFN3KWXA", "old tool/1 é"),
     ]
     assert place.run("packages/01JKY2FCN25GW3EC8JMFN3KWXE/functions/execute", None) == "1.17.0"
+    told = place.imports("riza", "--from", RIZA).text
+    assert "polycall secrets create TOKEN --id 01JKY2FCN25GW3EC8JMFN3KWXC" in told
+    assert place.command("secrets", "create", "TOKEN", "--id", secret, stdin="hunter2").code == 0
     again = place.outcomes("riza", "--from", RIZA)
-    assert again == [(k, i, RIZA_OWN.get(i, "same")) for k, i in RIZA_OBJECTS]
+    assert again == [(k, i, "left" if i == "rtr_2" else "same") for k, i in RIZA_OBJECTS]
 
 
 def test_domo_packages_run_under_their_ids_and_versions(place: Place) -> None:

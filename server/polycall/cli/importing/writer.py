@@ -5,6 +5,7 @@ Each object is written by itself, so that an import that was cut short goes on b
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from polycall.cli.failures import Failure
 from polycall.cli.importing.comparing import package_differences, version_differences
 from polycall.cli.importing.finds import Finds, FoundPackage, FoundRuntime, FoundSecret, FoundVersion
 from polycall.cli.importing.report import Action, Outcome
-from polycall.names import PackageName, RevisionName, RuntimeName, VersionName
+from polycall.names import PackageName, RevisionName, RuntimeName, SecretName, VersionName
 
 if TYPE_CHECKING:
     from polycall.v1 import package_pb2, package_service_pb2, runtime_pb2
@@ -40,7 +41,7 @@ class Writer:
         for runtime in finds.runtimes:
             yield from self._runtime(runtime)
         for secret in finds.secrets:
-            yield from self._secret(secret)
+            yield self._secret(secret)
         for package in finds.packages:
             yield from self._package(package)
 
@@ -114,8 +115,18 @@ class Writer:
 
     # secrets
 
-    def _secret(self, secret: FoundSecret) -> Iterator[Outcome]:
-        yield Outcome("secret", secret.id, Action.TO_DO, secret.name)
+    def _secret(self, secret: FoundSecret) -> Outcome:
+        """Say what is left to do for a secret: its value is the user's to give."""
+        from polycall.v1 import secret_service_pb2 as pb
+
+        request = pb.GetSecretRequest(name=str(SecretName(secret.id)))
+        try:
+            if self._found(self._client.secrets.GetSecret, request, "SECRET_NOT_FOUND") is not None:
+                return Outcome("secret", secret.id, Action.SAME)
+        except Failure as failure:
+            return self._refused("secret", secret.id, failure)
+        command = shlex.join(["polycall", "secrets", "create", secret.name, "--id", secret.id])
+        return Outcome("secret", secret.id, Action.TO_DO, f"no vendor tells its value; give it: {command}")
 
     # packages
 
