@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from polycall.v1.key_service_pb2_grpc import KeyServiceStub
     from polycall.v1.package_service_pb2_grpc import PackageServiceStub
     from polycall.v1.runtime_service_pb2_grpc import RuntimeServiceStub
+    from polycall.v1.schedule_service_pb2_grpc import ScheduleServiceStub
     from polycall.v1.secret_service_pb2_grpc import SecretServiceStub
     from polycall.v1.server_service_pb2_grpc import ServerServiceStub
     from polycall.v1.tenancy_service_pb2_grpc import TenancyServiceStub
@@ -97,6 +98,13 @@ class Client:
         from polycall.v1.tenancy_service_pb2_grpc import TenancyServiceStub
 
         return TenancyServiceStub(self._channel)
+
+    @property
+    def schedules(self) -> ScheduleServiceStub:
+        """The ScheduleService."""
+        from polycall.v1.schedule_service_pb2_grpc import ScheduleServiceStub
+
+        return ScheduleServiceStub(self._channel)
 
     @property
     def server(self) -> ServerServiceStub:

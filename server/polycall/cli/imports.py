@@ -120,7 +120,8 @@ def _imported(
 ) -> int:
     from polycall.cli.importing.report import Report
     from polycall.cli.importing.sources import READERS
-    from polycall.cli.importing.writer import Writer
+    from polycall.cli.importing.target import Target
+    from polycall.cli.importing.writer import write
 
     finds = READERS[vendor](export)
     if only:
@@ -132,7 +133,7 @@ def _imported(
     outcomes: list[Outcome] = []
     report = Report(vendor=vendor, dry_run=dry_run, outcomes=outcomes)
     try:
-        outcomes.extend(Writer(client, overwrite=overwrite, dry_run=dry_run).write(finds))
+        outcomes.extend(write(Target(client=client, overwrite=overwrite, dry_run=dry_run), finds))
     finally:  # what was done is told, whatever ended it
         if as_json:
             report.print_json()

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from polycall.v1.package_pb2 import Function, Package, Version
+    from polycall.v1.schedule_pb2 import Schedule
 
-__all__ = ["package_differences", "version_differences"]
+__all__ = ["package_differences", "schedule_differences", "version_differences"]
 
 _PACKAGE = ("display_name", "description", "labels", "alias", "face_data_json")
 _VERSION = ("language", "runtime", "env", "limits", "fresh_process", "egress", "source_digest", "face_data_json")
+_SCHEDULE = ("function", "cron", "timezone", "input_json", "display_name", "description")
 _FUNCTION = ("entrypoint", "convention", "parameters", "output", "display_name", "description", "private")
 
 
@@ -26,6 +28,11 @@ def version_differences(here: Version, wanted: Version) -> list[str]:
     if wanted.functions and [_shape(f, w) for f, w in _pairs(here, wanted)] != [_shape(w, w) for w in wanted.functions]:
         found.append("functions")
     return found
+
+
+def schedule_differences(here: Schedule, wanted: Schedule) -> list[str]:
+    """Return the fields that differ, as an update mask names them. Who paused or resumed it has decided."""
+    return [field for field in _SCHEDULE if not _same(here, wanted, field)]
 
 
 def _pairs(here: Version, wanted: Version) -> list[tuple[Function, Function]]:

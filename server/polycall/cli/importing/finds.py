@@ -45,16 +45,16 @@ class FoundSecret:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundSchedule:
-    """A schedule of a function. ``paused``: why it cannot run yet; "" if it can."""
+    """A schedule of a function, in UTC. ``paused``: why it must not run yet; "" if it may."""
 
     id: str
     package_id: str
     function: str
     cron: str
     display_name: str = ""
+    description: str = ""
     input_json: str = ""
     paused: str = ""
-    face_data_json: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
