@@ -58,8 +58,9 @@ from polycall.faces.cognite.requests import FILE_BYTES
 from polycall.faces.cognite.session_routes import SessionRoutes
 from polycall.faces.cognite.sessions import Sessions
 from polycall.faces.cognite.v1 import cognite_calls_pb2, cognite_login_pb2, cognite_pb2, cognite_sessions_pb2
-from polycall.faces.domo.face import DomoFace
-from polycall.faces.domo.v1 import domo_pb2
+from polycall.faces.domo.faces import domo_faces
+from polycall.faces.domo.lending import adapter as domo_adapter
+from polycall.faces.domo.operator import domo_settings
 from polycall.faces.guance.face import GuanceFace
 from polycall.faces.guance.v1 import guance_pb2
 from polycall.faces.riza.faces import riza_faces
@@ -83,7 +84,7 @@ from polycall_gateway.errors import GatewayError
 
 __all__ = ["Ready", "ServeError", "serve"]
 
-_SECRETS = ("POLYCALL_BOOTSTRAP_KEY", "POLYCALL_DATABASE_URL", "POLYCALL_ENCRYPTION_KEY")
+_SECRETS = ("POLYCALL_BOOTSTRAP_KEY", "POLYCALL_DATABASE_URL", "POLYCALL_DOMO_APP_KEY", "POLYCALL_ENCRYPTION_KEY")
 # Connections, and some six for every process of a sandbox; 1024, the usual soft limit, is not enough for both.
 _OPEN_FILES = 65_536
 _RUNTIMES = "runtimes"  # in the data directory
@@ -217,7 +218,11 @@ async def _running(settings: Settings, signals: Signals, member: Member | None) 
         runtimes = Runtimes(store, builds, lambda: sandbox.isolation, siblings)
         parser = partial(parser_packages, environments)
         sealer = Sealer(encryption_keys)
-        adapters = {"guance": Adapter(hooks=_source("polycall.faces.guance", "inside.py"))}
+        domo, domo_egress = domo_settings(settings.domo_file, settings.domo_hosts)
+        adapters = {
+            "guance": Adapter(hooks=_source("polycall.faces.guance", "inside.py")),
+            "domo": domo_adapter(domo_egress),
+        }
         rules = {"xpander": XPANDER_RULES}
         registry = Registry(store, sandbox, limits, runtimes, sealer, siblings, parser, adapters=adapters, rules=rules)
         secrets = Secrets(store, sealer, siblings)
@@ -316,9 +321,10 @@ async def _running(settings: Settings, signals: Signals, member: Member | None) 
                 GuanceFace(engine, auth_status=settings.guance_auth_status),
             ),
             (xpander_pb2.DESCRIPTOR.services_by_name["XpanderService"], XpanderFace(engine)),
-            (domo_pb2.DESCRIPTOR.services_by_name["DomoService"], DomoFace(engine)),
         ):
             mount(behind, service, face)
+        for service, part in domo_faces(engine, domo, settings.domo_app_key):
+            mount(behind, service, part)
 
         envoy = SupervisedEnvoy(gateway_config(settings, sockets)) if settings.gateway and member is None else None
         if envoy is not None:

@@ -281,6 +281,13 @@ class Settings:
     cognite_nonce: str = setting(
         "strict", _choice("strict", "lenient"), "strict: nonces come from sessions; lenient: any text will do."
     )
+    domo_app_key: str = setting(
+        "", _text, "API key that Domo's app routes run as where apps send none; empty: they are refused.", secret=True
+    )
+    domo_file: str = setting("", _text, "File (TOML) with the aliases and people of Domo's apps and packages.")
+    domo_hosts: str = setting(
+        "", _text, "Hosts that Domo packages reach whose versions name none, comma-separated; empty: no network."
+    )
     guance_auth_status: int = setting(403, _whole(400, 499), "HTTP status of a bad DF-API-KEY: 403, or 401.")
     # what is said
     log_level: str = setting(

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from polycall.domain import Reason
 from polycall.errors import (
+    AlreadyExists,
     Cancelled,
+    Code,
     DeadlineExceeded,
     FailedPrecondition,
     InvalidArgument,
@@ -21,7 +25,7 @@ from polycall.errors import (
 from polycall.faces.reply import Reply, retry_after
 from polycall.faces.wire import UnsupportedEncoding, dump
 
-__all__ = ["CONTENT_TYPE", "failed"]
+__all__ = ["CONTENT_TYPE", "failed", "unanswered"]
 
 CONTENT_TYPE = "application/json;charset=UTF-8"
 _ANONYMOUS = "No token came with the request; send X-DOMO-Developer-Token."
@@ -31,6 +35,7 @@ _REASONS = {
     401: "Unauthorized",
     403: "Forbidden",
     404: "Not Found",
+    409: "Conflict",
     413: "Payload Too Large",
     415: "Unsupported Media Type",
     429: "Too Many Requests",
@@ -57,6 +62,18 @@ def failed(error: PolycallError) -> Reply:
     )
 
 
+def unanswered(status: str, messages: Sequence[str]) -> Reply:
+    """Say that a function did not succeed, where an answer would be its bare result. The run itself is on record."""
+    message = "; ".join(messages) or status
+    return Reply(
+        body=dump({"status": 400, "statusReason": _REASONS[400], "message": message}),
+        status=400,
+        code=Code.FAILED_PRECONDITION,
+        message=message,
+        content_type=CONTENT_TYPE,
+    )
+
+
 def _status(error: PolycallError) -> int:
     match error:
         case UnsupportedEncoding():
@@ -69,6 +86,8 @@ def _status(error: PolycallError) -> int:
             return 403
         case NotFound():
             return 404
+        case AlreadyExists():
+            return 409
         case PayloadTooLarge():
             return 413
         case ResourceExhausted():

@@ -1,4 +1,4 @@
-"""The Domo face: authenticate, find the released function, bind its inputs, run, show the record."""
+"""The Domo face: run a released function, show what became of it."""
 
 from __future__ import annotations
 
@@ -7,47 +7,41 @@ from collections.abc import Mapping
 
 import msgspec
 
-from polycall.domain import (
-    Convention,
-    Execution,
-    Function,
-    LimitOverrides,
-    Principal,
-    Reason,
-    Scope,
-    Version,
-    VersionState,
-)
+from polycall.domain import Execution, Reason, Scope
 from polycall.engine.engine import Engine
-from polycall.engine.keys import reading, require
+from polycall.engine.keys import reading
 from polycall.engine.limits import MIB
-from polycall.engine.requests import FunctionRun, RunOptions
 from polycall.errors import NotFound, PolycallError
-from polycall.faces.adapter import bearer
 from polycall.faces.aside import aside
+from polycall.faces.domo.callers import Callers
 from polycall.faces.domo.errors import CONTENT_TYPE, failed
+from polycall.faces.domo.kept import FACE
+from polycall.faces.domo.packages import Packages
+from polycall.faces.domo.permissions import EXECUTE, Permissions
 from polycall.faces.domo.record import Kept, render
-from polycall.faces.domo.request import Ask, bind, read_ask
+from polycall.faces.domo.request import read_ask
+from polycall.faces.domo.runs import Runs
 from polycall.faces.reply import Handler, Inbound, Reply
 
-__all__ = ["DomoFace"]
+__all__ = ["DomoFace", "shown"]
 
-
-_FACE = "domo"
-_BODY_LIMIT = 64 * MIB
-# The vendor: 5 minutes, 1 GB. Logs travel inside the record, which has to stay a JSON document one can handle.
-_LIMITS = LimitOverrides(timeout_ms=5 * 60_000, memory_bytes=1024 * MIB, stdout_bytes=1 * MIB, stderr_bytes=1 * MIB)
-_TOKEN_HEADERS = ("x-domo-developer-token", "x-domo-authentication")
+_KEPT_MS = 30 * 24 * 3600 * 1000  # how long the vendor's contract shows an execution
 
 
 class DomoFace:
     """Domo's Code Engine over the engine."""
 
-    name = _FACE
-    body_limit = _BODY_LIMIT
+    name = FACE
+    body_limit = 64 * MIB
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(
+        self, engine: Engine, callers: Callers, packages: Packages, permissions: Permissions, runs: Runs
+    ) -> None:
         self._engine = engine
+        self._callers = callers
+        self._packages = packages
+        self._permissions = permissions
+        self._runs = runs
         self.handlers: Mapping[str, Handler] = {"RunFunction": self.run_function, "GetExecution": self.get_execution}
 
     def failure(self, error: PolycallError, inbound: Inbound) -> Reply:
@@ -56,93 +50,34 @@ class DomoFace:
 
     async def run_function(self, inbound: Inbound) -> Reply:
         """Run a function of a released version. What is checked first is what the vendor's contract says."""
-        who = await self._caller(inbound)
-        version = await self._released(who, inbound.variable("package_id"), inbound.variable("version"))
-        function = _callable(version, inbound.variable("function_name"))
-        body = await inbound.read()
-        ask, convention, arguments = await aside(len(body), _read, body, function)
-        run = FunctionRun(
-            package_id=version.package_id,
-            version_id=version.id,
-            function=function.name,
-            convention=convention,
-            input=arguments,
-            limits=self._engine.limits.where_unset(version.limits, _LIMITS),
-            fresh=True,
-        )
-        kept = Kept(get_logs=ask.get_logs, started_by=who.user_id, output=function.output)
-        options = RunOptions(face=_FACE, face_data=msgspec.json.encode(kept), expires_at=inbound.expires_at)
-        return await _shown(await self._engine.run(who, run, options), kept)
+        who = await self._callers.who(inbound)
+        asked = (inbound.variable(name) for name in ("package_id", "version", "function_name"))
+        target = await self._runs.target(who, *asked)
+        return await shown(*await self._runs.run(who, target, read_ask, inbound))
 
     async def get_execution(self, inbound: Inbound) -> Reply:
         """Show an execution, under its own package only."""
-        who = await self._caller(inbound)
+        who = await self._callers.who(inbound)
         package_id, text = inbound.variable("package_id"), inbound.variable("execution_id")
-        await self._check_package(who, package_id)
-        require(who, Scope.RUN)
+        package = await self._packages.find(who, package_id)
+        await self._permissions.require(who, Scope.RUN, package, EXECUTE)
         try:
             execution = await self._engine.get(reading(who), uuid.UUID(text))
         except (ValueError, NotFound):
             raise _no_execution(package_id, text) from None
-        if execution.package_id != package_id or execution.face != _FACE or execution.face_data is None:
+        if execution.package_id != package.id or execution.face != FACE or execution.face_data is None:
             raise _no_execution(package_id, text)
-        return await _shown(execution, msgspec.json.decode(execution.face_data, type=Kept))
-
-    async def _caller(self, inbound: Inbound) -> Principal:
-        tokens = (inbound.headers.get(name, "").strip() for name in _TOKEN_HEADERS)
-        return await self._engine.keys.authenticate(next(filter(None, tokens), None) or bearer(inbound.headers))
-
-    async def _check_package(self, who: Principal, package_id: str) -> None:
-        try:
-            await self._engine.registry.version(who.project_id, package_id)
-        except NotFound as error:
-            if error.reason is not Reason.VERSION_NOT_FOUND:
-                raise _no_package(package_id) from None
-
-    async def _released(self, who: Principal, package_id: str, version_id: str) -> Version:
-        version: Version | None = None
-        try:
-            version = await self._engine.registry.version(who.project_id, package_id, version_id)
-        except NotFound as error:
-            if error.reason is not Reason.VERSION_NOT_FOUND:
-                raise _no_package(package_id) from None
-        require(who, Scope.RUN)
-        if version is None or version.id != version_id:  # "-", the newest to others, is no version here
-            message = f"Package {package_id} has no version {version_id}."
-            raise NotFound(Reason.VERSION_NOT_FOUND, "polycall.v1.Version", version_id, message)
-        if version.state is not VersionState.RELEASED:
-            why = f" It cannot be: {version.error}" if version.error else " Release it first."
-            message = f"Version {version_id} of package {package_id} is not released.{why}"
-            raise NotFound(Reason.VERSION_NOT_FOUND, "polycall.v1.Version", version_id, message)
-        return version
+        if execution.queued_at <= inbound.received_at - _KEPT_MS:
+            raise _no_execution(package_id, text)
+        return await shown(execution, msgspec.json.decode(execution.face_data, type=Kept))
 
 
-def _callable(version: Version, name: str) -> Function:
-    public = {f.name: f for f in version.functions if not f.private and not f.name.startswith("_")}
-    if name not in public:
-        message = (
-            f"Version {version.id} of package {version.package_id} has no function {name}; "
-            f"callable functions: {', '.join(public) or 'none'}."
-        )
-        raise NotFound(Reason.FUNCTION_NOT_FOUND, "polycall.v1.Function", name, message)
-    return public[name]
-
-
-def _no_package(package_id: str) -> NotFound:
-    message = f"Package {package_id} does not exist."
-    return NotFound(Reason.PACKAGE_NOT_FOUND, "polycall.v1.Package", package_id, message)
+async def shown(execution: Execution, kept: Kept) -> Reply:
+    """Return an execution as the vendor shows it."""
+    size = len(execution.result or b"") + len(execution.stdout) + len(execution.stderr)
+    return Reply(body=await aside(size, render, execution, kept), content_type=CONTENT_TYPE)
 
 
 def _no_execution(package_id: str, execution_id: str) -> NotFound:
     message = f"Package {package_id} has no execution {execution_id}."
     return NotFound(Reason.EXECUTION_NOT_FOUND, "polycall.v1.Execution", execution_id, message)
-
-
-def _read(body: bytes, function: Function) -> tuple[Ask, Convention, bytes]:
-    ask = read_ask(body)
-    return ask, *bind(function, ask.inputs)
-
-
-async def _shown(execution: Execution, kept: Kept) -> Reply:
-    size = len(execution.result or b"") + len(execution.stdout) + len(execution.stderr)
-    return Reply(body=await aside(size, render, execution, kept), content_type=CONTENT_TYPE)

@@ -12,7 +12,7 @@ from polycall.faces.signals import signal_name
 from polycall.faces.times import iso_millis
 from polycall.faces.wire import dump
 
-__all__ = ["Kept", "render"]
+__all__ = ["End", "Kept", "ended", "render"]
 
 _NULL = b"null"
 _UNTYPED = DeclaredType(type="", nullable=True)
@@ -24,10 +24,11 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
     get_logs: bool
     started_by: str
     output: DeclaredType | None = None
+    package_id: str | None = None  # as the vendor's callers spell it, where that is not ours
 
 
 @dataclass(frozen=True, slots=True)
-class _End:
+class End:
     """What became of an execution, in the vendor's words."""
 
     status: str
@@ -37,6 +38,11 @@ class _End:
     messages: tuple[str, ...] = ()
 
 
+def ended(execution: Execution, kept: Kept) -> End:
+    """Return what became of an execution that this face made."""
+    return _end_of(execution, kept.output)
+
+
 def render(execution: Execution, kept: Kept) -> bytes:
     """Return the record of an execution that this face made."""
     end = _end_of(execution, kept.output)
@@ -44,7 +50,7 @@ def render(execution: Execution, kept: Kept) -> bytes:
     return dump(
         {
             "executionId": str(execution.id),
-            "packageId": execution.package_id,
+            "packageId": kept.package_id or execution.package_id,
             "version": execution.version_id,
             "functionName": execution.function,
             "status": end.status,
@@ -68,35 +74,35 @@ def render(execution: Execution, kept: Kept) -> bytes:
     )
 
 
-def _end_of(execution: Execution, output: DeclaredType | None) -> _End:
+def _end_of(execution: Execution, output: DeclaredType | None) -> End:
     neutral = Described(output.type, output.is_list) if output else Described("")
     if not execution.state.final:
-        return _End("RUNNING", actual=neutral)
+        return End("RUNNING", actual=neutral)
     if execution.state is ExecutionState.COMPLETED:
         # Python has one word for nothing; JavaScript's null is a value
         nothing = not execution.result or (execution.result == _NULL and execution.language is Language.PYTHON)
         return _returned(execution.result or _NULL, output, neutral, nothing=nothing)
     error = execution.error or ExecutionError(reason=Reason.WORKER_LOST, message="")
     if error.reason is Reason.WORKER_LOST:
-        return _End("UNDEFINED", messages=("The outcome of the execution was lost.",))
+        return End("UNDEFINED", messages=("The outcome of the execution was lost.",))
     if error.reason is Reason.OUTPUT_NOT_SERIALIZABLE:
         expected = f"Expected {neutral} but the" if output and output.type else "The"
         message = f"{expected} returned value cannot be held by JSON: {error.message}"
-        return _End("RESULT_TYPE_FAILURE", messages=(message,))
-    return _End("FAILED", messages=(_message(execution, error),))
+        return End("RESULT_TYPE_FAILURE", messages=(message,))
+    return End("FAILED", messages=(_message(execution, error),))
 
 
-def _returned(value: bytes, output: DeclaredType | None, neutral: Described, *, nothing: bool) -> _End:
+def _returned(value: bytes, output: DeclaredType | None, neutral: Described, *, nothing: bool) -> End:
     try:
-        return _End("SUCCESS", fit(value, output or _UNTYPED), actual=neutral)
+        return End("SUCCESS", fit(value, output or _UNTYPED), actual=neutral)
     except Mismatch as mismatch:
         actual = describe(value)
         if nothing:
-            return _End("OUTPUT_UNDEFINED", actual=actual, messages=(f"Expected {neutral} but nothing was returned",))
+            return End("OUTPUT_UNDEFINED", actual=actual, messages=(f"Expected {neutral} but nothing was returned",))
         where = f"{mismatch.path}: " if mismatch.path else ""
         text = str(mismatch)
         message = where + text if where else text[:1].upper() + text[1:]
-        return _End("RESULT_TYPE_FAILURE", actual=actual, wrong_result=value, messages=(message,))
+        return End("RESULT_TYPE_FAILURE", actual=actual, wrong_result=value, messages=(message,))
 
 
 def _message(execution: Execution, error: ExecutionError) -> str:

@@ -12,7 +12,7 @@ from polycall.errors import FieldViolation, InvalidArgument
 from polycall.faces.domo.types import Mismatch, describe, fit
 from polycall.faces.wire import NULL, Malformed, decode, dump, present, raw_members
 
-__all__ = ["Ask", "bind", "read_ask"]
+__all__ = ["Ask", "bind", "read_ask", "read_flat"]
 
 # Conventions whose input schema is an object with a property for each parameter of the code.
 _FALSE = msgspec.Raw(b"false")
@@ -38,10 +38,16 @@ def read_ask(body: bytes) -> Ask:
     return Ask(_object(members, _INPUTS), get_logs == b"true")
 
 
-def bind(function: Function, inputs: Mapping[str, msgspec.Raw]) -> tuple[Convention, bytes]:
+def read_flat(body: bytes) -> Ask:
+    """Read a body that is the inputs themselves, as apps send it. Raises Malformed."""
+    return Ask(raw_members(body) if body.strip() else {})
+
+
+def bind(function: Function, inputs: Mapping[str, msgspec.Raw], *, by_name: bool = False) -> tuple[Convention, bytes]:
     """Return the convention of a run and its input: every declared parameter with its value, in declared order.
 
-    A function that declares none takes what it gets, by keyword, as far as its signature has a name for it. Raises
+    A function that declares none takes what it gets, by keyword, as far as its signature has a name for it.
+    ``by_name``: what is declared are the code's own names, and what may be missing is left to its own defaults. Raises
     InvalidArgument naming every input that is missing or does not fit.
     """
     if not function.parameters:
@@ -51,13 +57,15 @@ def bind(function: Function, inputs: Mapping[str, msgspec.Raw]) -> tuple[Convent
     wrong: list[FieldViolation] = []
     for parameter in function.parameters:
         path = f"{_INPUTS}.{parameter.name}"
+        if by_name and parameter.declared.nullable and parameter.name not in inputs:
+            continue
         try:
             values[parameter.name] = _value(parameter, inputs, path)
         except Mismatch as mismatch:
             wrong.append(FieldViolation(mismatch.path, str(mismatch)))
     if wrong:
         raise InvalidArgument(wrong)
-    return Convention.PARAMETERS, dump(values)
+    return Convention.KEYWORDS if by_name else Convention.PARAMETERS, dump(values)
 
 
 def _value(parameter: Parameter, inputs: Mapping[str, msgspec.Raw], path: str) -> msgspec.Raw:

@@ -18,7 +18,7 @@ import msgspec
 from polycall.domain import DeclaredType
 from polycall.faces.wire import decode, dump, raw_members
 
-__all__ = ["Described", "Mismatch", "describe", "fit"]
+__all__ = ["Described", "Mismatch", "describe", "fit", "type_name"]
 
 _STRINGS = ("text", "date", "datetime", "time", "duration", "person", "dataset", "group", "account")
 _REFERENCES = ("file", "directory")  # a string or an object, not checked further
@@ -142,6 +142,14 @@ _CHECKS: Mapping[str, Callable[[bytes, DeclaredType, str], bytes]] = {
     **dict.fromkeys(_STRINGS, _fit_kind("text")),
     **dict.fromkeys(_REFERENCES, _fit_kind("text", "object")),
 }
+
+
+_SPELLED = {name: "dateTime" if name == "datetime" else name for name in _CHECKS}
+
+
+def type_name(text: str) -> str | None:
+    """Return a type as the vendor spells it, whatever its case; "" for any value; None if there is no such type."""
+    return _SPELLED.get(text.lower()) if text else ""
 
 
 def _name(declared: DeclaredType) -> str:

@@ -20,6 +20,7 @@ from polycall.domain import (
     Function,
     Language,
     Limits,
+    Package,
     Parameter,
     Principal,
     Reason,
@@ -32,7 +33,8 @@ from polycall.engine.keys import require
 from polycall.engine.limits import DEFAULTS, LimitPolicy
 from polycall.engine.requests import FunctionRun, RunOptions
 from polycall.errors import NotFound, PolycallError, Unauthenticated
-from polycall.faces.domo.face import DomoFace
+from polycall.faces.domo.faces import domo_faces
+from polycall.faces.domo.operator import DomoSettings
 from polycall.faces.domo.v1 import domo_pb2
 from polycall.faces.reply import Inbound, Reply
 
@@ -107,12 +109,22 @@ class FakeRegistry:
                 return candidate
         raise NotFound(Reason.VERSION_NOT_FOUND, "polycall.v1.Version", str(version_id))
 
+    async def get_package(self, who: Principal, package_id: str) -> Package:
+        if package_id not in ("empty", *(v.package_id for v in self.versions)):
+            raise NotFound(Reason.PACKAGE_NOT_FOUND, "polycall.v1.Package", package_id)
+        return Package(project_id="default", id=package_id, created_at=NOW, updated_at=NOW)
+
+    async def find_package(self, who: Principal, face: str, alias: str) -> Package:
+        raise NotFound(Reason.PACKAGE_NOT_FOUND, "polycall.v1.Package", alias)
+
 
 @dataclass
 class FakeEngine:
     registry: FakeRegistry
     outcome: Ended | PolycallError
     keys: FakeKeys = field(default_factory=FakeKeys)
+    objects: None = None  # what was deployed natively has none
+    secrets: None = None
     limits: LimitPolicy = field(default_factory=LimitPolicy)
     asked: FunctionRun | None = None
     executions: dict[uuid.UUID, Execution] = field(default_factory=dict)
@@ -122,7 +134,7 @@ class FakeEngine:
         if isinstance(self.outcome, PolycallError):
             raise self.outcome
         execution = Execution(
-            id=uuid.uuid4(),
+            id=options.execution_id or uuid.uuid4(),
             project_id=who.project_id,
             kind=ExecutionKind.SYNC,
             queued_at=NOW - 5,
@@ -152,7 +164,7 @@ class World:
     def __init__(self, outcome: Ended | PolycallError | bytes = b"3", *versions: Version) -> None:
         ended = Ended(result=outcome) if isinstance(outcome, bytes) else outcome
         self.engine = FakeEngine(FakeRegistry(versions or (version(),)), ended)
-        self.face = DomoFace(cast("Engine", self.engine))
+        ((_, self.face), _, _) = domo_faces(cast("Engine", self.engine), DomoSettings())
 
     def allow(self, limits: Limits) -> None:
         """Set what the operator allows at most."""

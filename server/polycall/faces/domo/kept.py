@@ -1,0 +1,50 @@
+"""What is kept beside packages, versions and executions: what the vendor's objects have and ours have not."""
+
+from __future__ import annotations
+
+import msgspec
+
+from polycall.domain import Language, Package, Version
+from polycall.faces.domo.manifest import Configuration, FunctionSpec
+
+__all__ = ["FACE", "KeptPackage", "KeptVersion", "kept_package", "kept_version"]
+
+FACE = "domo"
+
+
+class KeptPackage(msgspec.Struct, frozen=True, kw_only=True):
+    """Beside a package.
+
+    ``made`` is new with every package: what was granted for an earlier one of the same id does not hold for it.
+    """
+
+    owner: str  # user id
+    made: str
+    language: Language
+
+
+class KeptVersion(msgspec.Struct, frozen=True, kw_only=True):
+    """Beside a version. ``derived``: nobody wrote its manifest; its functions are called by keyword."""
+
+    created_on: int  # ms; that of the version itself is its last change
+    created_by: str  # user id
+    change: str  # new with every change
+    description: str | None = None
+    functions: tuple[FunctionSpec, ...] = ()
+    configuration: Configuration = Configuration()
+    aliases: tuple[msgspec.Raw, ...] = ()
+    derived: bool = False
+
+
+def kept_package(package: Package) -> KeptPackage | None:
+    """Return what is kept beside a package; None if it was deployed natively."""
+    if package.face != FACE or package.face_data is None:
+        return None
+    return msgspec.json.decode(package.face_data, type=KeptPackage)
+
+
+def kept_version(version: Version) -> KeptVersion | None:
+    """Return what is kept beside a version; None if it was deployed natively."""
+    if version.adapter != FACE or version.face_data is None:
+        return None
+    return msgspec.json.decode(version.face_data, type=KeptVersion)

@@ -1,0 +1,347 @@
+"""Packages and versions: saved, read, released, deleted."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+import msgspec
+
+from polycall.domain import (
+    Convention,
+    Function,
+    Language,
+    LimitOverrides,
+    Package,
+    Principal,
+    Reason,
+    Scope,
+    Version,
+    VersionState,
+)
+from polycall.engine.engine import Engine
+from polycall.engine.keys import reading, require
+from polycall.engine.languages import main_file
+from polycall.engine.registry import VersionDraft
+from polycall.errors import AlreadyExists, InvalidArgument, NotFound, Unavailable
+from polycall.faces.domo.accounts import check_accounts
+from polycall.faces.domo.derived import derive
+from polycall.faces.domo.kept import FACE, KeptPackage, KeptVersion, kept_package, kept_version
+from polycall.faces.domo.manifest import FunctionSpec, Manifest, engine_function
+from polycall.faces.domo.permissions import WRITE, Permissions, rights_in
+from polycall.faces.domo.saving import WORKING, Changes, Save, reworded
+from polycall.ids import now_ms
+from polycall.names import is_package_id
+
+__all__ = ["Packages", "no_package", "no_version"]
+
+_PAGE = 1000
+_ATTEMPTS = 5  # of saving what others save at the same time
+
+
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """A version to be, and what is kept beside it."""
+
+    version: Version
+    files: dict[str, bytes]
+
+
+class Packages:
+    """Domo's packages of all projects, and those that were deployed natively, as far as Domo's callers see them."""
+
+    def __init__(self, engine: Engine, permissions: Permissions) -> None:
+        self._engine = engine
+        self._registry = engine.registry
+        self._permissions = permissions
+
+    # reading
+
+    async def find(self, who: Principal, package_id: str) -> Package:
+        """Return a package by the vendor's id, whoever asks. Raises NotFound, for those of other faces too."""
+        asker = reading(who)
+        try:
+            if is_package_id(package_id):
+                package = await self._registry.get_package(asker, package_id)
+            else:  # ids of Domo's that ours cannot be
+                package = await self._registry.find_package(asker, FACE, package_id)
+        except NotFound:
+            raise no_package(package_id) from None
+        if package.face not in (None, FACE) or (package.alias is not None and package.alias != package_id):
+            raise no_package(package_id)
+        return package
+
+    async def all(self, who: Principal, permission: str) -> Sequence[tuple[Package, bool]]:
+        """Return the packages that a caller has a permission for, oldest first, and whether it may write them."""
+        found: list[Package] = []
+        token = ""
+        while True:
+            page = await self._registry.list_packages(who, _PAGE, token, face=FACE)
+            found += page.items
+            token = page.next_token
+            if not token:
+                break
+        stored = await self._permissions.of_all(who.project_id)
+        rights = [(package, rights_in(who, package, stored.get(package.id))) for package in reversed(found)]
+        return [(package, WRITE in held) for package, held in rights if permission in held]
+
+    async def versions(self, who: Principal, package: Package, *, all_of_them: bool) -> Sequence[Version]:
+        """Return versions, oldest first; ``all_of_them``: those that are not released, too. Raises NotFound."""
+        found: list[Version] = []
+        token = ""
+        while True:
+            page = await self._registry.list_versions(reading(who), package.id, _PAGE, token)
+            found += page.items
+            token = page.next_token
+            if not token:
+                break
+        shown = [each for each in reversed(found) if all_of_them or each.state is VersionState.RELEASED]
+        return sorted(shown, key=_created_on)
+
+    async def version(self, package: Package, version_id: str) -> Version:
+        """Return a version, whatever its state. Raises NotFound."""
+        version: Version | None = None
+        with suppress(NotFound):
+            version = await self._registry.version(package.project_id, package.id, version_id)
+        if version is None or version.id != version_id:  # "-", the newest to others, is no version here
+            raise no_version(_id(package), version_id)
+        return version
+
+    async def code(self, version: Version) -> str:
+        """Return the text of a version's main file. Raises NotFound."""
+        files = (await self._registry.bundle(version)).files
+        main = next((path for path in files if path.partition(".")[0] == "main"), next(iter(files), ""))
+        return files.get(main, b"").decode(errors="replace")
+
+    def language(self, package: Package, versions: Sequence[Version] = ()) -> Language:
+        """Return what a package is written in."""
+        kept = kept_package(package)
+        return kept.language if kept else versions[-1].language if versions else Language.PYTHON
+
+    # writing
+
+    async def save(self, who: Principal, save: Save) -> Package:
+        """Make a package, make a version, or overwrite one that is not released.
+
+        Raises PermissionDenied, InvalidArgument, AlreadyExists (released; the id is another contract's), NotFound.
+        """
+        require(who, Scope.DEPLOY)
+        for _ in range(_ATTEMPTS):
+            package = await self._known(who, save.id) if save.id else None
+            if package is None:
+                try:
+                    return await self._create(who, save)
+                except AlreadyExists as error:
+                    if not save.id or error.resource_type != "polycall.v1.Package":
+                        raise
+                    continue  # somebody was quicker; what is there now is to be respected
+            await self._permissions.require(who, Scope.DEPLOY, package, WRITE)
+            return await self._save_version(who, package, save)
+        raise _busy(save.id)
+
+    async def update(self, who: Principal, package: Package, version_id: str, changes: Changes) -> Version:
+        """Change a version that is not released; what others change meanwhile stays changed.
+
+        Raises InvalidArgument, NotFound (version), AlreadyExists (released).
+        """
+        for _ in range(_ATTEMPTS):
+            old = await self.version(package, version_id)
+            if old.state is VersionState.RELEASED:
+                raise _released(package, version_id)
+            kept = kept_version(old) or _first(who, old.created_at)
+            manifest = changes.manifest
+            if manifest is None:
+                manifest = Manifest(
+                    functions=None if kept.derived else kept.functions or None,
+                    configuration=kept.configuration,
+                    aliases=kept.aliases,
+                )
+            code = await self.code(old) if changes.code is None else changes.code
+            described = kept.description if changes.description is msgspec.UNSET else changes.description
+            draft = await self._draft(
+                who, package.id, version_id, old.language, code, manifest, kept=kept, description=described
+            )
+            stored = await self._registry.put_version(who, draft.version, draft.files, over=old)
+            if stored is not None:
+                await self._registry.update_package(who, package)
+                return stored
+        raise _busy(f"{_id(package)} version {version_id}")
+
+    async def release(self, who: Principal, package: Package, version_id: str) -> None:
+        """Release a version. Raises NotFound, InvalidArgument (the working version), AlreadyExists, NotReady."""
+        if version_id == WORKING:
+            await self.version(package, version_id)
+            message = f"{WORKING} cannot be released; save it under a version number first"
+            raise InvalidArgument.of("version", message)
+        try:
+            await self._registry.release_version(who, package.id, version_id)
+        except AlreadyExists:
+            raise _released(package, version_id) from None
+        except NotFound:
+            raise no_version(_id(package), version_id) from None
+
+    async def delete(self, who: Principal, package: Package) -> None:
+        """Delete a package with its versions. Raises NotFound."""
+        await self._registry.delete_package(who, package.id)
+        await self._permissions.forget(package)
+
+    # within
+
+    async def _known(self, who: Principal, package_id: str) -> Package | None:
+        try:
+            return await self.find(who, package_id)
+        except NotFound:
+            return None
+
+    async def _create(self, who: Principal, save: Save) -> Package:
+        wanted = save.id or str(uuid.uuid4())
+        own = is_package_id(wanted)
+        missing = [name for name in ("name", "language") if getattr(save, name) is None]
+        if missing or save.language is None:
+            raise InvalidArgument.of(missing[0], "must be set for a new package")
+        package_id = wanted if own else str(uuid.uuid4())
+        # all that can be refused is refused before there is a package
+        draft = await self._draft(
+            who, package_id, save.version, save.language, save.code, save.manifest, description=save.description
+        )
+        kept = KeptPackage(owner=who.user_id, made=uuid.uuid4().hex, language=save.language)
+        try:
+            package = await self._registry.create_package(
+                who,
+                Package(
+                    project_id=who.project_id,
+                    id=package_id,
+                    created_at=0,
+                    updated_at=0,
+                    display_name=save.name or "",
+                    description=save.description or "",
+                    face=FACE,
+                    alias=None if own else wanted,
+                    face_data=msgspec.json.encode(kept),
+                ),
+            )
+        except InvalidArgument as error:
+            raise reworded(error) from None
+        await self._registry.put_version(who, draft.version, draft.files)
+        return package
+
+    async def _save_version(self, who: Principal, package: Package, save: Save) -> Package:
+        old = await self._old(package, save.version)
+        language = self.language(package)
+        if save.language not in (None, language):
+            raise InvalidArgument.of("language", f"is {language} and stays so; make a new package for another")
+        if old is not None and old.state is VersionState.RELEASED:
+            raise _released(package, save.version)
+        kept = None if old is None else kept_version(old)
+        draft = await self._draft(
+            who, package.id, save.version, language, save.code, save.manifest, kept=kept, description=save.description
+        )
+        try:
+            await self._registry.put_version(who, draft.version, draft.files)
+        except AlreadyExists:  # released in this moment
+            raise _released(package, save.version) from None
+        return await self._registry.update_package(
+            who,
+            replace(
+                package,
+                display_name=save.name or package.display_name,
+                description=package.description if save.description is None else save.description,
+            ),
+        )
+
+    async def _old(self, package: Package, version_id: str) -> Version | None:
+        try:
+            return await self.version(package, version_id)
+        except NotFound:
+            return None
+
+    async def _draft(
+        self,
+        who: Principal,
+        package_id: str,
+        version_id: str,
+        language: Language,
+        code: str,
+        manifest: Manifest,
+        *,
+        kept: KeptVersion | None = None,
+        description: str | None = None,
+    ) -> _Draft:
+        """Return a version that can be kept. Raises InvalidArgument: code that does not parse, too."""
+        check_accounts(manifest)
+        files = {main_file(language): code.encode()}
+        specs, functions = await self._functions(who, files, language, manifest)
+        first = kept or _first(who, now_ms())
+        beside = msgspec.structs.replace(
+            first,
+            change=uuid.uuid4().hex,
+            description=description,
+            functions=specs,
+            configuration=manifest.configuration,
+            aliases=manifest.aliases,
+            derived=manifest.functions is None,
+        )
+        draft = VersionDraft(
+            package_id=package_id,
+            id=version_id,
+            files=files,
+            language=language,
+            functions=functions,
+            limits=LimitOverrides(),
+            reuse=False,  # no run sees another's
+            adapter=FACE,
+            face_data=msgspec.json.encode(beside),
+        )
+        try:
+            return _Draft(await self._registry.check_version(who, draft), files)
+        except InvalidArgument as error:
+            raise reworded(error) from None
+
+    async def _functions(
+        self, who: Principal, files: dict[str, bytes], language: Language, manifest: Manifest
+    ) -> tuple[tuple[FunctionSpec, ...], tuple[Function, ...]]:
+        if manifest.functions is not None:
+            return manifest.functions, tuple(map(engine_function, manifest.functions))
+        found = await self._registry.analyze(
+            who, files, module=None, language=language, convention=Convention.KEYWORDS, runtime="", adapter=FACE
+        )
+        if found.problems:
+            raise InvalidArgument.of("code", str(found.problems[0]))
+        return derive(found.functions, language)
+
+
+def _first(who: Principal, at: int) -> KeptVersion:
+    return KeptVersion(created_on=at, created_by=who.user_id, change="")
+
+
+def _created_on(version: Version) -> int:
+    kept = kept_version(version)
+    return kept.created_on if kept else version.created_at
+
+
+def _id(package: Package) -> str:
+    return package.alias or package.id
+
+
+def no_package(package_id: str) -> NotFound:
+    """Return what is raised where there is no such package."""
+    message = f"Package {package_id} does not exist."
+    return NotFound(Reason.PACKAGE_NOT_FOUND, "polycall.v1.Package", package_id, message)
+
+
+def no_version(package_id: str, version_id: str, why: str = "") -> NotFound:
+    """Return what is raised where a package has no such version, to callers of this contract."""
+    message = f"Package {package_id} has no version {version_id}{why and ': '}{why}."
+    return NotFound(Reason.VERSION_NOT_FOUND, "polycall.v1.Version", version_id, message)
+
+
+def _released(package: Package, version_id: str) -> AlreadyExists:
+    name = f"Version {version_id} of package {_id(package)}"
+    message = f"{name} is released and cannot change; save a new version."
+    return AlreadyExists("polycall.v1.Version", name, message, reason=Reason.VERSION_RELEASED)
+
+
+def _busy(what: str) -> Unavailable:
+    return Unavailable(f"Package {what} is being changed by others; try again.")
