@@ -37,7 +37,7 @@ class KeptVersion(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def kept_package(package: Package) -> KeptPackage | None:
-    """Return what is kept beside a package; None if it was deployed natively."""
+    """Return what is kept beside a package; None if it was made natively, as an import does."""
     if package.face != FACE or package.face_data is None:
         return None
     return msgspec.json.decode(package.face_data, type=KeptPackage)

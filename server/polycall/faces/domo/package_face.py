@@ -14,7 +14,7 @@ from polycall.faces.domo.callers import Callers
 from polycall.faces.domo.errors import CONTENT_TYPE, failed
 from polycall.faces.domo.kept import FACE, kept_package, kept_version
 from polycall.faces.domo.packages import Packages, no_version
-from polycall.faces.domo.permissions import OWNER, READ, WRITE, Permissions, read_grants, read_share
+from polycall.faces.domo.permissions import OWNER, READ, WRITE, Grants, Permissions, read_grants, read_share
 from polycall.faces.domo.saving import read_changes, read_save
 from polycall.faces.domo.shown import Parts, package_body, read_parts, version_body
 from polycall.faces.reply import Handler, Inbound, Reply
@@ -145,7 +145,7 @@ class DomoPackageFace:
     async def get_permissions(self, inbound: Inbound) -> Reply:
         """GET packages/{id}/permissions."""
         _, package = await self._allowed(inbound, Scope.READ, READ)
-        return await _reply(await self._permissions.of(package))
+        return await _reply(await self._permissions.of(package) or Grants())
 
     async def set_permissions(self, inbound: Inbound) -> Reply:
         """POST packages/{id}/permissions: the whole set."""

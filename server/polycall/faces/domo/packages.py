@@ -32,6 +32,7 @@ from polycall.faces.domo.kept import FACE, KeptPackage, KeptVersion, kept_packag
 from polycall.faces.domo.manifest import FunctionSpec, Manifest, engine_function
 from polycall.faces.domo.permissions import WRITE, Permissions, rights_in
 from polycall.faces.domo.saving import WORKING, Changes, Save, reworded
+from polycall.faces.domo.shown import specs_of
 from polycall.ids import now_ms
 from polycall.names import is_package_id
 
@@ -154,14 +155,14 @@ class Packages:
             manifest = changes.manifest
             if manifest is None:
                 manifest = Manifest(
-                    functions=None if kept.derived else kept.functions or None,
+                    functions=None if kept.derived else specs_of(old, kept_version(old)) or None,
                     configuration=kept.configuration,
                     aliases=kept.aliases,
                 )
             code = await self.code(old) if changes.code is None else changes.code
             described = kept.description if changes.description is msgspec.UNSET else changes.description
             draft = await self._draft(
-                who, package.id, version_id, old.language, code, manifest, kept=kept, description=described
+                who, package.id, version_id, old.language, code, manifest, old=old, description=described
             )
             stored = await self._registry.put_version(who, draft.version, draft.files, over=old)
             if stored is not None:
@@ -229,14 +230,15 @@ class Packages:
 
     async def _save_version(self, who: Principal, package: Package, save: Save) -> Package:
         old = await self._old(package, save.version)
-        language = self.language(package)
+        language = await self._written_in(package) or save.language
+        if language is None:
+            raise InvalidArgument.of("language", "must be set for the first version")
         if save.language not in (None, language):
             raise InvalidArgument.of("language", f"is {language} and stays so; make a new package for another")
         if old is not None and old.state is VersionState.RELEASED:
             raise _released(package, save.version)
-        kept = None if old is None else kept_version(old)
         draft = await self._draft(
-            who, package.id, save.version, language, save.code, save.manifest, kept=kept, description=save.description
+            who, package.id, save.version, language, save.code, save.manifest, old=old, description=save.description
         )
         try:
             await self._registry.put_version(who, draft.version, draft.files)
@@ -250,6 +252,15 @@ class Packages:
                 description=package.description if save.description is None else save.description,
             ),
         )
+
+    async def _written_in(self, package: Package) -> Language | None:
+        """Return the language of a package; None as long as it has no version that would tell."""
+        kept = kept_package(package)
+        if kept is not None:
+            return kept.language
+        with suppress(NotFound):
+            return (await self._registry.version(package.project_id, package.id)).language
+        return None
 
     async def _old(self, package: Package, version_id: str) -> Version | None:
         try:
@@ -266,16 +277,19 @@ class Packages:
         code: str,
         manifest: Manifest,
         *,
-        kept: KeptVersion | None = None,
+        old: Version | None = None,
         description: str | None = None,
     ) -> _Draft:
-        """Return a version that can be kept. Raises InvalidArgument: code that does not parse, too."""
+        """Return a version that can be kept. Raises InvalidArgument: code that does not parse, too.
+
+        ``old`` is what it will stand in the place of; what Domo has no word for stays as it was.
+        """
         check_accounts(manifest)
         files = {main_file(language): code.encode()}
         specs, functions = await self._functions(who, files, language, manifest)
-        first = kept or _first(who, now_ms())
+        kept = None if old is None else kept_version(old) or _first(who, old.created_at)
         beside = msgspec.structs.replace(
-            first,
+            kept or _first(who, now_ms()),
             change=uuid.uuid4().hex,
             description=description,
             functions=specs,
@@ -289,13 +303,18 @@ class Packages:
             files=files,
             language=language,
             functions=functions,
-            limits=LimitOverrides(),
+            limits=old.limits if old else LimitOverrides(),
+            env=old.env if old else {},
+            runtime=old.runtime if old else "",
             reuse=False,  # no run sees another's
             adapter=FACE,
             face_data=msgspec.json.encode(beside),
         )
         try:
-            return _Draft(await self._registry.check_version(who, draft), files)
+            version = await self._registry.check_version(who, draft)
+            if old is not None:  # sealed, as they are kept
+                version = replace(version, egress=old.egress, secret_env=old.secret_env, secrets=old.secrets)
+            return _Draft(version, files)
         except InvalidArgument as error:
             raise reworded(error) from None
 

@@ -114,9 +114,9 @@ class Permissions:
     def __init__(self, objects: Objects) -> None:
         self._objects = objects
 
-    async def of(self, package: Package) -> Grants:
-        """Return a package's permissions: its owner's, until somebody has changed them; none natively deployed."""
-        return Grants() if package.face is None else _granted(package, await self._stored(package))
+    async def of(self, package: Package) -> Grants | None:
+        """Return a package's permissions: its owner's, until somebody has changed them; None: nobody owns it."""
+        return None if package.face is None else _granted(package, await self._stored(package))
 
     async def of_all(self, project_id: str) -> Mapping[str, FaceObject]:
         """Return what is stored of all packages of a project, by package."""
@@ -140,16 +140,19 @@ class Permissions:
         Raises PermissionDenied if somebody who is no owner makes or unmakes one, Unavailable.
         """
         for _ in range(_ATTEMPTS):
-            grants, stored = await self._read(package)
-            if await self._write(package, stored, _shared(grants, share, rights_of(who, package, grants))):
+            stored = await self._stored(package)
+            grants = _granted(package, stored)
+            rights = rights_of(who, package, grants)
+            if grants is None:  # whoever shares it first is its owner
+                grants = Grants(users=(_Entry(int(who.user_id), (OWNER,)),))
+            if await self._write(package, stored, _shared(grants, share, rights)):
                 return
         raise _busy(package)
 
     async def replace(self, package: Package, grants: Grants) -> Grants:
         """Put a whole set in the place of what is there. Raises Unavailable."""
         for _ in range(_ATTEMPTS):
-            _, stored = await self._read(package)
-            if await self._write(package, stored, grants):
+            if await self._write(package, await self._stored(package), grants):
                 return grants
         raise _busy(package)
 
@@ -166,14 +169,9 @@ class Permissions:
         except NotFound:
             return None
 
-    async def _read(self, package: Package) -> tuple[Grants, FaceObject | None]:
-        stored = await self._stored(package)
-        return _granted(package, stored), stored
-
     async def _write(self, package: Package, stored: FaceObject | None, grants: Grants) -> bool:
         """Return False if somebody else was quicker."""
-        kept = kept_package(package)
-        data = msgspec.json.encode(_Kept(made=kept.made if kept else "", grants=grants))
+        data = msgspec.json.encode(_Kept(made=_made(package), grants=grants))
         if stored is not None:
             return await self._objects.put(replace(stored, data=data)) is not None
         try:
@@ -183,18 +181,18 @@ class Permissions:
         return True
 
 
-def rights_of(who: Principal, package: Package, grants: Grants) -> frozenset[str]:
-    """Return what a caller may do. A project's administrators may do all, if it is Domo's."""
+def rights_of(who: Principal, package: Package, grants: Grants | None) -> frozenset[str]:
+    """Return what a caller may do. A project's administrators, and all where nobody owns it, may do all."""
     if package.face is None:
         return _NATIVE
-    if Scope.ADMIN in who.scopes:
+    if grants is None or Scope.ADMIN in who.scopes:
         return _ALL
     return frozenset().union(
         *(_INCLUDED.get(p, {p}) for each in grants.users if str(each.id) == who.user_id for p in each.permissions)
     )
 
 
-def check(who: Principal, package: Package, grants: Grants, permission: str) -> frozenset[str]:
+def check(who: Principal, package: Package, grants: Grants | None, permission: str) -> frozenset[str]:
     """Return what a caller may do. Raises PermissionDenied without the permission."""
     rights = rights_of(who, package, grants)
     if permission not in rights and package.face is None:
@@ -215,15 +213,19 @@ def rights_in(who: Principal, package: Package, stored: FaceObject | None) -> fr
     return rights_of(who, package, _granted(package, stored))
 
 
-def _granted(package: Package, stored: FaceObject | None) -> Grants:
-    beside = kept_package(package)
-    if beside is None:
-        return Grants()
+def _granted(package: Package, stored: FaceObject | None) -> Grants | None:
     if stored is not None:
         kept = msgspec.json.decode(stored.data, type=_Kept)
-        if kept.made == beside.made:
+        if kept.made == _made(package):
             return kept.grants
-    return Grants(users=(_Entry(int(beside.owner), (OWNER,)),))
+    beside = kept_package(package)
+    return None if beside is None else Grants(users=(_Entry(int(beside.owner), (OWNER,)),))
+
+
+def _made(package: Package) -> str:
+    """Return what tells a package from a later one of the same id."""
+    beside = kept_package(package)
+    return str(package.created_at) if beside is None else beside.made
 
 
 def _shared(grants: Grants, share: Share, rights: Collection[str]) -> Grants:

@@ -15,7 +15,7 @@ from polycall.faces.domo.manifest import Configuration, FunctionSpec, VariableSp
 from polycall.faces.times import iso_millis
 from polycall.faces.wire import NULL
 
-__all__ = ["Parts", "package_body", "read_parts", "version_body"]
+__all__ = ["Parts", "package_body", "read_parts", "specs_of", "version_body"]
 
 _ENVIRONMENT, _AVAILABILITY = "LAMBDA", "PRIVATE"
 
@@ -68,8 +68,7 @@ def version_body(
     version: Version, kept: KeptVersion | None, package_id: str, code: str, parts: Parts
 ) -> dict[str, Any]:
     """Return a Version; ``code`` is shown if ``parts`` has it."""
-    specs = kept.functions if kept else tuple(map(_spec, version.functions))
-    functions = [spec for spec in specs if parts.private or spec.public] if parts.functions else []
+    functions = [spec for spec in specs_of(version, kept) if parts.private or spec.public] if parts.functions else []
     released = iso_millis(version.released_at) if version.released_at is not None else None
     return {
         "id": str(uuid.uuid5(uuid.NAMESPACE_OID, f"{version.project_id}/{version.package_id}/{version.id}")),
@@ -87,6 +86,11 @@ def version_body(
         "updatedOn": iso_millis(version.created_at),
         "createdBy": kept.created_by if kept else None,
     }
+
+
+def specs_of(version: Version, kept: KeptVersion | None) -> tuple[FunctionSpec, ...]:
+    """Return the functions of a version in the vendor's words, natively declared ones too."""
+    return kept.functions if kept else tuple(map(_spec, version.functions))
 
 
 def _spec(function: Function) -> FunctionSpec:
