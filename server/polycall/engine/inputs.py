@@ -32,7 +32,7 @@ _FREE_STEPS, _STEPS_A_BYTE = 50_000, 2
 _INLINE_BYTES = 8 * KIB
 # Reading a schema takes longer than checking most inputs.
 _MOST_KEPT, _KEPT_BYTES = 256, 32 * KIB
-_CPU_S = 2
+_CPU_S = 1
 _LIMITS = replace(
     DEFAULTS, timeout_ms=20_000, cpu_ms=_CPU_S * 1000, memory_bytes=256 * MIB, result_bytes=1 * MIB, stdout_bytes=0
 )

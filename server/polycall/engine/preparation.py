@@ -87,7 +87,14 @@ class Preparation:
             image=image_of(run.language),
             egress=run.egress if run.egress is not None and run.egress.rules else None,
         )
-        return Prepared(job=job, limits=limits, language=run.language)
+        return Prepared(
+            job=job,
+            limits=limits,
+            language=run.language,
+            package_id=run.package_id,
+            version_id=run.version_id,
+            function=run.entrypoint if run.package_id is not None else None,
+        )
 
     async def equipped(self, project_id: str, prepared: Prepared, runtime: str) -> Prepared:
         """Return it to be run on a runtime. Raises InvalidArgument, NotFound, RuntimeMissing, IsolationUnavailable."""

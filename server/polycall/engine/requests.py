@@ -23,7 +23,8 @@ class AdHocRun:
     for SCRIPT). ``egress``: the hosts that it may reach; None for no network. ``file`` is the name that tracebacks
     show; "" is the language's own, such as main.py. ``runtime`` is the name of a runtime or of a revision of one, ""
     the server's own of the language. ``secret_env``: variables whose values are those of secrets, by their ids, for
-    which who asks needs the scope DEPLOY.
+    which who asks needs the scope DEPLOY. ``package_id`` and ``version_id``: the version that the code is of, for the
+    record.
     """
 
     code: str
@@ -40,6 +41,8 @@ class AdHocRun:
     egress: EgressPolicy | None = None
     file: str = ""
     runtime: str = ""
+    package_id: str | None = None
+    version_id: str | None = None
 
 
 @quick

@@ -16,7 +16,8 @@ from polycall.faces.riza.requests import Bounds
 from polycall.faces.riza.runs import Runs
 from polycall.faces.riza.runtimes_face import RuntimesFace
 from polycall.faces.riza.secrets_face import SecretsFace
-from polycall.faces.riza.v1 import executions_pb2, riza_pb2, runtimes_pb2, secrets_pb2
+from polycall.faces.riza.tools_face import ToolsFace
+from polycall.faces.riza.v1 import executions_pb2, riza_pb2, runtimes_pb2, secrets_pb2, tools_pb2
 from polycall.sealing import Sealer
 
 __all__ = ["riza_faces"]
@@ -39,6 +40,7 @@ def riza_faces(
     runs = Runs(engine, records)
     return (
         (riza_pb2.DESCRIPTOR.services_by_name["RizaService"], CommandsFace(engine, runs, bounds)),
+        (tools_pb2.DESCRIPTOR.services_by_name["ToolsService"], ToolsFace(engine, runs, bounds)),
         (secrets_pb2.DESCRIPTOR.services_by_name["SecretsService"], SecretsFace(engine)),
         (runtimes_pb2.DESCRIPTOR.services_by_name["RuntimesService"], RuntimesFace(engine)),
         (executions_pb2.DESCRIPTOR.services_by_name["ExecutionsService"], ExecutionsFace(engine, records)),

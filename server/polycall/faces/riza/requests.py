@@ -15,7 +15,7 @@ from polycall.faces.riza.outbound import Allow, Http, http_violations, policy_of
 from polycall.faces.riza.records import Record
 from polycall.faces.wire import decode, present
 
-__all__ = ["BODY_LIMIT", "Bounds", "Call", "read_function_call", "read_script_call"]
+__all__ = ["BODY_LIMIT", "LANGUAGES", "Bounds", "Call", "limits_of", "read_function_call", "read_script_call"]
 
 BODY_LIMIT = 64 * MIB  # contract, section 6.6
 
@@ -26,9 +26,9 @@ _STDOUT_BYTES, _STDERR_BYTES = 20 * MIB, 10 * MIB
 # 64 MiB that pass the gateway.
 _OUTPUT_BYTES = 15 * MIB
 
-_FUNCTION_LANGUAGES = tuple(language.value for language in Language)
+LANGUAGES = tuple(language.value for language in Language)
 # The contract's own, of which an installation need not have all.
-_SCRIPT_LANGUAGES = (*_FUNCTION_LANGUAGES, "ruby", "php")
+_SCRIPT_LANGUAGES = (*LANGUAGES, "ruby", "php")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +97,7 @@ def read_function_call(body: bytes, bounds: Bounds) -> Call:
     Raises Malformed for what is not JSON of the right shape, InvalidArgument naming every value that breaks a rule.
     """
     form = decode(body, _FunctionForm)
-    _check(form, _FUNCTION_LANGUAGES, bounds)
+    _check(form, LANGUAGES, bounds)
     run = replace(_run(form, bounds), input=present(form.input) or b"null")
     return _call("function", form, run)
 
@@ -136,7 +136,7 @@ def _check(form: _Form, languages: tuple[str, ...], bounds: Bounds) -> None:
 def _run(form: _Form, bounds: Bounds) -> AdHocRun:
     limits = form.limits or _Limits()
     form.language = (form.language or "").lower()
-    if form.language not in _FUNCTION_LANGUAGES:
+    if form.language not in LANGUAGES:
         raise RuntimeMissing(
             f"{form.language} is not installed on this server.",
             subject=form.language,
@@ -148,13 +148,20 @@ def _run(form: _Form, bounds: Bounds) -> AdHocRun:
         env=form.env or {},
         egress=policy_of(form.http),
         files=tuple(_files(form.files or [])),
-        limits=LimitOverrides(
-            timeout_ms=(limits.execution_timeout or bounds.default_timeout_s) * 1000,
-            memory_bytes=(limits.memory_size or bounds.default_memory_mib) * MIB,
-            result_bytes=_OUTPUT_BYTES,
-            stdout_bytes=_STDOUT_BYTES,
-            stderr_bytes=_STDERR_BYTES,
+        limits=limits_of(
+            limits.execution_timeout or bounds.default_timeout_s, limits.memory_size or bounds.default_memory_mib
         ),
+    )
+
+
+def limits_of(timeout_s: int, memory_mib: int) -> LimitOverrides:
+    """Return the limits of a run of this face."""
+    return LimitOverrides(
+        timeout_ms=timeout_s * 1000,
+        memory_bytes=memory_mib * MIB,
+        result_bytes=_OUTPUT_BYTES,
+        stdout_bytes=_STDOUT_BYTES,
+        stderr_bytes=_STDERR_BYTES,
     )
 
 

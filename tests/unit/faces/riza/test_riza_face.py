@@ -52,6 +52,7 @@ DONE = Execution(
 
 @dataclass
 class FakeEngine:
+    runner: None = None
     limits: LimitPolicy = field(default_factory=LimitPolicy)
     scopes: frozenset[Scope] = frozenset({Scope.RUN})
     raises: PolycallError | None = None
