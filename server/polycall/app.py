@@ -22,6 +22,7 @@ import grpc.aio
 
 from polycall import __version__
 from polycall.bus import Bus
+from polycall.cluster import Cluster, in_cluster
 from polycall.config import Settings
 from polycall.datadir import LOCK_FILE, kept_bootstrap_key, kept_encryption_key, make_data_dir, socket_directory
 from polycall.domain import EntryQuota, ExecutionError, ExecutionState, Reason
@@ -35,6 +36,7 @@ from polycall.engine.entries import Entries, EntryLimits
 from polycall.engine.hearing import Hearing
 from polycall.engine.keys import KeyRing
 from polycall.engine.limits import KIB, MAXIMUMS, MIB, LimitPolicy
+from polycall.engine.membership import Membership
 from polycall.engine.objects import Objects
 from polycall.engine.plans import Plans
 from polycall.engine.preparation import Preparation
@@ -68,7 +70,7 @@ from polycall.faces.xpander.face import XpanderFace
 from polycall.faces.xpander.rules import RULES as XPANDER_RULES
 from polycall.faces.xpander.v1 import xpander_pb2
 from polycall.gateway import gateway_config
-from polycall.member import Member, bus_socket, server_socket, share_of
+from polycall.member import Member, bus_socket, replica_of, server_socket, share_of
 from polycall.runtimes.distributions import current_copies, default_packages, parser_packages
 from polycall.runtimes.environments import Environments
 from polycall.sandbox.egress.addresses import parse_networks
@@ -193,7 +195,13 @@ async def _running(settings: Settings, signals: Signals, member: Member | None) 
             sockets, key, key_file = member.sockets, member.key, None
         others = [bus_socket(sockets, index) for index in range(place.count) if index != place.index]
         siblings: Siblings = ALONE
-        if others:
+        bus = cluster = None
+        if in_cluster(settings.database_url):
+            siblings = cluster = Cluster(
+                settings.database_url, place.node, lambda news: hearing(news), lambda: hearing.gap()
+            )
+            stack.push_async_callback(cluster.close)
+        elif others:
             siblings = bus = Bus(bus_socket(sockets, place.index), others, lambda news: hearing(news))
             stack.push_async_callback(bus.close)
 
@@ -260,6 +268,14 @@ async def _running(settings: Settings, signals: Signals, member: Member | None) 
             siblings=siblings,
         )
         readiness = Readiness(store, registry, secrets, preparation, sandbox, share=place.count)
+        membership = Membership(
+            store,
+            engine.live,
+            node=place.node,
+            replica=replica_of(data_dir, place.index),
+            heartbeat_s=settings.heartbeat_s,
+            lease_s=settings.lease_s,
+        )
         dispatcher = Dispatcher(
             engine,
             store,
@@ -267,12 +283,22 @@ async def _running(settings: Settings, signals: Signals, member: Member | None) 
             slots=settings.call_slots or max(1, settings.slots // 2),
             node=place.node,
             siblings=siblings,
+            entitled=(lambda: membership.holds) if cluster is not None else (lambda: True),
         )
         plans = Plans(engine)
         scheduler = Scheduler(engine, store, plans, grace_s=settings.schedule_grace_s, node=place.node)
         hearing = Hearing(keys, registry, runtimes, secrets, store, engine.live, dispatcher.enqueued)
-        if others:
-            bus.start()  # before anything is kept in memory
+        # before anything is kept in memory
+        if bus is not None:
+            bus.start()
+        if cluster is not None:
+            cluster.others = lambda: membership.others
+            membership.on_reap = dispatcher.look
+            await cluster.start()
+            stack.push_async_callback(membership.leave)
+            await membership.join()
+            saying = asyncio.create_task(membership.run())
+            stack.push_async_callback(end, saying)
 
         # Two servers: the faces' services belong to the gateway, which says in headers what was asked of it, and to
         # nobody else. Who reaches the native address finds no faces there.
@@ -419,6 +445,8 @@ async def _started(
     lost = ExecutionError(
         reason=Reason.WORKER_LOST, message="The server that ran this was lost; what the code did is not known."
     )
+    if in_cluster(settings.database_url):
+        return store, sandbox  # others may run what is RUNNING there; leases tell
     recovered = await store.recover(lost, place.living)
     if any(recovered.values()):
         log.warning(

@@ -51,6 +51,7 @@ def _default_warm_memory() -> int:
 
 
 _LONGEST_DAYS = 36_500
+_BEATS = 3
 
 
 def _text(value: object) -> str:
@@ -275,6 +276,11 @@ class Settings:
     retention_executions: int = setting(
         0, _whole(0, 1_000_000_000), "Executions of a project that are kept at most, the newest; 0: any number."
     )
+    # servers that share a database
+    heartbeat_s: float = setting(2.0, _seconds(0.1, 60), "Seconds between heartbeats of a server on PostgreSQL.")
+    lease_s: float = setting(
+        10.0, _seconds(0.5, 600), "Seconds without a heartbeat after which others take over a server's Calls."
+    )
     # faces
     riza_max_timeout_s: int = setting(300, _whole(1, 86_400), "Longest run a Riza request may ask for, seconds.")
     riza_max_memory_mib: int = setting(2048, _whole(16, 1 << 20), "Most memory a Riza request may ask for, MiB.")
@@ -336,7 +342,13 @@ def load(
     for name, flag in (flags or {}).items():
         if flag is not None:
             take(name, flag, f"--{name.replace('_', '-')}")
-    return Settings(**chosen)
+    settings = Settings(**chosen)
+    if settings.lease_s < _BEATS * settings.heartbeat_s:
+        raise ConfigError(
+            f"lease_s is {settings.lease_s:g} and heartbeat_s {settings.heartbeat_s:g}: a lease must be at least "
+            f"{_BEATS} heartbeats, or one that is late costs a server its Calls."
+        )
+    return settings
 
 
 def _read(path: Path) -> dict[str, Any]:

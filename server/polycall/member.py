@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import socket
+import uuid
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +14,7 @@ import msgspec
 from polycall.config import Settings, load
 from polycall.domain import IsolationLevel
 
-__all__ = ["Member", "bus_socket", "decode_member", "encode_member", "server_socket", "share_of"]
+__all__ = ["Member", "bus_socket", "decode_member", "encode_member", "replica_of", "server_socket", "share_of"]
 
 # What is the machine's as a whole; each process has an equal part, rounded up, at least one.
 _SHARED = (
@@ -56,6 +59,20 @@ def server_socket(sockets: Path, index: int) -> Path:
 def bus_socket(sockets: Path, index: int) -> Path:
     """Return where a process listens to the others."""
     return sockets / f"bus-{index}.sock"
+
+
+def replica_of(data_dir: Path, index: int) -> str:
+    """Return what a server process is called boot after boot, and no other one that lives at the same time.
+
+    Whoever holds the lock of a data directory knows that the process before it in that place is dead. The place: a
+    boot of a machine (its clones have others), the host's name (containers have their own), directory and index.
+    """
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        boot = uuid.uuid4().hex  # unknown: nobody was here before
+    place = "\0".join((boot, socket.gethostname(), str(data_dir.resolve()), str(index)))
+    return hashlib.sha256(place.encode(errors="surrogateescape")).hexdigest()[:32]
 
 
 def share_of(settings: Settings, count: int) -> Settings:

@@ -30,7 +30,7 @@ from polycall.domain import (
 )
 from polycall.errors import AlreadyExists, InvalidArgument, NotFound, QuotaExceeded
 from polycall.ids import id_at, new_id, now_ms
-from polycall.store.protocol import Page, Store
+from polycall.store.protocol import Beat, Page, Store
 from polycall.store.sql import SqlStore
 from polycall.store.tables import blobs
 from tests.store.entry_conformance import EntryConformance
@@ -693,6 +693,63 @@ class FaceConformance:
             assert await store.put_object(replace(made, project_id=project, face=face, kind=kind)) is None
         await store.delete_object("default", "guance", "set", "a")
         assert (await store.list_objects("default", "guance", "set", 10)).items == ()
+
+
+class NodeConformance:
+    """Servers that share a database."""
+
+    async def test_nodes_learn_of_each_other_until_they_leave(self, store: Store) -> None:
+        await store.join("a", "first")
+        assert await store.beat("a", "first", 60_000) == Beat(others=frozenset(), owned=frozenset())
+        await store.join("b", "second")
+        assert (await store.beat("a", "first", 60_000)).others == {"b"}
+        assert (await store.beat("a", "first", 0)).others == frozenset()  # nobody lives without a lease
+        await store.leave("b")
+        await store.leave("b")
+        assert (await store.beat("a", "first", 60_000)).others == frozenset()
+
+    async def test_the_next_boot_of_a_replica_takes_the_place_of_the_one_before(self, store: Store) -> None:
+        await store.join("a", "first")
+        await store.join("b", "second")
+        await store.join("c", "first")
+        assert (await store.beat("b", "second", 60_000)).others == {"c"}
+
+    async def test_a_node_learns_what_it_owns(self, store: Store) -> None:
+        await store.join("a", "first")
+        mine, others = [await store.enqueue(queued(alias=None, request_id=None)) for _ in range(2)]
+        assert [claimed.id for claimed in await store.claim("a", {"default": 1})] == [mine.id]
+        assert [claimed.id for claimed in await store.claim("b", {"default": 1})] == [others.id]
+        assert (await store.beat("a", "first", 60_000)).owned == {mine.id}
+        assert await store.release("a", [others.id]) == 0
+        assert await store.release("a", [mine.id]) == 1
+        assert (await store.beat("a", "first", 60_000)).owned == frozenset()
+
+    async def test_what_the_dead_left_is_queued_again_or_ends_and_what_the_living_have_stays(
+        self, store: Store
+    ) -> None:
+        await store.join("dead", "first")
+        await store.join("living", "second")
+        again = await store.enqueue(queued(alias=None, request_id=None, max_attempts=2))
+        last = await store.enqueue(queued(alias=None, request_id=None, max_attempts=1))
+        stopped = await store.enqueue(queued(alias=None, request_id=None, max_attempts=2))
+        await store.claim("dead", {"default": 3})
+        await store.request_cancel("default", stopped.id, 1)
+        kept = await store.enqueue(queued(alias=None, request_id=None, max_attempts=2))
+        await store.claim("living", {"default": 1})
+        assert await store.reap(LOST, 60_000) == {}
+        await store.leave("dead")
+        assert await store.reap(LOST, 60_000) == {
+            ExecutionState.QUEUED: 1,
+            ExecutionState.FAILED: 1,
+            ExecutionState.CANCELLED: 1,
+        }
+        assert await store.reap(LOST, 60_000) == {}
+        states = [(await store.get("default", item.id)).state for item in (again, last, stopped, kept)]
+        assert states == [
+            *(ExecutionState.QUEUED, ExecutionState.FAILED, ExecutionState.CANCELLED, ExecutionState.RUNNING)
+        ]
+        (claimed,) = await store.claim("living", {"default": 5})
+        assert (claimed.id, claimed.attempt) == (again.id, 2)
 
 
 class RetentionConformance:
@@ -1464,6 +1521,7 @@ class StoreConformance(
     FaceConformance,
     EntryConformance,
     RuntimeConformance,
+    NodeConformance,
     RetentionConformance,
     ScheduleConformance,
     ExecutionConformance,

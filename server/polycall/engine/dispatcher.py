@@ -12,7 +12,9 @@ import asyncio
 import contextlib
 import logging
 import time
+import uuid
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
@@ -21,7 +23,7 @@ from polycall.engine.admission import Slot
 from polycall.engine.engine import Engine
 from polycall.engine.live import LiveRun
 from polycall.engine.preparation import Preparation, Prepared
-from polycall.engine.running import CANCELLED, FAULT, SHUT_DOWN, perform
+from polycall.engine.running import CANCELLED, FAULT, LEASE_LOST, SHUT_DOWN, perform
 from polycall.engine.siblings import ALONE, CallAccepted, Siblings
 from polycall.engine.tasks import end
 from polycall.errors import DeadlineExceeded, PolycallError, Unavailable
@@ -41,7 +43,10 @@ log = logging.getLogger(__name__)
 
 
 class Dispatcher:
-    """Runs Calls, at most ``slots`` at once. ``node`` is the name of this boot of this server."""
+    """Runs Calls, at most ``slots`` at once. ``node`` is the name of this boot of this server.
+
+    ``entitled`` tells whether what is claimed now is this server's, as the others see it.
+    """
 
     def __init__(
         self,
@@ -52,7 +57,10 @@ class Dispatcher:
         slots: int,
         node: str,
         siblings: Siblings = ALONE,
+        entitled: Callable[[], bool] = lambda: True,
     ) -> None:
+        self._entitled = entitled
+        self._forsaken: set[uuid.UUID] = set()  # stopped here, and not handed back yet
         self._siblings = siblings
         self._engine = engine
         self._store = store
@@ -60,6 +68,7 @@ class Dispatcher:
         self._slots = slots
         self._node = node
         self._bell = asyncio.Event()
+        self._looking = asyncio.Event()
         self._claiming = asyncio.Lock()
         self._due: dict[str, int] = {}  # projects that have Calls in the queue, and how often they were heard of
         self._heard = 0
@@ -117,9 +126,13 @@ class Dispatcher:
         if not known:
             self._engine.admission.look()
 
+    def look(self) -> None:
+        """Look at the queue of every project now: something was queued again."""
+        self._looking.set()
+
     async def _claim(self, group: asyncio.TaskGroup) -> bool:
         """Claim as many as there are slots for; tells whether there may be more."""
-        if len(self._running) >= self._slots or not self._due or not self._isolated():
+        if len(self._running) >= self._slots or not self._due or not self._isolated() or not self._entitled():
             return False
         admission = self._engine.admission
         slots = defaultdict[str, list[Slot]](list)
@@ -173,13 +186,19 @@ class Dispatcher:
                     if project_id not in self._due:
                         self.enqueued(project_id)
                 self._bell.set()  # also for what could not be claimed the last time
+                if self._forsaken:
+                    await self._store.release(self._node, forsaken := tuple(self._forsaken))
+                    self._forsaken.difference_update(forsaken)
                 await self._store.expire(now_ms(), _TOO_LATE)
                 for execution_id in await self._store.cancelled(self._node):
                     if (live := self._engine.live.find(execution_id)) is not None:
                         live.stop(ExecutionState.CANCELLED, CANCELLED)
             except Exception as error:
                 _complain("cannot look after calls", error)
-            await asyncio.sleep(_POLL_S)
+            self._looking.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_POLL_S):
+                    await self._looking.wait()
 
     # one Call
 
@@ -192,8 +211,12 @@ class Dispatcher:
             slot.release()
             over.set()
             await asyncio.wait([pump])  # what it is writing must not be written twice
-            if final.error is SHUT_DOWN and final.attempt < final.max_attempts:
-                return  # `stop` hands it back
+            if final.attempt < final.max_attempts:
+                if final.error is SHUT_DOWN:
+                    return  # `stop` hands it back
+                if final.error is LEASE_LOST:
+                    self._forsaken.add(final.id)  # if it is still ours once the database is back
+                    return
             stored = await self._stored(live, final)
         finally:
             slot.release()

@@ -73,6 +73,12 @@ class Hearing:
                 live.stop(ExecutionState.CANCELLED, CANCELLED)
         return True
 
+    def gap(self) -> None:
+        """Keep nothing in memory that others could have changed: something they said may have been lost."""
+        self._keys.forget_all()
+        self._registry.forget_all()
+        self._runtimes.forget_all()
+
     async def _written(self, asked: RecordAsked) -> bool:
         """Write an execution that another process looks for, if it is one of ours. Raises Unavailable."""
         if asked.execution_id:

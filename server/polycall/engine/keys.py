@@ -244,6 +244,11 @@ class KeyRing:
         self._revocations += 1
         self._known = {d: k for d, k in self._known.items() if k.principal.key_id != key_id}
 
+    def forget_all(self) -> None:
+        """Go by the database for every key: one may have been revoked elsewhere."""
+        self._revocations += 1
+        self._known.clear()
+
     async def close(self) -> None:
         """Write what is known of the keys' last use."""
         if self._touching is not None:

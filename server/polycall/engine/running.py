@@ -14,7 +14,7 @@ from polycall.engine.outcomes import ended
 from polycall.ids import now_ms
 from polycall.sandbox.job import Job, Runner
 
-__all__ = ["CANCELLED", "CLIENT_GONE", "FAULT", "SHUT_DOWN", "perform"]
+__all__ = ["CANCELLED", "CLIENT_GONE", "FAULT", "LEASE_LOST", "SHUT_DOWN", "perform"]
 
 # The sandbox's own timer counts from the hand-off, which is a millisecond or so after the slot. A start that takes
 # longer than this beyond the deadline is cut short from here.
@@ -25,6 +25,10 @@ CLIENT_GONE = ExecutionError(reason=Reason.CANCELLED_BY_CLIENT, message="The cal
 FAULT = ExecutionError(reason=Reason.INTERNAL, message="Internal error; see the server's log.")
 SHUT_DOWN = ExecutionError(
     reason=Reason.WORKER_LOST, message="The server was shut down before the run ended; what it did is not known."
+)
+LEASE_LOST = ExecutionError(
+    reason=Reason.WORKER_LOST,
+    message="The server that ran this was cut off from the database, and stopped it; what it did is not known.",
 )
 _OVERDUE = ExecutionError(reason=Reason.EXECUTION_TIMEOUT, message="Execution stopped: its deadline passed.")
 _LOST = ExecutionError(reason=Reason.WORKER_LOST, message="The sandbox that ran the code was lost.")

@@ -297,6 +297,10 @@ class Runtimes:
             if self._ready[key].revision.runtime_id == runtime_id:
                 del self._ready[key]
 
+    def forget_all(self) -> None:
+        """Go by the database for every runtime: one may have been deleted elsewhere."""
+        self._ready.clear()
+
     async def _newest(self, runtime: Runtime) -> RuntimeRevision | None:
         newest = await self._store.newest_revision(runtime.project_id, runtime.id)
         return self._builds.live(newest) if newest is not None else None

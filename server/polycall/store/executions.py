@@ -221,9 +221,9 @@ class SqlExecutions:
         """
         return await self._executor.single(queue.recover, error, living)
 
-    async def release(self, owner: str) -> int:
-        """Queue again what an owner has not finished, where attempts are left; return how many."""
-        return await self._executor.single(queue.release, owner)
+    async def release(self, owner: str, only: Sequence[uuid.UUID] | None = None) -> int:
+        """Queue again what an owner has not finished (of these), where attempts are left; return how many."""
+        return await self._executor.single(queue.release, owner, only)
 
     async def waiting(self, project_id: str, most: int) -> int:
         """Return how many of a project are QUEUED, ``most`` at most; raise Unavailable."""

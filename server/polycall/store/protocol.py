@@ -37,11 +37,13 @@ from polycall.store.retention import BlobPlace
 T = TypeVar("T")
 
 __all__ = [
+    "Beat",
     "DueSchedules",
     "EntryStore",
     "ExecutionStore",
     "FaceStore",
     "Firing",
+    "NodeStore",
     "Page",
     "RegistryStore",
     "RetentionStore",
@@ -96,6 +98,14 @@ class Firing:
     missed: int = 0
     last_missed: int | None = None
     why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """What a node learns when it says that it lives."""
+
+    others: frozenset[str]  # nodes that live as well
+    owned: frozenset[uuid.UUID]  # executions that are RUNNING, and this node's
 
 
 class TenancyStore(Protocol):
@@ -350,6 +360,22 @@ class FaceStore(Protocol):
         """Return a blob of a project; None if there is none."""
 
 
+class NodeStore(Protocol):
+    """Servers that share a database. A node is one boot of one of them; all times are of the database's clock."""
+
+    async def join(self, node: str, replica: str) -> None:
+        """Take part. An earlier node of the same replica is known to be dead."""
+
+    async def beat(self, node: str, replica: str, lease_ms: int) -> Beat:
+        """Say that a node lives; return who else does, by their last heartbeat, and what it owns."""
+
+    async def leave(self, node: str) -> None:
+        """Take part no more; harmless twice."""
+
+    async def reap(self, error: ExecutionError, lease_ms: int) -> Mapping[ExecutionState, int]:
+        """As ``recover``, for what belongs to nodes that have not said for ``lease_ms`` that they live."""
+
+
 class RetentionStore(Protocol):
     """What is kept no longer."""
 
@@ -581,8 +607,8 @@ class ExecutionStore(Protocol):
         are never queued). Returns counts.
         """
 
-    async def release(self, owner: str) -> int:
-        """At drain: hand claimed but unfinished ones with attempts left back to the queue; returns how many."""
+    async def release(self, owner: str, only: Sequence[uuid.UUID] | None = None) -> int:
+        """Hand claimed but unfinished ones (of these) with attempts left back to the queue; returns how many."""
 
     async def waiting(self, project_id: str, most: int) -> int:
         """Return how many of a project are QUEUED, due or not; counting stops at ``most``."""
@@ -604,6 +630,7 @@ class Store(
     RuntimeStore,
     ScheduleStore,
     ExecutionStore,
+    NodeStore,
     RetentionStore,
     Protocol,
 ):

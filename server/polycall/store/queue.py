@@ -19,7 +19,7 @@ from polycall.errors import AlreadyExists
 from polycall.store.blobs import write_blobs
 from polycall.store.dialects import insert
 from polycall.store.rows import json_text, read_executions, row_of
-from polycall.store.tables import db_now, executions
+from polycall.store.tables import db_now, executions, nodes
 
 __all__ = [
     "backlog",
@@ -30,6 +30,7 @@ __all__ = [
     "expire",
     "finish",
     "insert_queued",
+    "reap",
     "recover",
     "release",
     "request_cancel",
@@ -241,23 +242,31 @@ def expire(conn: sa.Connection, now_ms: int, error: ExecutionError) -> int:
 # RUNNING counts as started, also where the owner was lost between the claim and the start. A synchronous execution has
 # nobody left who waits for it, so it is never started again.
 _again = sa.and_(_e.attempt < _e.max_attempts, _e.kind != ExecutionKind.SYNC.value)
-_RECOVER = (
-    sa.update(executions)
-    .where(_IS_RUNNING, sa.or_(_e.owner.is_(None), _e.owner.not_in(sa.bindparam("living", expanding=True))))
-    .values(
-        owner=None,
-        state=sa.case((_e.cancel_requested, _CANCELLED), (_again, _QUEUED), else_=_FAILED),
-        run_at=sa.case((_again, db_now()), else_=_e.run_at),
-        started_at=sa.case((_e.cancel_requested, _e.started_at), (_again, None), else_=_e.started_at),
-        ended_at=sa.case((_e.cancel_requested, db_now()), (_again, None), else_=db_now()),
-        error=sa.case(
-            (_e.cancel_requested, sa.bindparam("cancelled", type_=sa.Text)),
-            (_again, None),
-            else_=sa.bindparam("error", type_=sa.Text),
-        ),
+
+
+def _recovery(lost: sa.ColumnElement[bool]) -> sa.Executable:
+    return (
+        sa.update(executions)
+        .where(_IS_RUNNING, sa.or_(_e.owner.is_(None), lost))
+        .values(
+            owner=None,
+            state=sa.case((_e.cancel_requested, _CANCELLED), (_again, _QUEUED), else_=_FAILED),
+            run_at=sa.case((_again, db_now()), else_=_e.run_at),
+            started_at=sa.case((_e.cancel_requested, _e.started_at), (_again, None), else_=_e.started_at),
+            ended_at=sa.case((_e.cancel_requested, db_now()), (_again, None), else_=db_now()),
+            error=sa.case(
+                (_e.cancel_requested, sa.bindparam("cancelled", type_=sa.Text)),
+                (_again, None),
+                else_=sa.bindparam("error", type_=sa.Text),
+            ),
+        )
+        .returning(_e.state)
     )
-    .returning(_e.state)
-)
+
+
+_RECOVER = _recovery(_e.owner.not_in(sa.bindparam("living", expanding=True)))
+_lease = sa.bindparam("lease", type_=sa.BigInteger)
+_REAP = _recovery(_e.owner.not_in(sa.select(nodes.c.id).where(nodes.c.heartbeat > db_now() - _lease)))
 _STOPPED = ExecutionError(reason=Reason.EXECUTION_CANCELLED, message="The execution was cancelled.")
 
 
@@ -266,8 +275,19 @@ def recover(conn: sa.Connection, error: ExecutionError, living: Sequence[str]) -
 
     Returns counts by state.
     """
-    values = {"error": json_text(error), "cancelled": json_text(_STOPPED), "living": list(living)}
-    states = conn.execute(_RECOVER, values).scalars()
+    return _recovered(conn, _RECOVER, error, {"living": list(living)})
+
+
+def reap(conn: sa.Connection, error: ExecutionError, lease_ms: int) -> Mapping[ExecutionState, int]:
+    """Do the same for what is of owners whose last heartbeat is older than their lease."""
+    return _recovered(conn, _REAP, error, {"lease": lease_ms})
+
+
+def _recovered(
+    conn: sa.Connection, statement: sa.Executable, error: ExecutionError, which: dict[str, Any]
+) -> Mapping[ExecutionState, int]:
+    values = {"error": json_text(error), "cancelled": json_text(_STOPPED), **which}
+    states = conn.execute(statement, values).scalars()
     return {ExecutionState(state): count for state, count in Counter(states).items()}
 
 
@@ -278,9 +298,10 @@ _RELEASE = (
 )
 
 
-def release(conn: sa.Connection, owner: str) -> int:
-    """Queue an owner's executions again where attempts are left; return how many."""
-    return conn.execute(_RELEASE, {"node": owner}).rowcount
+def release(conn: sa.Connection, owner: str, only: Sequence[uuid.UUID] | None) -> int:
+    """Queue an owner's executions (these) again where attempts are left; return how many."""
+    statement = _RELEASE if only is None else _RELEASE.where(_e.id.in_(only))
+    return conn.execute(statement, {"node": owner}).rowcount
 
 
 _BACKLOG = sa.select(sa.func.count()).select_from(executions).where(_IS_QUEUED, _e.run_at <= db_now())

@@ -14,6 +14,7 @@ from polycall.store.entry_store import SqlEntries
 from polycall.store.executions import SqlExecutions
 from polycall.store.executor import Executor
 from polycall.store.executor_sqlite import SqliteExecutor
+from polycall.store.node_store import SqlNodes
 from polycall.store.object_store import SqlObjects
 from polycall.store.registry import SqlRegistry
 from polycall.store.retention_store import SqlRetention
@@ -38,6 +39,7 @@ class SqlStore(
     SqlEntries,
     SqlRuntimes,
     SqlSchedules,
+    SqlNodes,
     SqlRetention,
     SqlExecutions,
 ):
@@ -51,6 +53,7 @@ class SqlStore(
         SqlObjects.__init__(self, executor)
         SqlEntries.__init__(self, executor)
         SqlRuntimes.__init__(self, executor)
+        SqlNodes.__init__(self, executor)
         SqlRetention.__init__(self, executor)
         SqlSchedules.__init__(self, executor, config)
         SqlExecutions.__init__(self, executor, config)

@@ -24,6 +24,7 @@ __all__ = [
     "entry_totals",
     "executions",
     "face_objects",
+    "nodes",
     "output_chunks",
     "packages",
     "projects",
@@ -306,6 +307,15 @@ runtime_revisions = sa.Table(
     sa.ForeignKeyConstraint(["project_id", "runtime_id"], ["runtimes.project_id", "runtimes.id"], ondelete="CASCADE"),
     sa.Index("ix_runtime_revisions_runtime", "project_id", "runtime_id", "created_at", "id"),
     sa.Index("ix_runtime_revisions_state", "state", "created_at"),
+)
+
+nodes = sa.Table(
+    "nodes",
+    METADATA,
+    _text("id"),  # one boot of one server process
+    _text("replica"),  # the process, boot after boot
+    _time("heartbeat"),
+    sa.PrimaryKeyConstraint("id"),
 )
 
 blobs = sa.Table(

@@ -1,0 +1,212 @@
+"""Several servers on one PostgreSQL: what each has promised is kept, whoever is lost."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import grpc
+import pytest
+import sqlalchemy as sa
+from google.protobuf import duration_pb2
+
+from polycall.v1 import (
+    error_reason_pb2,
+    execution_pb2,
+    execution_service_pb2,
+    package_service_pb2,
+    tenancy_service_pb2,
+)
+from tests.harness import Server, until
+
+STATES = execution_pb2.Execution.State
+FINAL = (
+    STATES.STATE_COMPLETED,
+    STATES.STATE_FAILED,
+    STATES.STATE_TIMEOUT,
+    STATES.STATE_CANCELLED,
+)
+# a run says where it is: its server's directory is not visible, the time it takes is given
+SLOW = """import time
+
+def nap(seconds, n=0):
+    time.sleep(seconds)
+    return n
+"""
+
+
+@pytest.fixture
+def pair(postgres: str, tmp_path: Path) -> Iterator[tuple[Server, Server]]:
+    """Two servers that share a database and the key for secrets."""
+    url = sa.make_url(postgres).set(drivername="postgresql").render_as_string(hide_password=False)
+    settings = {
+        "POLYCALL_DATABASE_URL": url,
+        "POLYCALL_ENCRYPTION_KEY": base64.b64encode(os.urandom(32)).decode(),
+        "POLYCALL_HEARTBEAT_S": "0.3",
+        "POLYCALL_LEASE_S": "3",
+        "POLYCALL_SLOTS": "4",
+        "POLYCALL_CALL_SLOTS": "3",
+        "POLYCALL_DRAIN_GRACE_S": "10",
+    }
+    servers = [Server(tmp_path / name, environment=settings) for name in ("first", "second")]
+    try:
+        for server in servers:
+            server.start()
+        servers[0].deploy("slow", {"main.py": SLOW}, release=True)
+        yield servers[0], servers[1]
+    finally:
+        for server in servers:
+            if server.process is not None and server.process.poll() is None:
+                server.terminate()
+
+
+def _call(server: Server, seconds: float, n: int = 0, attempts: int = 3) -> str:
+    request = execution_service_pb2.CallRequest(
+        function="packages/slow/functions/nap",
+        input_json=json.dumps({"seconds": seconds, "n": n}),
+        max_attempts=attempts,
+    )
+    return str(server.executions.Call(request, metadata=server.metadata).name)
+
+
+def _get(server: Server, name: str) -> execution_pb2.Execution:
+    request = execution_service_pb2.GetExecutionRequest(name=name)
+    execution: execution_pb2.Execution = server.executions.GetExecution(request, metadata=server.metadata)
+    return execution
+
+
+def _ended(server: Server, name: str) -> execution_pb2.Execution | None:
+    execution = _get(server, name)
+    return execution if execution.state in FINAL else None
+
+
+def _run(server: Server, n: int) -> execution_pb2.Execution:
+    request = execution_service_pb2.RunFunctionRequest(
+        function="packages/slow/functions/nap", input_json=json.dumps({"seconds": 0, "n": n})
+    )
+    execution: execution_pb2.Execution = server.executions.RunFunction(request, metadata=server.metadata)
+    return execution
+
+
+def _running(server: Server, names: list[str]) -> bool:
+    return all(_get(server, name).state == STATES.STATE_RUNNING for name in names)
+
+
+def test_what_one_has_changed_the_other_knows_when_the_answer_comes(pair: tuple[Server, Server]) -> None:
+    first, second = pair
+    assert _run(second, 7).output_json == "7"
+    # a version
+    first.deploy("slow", {"main.py": "def nap(seconds, n):\n    return -n\n"}, release=True)
+    assert _run(second, 7).output_json == "-7"
+    # a key
+    made = first.tenancy.CreateApiKey(tenancy_service_pb2.CreateApiKeyRequest(), metadata=first.metadata)
+    metadata = [("authorization", f"Bearer {made.key}")]
+    listing = execution_service_pb2.ListExecutionsRequest()
+    second.executions.ListExecutions(listing, metadata=metadata)
+    first.tenancy.RevokeApiKey(tenancy_service_pb2.RevokeApiKeyRequest(name=made.api_key.name), metadata=first.metadata)
+    with pytest.raises(grpc.RpcError) as refused:
+        second.executions.ListExecutions(listing, metadata=metadata)
+    assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
+    # a record, before it is written
+    ran = _run(first, 8)
+    assert _get(second, ran.name).output_json == "-8"
+    # a package
+    first.packages.DeletePackage(
+        package_service_pb2.DeletePackageRequest(name="packages/slow"), metadata=first.metadata
+    )
+    with pytest.raises(grpc.RpcError) as missing:
+        _run(second, 9)
+    assert missing.value.code() is grpc.StatusCode.NOT_FOUND
+
+
+def test_a_run_is_cancelled_from_another_server(pair: tuple[Server, Server]) -> None:
+    first, second = pair
+    names = [_call(first, 60) for _ in range(2)]
+    until(lambda: _running(second, names), what="both to run")
+    for name in names:
+        second.executions.CancelExecution(
+            execution_service_pb2.CancelExecutionRequest(name=name), metadata=second.metadata
+        )
+    for name in names:
+        ended = until(lambda name=name: _ended(first, name), what=f"the end of {name}")
+        assert (ended.state, ended.attempt) == (STATES.STATE_CANCELLED, 1)
+
+
+def test_no_accepted_call_is_lost_with_a_server(pair: tuple[Server, Server]) -> None:
+    first, second = pair
+    names = [_call(server, 0.05, n) for n, server in enumerate([first, second] * 20)]
+    names += [_call(first, 1.5, 40 + n) for n in range(6)]
+    until(lambda: _running(second, names[-1:]), seconds=60, what="the last to run")
+    first.kill()
+    for n, name in enumerate(names):
+        ended = until(lambda name=name: _ended(second, name), seconds=60, what=f"the end of {name}")
+        assert (ended.state, ended.output_json) == (STATES.STATE_COMPLETED, str(n))
+        assert ended.attempt <= 2
+
+
+def test_what_may_not_run_again_ends_with_its_server(pair: tuple[Server, Server]) -> None:
+    first, second = pair
+    # all slots for Calls of both: three of these run on each
+    names = [_call(first, 600, attempts=1) for _ in range(6)]
+    until(lambda: _running(second, names), seconds=30, what="all to run")
+    first.kill()
+    lost = until(
+        lambda: [one for one in (_ended(second, name) for name in names) if one is not None],
+        seconds=30,
+        what="the end of the lost",
+    )
+    assert len(lost) == 3
+    assert {one.state for one in lost} == {STATES.STATE_FAILED}
+    assert {one.error.reason for one in lost} == {error_reason_pb2.ERROR_REASON_WORKER_LOST}
+    # its next boot knows that the one before is dead, and need not wait for a lease; the other one's runs are let be
+    kept = [name for name in names if _ended(second, name) is None]
+    names = [_call(second, 600) for _ in range(3)]
+    first.start()
+    until(lambda: _running(second, names), seconds=30, what="the others to run")
+    first.kill()
+    first.start()
+    until(lambda: _running(second, names), seconds=30, what="the others to run")
+    assert [_get(second, name).attempt for name in names] == [2, 2, 2]
+    assert [(_get(first, name).state, _get(first, name).attempt) for name in kept] == [(STATES.STATE_RUNNING, 1)] * 3
+    for name in (*names, *kept):
+        first.executions.CancelExecution(
+            execution_service_pb2.CancelExecutionRequest(name=name), metadata=first.metadata
+        )
+
+
+def test_a_server_that_was_frozen_cannot_write_over_its_successor(pair: tuple[Server, Server]) -> None:
+    first, second = pair
+    # all slots for Calls of both: three of these run on each
+    names = [_call(first, 4, n) for n in range(6)]
+    until(lambda: _running(second, names), seconds=30, what="all to run")
+    assert first.process is not None
+    first.process.send_signal(signal.SIGSTOP)
+    try:
+        ended = [until(lambda name=name: _ended(second, name), seconds=60, what="an end") for name in names]
+        assert [(one.state, one.output_json) for one in ended] == [(STATES.STATE_COMPLETED, str(n)) for n in range(6)]
+        assert sorted(one.attempt for one in ended) == [1, 1, 1, 2, 2, 2]
+    finally:
+        first.process.send_signal(signal.SIGCONT)
+    until(lambda: "it is not this server's any more" in first.log.read_text(), seconds=30, what="the fence")
+    again = [_get(first, name) for name in names]
+    assert [(one.attempt, one.end_time, one.output_json) for one in again] == [
+        (one.attempt, one.end_time, one.output_json) for one in ended
+    ]
+    # and it takes part again
+    wait = execution_service_pb2.WaitExecutionRequest(
+        name=_call(first, 0, 9), timeout=duration_pb2.Duration(seconds=30)
+    )
+    assert first.executions.WaitExecution(wait, metadata=first.metadata).output_json == "9"
+
+
+def test_a_server_that_is_stopped_hands_over_at_once(pair: tuple[Server, Server]) -> None:
+    first, second = pair
+    names = [_call(first, 2, n) for n in range(6)]
+    until(lambda: _running(second, names), seconds=30, what="all to run")
+    assert first.terminate() == 0
+    ended = [until(lambda name=name: _ended(second, name), seconds=60, what="an end") for name in names]
+    assert [(one.state, one.attempt) for one in ended] == [(STATES.STATE_COMPLETED, 1)] * 6
