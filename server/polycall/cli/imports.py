@@ -172,12 +172,12 @@ def riza_command(*, url: str, allow_http: bool) -> _Fetching:
 
     Of a tool the current revision comes: the API tells no older ones.
     """
-    from polycall.cli.importing import riza
+    from polycall.cli.importing.riza_api import fetch as fetch_all
 
     def fetch(export: Export) -> None:
         key = _credential("RIZA_API_KEY", "Riza API key")
         with _web(url, {"authorization": f"Bearer {key}"}, allow_http) as web:
-            riza.fetch(web, export)
+            fetch_all(web, export)
 
     return "riza", fetch
 
@@ -190,12 +190,12 @@ def domo_command(*, url: str | None, allow_http: bool) -> _Fetching:
 
     All versions come, released or not. Permissions stay behind: users have other numbers here.
     """
-    from polycall.cli.importing import domo
+    from polycall.cli.importing.domo_api import fetch as fetch_all
 
     def fetch(export: Export) -> None:
         token = _credential("DOMO_DEVELOPER_TOKEN", "Domo developer token")
         with _web(_url(url), {"x-domo-developer-token": token}, allow_http) as web:
-            domo.fetch(web, export)
+            fetch_all(web, export)
 
     return "domo", fetch
 
@@ -205,11 +205,11 @@ def domo_command(*, url: str | None, allow_http: bool) -> _Fetching:
 @_source_options
 def xpander_command(*, url: str | None, allow_http: bool) -> _Fetching:
     """Bring over the custom functions of an xpander.ai organization. The API key is XPANDER_API_KEY."""
-    from polycall.cli.importing import xpander
+    from polycall.cli.importing.xpander_api import fetch as fetch_all
 
     def fetch(export: Export) -> None:
         key = _credential("XPANDER_API_KEY", "xpander API key")
         with _web(_url(url), {"x-api-key": key}, allow_http) as web:
-            xpander.fetch(web, export)
+            fetch_all(web, export)
 
     return "xpander", fetch

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from urllib.parse import quote
 
 import msgspec
 
 from polycall.bundle import bundle_digest
-from polycall.cli.failures import Failure
-from polycall.cli.importing.export import Export, parsed
+from polycall.cli.importing.export import Export
 from polycall.cli.importing.finds import Finds, FoundPackage, FoundVersion, Remark
 from polycall.cli.importing.keeping import Unfit, kept
-from polycall.cli.importing.web import Web
 from polycall.domain import (
     Convention,
     EgressPolicy,
@@ -26,12 +22,9 @@ from polycall.domain import (
     VersionState,
 )
 
-__all__ = ["fetch", "read"]
+__all__ = ["read"]
 
 _FACE = "xpander"
-_FUNCTIONS = "/v1/custom_functions"
-_PAGE = 50  # the most that the contract gives
-_MOST_PAGES = 10_000
 _ENTRY = "xpander_run_action"
 _DEFINED = re.compile(rf"^(?:async\s+)?def\s+{_ENTRY}\s*\(", re.MULTILINE)
 _ID = re.compile(r"[^_/\s]+")  # clients split tool ids at `_`
@@ -57,34 +50,6 @@ class _Item(msgspec.Struct):
 
 class _Items(msgspec.Struct):
     items: list[_Item]
-
-
-class _Page(msgspec.Struct):
-    items: list[msgspec.Raw]
-    total_pages: int
-
-
-class _Identified(msgspec.Struct):
-    id: str
-
-
-def fetch(web: Web, export: Export) -> None:
-    """Keep the functions of an organization, with their sources. Raises Failure."""
-    export.write_list("custom_functions.json", "items", _functions(web))
-
-
-def _functions(web: Web) -> Iterator[msgspec.Raw]:
-    seen: set[str] = set()
-    for number in range(1, _MOST_PAGES + 1):
-        page: _Page = parsed(web.get(_FUNCTIONS, {"page": number, "per_page": _PAGE}), _Page, _FUNCTIONS)
-        for item in page.items:
-            identifier = parsed(item, _Identified, _FUNCTIONS).id
-            if identifier not in seen:  # one may move to the next page while pages are read
-                seen.add(identifier)
-                yield msgspec.Raw(web.get(f"{_FUNCTIONS}/{quote(identifier, safe='')}"))  # lists hold no sources
-        if number >= page.total_pages or not page.items:
-            return
-    raise Failure(f"{_FUNCTIONS} has more than {_MOST_PAGES} pages.")
 
 
 def read(export: Export) -> Finds:
