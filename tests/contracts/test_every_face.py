@@ -25,6 +25,8 @@ from polycall.v1 import (
     package_pb2,
     tenancy_service_pb2,
 )
+from tests.contracts.routes import routes
+from tests.contracts.tenants import plain
 from tests.harness import Response, Server, free_port, running_server, until
 
 FACES = ("riza", "cognite", "guance", "xpander", "domo")
@@ -183,6 +185,33 @@ def test_a_face_on_a_port_of_its_own_serves_that_face_alone(apart: tuple[Server,
             if other != face:
                 assert requests[other].send(at_home).status == 404
         assert at_home.http("GET", "/polycall/v1/executions", headers=requests["riza"].headers).status == 404
+
+
+def test_every_route_is_answered_at_its_faces_port_and_the_shared_one_and_nowhere_else(
+    apart: tuple[Server, dict[str, int]],
+) -> None:
+    """By nobody in particular: what matters is who answers."""
+    server, ports = apart
+    wrong = []
+    for route in routes():
+        values = {name: f"no-such-{name}" for name in route.variables}
+        body = None if route.verb in ("GET", "DELETE") else b"{}"
+        path = route.filled(values)
+
+        def ask(port: int, path: str = path, verb: str = route.verb, body: bytes | None = body) -> Response:
+            return Server(server.data_dir, rest_port=port).http(verb, path, body=body)
+
+        shared = plain(ask(server.rest_port), values)
+        for face, port in ports.items():
+            if face == "mesh":
+                continue
+            there = plain(ask(port), values)
+            nowhere = plain(ask(port, f"/nowhere{path}"), values)
+            if face == route.face and (there != shared or there == nowhere):
+                wrong.append(f"{route.name} at its own port: {there}, at the shared one: {shared}")
+            if face != route.face and (there[0] != 404 or there != nowhere):
+                wrong.append(f"{route.name} at the port of {face}: {there}, nowhere: {nowhere}")
+    assert not wrong, "\n".join(wrong)
 
 
 def test_the_sdks_work_with_the_base_url_of_such_a_port(apart: tuple[Server, dict[str, int]]) -> None:

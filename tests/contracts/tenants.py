@@ -1,0 +1,212 @@
+"""A project with something of everything that the contracts keep, and how to ask for it."""
+
+from __future__ import annotations
+
+import json
+import re
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from polycall.v1 import execution_pb2, package_pb2, tenancy_service_pb2
+from tests.contracts.routes import Route
+from tests.harness import Response, Server, until
+
+__all__ = ["BODIES", "CANARY", "Tenant", "furnished", "nobodys", "plain"]
+
+CANARY = "canary-of-the-first-project"  # in every text of it that somebody could be shown
+_SOURCE = f"def tncfunction(*a, **k): return {CANARY!r}\ndef handle(data): return {{'seen': {CANARY!r}}}\n"
+_CANARY_CODE = f"def execute(input): return {CANARY!r}"
+
+Ids = Mapping[str, str]  # by the path variables of a contract
+
+# What has to be sent so that a request gets as far as the things that it names; {} and nothing get all others there.
+BODIES: dict[str, Callable[[Ids], Any]] = {
+    "native.CreateVersion": lambda ids: {"files": {"files": [{"path": "main.py", "contents": "eCA9IDE="}]}},
+    "native.UpdateSecret": lambda ids: {"value": "another"},
+    "cognite.RetrieveFunctions": lambda ids: {"items": [{"id": int(ids["function_id"])}]},
+    "cognite.RetrieveCalls": lambda ids: {"items": [{"id": int(ids["call_id"])}]},
+    "cognite.RetrieveSessions": lambda ids: {"items": [{"id": int(ids["session_id"])}]},
+    "cognite.RevokeSessions": lambda ids: {"items": [{"id": int(ids["session_id"])}]},
+    "guance.ExecuteOuterFunction": lambda ids: {"funcId": ids["func_id"]},
+    "riza.CreateRevision": lambda ids: {"manifest_file": {"name": "requirements.txt", "contents": "six"}},
+    "xpander.UpdateCustomFunction": lambda ids: {"name": "another"},
+}
+_BASICS = {"native": "authorization", "riza": "authorization", "cognite": "authorization"}
+_HEADERS = {"guance": "df-api-key", "xpander": "x-api-key", "domo": "x-domo-developer-token"}
+
+
+@dataclass(frozen=True)
+class Tenant:
+    """Somebody with a key of a project that may do all that a project's key may do."""
+
+    server: Server
+    project: str
+    key: str
+    ids: dict[str, dict[str, str]] = field(default_factory=dict)  # of each contract, by its path variables
+
+    def send(self, route: Route, ids: Ids) -> Response:
+        """Ask a route for the things with these ids."""
+        if route.verb in ("GET", "DELETE"):
+            return self.ask(route.face, route.verb, route.filled(ids))
+        body = BODIES[route.name](ids) if route.name in BODIES else {}
+        return self.ask(route.face, route.verb, route.filled(ids), body)
+
+    def ask(self, face: str, verb: str, path: str, body: Any = None) -> Response:
+        """Send a request with this project's key where the contract wants it."""
+        headers = {"content-type": "application/json"}
+        if face in _BASICS:
+            headers[_BASICS[face]] = f"Bearer {self.key}"
+        else:
+            headers[_HEADERS[face]] = self.key
+        data = None if body is None else json.dumps(body).encode()
+        return self.server.http(verb, path, body=data, headers=headers)
+
+    def good(self, face: str, verb: str, path: str, body: Any = None) -> Any:
+        """Return what is answered; it must be a success."""
+        answer = self.ask(face, verb, path, body)
+        assert answer.status in (200, 201), (path, answer.status, answer.body)
+        return answer.json()
+
+
+def newcomer(server: Server) -> Tenant:
+    """Return somebody with a new project."""
+    project = f"tnc-{uuid.uuid4().hex[:8]}"
+    scopes = tenancy_service_pb2.ApiKey
+    everything = [scopes.SCOPE_RUN, scopes.SCOPE_READ, scopes.SCOPE_DEPLOY, scopes.SCOPE_ADMIN]
+    return Tenant(server, project, server.new_key(project=project, scopes=everything))
+
+
+def furnished(server: Server, routes: tuple[Route, ...]) -> Tenant:
+    """Return somebody whose project has something for every path variable of the routes."""
+    tenant = newcomer(server)
+    tenant.ids.update(
+        native=_native(tenant),
+        riza=_riza(tenant),
+        cognite=_cognite(tenant),
+        guance=_guance(tenant),
+        xpander=_xpander(tenant),
+        domo=_domo(tenant),
+    )
+    missing = {(route.name, name) for route in routes for name in route.variables if name not in tenant.ids[route.face]}
+    assert not missing, f"make one of these in tests/contracts/tenants.py, so that strangers can ask for it: {missing}"
+    return tenant
+
+
+def _native(tenant: Tenant) -> dict[str, str]:
+    package = _deployed(tenant, f"tnc-{uuid.uuid4().hex[:8]}")
+    good = tenant.good
+    called = good("native", "POST", f"/polycall/v1/packages/{package}/functions/tncfunction:call", {})["name"]
+    until(lambda: good("native", "GET", f"/polycall/v1/{called}")["state"] == "STATE_COMPLETED", what="the call")
+    secret = good("native", "POST", "/polycall/v1/secrets", {"secret": {"displayName": CANARY, "value": CANARY}})
+    key = good("native", "POST", "/polycall/v1/apiKeys", {"displayName": CANARY})["apiKey"]["name"]
+    revision = {"manifest": f"# {CANARY}\n"}
+    made = {"runtimeId": f"tnc-{uuid.uuid4().hex[:8]}", "runtime": {"displayName": CANARY}, "revision": revision}
+    runtime = good("native", "POST", "/polycall/v1/runtimes", made)
+    newest = runtime["newestRevision"]["name"]
+    good("native", "POST", f"/polycall/v1/{newest}:wait", {})
+    return {
+        "packages": package,
+        "versions": "7.7.7",
+        "functions": "tncfunction",
+        "executions": called.rpartition("/")[2],
+        "secrets": secret["name"].rpartition("/")[2],
+        "apiKeys": key.rpartition("/")[2],
+        "runtimes": made["runtimeId"],
+        "revisions": newest.rpartition("/")[2],
+    }
+
+
+def _riza(tenant: Tenant) -> dict[str, str]:
+    good = tenant.good
+    manifest = {"name": "requirements.txt", "contents": f"# {CANARY}\n"}
+    runtime = good("riza", "POST", "/v1/runtimes", {"name": CANARY, "language": "python", "manifest_file": manifest})
+    ended = ("succeeded", "failed")
+    until(lambda: good("riza", "GET", f"/v1/runtimes/{runtime['id']}")["status"] in ended, what="the build")
+    run = good("riza", "POST", "/v1/execute-function", {"language": "python", "code": _CANARY_CODE})
+    return {
+        "runtime_id": runtime["id"],
+        "revision_id": runtime["revision_id"],
+        "secret_id": good("riza", "POST", "/v1/secrets", {"name": CANARY, "value": CANARY})["id"],
+        "execution_id": run["execution"]["id"],
+    }
+
+
+def _cognite(tenant: Tenant) -> dict[str, str]:
+    function = str(uuid.uuid4().int % 10**9 + 10**12)
+    handle = package_pb2.Function(name="handle", convention=execution_pb2.CONVENTION_HANDLE)
+    _deployed(tenant, function, handle, face="cognite")
+    at = f"/api/v1/projects/{tenant.project}"
+    session = tenant.good("cognite", "POST", f"{at}/sessions", {"items": [{"tokenExchange": True}]})["items"][0]
+    asked = {"nonce": session["nonce"], "data": {"said": CANARY}}
+    call = tenant.good("cognite", "POST", f"{at}/functions/{function}/call", asked)
+    until(
+        lambda: tenant.good("cognite", "GET", f"{at}/functions/{function}/calls/{call['id']}")["status"] == "Completed",
+        what="the call",
+    )
+    return {
+        "project": tenant.project,
+        "function_id": function,
+        "call_id": str(call["id"]),
+        "session_id": str(session["id"]),
+    }
+
+
+def _guance(tenant: Tenant) -> dict[str, str]:
+    script = f"tnc__{uuid.uuid4().hex[:8]}"
+    _deployed(tenant, script, face="guance")
+    return {"func_id": f"{script}.tncfunction"}
+
+
+def _xpander(tenant: Tenant) -> dict[str, str]:
+    code = f"def xpander_run_action():\n    return {CANARY!r}\n"
+    made = tenant.good("xpander", "POST", "/v1/custom_functions", {"name": CANARY, "source_code": code})
+    return {"function_id": made["id"], "tool_id": f"xpander-custom-functions_{made['id']}", "agent_id": "any-agent"}
+
+
+def _domo(tenant: Tenant) -> dict[str, str]:
+    package = _deployed(tenant, str(uuid.uuid4()), face="domo")
+    at = f"/api/codeengine/v2/packages/{package}"
+    run = tenant.good("domo", "POST", f"{at}/versions/7.7.7/functions/tncfunction", {"inputVariables": {}})
+    return {
+        "package_id": package,
+        "version": "7.7.7",
+        "function_name": "tncfunction",
+        "execution_id": run["executionId"] if "executionId" in run else run["id"],
+    }
+
+
+def _deployed(tenant: Tenant, package: str, *functions: package_pb2.Function, face: str = "") -> str:
+    """Deploy a package that a contract lists as its own; return its id."""
+    about = {"displayName": CANARY, "description": CANARY, "labels": {"of": CANARY}, "face": face}
+    tenant.good("native", "POST", "/polycall/v1/packages", {"packageId": package, "package": about})
+    tenant.server.deploy(
+        package, {"main.py": _SOURCE}, version="7.7.7", functions=functions, release=True, key=tenant.key
+    )
+    return package
+
+
+def nobodys(ids: Ids) -> dict[str, str]:
+    """Return ids of the same kinds that nothing has."""
+    return {name: _other(text) for name, text in ids.items()}
+
+
+def _other(text: str) -> str:
+    if text.isdecimal():
+        return str(int(text) + 7_777_777)
+    turned = text[-1].translate(
+        str.maketrans("0123456789abcdefghijklmnopqrstuvwxyz", "1234567890bcdefaijklmnopqrstuvwxyzgh")
+    )
+    return text[:-1] + (turned if turned != text[-1] else "7")
+
+
+def plain(answer: Response, ids: Ids) -> tuple[int, str]:
+    """Return what is the same in all answers of a kind: without the ids that were sent, times, and traces."""
+    text = answer.body.decode(errors="replace")
+    for name, value in sorted(ids.items(), key=lambda item: -len(item[1])):
+        text = re.sub(rf"(?<![0-9A-Za-z]){re.escape(value)}(?![0-9A-Za-z])", f"<{name}>", text)
+    text = re.sub(r"[0-9a-fA-F]{8}(-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}|\b[0-9A-HJKMNP-TV-Z]{26}\b", "<id>", text)
+    text = re.sub(r"\d{4}-\d\d-\d\d[T ][0-9:.]+(Z|\+00:00)?|\d{10,}|(trace|task)-[0-9A-Za-z-]+", "<volatile>", text)
+    text = re.sub(r'"(reqCost|duration)":\s*[0-9.]+', r'"\1":<volatile>', text)
+    return answer.status, text
