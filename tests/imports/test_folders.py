@@ -5,7 +5,11 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
+from polycall.cli.client import Client
+from polycall.cli.exits import Exit
+from polycall.cli.failures import Failure
 from tests.imports.conftest import EXPORTS, Place
 
 RIZA, DOMO = str(EXPORTS / "riza"), str(EXPORTS / "domo")
@@ -110,8 +114,39 @@ def test_one_package_can_be_brought_over_alone(place: Place) -> None:
     assert (missing.code, missing.err) == (2, f"polycall: {DOMO} has no nope.\n")
 
 
-def test_an_import_that_was_cut_short_goes_on(place: Place, tmp_path: Path) -> None:
-    """The server refuses the third object's code the first time; later it is right."""
+def test_an_import_that_was_cut_short_goes_on(place: Place) -> None:
+    """The server is gone at every single call in turn; what is here by then stays, and the next import goes on."""
+    calls = 0
+    call = Client.call
+    made: set[str] = set()
+
+    for stop in range(100):
+        calls = 0
+
+        def limited(self: Client, *args: Any, stop: int = stop, **kwargs: Any) -> Any:
+            nonlocal calls
+            calls += 1
+            if calls > stop:
+                raise Failure("cannot reach polycall.", Exit.UNREACHABLE)
+            return call(self, *args, **kwargs)
+
+        with place.cli.monkeypatch.context() as patch:
+            patch.setattr(Client, "call", limited)
+            done = place.imports("domo", "--from", DOMO, "--json")
+        told = done.json()["outcomes"]
+        assert [(outcome["kind"], outcome["id"]) for outcome in told] == DOMO_OBJECTS[: len(told)]
+        for outcome in told:
+            new = outcome["action"] == "created"
+            assert new != (outcome["id"] in made), outcome
+            made.add(outcome["id"])
+        if done.code == 0:
+            break
+        assert (done.code, done.err) == (3, "polycall: cannot reach polycall.\n")
+    assert len(told) == len(DOMO_OBJECTS)
+    assert place.run(f"packages/{SUMS}/functions/add", {"a": 1, "b": 2}) == 3
+
+
+def test_code_that_is_mended_replaces_what_cannot_run(place: Place, tmp_path: Path) -> None:
     folder = tmp_path / "domo"
     shutil.copytree(DOMO, folder)
     packages = json.loads((folder / "packages.json").read_text())

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from urllib.parse import quote
 
 from tests.imports.conftest import EXPORTS, Place
 from tests.imports.test_folders import SUMS, WORDS
 
 
-def fetched(source: Place, target: Place, vendor: str, variable: str, *arguments: str) -> list[tuple[str, str, str]]:
+def fetched(
+    source: Place, target: Place, vendor: str, variable: str, *arguments: str, code: int = 0
+) -> list[tuple[str, str, str]]:
     """Import from a project's face into another project."""
     with source.cli.monkeypatch.context() as patch:
         patch.setenv(variable, source.key)
-        return target.outcomes(vendor, "--url", source.server.rest, *arguments)
+        return target.outcomes(vendor, "--url", source.server.rest, *arguments, code=code)
 
 
 def test_xpanders_functions_move_under_their_ids(new_place: Callable[[], Place]) -> None:
@@ -88,3 +91,51 @@ def _without_times(version: dict[str, object]) -> dict[str, object]:
     """Return what moves: when it was released and changed is when that was done here."""
     released = {name: bool(version[name]) for name in ("released", "releasedOn")}
     return version | released | {"id": "", "updatedOn": ""}
+
+
+def test_rizas_tools_move_with_their_runtimes_and_the_ids_of_secrets(new_place: Callable[[], Place]) -> None:
+    source, target = new_place(), new_place()
+    source.outcomes("riza", "--from", str(EXPORTS / "riza"))
+    secret = source.http("POST", "/v1/secrets", {"name": "TOKEN", "value": "hunter2"}).json()["id"]
+    schema = {"type": "object", "properties": {"n": {"type": "number", "minimum": 1.0}}, "required": ["n"]}
+    tool = source.http(
+        "POST",
+        "/v1/tools",
+        {
+            "name": "double",
+            "language": "javascript",
+            "code": "const execute = ({n}) => 2 * n",
+            "input_schema": schema,
+        },
+    ).json()
+
+    made = fetched(source, target, "riza", "RIZA_API_KEY")
+    assert [outcome for outcome in made if outcome[2] != "created"] == [("secret", secret, "to do")]
+    listed = [place.http("GET", "/v1/tools").json()["tools"] for place in (source, target)]
+    assert listed[0] == listed[1]
+    assert [one["id"] for one in listed[1]] == [
+        tool["id"],
+        *("01JKY2FCN25GW3EC8JMFN3KWXE", "01JKY2FCN25GW3EC8JMFN3KWXA", "old tool/1 é"),
+    ]
+    runtimes = [place.http("GET", "/v1/runtimes").json()["runtimes"] for place in (source, target)]
+    assert runtimes[0] == runtimes[1]
+    assert [(runtime["id"], runtime["revision_id"]) for runtime in runtimes[1]] == [("rt_six", "rtr_1")]
+
+    def call(tool_id: str, payload: object, **fields: object) -> object:
+        path = f"/v1/tools/{quote(tool_id, safe='')}/execute"
+        answer = target.http("POST", path, {"input": payload, **fields})
+        assert answer.status == 200, answer.body
+        return answer.json()["output"]
+
+    assert call(tool["id"], {"n": 2}) == 4
+    assert call("01JKY2FCN25GW3EC8JMFN3KWXA", {"n": 1}) == {"n": 2}
+    assert call("01JKY2FCN25GW3EC8JMFN3KWXE", None) == "1.17.0"
+    assert call("old tool/1 é", {"name": "Ada"}, revision_id="rev_1") == {"hello": "Ada"}
+    assert target.http("POST", f"/v1/tools/{tool['id']}/execute", {"input": {"n": 0}}).status == 400
+    # a tool is updated here as it was there
+    updated = target.http("POST", f"/v1/tools/{tool['id']}", {"code": "const execute = ({n}) => 3 * n"}).json()
+    assert call(tool["id"], {"n": 2}) == 6
+    assert call(tool["id"], {"n": 2}, revision_id=tool["revision_id"]) == 4
+    assert updated["revision_id"] != tool["revision_id"]
+    differs = fetched(source, target, "riza", "RIZA_API_KEY", code=1)
+    assert [outcome for outcome in differs if outcome[2] == "differs"] == [("package", tool["id"], "differs")]
