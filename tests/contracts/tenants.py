@@ -31,6 +31,7 @@ BODIES: dict[str, Callable[[Ids], Any]] = {
     "cognite.RevokeSessions": lambda ids: {"items": [{"id": int(ids["session_id"])}]},
     "guance.ExecuteOuterFunction": lambda ids: {"funcId": ids["func_id"]},
     "riza.CreateRevision": lambda ids: {"manifest_file": {"name": "requirements.txt", "contents": "six"}},
+    "riza.UpdateTool": lambda ids: {"description": "another"},
     "xpander.UpdateCustomFunction": lambda ids: {"name": "another"},
 }
 _BASICS = {"native": "authorization", "riza": "authorization", "cognite": "authorization"}
@@ -106,11 +107,15 @@ def _native(tenant: Tenant) -> dict[str, str]:
     runtime = good("native", "POST", "/polycall/v1/runtimes", made)
     newest = runtime["newestRevision"]["name"]
     good("native", "POST", f"/polycall/v1/{newest}:wait", {})
+    function = f"packages/{package}/functions/tncfunction"
+    daily = {"displayName": CANARY, "function": function, "cron": "0 3 * * *"}
+    schedule = good("native", "POST", "/polycall/v1/schedules", {"schedule": daily})["name"]
     return {
         "packages": package,
         "versions": "7.7.7",
         "functions": "tncfunction",
         "executions": called.rpartition("/")[2],
+        "schedules": schedule.rpartition("/")[2],
         "secrets": secret["name"].rpartition("/")[2],
         "apiKeys": key.rpartition("/")[2],
         "runtimes": made["runtimeId"],
@@ -125,7 +130,9 @@ def _riza(tenant: Tenant) -> dict[str, str]:
     ended = ("succeeded", "failed")
     until(lambda: good("riza", "GET", f"/v1/runtimes/{runtime['id']}")["status"] in ended, what="the build")
     run = good("riza", "POST", "/v1/execute-function", {"language": "python", "code": _CANARY_CODE})
+    tool = {"name": CANARY, "language": "python", "code": _CANARY_CODE}
     return {
+        "tool_id": good("riza", "POST", "/v1/tools", tool)["id"],
         "runtime_id": runtime["id"],
         "revision_id": runtime["revision_id"],
         "secret_id": good("riza", "POST", "/v1/secrets", {"name": CANARY, "value": CANARY})["id"],
@@ -173,6 +180,7 @@ def _domo(tenant: Tenant) -> dict[str, str]:
         "package_id": package,
         "version": "7.7.7",
         "function_name": "tncfunction",
+        "alias": "no-alias",
         "execution_id": run["executionId"] if "executionId" in run else run["id"],
     }
 

@@ -21,9 +21,11 @@ ROUTES = routes()
 Ids = Mapping[str, str]
 
 # Why an owner is answered as a stranger is, where that is as it should be.
-ALIKE: dict[str, str] = {}
+ALIKE = dict.fromkeys(
+    ("domo.RunAlias", "domo.RunAliasComplex"), "the operator maps aliases in a file, each for a project; here is none"
+)
 # What ends things comes after all else, and of these, what is inside before what it is in.
-_ENDS = re.compile(r"Delete|Revoke|Cancel|Share")
+_ENDS = re.compile(r"Delete|Revoke|Cancel")
 # How a contract pages its lists: what asks for one item, and what continues after it.
 PAGES: dict[str, tuple[str, Callable[[Any], str]]] = {
     "native": ("pageSize=1", lambda page: f"pageToken={page['nextPageToken']}" if "nextPageToken" in page else ""),
@@ -105,9 +107,9 @@ def seen(owner: Tenant) -> dict[str, str]:
     return found
 
 
-def order(route: Route) -> tuple[bool, int]:
+def order(route: Route) -> tuple[bool, bool, int]:
     ends = route.verb == "DELETE" or _ENDS.match(route.rpc) is not None
-    return ends, -len(route.variables) if ends else 0
+    return ends, "Package" in route.rpc, -len(route.variables)
 
 
 def ask_by_ids(owner: Tenant, stranger: Tenant) -> dict[Route, tuple[int, str]]:
