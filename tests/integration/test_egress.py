@@ -10,6 +10,7 @@ from typing import Any
 
 import grpc
 import pytest
+from rizaio import Riza as Client
 
 from polycall.v1 import (
     execution_pb2,
@@ -207,6 +208,50 @@ def test_riza_adds_every_kind_of_credential(server: Server, upstream: Site) -> N
     assert request.all("authorization") == [f"Bearer {SECRETS['token']}"]  # wins over basic
     assert request.all("x-api-key") == [SECRETS["value"]]
     assert request.path == f"/a?api_key={SECRETS['parameter']}"
+
+
+def test_a_riza_tool_sends_a_secret_that_the_upstream_alone_sees(server: Server, upstream: Site) -> None:
+    host = f"localhost:{upstream.port}"
+    code = """
+import os, urllib.request
+def execute(url):
+    request = urllib.request.Request(url)
+    status = urllib.request.urlopen(request, timeout=20).status
+    seen = open("/proc/self/environ").read() + str(dict(os.environ)) + str(request.header_items())
+    return [status, seen]
+"""
+    with Client(api_key=server.key, base_url=server.rest, _strict_response_validation=True) as client:
+        ids = {kind: client.secrets.create(name=kind, value=value).id for kind, value in SECRETS.items()}
+        tool = client.tools.create(code=code, language="python", name="fetch")
+        kinds: dict[str, Any] = {
+            "bearer": {"secret_id": ids["token"], "token": "loses"},
+            "query": {"key": "api_key", "secret_id": ids["parameter"]},
+        }
+        for auth in (kinds, {"basic": {"user_id": "user", "secret_id": ids["password"]}}):
+            allow: Any = [{"host": host, "auth": auth}]
+            ran = client.tools.exec(tool.id, input=f"https://{host}/a", http={"allow": allow})
+            assert ran.output_status == "valid", ran
+            shown = client.executions.get(ran.execution.id).to_json()
+            assert not any(secret in shown for secret in SECRETS.values())
+            assert shown.count("***") == len(auth)
+    first, second = upstream.seen
+    upstream.seen.clear()
+    assert first.all("authorization") == [f"Bearer {SECRETS['token']}"]
+    assert first.path == f"/a?api_key={SECRETS['parameter']}"
+    pair = base64.b64encode(f"user:{SECRETS['password']}".encode()).decode()
+    assert (second.all("authorization"), second.path) == ([f"Basic {pair}"], "/a")
+    riza = Riza(server, server.key)
+    header = {"header": {"name": "X-Api-Key", "secret_id": ids["value"]}}  # not in the SDK
+    body = {"input": f"https://{host}/a", "http": {"allow": [{"host": host, "auth": header}]}}
+    assert riza.ask("POST", f"/v1/tools/{tool.id}/execute", body).json()["output"][0] == 200
+    (request,) = upstream.seen
+    upstream.seen.clear()
+    assert request.all("x-api-key") == [SECRETS["value"]]
+    broken = riza.ask("POST", "/v1/secrets", {"name": "n", "value": "line\nfeed"}).json()["id"]
+    body = {"http": {"allow": [{"host": host, "auth": {"bearer": {"secret_id": broken}}}]}}
+    status, code_, message = riza.refused(riza.ask("POST", f"/v1/tools/{tool.id}/execute", body))
+    assert (status, code_) == (400, 9)
+    assert "line" not in message
 
 
 def test_a_credential_may_name_a_secret_whose_value_the_upstream_alone_sees(server: Server, upstream: Site) -> None:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
+import psutil
 import pytest
+import rizaio
+from rizaio import Riza as Client
 
+from polycall.v1 import execution_pb2, execution_service_pb2
 from tests.contracts.riza.driver import Result, Riza
-from tests.harness import running_server
+from tests.harness import running_server, until
 
 _LOOP = "def execute(input):\n    print('running', flush=True)\n    while True: pass"
 
@@ -44,3 +49,36 @@ def test_the_operator_says_how_much_may_be_asked_for(busy: Riza) -> None:
     assert busy.refused(busy.post(limits={"execution_timeout": 3})) == (400, 3, told)
     loop = busy.run(_LOOP, limits={"execution_timeout": 1})
     assert loop.last_line == "execution timed out after 1 s (limits.execution_timeout)"
+
+
+def test_what_may_have_run_is_not_repeated_and_can_be_looked_at(busy: Riza) -> None:
+    before = len(busy.get("/v1/executions")["data"])
+    with ThreadPoolExecutor(1) as threads, Client(api_key=busy.key, base_url=busy.server.rest) as client:
+        asked = threads.submit(client.command.exec_func, code=_LOOP, language="python", limits={"execution_timeout": 2})
+        running = execution_pb2.Execution.STATE_RUNNING
+        states = execution_service_pb2.ListExecutionsRequest(page_size=1)
+        until(
+            lambda: (
+                [
+                    each.state
+                    for each in busy.server.executions.ListExecutions(states, metadata=busy.server.metadata).executions
+                ]
+                == [running]
+            ),
+            what="the run",
+        )
+        for process in busy.server.descendants():
+            with contextlib.suppress(psutil.Error):
+                if "envoy" not in process.name():
+                    process.kill()
+        with pytest.raises(rizaio.InternalServerError) as lost:
+            asked.result()
+    error = lost.value
+    assert (error.status_code, error.response.headers["x-should-retry"]) == (500, "false")
+    assert error.request.headers["x-stainless-retry-count"] == "0"
+    assert isinstance(error.body, dict)
+    assert (list(error.body), error.body["code"]) == (["code", "message"], 13)
+    latest, *others = busy.get("/v1/executions")["data"]
+    assert len(others) == before
+    assert (latest["exit_code"], latest["details"]["response"]["output_status"]) == (1, "error")
+    assert busy.run(input=1).output == 1
