@@ -91,6 +91,8 @@ def rate_limit(config: GatewayConfig) -> list[dict[str, Any]]:
             token_bucket={"max_tokens": 2 * rate, "tokens_per_fill": rate, "fill_interval": "1s"},
             filter_enabled=always,
             filter_enforced=always,
+            # x-ratelimit-limit, -remaining, -reset (seconds), on every answer
+            enable_x_ratelimit_headers="DRAFT_VERSION_03",
         )
     ]
 

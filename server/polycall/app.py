@@ -479,6 +479,7 @@ async def _started_sandbox(
             packages=str(packages),
             egress=EgressConfig(
                 networks=parse_networks(filter(None, settings.egress_networks.split(","))),
+                anywhere=settings.egress_anywhere,
                 trusted=settings.egress_ca_file,
             ),
         )

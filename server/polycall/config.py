@@ -202,6 +202,9 @@ class Settings:
     egress_networks: str = setting(
         "", _networks, "Address ranges that are not public and may be reached by hosts that a rule names; with commas."
     )
+    egress_anywhere: bool = setting(
+        True, _flag, "Whether a rule `*` reaches every public host; xpander functions have one by default."
+    )
     egress_ca_file: str = setting("", _text, "Certificates (PEM) that outbound TLS trusts besides the system's.")
     max_output_mib: int = setting(
         256, _whole(1, 1 << 20), "Output of one run, both streams, beyond which it is killed, MiB."
@@ -215,6 +218,9 @@ class Settings:
     )
     project_queue: int = setting(
         0, _whole(0, 100_000), "Runs of one project that may wait for a slot; 0: as many as `queue`."
+    )
+    requests_per_second: int = setting(
+        0, _whole(0, 1_000_000), "Requests a second on each REST listener, twice that in a burst; 0: any number."
     )
     queue_mib: int = setting(256, _whole(1, 1 << 20), "MiB that requests waiting for a slot may hold in memory.")
     call_queue: int = setting(10_000, _whole(0, 10_000_000), "Calls of one project that may wait; more are refused.")

@@ -26,5 +26,6 @@ def gateway_config(settings: Settings, sockets: Path) -> GatewayConfig:
         upstreams=tuple(server_socket(sockets, index) for index in range(settings.processes)),
         directory=sockets / "envoy",
         max_run_s=max(settings.max_timeout_s, _LONGEST_WAIT_S),
+        requests_per_second=settings.requests_per_second,
         access_log=settings.access_log,
     )

@@ -232,6 +232,9 @@ async def test_a_rate_limit_is_429_in_the_words_of_each_vendor(short_path: Path)
             else:
                 check(face, answer, 429, "Too Many Requests", 8, text)
             assert answer.headers["retry-after"] == "1"
+            told = [answer.headers[f"x-ratelimit-{name}"] for name in ("limit", "remaining")]
+            assert told == ["2", "0"]  # twice the rate in a burst
+            assert answer.headers["x-ratelimit-reset"] in ("0", "1")
 
 
 async def test_healthz_follows_the_server(short_path: Path) -> None:

@@ -517,6 +517,82 @@ class RegistryConformance:
             await store.swap_version(told, FILES, told)
         assert raised.value.reason is Reason.VERSION_RELEASED
 
+    async def test_a_package_and_its_first_version_are_made_both_or_neither(self, store: Store) -> None:
+        made = await store.create_with_version(package(face="xpander"), version(), FILES)
+        assert await store.get_version("default", "package", "1") == made
+        assert await store.get_bundle("default", made.bundle) == FILES
+        with pytest.raises(AlreadyExists):
+            await store.create_with_version(package(), version("2"), FILES)
+        assert await store.latest_version("default", "package") == made
+        with pytest.raises(NotFound):
+            await store.create_with_version(package("new", project_id=OTHER), version(package_id="new"), FILES)
+        with pytest.raises(NotFound):
+            await store.latest_version("default", "new")
+
+    async def test_the_version_made_last_is_so_whatever_its_state(self, store: Store) -> None:
+        await store.create_package(package())
+        assert await store.latest_version("default", "package") is None
+        for name, state in (("1", VersionState.READY), ("2", VersionState.ERROR), ("3", VersionState.ANALYSING)):
+            made = await store.create_version(version(name, state=state, created_at=5), FILES)
+            assert await store.latest_version("default", "package") == made
+        with pytest.raises(NotFound):
+            await store.latest_version(OTHER, "package")
+
+    async def test_a_package_is_revised_behind_the_version_that_was_known(self, store: Store) -> None:
+        first = await store.create_with_version(package(), version(created_at=5), FILES)
+        second = version("2", created_at=6)
+        changed = await store.revise(
+            package(updated_at=3000), {"display_name": "new"}, after=first, version=second, files={"main.py": b"2"}
+        )
+        assert changed == package(updated_at=3000, display_name="new")
+        latest = await store.latest_version("default", "package")
+        assert latest is not None
+        assert (latest.id, await store.get_bundle("default", latest.bundle)) == ("2", {"main.py": b"2"})
+        # what is no longer so: another is the latest, or it has moved on
+        moved = await store.set_version_state("default", "package", "2", VersionState.ERROR, error="line 1")
+        for after in (first, latest, None):
+            third = version("3", created_at=7)
+            assert (
+                await store.revise(
+                    package(updated_at=4000), {"display_name": "x"}, after=after, version=third, files={}
+                )
+                is None
+            )
+        assert await store.get_package("default", "package") == changed
+        with pytest.raises(AlreadyExists):
+            await store.revise(package(), {"display_name": "x"}, after=moved, version=version("1"), files={})
+        assert await store.get_package("default", "package") == changed
+        for project, name in ((OTHER, "package"), ("default", "gone")):
+            with pytest.raises(NotFound):
+                await store.revise(package(name, project_id=project), {"display_name": "x"})
+
+    async def test_texts_that_are_revised_at_once_are_all_kept(self, store: Store) -> None:
+        first = await store.create_with_version(package(), version(), FILES)
+        later = [version(str(number), created_at=first.created_at) for number in range(2, 10)]
+        results = await asyncio.gather(
+            store.revise(package(updated_at=3000), {"display_name": "n"}),
+            store.revise(package(updated_at=3000), {"description": "d"}),
+            *(store.revise(package(updated_at=3000), {}, after=first, version=each, files=FILES) for each in later),
+        )
+        assert [result is None for result in results].count(False) == 3  # one of the versions was first
+        assert await store.get_package("default", "package") == package(
+            updated_at=3000, display_name="n", description="d"
+        )
+        assert len((await store.list_versions("default", "package", 100)).items) == 2
+
+    async def test_packages_of_a_face_are_listed_by_number_with_the_version_made_last(self, store: Store) -> None:
+        for number in range(3):
+            await store.create_package(package(f"p{number}", face="xpander", created_at=number))
+        await store.create_package(package("native"))
+        made = await store.create_version(version(package_id="p1", state=VersionState.ERROR), FILES)
+        assert await store.list_of_face("default", "xpander", 1, 1) == (
+            *(3, [(package("p1", face="xpander", created_at=1), made)]),
+        )
+        total, found = await store.list_of_face("default", "xpander", 0, 9)
+        assert (total, [each.id for each, _ in found]) == (3, ["p2", "p1", "p0"])
+        assert await store.list_of_face("default", "xpander", 10**30, 5) == (3, [])
+        assert await store.list_of_face(OTHER, "xpander", 0, 5) == (0, [])
+
     async def test_a_version_moves_on_and_a_released_one_does_not(self, store: Store) -> None:
         await store.create_package(package())
         made = await store.create_version(version(state=VersionState.ANALYSING), FILES)

@@ -43,6 +43,15 @@ def test_patterns_match(pattern: str, yes: str, no: str) -> None:
     assert [where for where in no.split() if allows(pattern, where)] == []
 
 
+def test_an_operator_can_close_the_way_to_hosts_that_no_rule_names() -> None:
+    closed = Policy(policy("*", "*:8443", "*.example.com", "api.example.org"), anywhere=False)
+    for named in ("a.example.com", "api.example.org"):
+        closed.allow(parse_authority(named, 443))
+    for where in ("example.com", "example.net", "example.net:8443"):
+        with pytest.raises(Refused, match="is named by no rule, and the operator lets `\\*` reach nothing"):
+            closed.allow(parse_authority(where, 443))
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -32,7 +32,10 @@ class _Finder:
         self._tree = tree
         self._exact = {name for name in refused if not name.endswith("*")}
         self._prefixes = tuple(name[:-1] for name in refused if name.endswith("*"))
+        self._roots = {"importlib", *(name.partition(".")[0] for name in refused)}
+        self._deepest = max(name.count(".") for name in refused)  # so many attributes of a module at most
         self._imported: dict[str, str] = {"__builtins__": _BUILTINS}  # name -> what it stands for, in any scope
+        self._verdicts: dict[str, bool] = {}
         self._stars: list[str] = []  # modules whose names are all there
         for node in ast.walk(tree):
             if isinstance(node, ast.Import):
@@ -82,7 +85,7 @@ class _Finder:
         elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
             if not any(node.id in scope for scope in scopes):
                 yield from (f"{module}.{node.id}" for module in (_BUILTINS, *self._stars))
-        elif isinstance(node, ast.Call) and (text := _last_text(node)):
+        elif isinstance(node, ast.Call) and (text := _text_of(node)):
             called = self._dotted(node.func) or (node.func.id if isinstance(node.func, ast.Name) else "")
             if called == "importlib.import_module":
                 yield text
@@ -92,23 +95,29 @@ class _Finder:
     def _dotted(self, node: ast.expr) -> str:
         """Return what a name, or a chain of attributes of one, stands for by the imports; "" if by none."""
         names: list[str] = []
-        while isinstance(node, ast.Attribute):
+        while isinstance(node, ast.Attribute) and len(names) <= self._deepest:
             names.append(node.attr)
             node = node.value
-        if not isinstance(node, ast.Name) or node.id not in self._imported:
+        known = self._imported.get(node.id, "") if isinstance(node, ast.Name) else ""
+        if known.partition(".")[0] not in self._roots:
             return ""
-        return ".".join([self._imported[node.id], *reversed(names)])
+        return ".".join([known, *reversed(names)])
 
     def _refuses(self, dotted: str) -> bool:
-        if dotted.startswith(self._prefixes):
-            return True
-        parts = dotted.split(".")
-        return any(".".join(parts[:count]) in self._exact for count in range(1, len(parts) + 1))
+        known = self._verdicts.get(dotted)
+        if known is None:
+            parts = dotted.split(".")
+            known = dotted.startswith(self._prefixes) or any(
+                ".".join(parts[:count]) in self._exact for count in range(1, len(parts) + 1)
+            )
+            self._verdicts[dotted] = known
+        return known
 
 
-def _last_text(node: ast.Call) -> str:
-    last = node.args[-1] if node.args else None
-    return last.value if isinstance(last, ast.Constant) and isinstance(last.value, str) else ""
+def _text_of(call: ast.Call) -> str:
+    """Return the first argument that is text; "" if none is."""
+    values = (each.value for each in call.args if isinstance(each, ast.Constant))
+    return next((value for value in values if isinstance(value, str)), "")
 
 
 def _bound(scope: _Scope) -> Iterator[str]:

@@ -145,20 +145,24 @@ class Allowed:
 class Policy:
     """The rules of a run, the most particular first: the first that matches decides.
 
-    Raises ValueError for a rule that does not parse; ``engine.egress`` has checked them where users write them.
+    ``anywhere``: whether a rule that names no host (``*``) is followed. Raises ValueError for a rule that does not
+    parse; ``engine.egress`` has checked them where users write them.
     """
 
-    def __init__(self, policy: EgressPolicy) -> None:
+    def __init__(self, policy: EgressPolicy, *, anywhere: bool = True) -> None:
         rules = [(parse_pattern(rule.host), rule.credentials) for rule in policy.rules]
         self._rules: Sequence[tuple[_Pattern, tuple[Credential, ...]]] = sorted(
             rules, key=lambda rule: rule[0].rank, reverse=True
         )
         self.any_address = policy.any_address
+        self._anywhere = anywhere
 
     def allow(self, authority: Authority) -> Allowed:
         """Return what may go there. Raises Refused."""
         for pattern, credentials in self._rules:
             if pattern.matches(authority):
+                if not pattern.host and not pattern.suffix and not self._anywhere:
+                    raise Refused(f"{authority.host} is named by no rule, and the operator lets `*` reach nothing")
                 return Allowed(bool(pattern.host), credentials)
         if any(pattern.covers(authority) for pattern, _ in self._rules):
             raise Refused(f"port {authority.port} of {authority.host} is not allowed for this run")

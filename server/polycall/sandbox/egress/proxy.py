@@ -37,11 +37,12 @@ _BACKLOG = 2 * BACKLOG
 class EgressConfig:
     """Knobs. ``networks``: not public, but runs may be connected there if a rule names the host itself.
 
-    ``trusted``: a file of certificates that are trusted besides the system's (PEM), "" for none. ``lookup``: how names
-    are resolved.
+    ``anywhere``: whether rules that name no host (``*``) are followed. ``trusted``: a file of certificates that are
+    trusted besides the system's (PEM), "" for none. ``lookup``: how names are resolved.
     """
 
     networks: Sequence[Network] = ()
+    anywhere: bool = True
     trusted: str = ""
     bounds: Bounds = field(default_factory=Bounds)
     lookup: Lookup = system_lookup
@@ -59,6 +60,7 @@ class Egress:
         if not self.trusted:
             _log.warning("there are no trusted certificates here, so no https host can be reached (egress_ca_file)")
         self._verifying = verifying_context(self.trusted)
+        self._anywhere = config.anywhere
         self._resolver = Resolver(AddressFilter(config.networks), config.lookup)
         self.certificate = self._authority.certificate.decode("ascii")
 
@@ -73,7 +75,15 @@ class Egress:
         """Serve a run on its own listening socket. At the end every connection is closed, and nothing goes on."""
         turns = asyncio.Semaphore(self._bounds.lookups), self._resolver.share_of(project_id)
         session = Session(
-            *(listener, Policy(policy), self._bounds, self._verifying, self._resolver, turns, self._authority)
+            *(
+                listener,
+                Policy(policy, anywhere=self._anywhere),
+                self._bounds,
+                self._verifying,
+                self._resolver,
+                turns,
+                self._authority,
+            )
         )
         session.begin()
         try:
