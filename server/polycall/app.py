@@ -57,9 +57,16 @@ from polycall.faces.cognite.doors import cognite_doors
 from polycall.faces.cognite.face import CogniteFace
 from polycall.faces.cognite.login_routes import LoginRoutes
 from polycall.faces.cognite.requests import FILE_BYTES
+from polycall.faces.cognite.schedule_routes import ScheduleRoutes
 from polycall.faces.cognite.session_routes import SessionRoutes
 from polycall.faces.cognite.sessions import Sessions
-from polycall.faces.cognite.v1 import cognite_calls_pb2, cognite_login_pb2, cognite_pb2, cognite_sessions_pb2
+from polycall.faces.cognite.v1 import (
+    cognite_calls_pb2,
+    cognite_login_pb2,
+    cognite_pb2,
+    cognite_schedules_pb2,
+    cognite_sessions_pb2,
+)
 from polycall.faces.domo.faces import domo_faces
 from polycall.faces.domo.lending import adapter as domo_adapter
 from polycall.faces.domo.operator import domo_settings
@@ -341,6 +348,10 @@ async def _running(settings: Settings, signals: Signals, member: Member | None) 
             (
                 cognite_sessions_pb2.DESCRIPTOR.services_by_name["CogniteSessionService"],
                 SessionRoutes(engine, store),
+            ),
+            (
+                cognite_schedules_pb2.DESCRIPTOR.services_by_name["CogniteScheduleService"],
+                ScheduleRoutes(engine, plans, store, cognite_sessions),
             ),
             (
                 guance_pb2.DESCRIPTOR.services_by_name["GuanceService"],

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,12 +19,19 @@ from cronsim import CronSim, CronSimError
 
 from polycall.errors import InvalidArgument
 
-__all__ = ["LONGEST_CRON", "Cron"]
+__all__ = ["LONGEST_CRON", "Cron", "in_words"]
 
 LONGEST_CRON = 1024  # characters; the widest of the contracts we serve (Cognite)
 _LONGEST_ZONE = 64  # the longest of the database has 32
 _FIELDS = 5  # minute, hour, day of month, month, day of week
 _NO_ZONES = frozenset({"Factory", "localtime", "posix", "posixrules", "right"})  # the machine's, or with leap seconds
+# "every fifth minute of every hour", which is every 5 minutes; "every second minute" would be taken for something else
+_COUNTS = dict(
+    zip(["second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth"], range(2, 10), strict=True)
+)
+_EVERY_NTH = re.compile(rf"\b([Ee]very) ({'|'.join(_COUNTS)}|(\d+)th) (minute|hour)\b(?: of every hour)?")
+_ENDINGS = {"1": "st", "2": "nd", "3": "rd"}
+_WRONG_ORDINAL = re.compile(r"\b([2-5][123])th\b")
 _YEARS = 50  # that a match is looked for ahead (cronsim)
 
 
@@ -113,3 +121,13 @@ def _zone(name: str, field: str) -> ZoneInfo:
         except (ZoneInfoNotFoundError, ValueError, OSError):
             pass
     raise InvalidArgument.of(field, "must be a time zone of the IANA database, such as UTC or Europe/Oslo")
+
+
+def in_words(expression: str) -> str:
+    """Return an expression in English: ``Every 5 minutes``, ``At 04:30 on Monday through Friday``."""
+    try:
+        text: str = CronSim(expression, datetime.fromtimestamp(0, UTC)).explain()
+    except (CronSimError, IndexError, TypeError, ValueError):  # what it knows, but has no words for
+        return expression
+    text = _EVERY_NTH.sub(lambda found: f"{found[1]} {_COUNTS.get(found[2], found[3])} {found[4]}s", text)
+    return _WRONG_ORDINAL.sub(lambda found: found[1] + _ENDINGS[found[1][-1]], text)

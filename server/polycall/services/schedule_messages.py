@@ -9,6 +9,7 @@ from typing import Any
 from google.protobuf import timestamp_pb2
 
 from polycall.domain import MissedTicks, Overlap, Schedule
+from polycall.engine.cron import in_words
 from polycall.names import SCHEDULE_RULE, FunctionName, ParentName, ScheduleName, is_schedule_id
 from polycall.services.execution_messages import overrides, overrides_message
 from polycall.services.scalars import (
@@ -101,6 +102,7 @@ def schedule_message(
         last_skipped_time=timestamp(schedule.last_skipped),
         last_skip_reason=clean(schedule.last_skip),
         face=schedule.face,
+        when=in_words(schedule.cron),
     )
 
 

@@ -221,7 +221,7 @@ def test_an_id_is_an_integer_up_to_two_to_the_53_less_one(cognite: Cognite, bad:
 
 
 def test_the_words_of_the_contract_are_not_ids(cognite: Cognite) -> None:
-    for word in ("limits", "status", "schedules"):
+    for word in ("limits", "status"):
         answer = cognite.get(f"functions/{word}")
         assert _error(answer) == {"code": 404, "message": "There is nothing at this path."}
 

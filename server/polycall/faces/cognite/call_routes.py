@@ -48,13 +48,12 @@ class CallRoutes(Resource):
         states = states_of(wanted.status)
         if states is None:
             raise Malformed.of("filter.status", "must be Running, Completed, Failed or Timeout")
-        if wanted.schedule_id is not None:  # nothing has made any yet
-            return Reply(body=dump({"items": []}))
         start, end = wanted.start_time, wanted.end_time
         where = ExecutionFilter(
             states=states,
             package_id=str(function_id),
             face=FACE,
+            schedule_id=None if wanted.schedule_id is None else str(wanted.schedule_id),
             queued_after=start.min if start else None,
             queued_before=start.until if start else None,
             ended_after=end.min if end else None,

@@ -39,7 +39,9 @@ class CallBody(msgspec.Struct, kw_only=True, rename="camel"):
     start_time: int
     end_time: int | msgspec.UnsetType = msgspec.UNSET
     error: _Error | msgspec.UnsetType = msgspec.UNSET
+    schedule_id: int | msgspec.UnsetType = msgspec.UNSET
     function_id: int
+    scheduled_time: int | msgspec.UnsetType = msgspec.UNSET
 
     @classmethod
     def of(cls, execution: Execution) -> CallBody:
@@ -53,7 +55,9 @@ class CallBody(msgspec.Struct, kw_only=True, rename="camel"):
             start_time=execution.queued_at,
             end_time=msgspec.UNSET if ended is None else ended,
             error=msgspec.UNSET if failure is None else _Error(failure.traceback, _message(failure, execution)),
+            schedule_id=msgspec.UNSET if execution.schedule_id is None else int(execution.schedule_id),
             function_id=int(execution.package_id or 0),
+            scheduled_time=msgspec.UNSET if execution.scheduled_at is None else execution.scheduled_at,
         )
 
 

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Mapping, Sequence
 
 from polycall.domain import (
-    Convention,
     Execution,
     ExecutionFilter,
     Principal,
@@ -16,12 +15,12 @@ from polycall.domain import (
 )
 from polycall.engine.engine import Engine
 from polycall.engine.keys import require
-from polycall.engine.requests import FunctionRun, RunOptions
-from polycall.errors import FailedPrecondition, NotFound, NotReady
+from polycall.engine.requests import RunOptions
+from polycall.errors import FailedPrecondition, NotFound
 from polycall.faces.cognite.calldata import CallData
 from polycall.faces.cognite.calls import CallBody, ResponseBody
 from polycall.faces.cognite.failures import Missing
-from polycall.faces.cognite.functions import EXTERNAL_ID, LIMITS, Deployed, FunctionBody, handle_of, status_of
+from polycall.faces.cognite.functions import EXTERNAL_ID, Deployed, FunctionBody
 from polycall.faces.cognite.logs import log_entries
 from polycall.faces.cognite.requests import (
     Reference,
@@ -33,13 +32,13 @@ from polycall.faces.cognite.requests import (
     read_session,
 )
 from polycall.faces.cognite.resource import FACE, Resource
+from polycall.faces.cognite.runs import CALL_COUNTER, function_run
 from polycall.faces.cognite.sessions import CreatedBody, Sessions, SessionsStore
 from polycall.faces.reply import Handler, Inbound, Reply
 from polycall.faces.wire import dump
 
 __all__ = ["CogniteFace"]
 
-_CALL_COUNTER = "cognite"
 # External ids are labels, and labels have no index: so many packages are looked through, then the caller is told.
 _PAGE, _PAGES = 1000, 20
 
@@ -105,9 +104,9 @@ class CogniteFace(Resource):
         function_id = parse_id(inbound.variable("function_id"), "functionId")
         form = read_call(await inbound.read())
         require(who, Scope.RUN)
-        run = await self._run(who, function_id, form.data)
+        run = await function_run(self._engine, who.project_id, function_id, form.data)
         await self._engine.call(who, run, RunOptions(face=FACE, max_attempts=1, validate_only=True))
-        call_id = await self._store.next_number(_CALL_COUNTER)
+        call_id = await self._store.next_number(CALL_COUNTER)
         session = await self._sessions.bind(who.project_id, form.nonce, inbound.received_at)
         options = RunOptions(
             face=FACE,
@@ -154,26 +153,6 @@ class CogniteFace(Resource):
         return Reply(body=body)
 
     # within
-
-    async def _run(self, who: Principal, function_id: int, data: bytes) -> FunctionRun:
-        try:
-            version = await self._engine.registry.version(who.project_id, str(function_id))
-        except NotFound as error:
-            if error.reason is not Reason.VERSION_NOT_FOUND:
-                raise Missing("Function", [Reference(function_id)]) from None
-            raise _not_ready(function_id, None) from None
-        handle = handle_of(version) if version.state.runnable else None
-        if handle is None:
-            raise _not_ready(function_id, version)
-        return FunctionRun(
-            package_id=version.package_id,
-            version_id=version.id,
-            function=handle.name,
-            convention=Convention.HANDLE,
-            input=data,
-            limits=self._engine.limits.where_unset(version.limits, LIMITS),
-            fresh=True,
-        )
 
     async def _asked_call(self, inbound: Inbound) -> tuple[Principal, Execution]:
         who = await self._caller(inbound)
@@ -228,8 +207,3 @@ class CogniteFace(Resource):
         newest = await self._engine.list(who, ExecutionFilter(package_id=package_id, face=FACE), 1)
         last_called = newest.items[0].queued_at if newest.items else None
         return FunctionBody.of(Deployed(package, version), last_called)
-
-
-def _not_ready(function_id: int, version: Version | None) -> NotReady:
-    status = status_of(version)
-    return NotReady(f"Function {function_id} is not ready (status: {status})", metadata={"state": status})

@@ -12,6 +12,7 @@ from polycall.errors import (
     NotFound,
     PayloadTooLarge,
     PolycallError,
+    QuotaExceeded,
     ResourceExhausted,
     Unauthenticated,
     Unavailable,
@@ -28,6 +29,7 @@ _REASONS = {
     "File": Reason.FACE_OBJECT_NOT_FOUND,
     "Function": Reason.FUNCTION_NOT_FOUND,
     "Function call": Reason.EXECUTION_NOT_FOUND,
+    "Schedule": Reason.SCHEDULE_NOT_FOUND,
     "Session": Reason.SESSION_NOT_FOUND,
 }
 
@@ -82,6 +84,8 @@ def _codes(error: PolycallError) -> tuple[Code, int]:
             return Code.INVALID_ARGUMENT, 415
         case PayloadTooLarge():
             return Code.RESOURCE_EXHAUSTED, 413
+        case QuotaExceeded():
+            return Code.RESOURCE_EXHAUSTED, 400  # the SDK sends again what gets a 429, ten times
         case _:
             code = code_of(error)
             return code, HTTP_OF[code]

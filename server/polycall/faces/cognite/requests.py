@@ -21,6 +21,7 @@ __all__ = [
     "Reference",
     "SessionForm",
     "UnknownRoute",
+    "check_data",
     "is_id",
     "parse_id",
     "parse_optional_id",
@@ -150,11 +151,16 @@ def read_call(body: bytes) -> CallForm:
     """Read the body of a call. Raises Malformed, PayloadTooLarge."""
     form = decode(body, _CallBody)
     data = present(form.data) or b"{}"
+    check_data(data)
+    return CallForm(data, form.nonce)
+
+
+def check_data(data: bytes) -> None:
+    """Raise Malformed or PayloadTooLarge for JSON text that a call cannot have as its data."""
     if not data.startswith(b"{"):
         raise Malformed.of("data", "must be an object")
     if len(data) > _DATA_BYTES:
         raise PayloadTooLarge(f"data is larger than {_DATA_BYTES // MIB} MB.")
-    return CallForm(data, form.nonce)
 
 
 def read_asked_functions(body: bytes) -> Ask:
