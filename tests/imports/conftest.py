@@ -32,6 +32,7 @@ class Place:
 
     cli: Cli
     server: Server
+    project: str
     key: str
 
     def imports(self, vendor: str, *arguments: str) -> Result:
@@ -84,7 +85,7 @@ def new_place(alone: Cli, polycall: Server) -> Callable[[], Place]:
 
     def made() -> Place:
         project = f"import-{uuid.uuid4().hex[:12]}"
-        return Place(alone, polycall, polycall.new_key(project=project, scopes=_SCOPES))
+        return Place(alone, polycall, project, polycall.new_key(project=project, scopes=_SCOPES))
 
     return made
 

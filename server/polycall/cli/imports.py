@@ -213,3 +213,37 @@ def xpander_command(*, url: str | None, allow_http: bool) -> _Fetching:
             fetch_all(web, export)
 
     return "xpander", fetch
+
+
+@imports.command("cognite")
+@click.option("--url", metavar="URL", help="The cluster, such as https://westeurope-1.cognitedata.com.")
+@click.option("--project", metavar="NAME", help="The CDF project.")
+@click.option("--token-url", metavar="URL", help="Where a client id and secret get a token.")
+@click.option("--scope", metavar="TEXT", default="", help="Scope of that token, if the token URL wants one.")
+@_source_options
+def cognite_command(
+    *, url: str | None, project: str | None, token_url: str | None, scope: str, allow_http: bool
+) -> _Fetching:
+    """Bring over the functions and schedules of a Cognite project.
+
+    The credential is COGNITE_TOKEN; with --token-url it is COGNITE_CLIENT_ID and COGNITE_CLIENT_SECRET. Each function
+    comes with its zip file, and gets a runtime of its own if that has a requirements.txt. Schedules come paused: the
+    session that one acts for stays behind.
+    """
+    from polycall.cli.importing.cognite_api import fetch as fetch_all
+    from polycall.cli.importing.cognite_api import token
+
+    def fetch(export: Export) -> None:
+        if not project:
+            raise click.UsageError("give --project: the CDF project.")
+        with _web(_url(url), {}, allow_http) as web:
+            if token_url is not None:
+                client_id = _credential("COGNITE_CLIENT_ID", "Cognite client id")
+                secret = _credential("COGNITE_CLIENT_SECRET", "Cognite client secret")
+                bearer = token(web, token_url, client_id, secret, scope)
+            else:
+                bearer = _credential("COGNITE_TOKEN", "Cognite token")
+            web.authorize({"authorization": f"Bearer {bearer}"})
+            fetch_all(web, export, project)
+
+    return "cognite", fetch

@@ -1,0 +1,250 @@
+"""A Cognite project that was exported runs here: functions under their numbers, with packages, and schedules."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from polycall.cli.importing import cognite
+from polycall.cli.importing.export import Export
+from polycall.v1 import schedule_service_pb2
+from tests.harness import until
+from tests.imports.conftest import Place
+from tests.imports.vendor import Answer, Vendor, vendor
+
+GREETER, PACKAGED = 4723897238497123, 9007199254740991
+FUNCTIONS: list[dict[str, Any]] = [
+    {
+        "id": PACKAGED,
+        "name": "packaged",
+        "fileId": 8,
+        "status": "Ready",
+        "functionPath": "pack/handler.py",
+        "createdTime": 1730204346001,
+        "memory": 1.0,
+        "cpu": 0.5,
+        "runtime": "py311",
+        "runtimeVersion": "Python 3.11.10",
+    },
+    {
+        "id": GREETER,
+        "name": "greeter",
+        "externalId": "say/hello",
+        "description": "Greets.",
+        "owner": "ada",
+        "fileId": 7,
+        "status": "Ready",
+        "functionPath": "handler.py",
+        "createdTime": 1730204346000,
+        "metadata": {"team": "a"},
+        "envVars": {"GREETING": "Hello"},
+        "secrets": {"api-key": "***"},
+    },
+]
+SCHEDULES = [
+    {
+        "id": 21,
+        "name": "nightly",
+        "functionId": GREETER,
+        "cronExpression": "0 3 * * *",
+        "when": "At 03:00",
+        "sessionId": 99,
+        "createdTime": 1730204346000,
+        "description": "Every night.",
+    }
+]
+HANDLER = "import os\n\ndef handle(data):\n    return f\"{os.environ['GREETING']}, {data['name']}\"\n"
+ZIPS: dict[int, dict[str, str]] = {
+    7: {"handler.py": HANDLER},
+    8: {
+        "pack/__init__.py": "",
+        "pack/handler.py": "import six\n\ndef handle(data, function_call_info):\n"
+        "    return [six.__version__, function_call_info['function_id'], data]\n",
+        "requirements.txt": "six==1.17.0  # of the registry\n",
+    },
+}
+
+
+def packed(files: Mapping[str, str]) -> bytes:
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as opened:
+        for name, text in files.items():
+            opened.writestr(name, text)
+    return archive.getvalue()
+
+
+def export(folder: Path, functions: list[dict[str, Any]] = FUNCTIONS, **files: bytes) -> Path:
+    """Write an export; ``f7`` is the zip file 7."""
+    (folder / "files").mkdir(parents=True)
+    (folder / "functions.json").write_text(json.dumps({"items": functions}))
+    (folder / "schedules.json").write_text(json.dumps({"items": SCHEDULES}))
+    (folder / "input_data.json").write_text('{"items":[{"id":21,"data":{"name":"Ada","n":1.0}}]}')
+    zips = {f"f{number}": packed(contents) for number, contents in ZIPS.items()} | files
+    for name, data in zips.items():
+        (folder / "files" / f"{name[1:]}.zip").write_bytes(data)
+    return folder
+
+
+def called(place: Place, function: int, data: object) -> Any:
+    """Call a function as the vendor's clients do, and return its response."""
+    root = f"/api/v1/projects/{place.project}"
+    session = place.http("POST", f"{root}/sessions", {"items": [{"tokenExchange": True}]}).json()["items"][0]
+    call = place.http("POST", f"{root}/functions/{function}/call", {"data": data, "nonce": session["nonce"]})
+    assert call.status == 201, call.body
+    path = f"{root}/functions/{function}/calls/{call.json()['id']}"
+    until(lambda: place.http("GET", path).json()["status"] != "Running", seconds=30, what="the end of the call")
+    return place.http("GET", f"{path}/response").json().get("response")
+
+
+OBJECTS = [
+    ("function", str(GREETER), "left"),  # the values of its secrets
+    ("runtime", f"cognite-{PACKAGED}", "created"),
+    ("revision", f"cognite-{PACKAGED}-1", "created"),
+    *(("package", str(GREETER), "created"), ("version", f"{GREETER} 1", "created")),
+    *(("package", str(PACKAGED), "created"), ("version", f"{PACKAGED} 1", "created")),
+    ("schedule", "21", "created"),
+]
+AGAIN = [(kind, name, "same" if action == "created" else action) for kind, name, action in OBJECTS]
+
+
+def test_a_cognite_project_runs_under_its_numbers(place: Place, tmp_path: Path) -> None:
+    folder = str(export(tmp_path / "export"))
+    assert place.outcomes("cognite", "--from", folder) == OBJECTS
+    assert called(place, GREETER, {"name": "Ada"}) == "Hello, Ada"
+    assert called(place, PACKAGED, {"n": 1}) == ["1.17.0", str(PACKAGED), {"n": 1}]
+    found = place.http("GET", f"/api/v1/projects/{place.project}/functions/{GREETER}").json()
+    assert (found["id"], found["name"], found["status"]) == (GREETER, "greeter", "Ready")
+    schedule = place.server.schedules.GetSchedule(
+        schedule_service_pb2.GetScheduleRequest(name="schedules/21"),
+        metadata=[("authorization", f"Bearer {place.key}")],
+        timeout=30,
+    )
+    assert schedule.function == f"packages/{GREETER}/functions/handle"
+    assert (schedule.cron, schedule.paused, schedule.display_name) == ("0 3 * * *", True, "nightly")
+    assert json.loads(schedule.input_json) == {"name": "Ada", "n": 1.0}
+    assert place.outcomes("cognite", "--from", folder) == AGAIN
+
+
+def cdf(there: Mapping[int, bytes], token: str) -> Any:
+    """Answer as the vendor does: lists, a link for each file, and the files on a host of their own."""
+
+    def answers(method: str, path: str, body: bytes) -> Answer:
+        root = "/base/api/v1/projects/my%20project"
+        sent = json.loads(body) if body.startswith(b"{") else {}
+        if path == "/oauth2/token":
+            return Answer(json.dumps({"access_token": token, "token_type": "Bearer", "expires_in": 3600}).encode())
+        if path == f"{root}/functions/list":
+            return Answer(json.dumps({"items": FUNCTIONS}).encode())
+        if path == f"{root}/functions/schedules/list":
+            return Answer(json.dumps({"items": SCHEDULES}).encode())
+        if path == f"{root}/functions/schedules/21/input_data":
+            return Answer(b'{"id":21,"data":{"name":"Ada","n":1.0}}')
+        if path == f"{root}/files/downloadlink":
+            number = sent["items"][0]["id"]
+            if number not in there:
+                return Answer(b'{"error":{"code":400,"message":"Files ids not found"}}', 400)
+            return Answer(json.dumps({"items": [{"id": number, "downloadUrl": f"/signed/{number}"}]}).encode())
+        if path.startswith("/base/signed/"):
+            return Answer(there[int(path.rpartition("/")[2])])
+        return Answer(b'{"error":{"code":404,"message":"Not Found"}}', 404)
+
+    return answers
+
+
+def headers(there: Vendor, path: str) -> list[str | None]:
+    return [
+        sent.get("authorization")
+        for (_, asked), sent in zip(there.asked, there.headers, strict=True)
+        if asked.endswith(path)
+    ]
+
+
+def test_a_project_is_fetched_with_the_users_credentials(place: Place, tmp_path: Path) -> None:
+    """From an API like the vendor's, which gives links to the files; the answers are kept, and are an export."""
+    zips = {number: packed(files) for number, files in ZIPS.items()}
+    saved = tmp_path / "saved"
+    with vendor(cdf(zips, "token-1")) as there, place.cli.monkeypatch.context() as patch:
+        options = ("--url", f"{there.url}/base", "--project", "my project", "--save", str(saved), "--dry-run")
+        patch.setenv("COGNITE_CLIENT_ID", "me")
+        patch.setenv("COGNITE_CLIENT_SECRET", "hunter2")
+        plan = place.imports("cognite", *options, "--token-url", f"{there.url}/oauth2/token")
+        assert plan.code == 0, plan.err
+        assert headers(there, "/oauth2/token") == [None]
+        assert headers(there, "/functions/list") == ["Bearer token-1"]
+        assert place.packages() == []
+        assert "hunter2" not in plan.text + plan.err
+        assert all(b"hunter2" not in file.read_bytes() for file in saved.rglob("*.json"))
+    assert sorted(str(file.relative_to(saved)) for file in saved.rglob("*.*")) == [
+        *("files/7.zip", "files/8.zip", "functions.json", "input_data.json", "schedules.json"),
+    ]
+    assert place.outcomes("cognite", "--from", str(saved), "--only", "say/hello") == [
+        outcome for outcome in OBJECTS if str(PACKAGED) not in outcome[1]
+    ]
+
+
+def test_a_file_that_is_gone_there_leaves_its_function_behind(place: Place) -> None:
+    with vendor(cdf({7: packed(ZIPS[7])}, "")) as there, place.cli.monkeypatch.context() as patch:
+        patch.setenv("COGNITE_TOKEN", "token-2")
+        options = ("--url", f"{there.url}/base", "--project", "my project", "--dry-run")
+        plan = place.outcomes("cognite", *options, code=1)
+        assert plan[0] == ("function", str(PACKAGED), "refused")
+        assert headers(there, "/functions/list") == ["Bearer token-2"]
+
+
+def bomb() -> bytes:
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as opened:
+        for number in range(2):
+            opened.writestr(f"{number}.bin", bytes(40 << 20))
+    return archive.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("archive", "why"),
+    [
+        (b"PK\x03\x04 no zip", "files/7.zip: is not a readable zip archive."),
+        (packed({"../handler.py": HANDLER}), "files/7.zip: '../handler.py' must"),
+        (packed({"/etc/passwd": "x"}), "files/7.zip: '/etc/passwd' must"),
+        (bomb(), f"files/7.zip: unpacks to more than {64 << 20} bytes."),
+        (packed({"other.py": HANDLER}), "its zip file has no 'handler.py'."),
+        (packed({"handler.py": HANDLER, "requirements.txt": "-r x\n"}), "its requirements.txt: line 1: options"),
+        (
+            packed({"handler.py": HANDLER, "requirements.txt": "six @ https://x/y.zip\n"}),
+            "its requirements.txt: line 1",
+        ),
+    ],
+    ids=["no zip", "parent", "absolute", "bomb", "no handler", "options", "url"],
+)
+def test_archives_that_cannot_be_here_leave_their_function_behind(tmp_path: Path, archive: bytes, why: str) -> None:
+    finds = cognite.read(Export(export(tmp_path / "export", FUNCTIONS[1:], f7=archive)))
+    assert finds.packages == ()
+    function, schedule = finds.remarks
+    assert (function.kind, function.id, function.refused) == ("function", str(GREETER), True)
+    assert function.text.startswith(why)
+    assert (schedule.id, schedule.text) == ("21", f"its function {GREETER} is not brought along.")
+
+
+def test_functions_that_cannot_be_here_or_there_stay_behind(tmp_path: Path) -> None:
+    greeter = FUNCTIONS[1]
+    functions = [
+        greeter | {"id": 0},
+        greeter | {"id": 2**53},
+        greeter | {"id": 1, "status": "Failed"},
+        greeter | {"id": 2, "memory": -1},
+        greeter | {"id": 3, "fileId": 70},
+    ]
+    finds = cognite.read(Export(export(tmp_path / "export", functions)))
+    assert finds.packages == ()
+    assert [(remark.id, remark.refused, remark.text) for remark in finds.remarks[:-1]] == [
+        ("0", True, "its id must be from 1 to 2^53-1."),
+        (str(2**53), True, "its id must be from 1 to 2^53-1."),
+        ("1", False, "it is Failed there: what could not be deployed cannot be called."),
+        ("2", True, "its memory is -1 GB."),
+        ("3", True, "its zip file (files/70.zip) is not in the export."),
+    ]
