@@ -56,7 +56,11 @@ class Place:
         """Send a request to the faces, with this project's key in every vendor's header."""
         data = None if body is None else json.dumps(body).encode()
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        credentials = {"authorization": f"Bearer {self.key}", "x-domo-developer-token": self.key}
+        credentials = {
+            "authorization": f"Bearer {self.key}",
+            "x-domo-developer-token": self.key,
+            "df-api-key": self.key,
+        }
         return self.server.http(
             method, path, body=data, headers={**credentials, "content-type": "application/json", **named}
         )

@@ -71,6 +71,30 @@ def test_domo_packages_run_under_their_ids_and_versions(place: Place) -> None:
     assert place.outcomes("domo", "--from", DOMO) == [(k, i, "same") for k, i in DOMO_OBJECTS]
 
 
+def test_guance_scripts_run_under_their_ids(place: Place) -> None:
+    objects = [
+        ("script set", "a__b", "refused"),
+        ("script", "shop__draft", "left"),
+        ("script", "nothing", "refused"),
+        ("script", "shop__prices", "left"),  # its draft
+        *(("runtime", "guance-shop", "created"), ("revision", "guance-shop-1", "created")),
+        *(("package", "shop__prices", "created"), ("version", "shop__prices 3", "created")),
+        *(("package", "_plain__hello", "created"), ("version", "_plain__hello 1", "created")),
+    ]
+    folder = str(EXPORTS / "guance")
+    assert place.outcomes("guance", "--from", folder, code=1) == objects
+
+    def call(function: str, **kwargs: object) -> Any:
+        body = {"funcId": function, "funcBody": {"kwargs": kwargs}}
+        return place.http("POST", "/api/v1/outer_function/execute", body).json()["content"]
+
+    assert call("shop__prices.total", prices=[9007199254740993, 1])["data"]["result"] == [9007199254740994, "1.17.0"]
+    assert call("_plain__hello.hello", name="Tom")["data"]["result"] == "Hello, Tom"
+    assert call("shop__prices.helper")["error"] == 404.41  # it is not registered
+    again = place.outcomes("guance", "--from", folder, code=1)
+    assert again == [(kind, name, "same" if action == "created" else action) for kind, name, action in objects]
+
+
 def test_a_dry_run_tells_the_plan_and_changes_nothing(place: Place) -> None:
     for vendor, folder in (("riza", RIZA), ("domo", DOMO)):
         plan = place.imports(vendor, "--from", folder, "--dry-run")

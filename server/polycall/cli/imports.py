@@ -247,3 +247,24 @@ def cognite_command(
             fetch_all(web, export, project)
 
     return "cognite", fetch
+
+
+@imports.command("guance")
+@click.option("--url", metavar="URL", help="DataFlux Func, the engine behind the gateway: https://HOST.")
+@_source_options
+def guance_command(*, url: str | None, allow_http: bool) -> _Fetching:
+    """Bring over the published scripts of a Guance workspace, from its DataFlux Func.
+
+    The credentials are DATAFLUX_USERNAME and DATAFLUX_PASSWORD: the gateway itself tells no code.
+    """
+    from polycall.cli.importing.guance_api import fetch as fetch_all
+    from polycall.cli.importing.guance_api import sign_in
+
+    def fetch(export: Export) -> None:
+        username = _credential("DATAFLUX_USERNAME", "DataFlux Func user name")
+        password = _credential("DATAFLUX_PASSWORD", "DataFlux Func password")
+        with _web(_url(url), {}, allow_http) as web:
+            sign_in(web, username, password)
+            fetch_all(web, export)
+
+    return "guance", fetch

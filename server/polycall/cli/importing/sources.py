@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from polycall.cli.importing import cognite, domo, riza, xpander
+from polycall.cli.importing import cognite, domo, guance, riza, xpander
 from polycall.cli.importing.export import Export
 from polycall.cli.importing.finds import Finds
 
@@ -15,4 +15,5 @@ READERS: Mapping[str, Callable[[Export], Finds]] = {
     "cognite": cognite.read,
     "xpander": xpander.read,
     "domo": domo.read,
+    "guance": guance.read,
 }
