@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from polycall.v1 import execution_pb2, package_pb2
+from polycall.v1 import execution_pb2, package_pb2, tenancy_service_pb2
 from tests.contracts.domo.driver import PACKAGE, VERSION, Domo, declare, typed
 from tests.harness import Server
 
@@ -125,6 +125,22 @@ FUNCTIONS = [
     declare("_hidden"),
     declare("remember", NUMBER),
 ]
+
+
+_SCOPES = tenancy_service_pb2.ApiKey
+WRITER = (_SCOPES.SCOPE_RUN, _SCOPES.SCOPE_READ, _SCOPES.SCOPE_DEPLOY)
+
+
+@pytest.fixture(scope="session")
+def owner(polycall: Server) -> Domo:
+    """A caller of project domo who may save packages."""
+    return Domo(polycall, polycall.new_key(project="domo", scopes=WRITER))
+
+
+@pytest.fixture(scope="session")
+def other(polycall: Server) -> Domo:
+    """Another caller of project domo, with the same scopes."""
+    return Domo(polycall, polycall.new_key(project="domo", scopes=WRITER))
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -43,8 +43,16 @@ def _pair(function: Function, *, typed: bool) -> tuple[FunctionSpec, Function]:
         output=None if output is None else output[0],
         has_return=output is not None,
     )
-    parameters = (Parameter(name=v.name, declared=held, default=present(v.default_values)) for v, held in inputs)
-    return spec, replace(function, parameters=tuple(parameters), output=None if output is None else output[1])
+    parameters = tuple(
+        Parameter(name=shown.name, declared=held, default=_default(shown, required)) for shown, held in inputs
+    )
+    return spec, replace(function, parameters=parameters, output=None if output is None else output[1])
+
+
+def _default(shown: VariableSpec, required: Collection[str]) -> bytes | None:
+    """Return what is passed for a missing input; None: nothing is, and the code's own default holds."""
+    told = present(shown.default_values)
+    return b"null" if told is None and shown.nullable and shown.name in required else told
 
 
 def _read(schema: bytes | None) -> dict[str, Any]:

@@ -57,7 +57,7 @@ class Lending:
         told: dict[str, Any] = {
             "execution": {
                 "executionId": str(execution_id),
-                "packageId": package.alias or package.id,
+                "packageId": package.id,
                 "version": version.id,
                 "functionName": function.name,
                 "startedBy": who.user_id,

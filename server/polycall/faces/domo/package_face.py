@@ -60,7 +60,7 @@ class PackageReader:
         await self._permissions.require(who, Scope.READ, package, READ)
         version = await self._packages.version(package, inbound.variable("version"))
         if version.state is not VersionState.RELEASED:
-            raise no_version(package.alias or package.id, version.id, "it is not released")
+            raise no_version(package.id, version.id, "it is not released")
         return await _reply(await self.version(package, version, _parts(parse_qs(inbound.query))))
 
     async def package(self, who: Principal, package: Package, parts: Parts, *, writes: bool) -> Any:
@@ -75,7 +75,7 @@ class PackageReader:
         """Return a Version."""
         parts = parts.of(version.language)
         code = await self._packages.code(version) if parts.code else ""
-        return version_body(version, kept_version(version), package.alias or package.id, code, parts)
+        return version_body(version, kept_version(version), package.id, code, parts)
 
 
 class DomoPackageFace:

@@ -34,7 +34,6 @@ from polycall.faces.domo.permissions import WRITE, Permissions, rights_in
 from polycall.faces.domo.saving import WORKING, Changes, Save, reworded
 from polycall.faces.domo.shown import specs_of
 from polycall.ids import now_ms
-from polycall.names import is_package_id
 
 __all__ = ["Packages", "no_package", "no_version"]
 
@@ -62,15 +61,11 @@ class Packages:
 
     async def find(self, who: Principal, package_id: str) -> Package:
         """Return a package by the vendor's id, whoever asks. Raises NotFound, for those of other faces too."""
-        asker = reading(who)
         try:
-            if is_package_id(package_id):
-                package = await self._registry.get_package(asker, package_id)
-            else:  # ids of Domo's that ours cannot be
-                package = await self._registry.find_package(asker, FACE, package_id)
+            package = await self._registry.get_package(reading(who), package_id)
         except NotFound:
             raise no_package(package_id) from None
-        if package.face not in (None, FACE) or (package.alias is not None and package.alias != package_id):
+        if package.face not in (None, FACE):
             raise no_package(package_id)
         return package
 
@@ -107,7 +102,7 @@ class Packages:
         with suppress(NotFound):
             version = await self._registry.version(package.project_id, package.id, version_id)
         if version is None or version.id != version_id:  # "-", the newest to others, is no version here
-            raise no_version(_id(package), version_id)
+            raise no_version(package.id, version_id)
         return version
 
     async def code(self, version: Version) -> str:
@@ -168,7 +163,7 @@ class Packages:
             if stored is not None:
                 await self._registry.update_package(who, package)
                 return stored
-        raise _busy(f"{_id(package)} version {version_id}")
+        raise _busy(f"{package.id} version {version_id}")
 
     async def release(self, who: Principal, package: Package, version_id: str) -> None:
         """Release a version. Raises NotFound, InvalidArgument (the working version), AlreadyExists, NotReady."""
@@ -181,7 +176,7 @@ class Packages:
         except AlreadyExists:
             raise _released(package, version_id) from None
         except NotFound:
-            raise no_version(_id(package), version_id) from None
+            raise no_version(package.id, version_id) from None
 
     async def delete(self, who: Principal, package: Package) -> None:
         """Delete a package with its versions. Raises NotFound."""
@@ -197,12 +192,10 @@ class Packages:
             return None
 
     async def _create(self, who: Principal, save: Save) -> Package:
-        wanted = save.id or str(uuid.uuid4())
-        own = is_package_id(wanted)
         missing = [name for name in ("name", "language") if getattr(save, name) is None]
         if missing or save.language is None:
             raise InvalidArgument.of(missing[0], "must be set for a new package")
-        package_id = wanted if own else str(uuid.uuid4())
+        package_id = save.id or str(uuid.uuid4())
         # all that can be refused is refused before there is a package
         draft = await self._draft(
             who, package_id, save.version, save.language, save.code, save.manifest, description=save.description
@@ -219,7 +212,6 @@ class Packages:
                     display_name=save.name or "",
                     description=save.description or "",
                     face=FACE,
-                    alias=None if own else wanted,
                     face_data=msgspec.json.encode(kept),
                 ),
             )
@@ -340,10 +332,6 @@ def _created_on(version: Version) -> int:
     return kept.created_on if kept else version.created_at
 
 
-def _id(package: Package) -> str:
-    return package.alias or package.id
-
-
 def no_package(package_id: str) -> NotFound:
     """Return what is raised where there is no such package."""
     message = f"Package {package_id} does not exist."
@@ -357,7 +345,7 @@ def no_version(package_id: str, version_id: str, why: str = "") -> NotFound:
 
 
 def _released(package: Package, version_id: str) -> AlreadyExists:
-    name = f"Version {version_id} of package {_id(package)}"
+    name = f"Version {version_id} of package {package.id}"
     message = f"{name} is released and cannot change; save a new version."
     return AlreadyExists("polycall.v1.Version", name, message, reason=Reason.VERSION_RELEASED)
 

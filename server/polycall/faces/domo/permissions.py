@@ -201,7 +201,7 @@ def check(who: Principal, package: Package, grants: Grants | None, permission: s
         )
     if permission not in rights:
         raise PermissionDenied(
-            f"User {who.user_id} has no {permission} permission for package {package.alias or package.id}; "
+            f"User {who.user_id} has no {permission} permission for package {package.id}; "
             "ask one of its owners to share it.",
             metadata={"permission": permission, "user": who.user_id},
         )
@@ -272,5 +272,5 @@ def _check_size(entries: Collection[_Entry]) -> None:
 
 
 def _busy(package: Package) -> Unavailable:
-    name = package.alias or package.id
+    name = package.id
     return Unavailable(f"The permissions of package {name} are being changed by others; try again.")

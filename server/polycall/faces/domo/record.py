@@ -24,7 +24,6 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
     get_logs: bool
     started_by: str
     output: DeclaredType | None = None
-    package_id: str | None = None  # as the vendor's callers spell it, where that is not ours
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +49,7 @@ def render(execution: Execution, kept: Kept) -> bytes:
     return dump(
         {
             "executionId": str(execution.id),
-            "packageId": kept.package_id or execution.package_id,
+            "packageId": execution.package_id,
             "version": execution.version_id,
             "functionName": execution.function,
             "status": end.status,

@@ -57,7 +57,8 @@ def bind(function: Function, inputs: Mapping[str, msgspec.Raw], *, by_name: bool
     wrong: list[FieldViolation] = []
     for parameter in function.parameters:
         path = f"{_INPUTS}.{parameter.name}"
-        if by_name and parameter.declared.nullable and parameter.name not in inputs:
+        left_out = parameter.name not in inputs and parameter.default is None and parameter.declared.nullable
+        if by_name and left_out:
             continue
         try:
             values[parameter.name] = _value(parameter, inputs, path)

@@ -94,12 +94,7 @@ class Runs:
                 who, execution_id, target.package, version, target.kept, target.function, now_ms()
             ),
         )
-        kept = Kept(
-            get_logs=ask.get_logs,
-            started_by=who.user_id,
-            output=target.function.output,
-            package_id=target.package.alias,
-        )
+        kept = Kept(get_logs=ask.get_logs, started_by=who.user_id, output=target.function.output)
         options = RunOptions(
             execution_id=execution_id,
             face=FACE,

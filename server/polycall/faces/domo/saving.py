@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import msgspec
@@ -16,12 +17,12 @@ __all__ = ["WORKING", "Changes", "Save", "read_changes", "read_save", "reworded"
 WORKING = "0.0.0-dev"  # the version that is saved where none is named
 _ENVIRONMENT = "LAMBDA"
 _LANGUAGES = {"python": Language.PYTHON, "javascript": Language.JAVASCRIPT}
+_VERSION = re.compile(r"[A-Za-z0-9.-]{1,64}")
 _LONGEST_TEXT = 4096  # characters; as the registry has it for packages
 # What the engine calls what the vendor calls otherwise.
 _FIELDS = {
     "parent": "id",
     "package_id": "id",
-    "package.alias": "id",
     "package.display_name": "name",
     "package.description": "description",
     "version_id": "version",
@@ -82,6 +83,8 @@ def read_save(body: bytes) -> Save:
         wrong.append(FieldViolation("environment", f"must be {_ENVIRONMENT}, got {str(sent.environment)[:40]!r}"))
     if sent.id is not None and "/" in sent.id:
         wrong.append(FieldViolation("id", "must have no `/`"))
+    if sent.version and not _VERSION.fullmatch(sent.version):
+        wrong.append(FieldViolation("version", "must be 1 to 64 of letters, digits, `.` and `-`"))
     if sent.name == "":
         wrong.append(FieldViolation("name", "must not be empty"))
     wrong += _text_violations(name=sent.name, description=sent.description)

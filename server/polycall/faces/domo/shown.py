@@ -49,8 +49,8 @@ def package_body(
 ) -> dict[str, Any]:
     """Return a FunctionPackage; ``versions`` oldest first, ``releases``: when those that are were released."""
     return {
-        "id": package.alias or package.id,
-        "name": package.display_name or package.alias or package.id,
+        "id": package.id,
+        "name": package.display_name or package.id,
         "description": package.description or None,
         "language": language_name(language),
         "environment": _ENVIRONMENT,
