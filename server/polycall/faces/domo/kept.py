@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from typing import TypeVar
+
 import msgspec
 
 from polycall.domain import Language, Package, Version
 from polycall.faces.domo.manifest import Configuration, FunctionSpec
 
 __all__ = ["FACE", "KeptPackage", "KeptVersion", "kept_package", "kept_version"]
+
+T = TypeVar("T")
 
 FACE = "domo"
 
@@ -38,13 +43,16 @@ class KeptVersion(msgspec.Struct, frozen=True, kw_only=True):
 
 def kept_package(package: Package) -> KeptPackage | None:
     """Return what is kept beside a package; None if it was made natively, as an import does."""
-    if package.face != FACE or package.face_data is None:
-        return None
-    return msgspec.json.decode(package.face_data, type=KeptPackage)
+    return _read(package.face_data, KeptPackage) if package.face == FACE else None
 
 
 def kept_version(version: Version) -> KeptVersion | None:
     """Return what is kept beside a version; None if it was deployed natively."""
-    if version.adapter != FACE or version.face_data is None:
-        return None
-    return msgspec.json.decode(version.face_data, type=KeptVersion)
+    return _read(version.face_data, KeptVersion) if version.adapter == FACE else None
+
+
+def _read(data: bytes | None, shape: type[T]) -> T | None:
+    """Return what is kept; None for what others put there: the native contract takes any JSON."""
+    with suppress(msgspec.DecodeError, RecursionError):
+        return None if data is None else msgspec.json.decode(data, type=shape)
+    return None
