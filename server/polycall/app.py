@@ -42,6 +42,7 @@ from polycall.engine.plans import Plans
 from polycall.engine.preparation import Preparation
 from polycall.engine.readiness import Readiness
 from polycall.engine.registry import Registry
+from polycall.engine.resealing import Resealing
 from polycall.engine.retention import Retention
 from polycall.engine.runtimes import Runtimes
 from polycall.engine.scheduler import Scheduler
@@ -241,6 +242,9 @@ async def _running(settings: Settings, signals: Signals, member: Member | None) 
         rules = {"xpander": XPANDER_RULES}
         registry = Registry(store, sandbox, limits, runtimes, sealer, siblings, parser, adapters=adapters, rules=rules)
         secrets = Secrets(store, sealer, siblings)
+        resealing = Resealing(store, sealer)
+        if place.first:
+            await resealing.check(settings.lost_encryption_keys.replace(",", " ").split())
         entries = Entries(store, _entry_limits(settings))
         preparation = Preparation(
             registry,
@@ -260,6 +264,7 @@ async def _running(settings: Settings, signals: Signals, member: Member | None) 
             store=store,
             registry=registry,
             secrets=secrets,
+            resealing=resealing,
             keys=keys,
             limits=limits,
             preparation=preparation,

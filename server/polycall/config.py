@@ -192,6 +192,9 @@ class Settings:
         "Key for secrets at rest: 32 bytes, base64; older ones after it, with commas; empty: one in `data_dir`.",
         secret=True,
     )
+    lost_encryption_keys: str = setting(
+        "", _text, "Names of keys for secrets at rest that are gone for good, with commas: start without them."
+    )
     # what may run
     isolation_floor: IsolationLevel = setting(
         IsolationLevel.NAMESPACED, _level, "Lowest isolation level (0 to 3) at which untrusted code is run."

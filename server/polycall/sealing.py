@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from polycall.errors import FailedPrecondition
 
-__all__ = ["KEY_BYTES", "Sealer", "new_encryption_key", "parse_encryption_keys"]
+__all__ = ["KEY_BYTES", "Sealer", "key_of", "new_encryption_key", "parse_encryption_keys"]
 
 KEY_BYTES = 32
 _NONCE_BYTES = 12  # NIST SP 800-38D; random ones are good for 2^32 messages a key
@@ -43,6 +43,12 @@ def parse_encryption_keys(text: str) -> tuple[bytes, ...]:
     return tuple(keys)
 
 
+def key_of(sealed: str) -> str:
+    """Return the name of the key that a text was sealed with; "" if it is none of ours."""
+    version, _, rest = sealed.partition(".")
+    return rest.partition(".")[0] if version == _FORMAT else ""
+
+
 class Sealer:
     """Seals with the first of its keys, opens with all of them."""
 
@@ -54,6 +60,16 @@ class Sealer:
         self._damaged = (InvalidTag, ValueError)  # ValueError: no base64, or too short
         self._ciphers = {_name(key): AESGCM(key) for key in keys}
         self._first = _name(keys[0])
+
+    @property
+    def keys(self) -> frozenset[str]:
+        """The names of the keys: they tell them apart, and nothing of them."""
+        return frozenset(self._ciphers)
+
+    @property
+    def newest(self) -> str:
+        """The name of the key that seals."""
+        return self._first
 
     def seal(self, secret: str, place: str) -> str:
         """Return what ``open`` makes ``secret`` of again, for the same place."""

@@ -45,6 +45,13 @@ def test_an_id_may_be_chosen(cli: Cli) -> None:
     assert "secrets/cli%2Fchosen already exists." in taken.err
 
 
+def test_all_is_sealed_anew_with_the_newest_key(cli: Cli) -> None:
+    done = cli("secrets", "rotate")
+    assert (done.code, done.text) == (0, "0 secrets and 0 versions are sealed anew.\n")
+    key = cli("keys", "create", "--scope", "deploy", "--json").json()["key"]
+    assert cli("secrets", "rotate", "--key", key).code == 4
+
+
 def test_what_cannot_be_a_value_is_told(cli: Cli) -> None:
     for stdin, words in ((b"\xff", "the value is not UTF-8 text"), (b"\n", "secret.value: must be text of 1 to 65536")):
         wrong = cli("secrets", "create", "n", stdin=stdin)

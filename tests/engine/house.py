@@ -37,6 +37,7 @@ from polycall.engine.preparation import Preparation
 from polycall.engine.readiness import Readiness
 from polycall.engine.registry import Registry, VersionDraft
 from polycall.engine.requests import AdHocRun, FunctionRun
+from polycall.engine.resealing import Resealing
 from polycall.engine.runtimes import Runtimes
 from polycall.engine.scheduler import Scheduler
 from polycall.engine.schedules import Schedules
@@ -252,6 +253,7 @@ async def house(
         store=between,
         registry=registry,
         secrets=secrets,
+        resealing=Resealing(between, sealer),
         keys=keys,
         limits=policy,
         preparation=preparation,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -149,10 +150,15 @@ def test_a_version_keeps_its_policy_and_shows_no_secret(
     assert [one.status for one in answer.outbound_requests.requests] == [200], answer
     check_upstream(upstream)
 
-    # another server with another key: the version is there, and says why it cannot run
+    # another server with another key does not start, or is told to: then the version says why it cannot run
     server.terminate()
     other = base64.b64encode(bytes(32)).decode()
-    with running_server(server.data_dir, **environment, POLYCALL_ENCRYPTION_KEY=other) as stranger:
+    with pytest.raises(AssertionError, match="was sealed with a key that this server does not have") as refused:
+        Server(server.data_dir, environment={**environment, "POLYCALL_ENCRYPTION_KEY": other}).start()
+    found = re.search(r"POLYCALL_LOST_ENCRYPTION_KEYS=(\w+)", str(refused.value))
+    assert found is not None
+    without = {**environment, "POLYCALL_ENCRYPTION_KEY": other, "POLYCALL_LOST_ENCRYPTION_KEYS": found[1]}
+    with running_server(server.data_dir, **without) as stranger:
         with pytest.raises(grpc.RpcError) as caught:
             stranger.executions.RunFunction(run, metadata=stranger.metadata)
         assert caught.value.code() is grpc.StatusCode.FAILED_PRECONDITION

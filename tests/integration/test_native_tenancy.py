@@ -187,6 +187,7 @@ RULES: list[tuple[str, str, Any, int]] = [
         Key.SCOPE_DEPLOY,
     ),
     (S_, "DeleteSecret", secret_service_pb2.DeleteSecretRequest(name="secrets/no-such"), Key.SCOPE_DEPLOY),
+    (S_, "ResealSecrets", secret_service_pb2.ResealSecretsRequest(), Key.SCOPE_OPERATOR),
     (K, "GetApiKey", key_service_pb2.GetApiKeyRequest(name="apiKeys/0123456789abcdef"), Key.SCOPE_ADMIN),
     (K, "ListApiKeys", tenancy_service_pb2.ListApiKeysRequest(), Key.SCOPE_ADMIN),
     (T, "ListApiKeys", tenancy_service_pb2.ListApiKeysRequest(), Key.SCOPE_ADMIN),

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["secrets"]
 
 _PAGE = 1000  # the server's largest
+_ROTATION_S = 3600.0  # some thousand rows a second; what was done by then stays done
 _file_option = click.option("--file", metavar="FILE", help="Take the value from a file, as it is, to the last byte.")
 
 
@@ -126,6 +127,31 @@ def delete_command(client: Client, secret: str, yes: bool, as_json: bool) -> Non
         click.confirm(f"Delete {secret}?", abort=True, err=True)
     client.call(client.secrets.DeleteSecret, pb.DeleteSecretRequest(name=secret))
     say("{}" if as_json else f"{secret} is deleted.")
+
+
+@secrets.command("rotate")
+@json_option
+@with_client
+def rotate_command(client: Client, as_json: bool) -> None:
+    """Seal with the server's newest encryption key what older ones have sealed, in all projects.
+
+    Give the server the new key before the old one first (POLYCALL_ENCRYPTION_KEY=NEW,OLD), and take the old one away
+    when this has left nothing. It may be interrupted and repeated.
+    """
+    from polycall.cli.show import print_json
+    from polycall.cli.terminal import say
+    from polycall.v1 import secret_service_pb2 as pb
+
+    request = pb.ResealSecretsRequest()
+    done = client.call(client.secrets.ResealSecrets, request, timeout_s=_ROTATION_S, what="what is sealed")
+    if as_json:
+        print_json(done)
+    else:
+        say(f"{done.secrets} secrets and {done.versions} versions are sealed anew.")
+    if done.failed:
+        raise Failure(
+            f"{done.failed} could not be opened and are as they were: their key is not there, or they are damaged."
+        )
 
 
 def _value(file: str | None) -> str:

@@ -36,6 +36,7 @@ from polycall.engine.preparation import Preparation, Prepared, spec_of
 from polycall.engine.references import refers
 from polycall.engine.registry import Registry
 from polycall.engine.requests import AdHocRun, FunctionRun, RunOptions
+from polycall.engine.resealing import Resealing
 from polycall.engine.running import CANCELLED
 from polycall.engine.schedules import Schedules
 from polycall.engine.secrets import Secrets
@@ -76,6 +77,7 @@ class Engine:
         store: ExecutionStore,
         registry: Registry,
         secrets: Secrets,
+        resealing: Resealing,
         keys: KeyRing,
         limits: LimitPolicy,
         preparation: Preparation,
@@ -89,6 +91,7 @@ class Engine:
         self.registry = registry
         self.runtimes = registry.runtimes
         self.secrets = secrets
+        self.resealing = resealing
         self.keys = keys
         self.limits = limits
         self.admission = admission

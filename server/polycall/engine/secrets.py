@@ -82,7 +82,7 @@ class Secrets:
         )
         if validate_only:
             return secret
-        sealed = self._sealer.seal(value, _place(_project(secret.project_id), secret.id))
+        sealed = self._sealer.seal(value, _place(project_place(secret.project_id), secret.id))
         keeping = self._store.create_secret(secret, sealed, most=MOST_SECRETS, unique_name=unique_name)
         return await through(self._changed(who.project_id, keeping))
 
@@ -133,7 +133,7 @@ class Secrets:
             raise InvalidArgument(wrong)
         sealed = None
         if value is not None:
-            sealed = self._sealer.seal(value, _place(_project(who.project_id), secret_id)), now_ms()
+            sealed = self._sealer.seal(value, _place(project_place(who.project_id), secret_id)), now_ms()
         return await through(
             self._changed(who.project_id, self._store.update_secret(who.project_id, secret_id, name=name, value=sealed))
         )
@@ -162,7 +162,7 @@ class Secrets:
             if secret_id not in sealed:
                 name = str(SecretName(secret_id))
                 raise unusable(name, f"{name} is referred to and does not exist in this project; create it.")
-        return open_values(sealed, self._sealer, _project(project_id))
+        return open_values(sealed, self._sealer, project_place(project_id))
 
     # within
 
@@ -203,7 +203,8 @@ def unusable(name: str, message: str) -> FailedPrecondition:
     return FailedPrecondition(message, subject=name, reason=Reason.SECRET_UNUSABLE, metadata={"secret": name})
 
 
-def _project(project_id: str) -> str:
+def project_place(project_id: str) -> str:
+    """Return what the secrets of a project are sealed for, each below it."""
     return f"projects/{project_id}"
 
 

@@ -24,6 +24,7 @@ class SecretService(secret_service_pb2_grpc.SecretServiceServicer):
 
     def __init__(self, engine: Engine) -> None:
         self._secrets = engine.secrets
+        self._resealing = engine.resealing
         self._made: Once[Secret] = Once()
 
     async def CreateSecret(self, request: secret_service_pb2.CreateSecretRequest, rpc: Rpc) -> secret_pb2.Secret:
@@ -82,6 +83,15 @@ class SecretService(secret_service_pb2_grpc.SecretServiceServicer):
         """Delete a secret."""
         await self._secrets.delete(rpc.who, SecretName.parse(request.name).secret)
         return empty_pb2.Empty()
+
+    async def ResealSecrets(
+        self, request: secret_service_pb2.ResealSecretsRequest, rpc: Rpc
+    ) -> secret_service_pb2.ResealSecretsResponse:
+        """Seal with the newest key what an older one has sealed."""
+        done = await self._resealing.reseal(rpc.who)
+        return secret_service_pb2.ResealSecretsResponse(
+            secrets=done.secrets, versions=done.versions, failed=done.failed
+        )
 
 
 def _fields(request: secret_service_pb2.UpdateSecretRequest, wrong: Violations) -> frozenset[str]:

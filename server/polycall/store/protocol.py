@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from dataclasses import dataclass, field
+from typing import Generic, Protocol, TypeAlias, TypeVar
 
 from polycall.domain import (
     ApiKey,
+    EgressPolicy,
     Entry,
     EntryQuota,
     Execution,
@@ -50,6 +51,10 @@ __all__ = [
     "RuntimeStore",
     "ScheduleFilter",
     "ScheduleStore",
+    "Sealed",
+    "SealedSecret",
+    "SealedStore",
+    "SealedVersion",
     "SecretStore",
     "SessionStore",
     "Store",
@@ -106,6 +111,30 @@ class Beat:
 
     others: frozenset[str]  # nodes that live as well
     owned: frozenset[uuid.UUID]  # executions that are RUNNING, and this node's
+
+
+@dataclass(frozen=True, slots=True)
+class SealedSecret:
+    """A secret as it is kept."""
+
+    project_id: str
+    id: str
+    sealed: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class SealedVersion:
+    """What is sealed of a version, and ``kept``, the very texts that it was read from; ``seq`` tells versions apart."""
+
+    seq: int
+    project_id: str
+    package_id: str
+    egress: EgressPolicy | None = field(repr=False)
+    secrets: Mapping[str, str] = field(repr=False)
+    kept: tuple[str | None, str | None] = field(repr=False)
+
+
+Sealed: TypeAlias = SealedSecret | SealedVersion
 
 
 class TenancyStore(Protocol):
@@ -211,6 +240,22 @@ class SecretStore(Protocol):
 
     async def sealed_secrets(self, project_id: str, ids: Collection[str]) -> Mapping[str, str]:
         """Return the sealed values of those that exist, by their ids."""
+
+
+class SealedStore(Protocol):
+    """What is sealed, of all projects: for who seals it anew. Never for who asks on behalf of a caller."""
+
+    async def all_sealed_secrets(self, after: SealedSecret | None, rows: int) -> Sequence[SealedSecret]:
+        """Return secrets in the order of project and id, those behind ``after``."""
+
+    async def all_sealed_versions(self, after: SealedVersion | None, rows: int) -> Sequence[SealedVersion]:
+        """Return versions with an egress policy or secrets of their own, in the order in which they were made."""
+
+    async def reseal(self, changes: Sequence[tuple[Sealed, Sealed]]) -> int:
+        """Put the second of each pair in the place of the first, unless that is not what is there any more.
+
+        Returns how many were; all in one transaction.
+        """
 
 
 class RegistryStore(Protocol):
@@ -624,6 +669,7 @@ class Store(
     TenancyStore,
     SessionStore,
     SecretStore,
+    SealedStore,
     RegistryStore,
     FaceStore,
     EntryStore,

@@ -21,6 +21,7 @@ from polycall.store.retention_store import SqlRetention
 from polycall.store.runtime_store import SqlRuntimes
 from polycall.store.schedule_store import SqlSchedules
 from polycall.store.schema import prepare
+from polycall.store.sealed import SqlSealed
 from polycall.store.secrets import SqlSecrets
 from polycall.store.sessions import SqlSessions
 from polycall.store.tenancy import SqlTenancy
@@ -34,6 +35,7 @@ class SqlStore(
     SqlTenancy,
     SqlSessions,
     SqlSecrets,
+    SqlSealed,
     SqlRegistry,
     SqlObjects,
     SqlEntries,
@@ -49,6 +51,7 @@ class SqlStore(
         SqlTenancy.__init__(self, executor)
         SqlSessions.__init__(self, executor)
         SqlSecrets.__init__(self, executor)
+        SqlSealed.__init__(self, executor)
         SqlRegistry.__init__(self, executor)
         SqlObjects.__init__(self, executor)
         SqlEntries.__init__(self, executor)

@@ -28,7 +28,7 @@ from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mas
 from polycall.v1 import secret_pb2 as polycall_dot_v1_dot_secret__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n polycall/v1/secret_service.proto\x12\x0bpolycall.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x18polycall/v1/secret.proto\"x\n\x13\x43reateSecretRequest\x12\x11\n\tsecret_id\x18\x01 \x01(\t\x12#\n\x06secret\x18\x02 \x01(\x0b\x32\x13.polycall.v1.Secret\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\" \n\x10GetSecretRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\";\n\x12ListSecretsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"T\n\x13ListSecretsResponse\x12$\n\x07secrets\x18\x01 \x03(\x0b\x32\x13.polycall.v1.Secret\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"k\n\x13UpdateSecretRequest\x12#\n\x06secret\x18\x01 \x01(\x0b\x32\x13.polycall.v1.Secret\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"#\n\x13\x44\x65leteSecretRequest\x12\x0c\n\x04name\x18\x01 \x01(\t2\xbd\x04\n\rSecretService\x12\x66\n\x0c\x43reateSecret\x12 .polycall.v1.CreateSecretRequest\x1a\x13.polycall.v1.Secret\"\x1f\x82\xd3\xe4\x93\x02\x19\"\x14/polycall/v1/secrets:\x01*\x12\x66\n\tGetSecret\x12\x1d.polycall.v1.GetSecretRequest\x1a\x13.polycall.v1.Secret\"%\x82\xd3\xe4\x93\x02\x1f\x12\x1d/polycall/v1/{name=secrets/*}\x12n\n\x0bListSecrets\x12\x1f.polycall.v1.ListSecretsRequest\x1a .polycall.v1.ListSecretsResponse\"\x1c\x82\xd3\xe4\x93\x02\x16\x12\x14/polycall/v1/secrets\x12{\n\x0cUpdateSecret\x12 .polycall.v1.UpdateSecretRequest\x1a\x13.polycall.v1.Secret\"4\x82\xd3\xe4\x93\x02.2$/polycall/v1/{secret.name=secrets/*}:\x06secret\x12o\n\x0c\x44\x65leteSecret\x12 .polycall.v1.DeleteSecretRequest\x1a\x16.google.protobuf.Empty\"%\x82\xd3\xe4\x93\x02\x1f*\x1d/polycall/v1/{name=secrets/*}b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n polycall/v1/secret_service.proto\x12\x0bpolycall.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x18polycall/v1/secret.proto\"x\n\x13\x43reateSecretRequest\x12\x11\n\tsecret_id\x18\x01 \x01(\t\x12#\n\x06secret\x18\x02 \x01(\x0b\x32\x13.polycall.v1.Secret\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\" \n\x10GetSecretRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\";\n\x12ListSecretsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"T\n\x13ListSecretsResponse\x12$\n\x07secrets\x18\x01 \x03(\x0b\x32\x13.polycall.v1.Secret\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"k\n\x13UpdateSecretRequest\x12#\n\x06secret\x18\x01 \x01(\x0b\x32\x13.polycall.v1.Secret\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"#\n\x13\x44\x65leteSecretRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x16\n\x14ResealSecretsRequest\"J\n\x15ResealSecretsResponse\x12\x0f\n\x07secrets\x18\x01 \x01(\x05\x12\x10\n\x08versions\x18\x02 \x01(\x05\x12\x0e\n\x06\x66\x61iled\x18\x03 \x01(\x05\x32\xbd\x05\n\rSecretService\x12\x66\n\x0c\x43reateSecret\x12 .polycall.v1.CreateSecretRequest\x1a\x13.polycall.v1.Secret\"\x1f\x82\xd3\xe4\x93\x02\x19\"\x14/polycall/v1/secrets:\x01*\x12\x66\n\tGetSecret\x12\x1d.polycall.v1.GetSecretRequest\x1a\x13.polycall.v1.Secret\"%\x82\xd3\xe4\x93\x02\x1f\x12\x1d/polycall/v1/{name=secrets/*}\x12n\n\x0bListSecrets\x12\x1f.polycall.v1.ListSecretsRequest\x1a .polycall.v1.ListSecretsResponse\"\x1c\x82\xd3\xe4\x93\x02\x16\x12\x14/polycall/v1/secrets\x12{\n\x0cUpdateSecret\x12 .polycall.v1.UpdateSecretRequest\x1a\x13.polycall.v1.Secret\"4\x82\xd3\xe4\x93\x02.2$/polycall/v1/{secret.name=secrets/*}:\x06secret\x12o\n\x0c\x44\x65leteSecret\x12 .polycall.v1.DeleteSecretRequest\x1a\x16.google.protobuf.Empty\"%\x82\xd3\xe4\x93\x02\x1f*\x1d/polycall/v1/{name=secrets/*}\x12~\n\rResealSecrets\x12!.polycall.v1.ResealSecretsRequest\x1a\".polycall.v1.ResealSecretsResponse\"&\x82\xd3\xe4\x93\x02 \"\x1b/polycall/v1/secrets:reseal:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -45,6 +45,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SECRETSERVICE'].methods_by_name['UpdateSecret']._serialized_options = b'\202\323\344\223\002.2$/polycall/v1/{secret.name=secrets/*}:\006secret'
   _globals['_SECRETSERVICE'].methods_by_name['DeleteSecret']._loaded_options = None
   _globals['_SECRETSERVICE'].methods_by_name['DeleteSecret']._serialized_options = b'\202\323\344\223\002\037*\035/polycall/v1/{name=secrets/*}'
+  _globals['_SECRETSERVICE'].methods_by_name['ResealSecrets']._loaded_options = None
+  _globals['_SECRETSERVICE'].methods_by_name['ResealSecrets']._serialized_options = b'\202\323\344\223\002 \"\033/polycall/v1/secrets:reseal:\001*'
   _globals['_CREATESECRETREQUEST']._serialized_start=168
   _globals['_CREATESECRETREQUEST']._serialized_end=288
   _globals['_GETSECRETREQUEST']._serialized_start=290
@@ -57,6 +59,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_UPDATESECRETREQUEST']._serialized_end=578
   _globals['_DELETESECRETREQUEST']._serialized_start=580
   _globals['_DELETESECRETREQUEST']._serialized_end=615
-  _globals['_SECRETSERVICE']._serialized_start=618
-  _globals['_SECRETSERVICE']._serialized_end=1191
+  _globals['_RESEALSECRETSREQUEST']._serialized_start=617
+  _globals['_RESEALSECRETSREQUEST']._serialized_end=639
+  _globals['_RESEALSECRETSRESPONSE']._serialized_start=641
+  _globals['_RESEALSECRETSRESPONSE']._serialized_end=715
+  _globals['_SECRETSERVICE']._serialized_start=718
+  _globals['_SECRETSERVICE']._serialized_end=1419
 # @@protoc_insertion_point(module_scope)

@@ -57,3 +57,17 @@ class DeleteSecretRequest(_message.Message):
     NAME_FIELD_NUMBER: _ClassVar[int]
     name: str
     def __init__(self, name: _Optional[str] = ...) -> None: ...
+
+class ResealSecretsRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ResealSecretsResponse(_message.Message):
+    __slots__ = ("secrets", "versions", "failed")
+    SECRETS_FIELD_NUMBER: _ClassVar[int]
+    VERSIONS_FIELD_NUMBER: _ClassVar[int]
+    FAILED_FIELD_NUMBER: _ClassVar[int]
+    secrets: int
+    versions: int
+    failed: int
+    def __init__(self, secrets: _Optional[int] = ..., versions: _Optional[int] = ..., failed: _Optional[int] = ...) -> None: ...

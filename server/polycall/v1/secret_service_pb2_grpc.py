@@ -63,6 +63,11 @@ class SecretServiceStub:
                 request_serializer=polycall_dot_v1_dot_secret__service__pb2.DeleteSecretRequest.SerializeToString,
                 response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
                 _registered_method=True)
+        self.ResealSecrets = channel.unary_unary(
+                '/polycall.v1.SecretService/ResealSecrets',
+                request_serializer=polycall_dot_v1_dot_secret__service__pb2.ResealSecretsRequest.SerializeToString,
+                response_deserializer=polycall_dot_v1_dot_secret__service__pb2.ResealSecretsResponse.FromString,
+                _registered_method=True)
 
 
 class SecretServiceServicer:
@@ -105,6 +110,14 @@ class SecretServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ResealSecrets(self, request, context):
+        """Seals with the newest of the server's keys for secrets at rest what an older one has sealed: secrets of all projects,
+        credentials and secrets of versions. It may be repeated, and goes on where it was interrupted. Scope: operator.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_SecretServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -132,6 +145,11 @@ def add_SecretServiceServicer_to_server(servicer, server):
                     servicer.DeleteSecret,
                     request_deserializer=polycall_dot_v1_dot_secret__service__pb2.DeleteSecretRequest.FromString,
                     response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
+            ),
+            'ResealSecrets': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResealSecrets,
+                    request_deserializer=polycall_dot_v1_dot_secret__service__pb2.ResealSecretsRequest.FromString,
+                    response_serializer=polycall_dot_v1_dot_secret__service__pb2.ResealSecretsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -271,6 +289,33 @@ class SecretService:
             '/polycall.v1.SecretService/DeleteSecret',
             polycall_dot_v1_dot_secret__service__pb2.DeleteSecretRequest.SerializeToString,
             google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResealSecrets(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/polycall.v1.SecretService/ResealSecrets',
+            polycall_dot_v1_dot_secret__service__pb2.ResealSecretsRequest.SerializeToString,
+            polycall_dot_v1_dot_secret__service__pb2.ResealSecretsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -109,6 +109,7 @@ class FakeEngine:
     registry: Any = field(default_factory=FakeKeys)
     runtimes: Any = field(default_factory=FakeKeys)
     secrets: Any = field(default_factory=FakeKeys)
+    resealing: Any = field(default_factory=FakeKeys)
     schedules: Any = field(default_factory=FakeKeys)
     limits: LimitPolicy = field(default_factory=LimitPolicy)
     isolation: IsolationLevel = IsolationLevel.CONTAINED
