@@ -85,7 +85,7 @@ def test_the_readme_runs_from_top_to_bottom(polycall: Server, tmp_path: Path) ->
 
 
 def test_the_page_of_the_faces_runs_from_top_to_bottom(polycall: Server, tmp_path: Path) -> None:
-    assert len(snippets(FACES)) == 6
+    assert len(snippets(FACES)) == 7
     run(FACES, polycall, tmp_path)
 
 

@@ -7,6 +7,7 @@ is kept as it came, with the version.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import msgspec
@@ -231,10 +232,11 @@ def code_of(version: Version, files: Mapping[str, bytes]) -> str:
 
 
 def schema_of(version: Version) -> bytes:
-    """Return the schema of a revision's input, as it came."""
-    if version.face_data is None:
-        return next((f.input_schema for f in version.functions if f.name == _ENTRYPOINT and f.input_schema), _ANYTHING)
-    return bytes(msgspec.json.decode(version.face_data, type=_KeptVersion).input_schema)
+    """Return the schema of a revision's input, as it came; of one that was made natively, that of its function."""
+    if version.face_data is not None:
+        with suppress(msgspec.DecodeError):
+            return bytes(msgspec.json.decode(version.face_data, type=_KeptVersion).input_schema)
+    return next((f.input_schema for f in version.functions if f.name == _ENTRYPOINT and f.input_schema), _ANYTHING)
 
 
 def pointer(revision_id: str) -> bytes:
@@ -243,8 +245,11 @@ def pointer(revision_id: str) -> bytes:
 
 
 def revision_of(package: Package) -> str:
-    """Return the id of the current revision of a tool; "" if it has none."""
-    return msgspec.json.decode(package.face_data or b"{}", type=_Pointer).revision_id
+    """Return the id of the current revision of a tool; "" if nobody said: one that was made natively."""
+    try:
+        return msgspec.json.decode(package.face_data or b"{}", type=_Pointer).revision_id
+    except msgspec.DecodeError:
+        return ""
 
 
 def _edit_violations(form: _Form, new: bool) -> Iterator[FieldViolation]:

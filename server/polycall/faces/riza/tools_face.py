@@ -186,9 +186,9 @@ class ToolsFace(Resource):
     async def _revision(self, who: Principal, package: Package, revision_id: str | None) -> Version:
         """Return a revision of a tool, by default the current one. Raises NotFound."""
         wanted = revision_id or revision_of(package)
-        if wanted and wanted != "-" and "\0" not in wanted:
+        if revision_id != "-" and "\0" not in wanted:  # to the engine a dash means the newest, as nothing does
             with suppress(NotFound):
-                return await self._engine.registry.get_version(reading(who), package.id, wanted)
+                return await self._engine.registry.get_version(reading(who), package.id, wanted or None)
         shown = wanted[:64]
         message = f"revision_id: tool {package.id} has no revision {shown!r}."
         raise NotFound(Reason.VERSION_NOT_FOUND, "riza.ToolRevision", shown, message)
