@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import errno
 import ipaddress
+import re
 import socket
 from dataclasses import dataclass
 from pathlib import Path
 
 from polycall_gateway.errors import AddressUnusable, InvalidConfig
 
-__all__ = ["Address", "check_free", "socket_path"]
+__all__ = ["Address", "check_free", "replica_address", "socket_path"]
+
+# A name (RFC 1123), or an IPv4 address.
+_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,252}[A-Za-z0-9])?")
 
 # sizeof(sockaddr_un.sun_path) - 1, unix(7).
 _LONGEST_SOCKET_PATH = 107
@@ -79,6 +83,20 @@ def check_free(address: Address) -> None:
         except OSError as error:
             why = _WHY.get(error.errno or 0, f"cannot be listened on ({error.strerror})")
             raise AddressUnusable(f"{address.setting}: {address} {why}") from None
+
+
+def replica_address(text: str) -> tuple[str, int]:
+    """Return host and port of a server elsewhere: ``polycall-0.polycall:50052``, ``10.0.0.7:50052``, ``[::1]:50052``.
+
+    Raises:
+        InvalidConfig: it is none of them.
+    """
+    host, colon, port = text.rpartition(":")
+    bare = host.removeprefix("[").removesuffix("]") if host.startswith("[") else host
+    named = _HOST.fullmatch(bare) is not None or (host != bare and ":" in bare)
+    if not named or not colon or not port.isdecimal() or not 0 < int(port) <= 65535:
+        raise InvalidConfig(f"replicas: {text!r} is not HOST:PORT, such as polycall-0.polycall:50052")
+    return bare, int(port)
 
 
 def socket_path(setting: str, path: Path) -> Path:

@@ -1,9 +1,12 @@
-"""The cluster of servers: Unix sockets, HTTP/2, health checks."""
+"""The cluster of servers: sockets of this machine or addresses of others, HTTP/2, health checks."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
+from polycall_gateway.address import replica_address
 from polycall_gateway.config import GatewayConfig
 from polycall_gateway.envoytypes import extension
 
@@ -22,17 +25,19 @@ _HEALTH_TIMEOUT = "3s"
 _UNHEALTHY_INTERVAL = "0.1s"
 
 
+# What one more server may have in hand than the average, percent: beyond it the next one on the ring gets the function,
+# so that one function that everybody calls does not stay on one server. 150 was alike.
+_BALANCE = 125
+
+
 def servers_cluster(config: GatewayConfig) -> dict[str, Any]:
-    """Return the cluster with one endpoint for each socket of ``config.upstreams``."""
-    endpoints = [{"endpoint": {"address": {"pipe": {"path": str(path)}}}} for path in config.upstreams]
+    """Return the cluster: one endpoint for each socket of ``config.upstreams``, or for each of ``config.replicas``."""
     protocol = "extensions.upstreams.http.v3.HttpProtocolOptions"
     return {
         "name": SERVERS,
-        "type": "STATIC",
         "connect_timeout": "1s",
         "per_connection_buffer_limit_bytes": 1 << 20,
-        "lb_policy": "LEAST_REQUEST",
-        "load_assignment": {"cluster_name": SERVERS, "endpoints": [{"lb_endpoints": endpoints}]},
+        **(_replicas(config.replicas) if config.replicas else _processes(config.upstreams)),
         "typed_extension_protocol_options": {
             f"envoy.{protocol}": extension(
                 protocol,
@@ -63,7 +68,6 @@ def servers_cluster(config: GatewayConfig) -> dict[str, Any]:
             "base_ejection_time": "1s",
             "max_ejection_percent": 50,
         },
-        "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
         # Wide open: the server has a queue with a length, and words its refusal as each vendor does.
         "circuit_breakers": {
             "thresholds": [
@@ -74,5 +78,34 @@ def servers_cluster(config: GatewayConfig) -> dict[str, Any]:
                     "max_retries": 16,
                 }
             ]
+        },
+    }
+
+
+def _processes(sockets: Iterable[Path]) -> dict[str, Any]:
+    endpoints = [{"endpoint": {"address": {"pipe": {"path": str(path)}}}} for path in sockets]
+    return {
+        "type": "STATIC",
+        "lb_policy": "LEAST_REQUEST",
+        "load_assignment": {"cluster_name": SERVERS, "endpoints": [{"lb_endpoints": endpoints}]},
+        "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
+    }
+
+
+def _replicas(replicas: Iterable[str]) -> dict[str, Any]:
+    endpoints = []
+    for text in replicas:
+        host, port = replica_address(text)
+        address = {"socket_address": {"address": host, "port_value": port}}
+        # The ring is made of names: a server that comes back at another address gets its functions back.
+        endpoints.append({"endpoint": {"address": address, "hostname": text}})
+    return {
+        # One endpoint for each name; one that does not resolve (yet) is left out.
+        "type": "STRICT_DNS",
+        "lb_policy": "RING_HASH",
+        "load_assignment": {"cluster_name": SERVERS, "endpoints": [{"lb_endpoints": endpoints}]},
+        "common_lb_config": {
+            "healthy_panic_threshold": {"value": 0},
+            "consistent_hashing_lb_config": {"use_hostname_for_hashing": True, "hash_balance_factor": _BALANCE},
         },
     }

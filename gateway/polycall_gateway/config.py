@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
-from polycall_gateway.address import Address, socket_path
+from polycall_gateway.address import Address, replica_address, socket_path
 from polycall_gateway.errors import InvalidConfig
 
 __all__ = ["GatewayConfig"]
@@ -30,6 +30,8 @@ class GatewayConfig:
 
     upstreams: tuple[Path, ...] = (Path("/run/polycall/server-0.sock"),)
     """Unix sockets of the servers, one for each process. Only they and Envoy may be able to enter the directory."""
+    replicas: tuple[str, ...] = ()
+    """Servers elsewhere instead, ``HOST:PORT`` of their internal addresses; a name stands for one server."""
     directory: Path = Path("/run/polycall/gateway")
     """Envoy's own directory, made with mode 0700: its configuration and its admin socket."""
 
@@ -72,6 +74,10 @@ class GatewayConfig:
             raise InvalidConfig("upstreams: at least one socket of a server is needed")
         for path in self.upstreams:
             socket_path("upstreams", path)
+        for text in self.replicas:
+            replica_address(text)
+        if len(set(self.replicas)) != len(self.replicas):
+            raise InvalidConfig("replicas: one stands there twice")
         socket_path("directory", self.admin_socket)
         for name in _POSITIVE:
             if getattr(self, name) <= 0:

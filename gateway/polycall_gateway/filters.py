@@ -15,6 +15,7 @@ from polycall_gateway.vendors import VENDORS
 __all__ = [
     "BODY_LIMIT",
     "INTERNAL",
+    "INTERNAL_MESH",
     "INTERNAL_REST",
     "DescriptorSource",
     "Matcher",
@@ -44,6 +45,13 @@ Matcher = dict[str, Any]
 # x-envoy-* by the router. gRPC refuses the whole request for a name with a character that only HTTP allows, and for a
 # header that ends in -bin and is not base64.
 INTERNAL: tuple[Matcher, ...] = ({"exact": "x-http-status"}, {"prefix": "x-polycall-"}, {"prefix": "x-envoy-"})
+# x-polycall-function may be said, where it picks a server: it opens nothing. The rest is ours, and of no use here: the
+# native services go by none of it.
+INTERNAL_MESH: tuple[Matcher, ...] = (
+    {"exact": "x-http-status"},
+    {"prefix": "x-envoy-"},
+    *({"exact": f"x-polycall-{name}"} for name in ("authority", "face", "query", "trace")),
+)
 INTERNAL_REST: tuple[Matcher, ...] = (
     *INTERNAL,
     {"prefix": "grpc-"},

@@ -14,6 +14,7 @@ from polycall_gateway.envoytypes import typed
 from polycall_gateway.errors import InvalidConfig
 from polycall_gateway.filters import (
     INTERNAL,
+    INTERNAL_MESH,
     INTERNAL_REST,
     DescriptorSource,
     Matcher,
@@ -27,7 +28,7 @@ from polycall_gateway.filters import (
     transcoders,
 )
 from polycall_gateway.replies import face_replies, mesh_replies
-from polycall_gateway.routes import RETRY, rest_routes, seconds, territory
+from polycall_gateway.routes import FUNCTION, rest_routes, retry_policy, seconds, territory
 from polycall_gateway.vendors import ANYONE, VENDORS
 
 __all__ = ["listeners"]
@@ -92,7 +93,7 @@ def _rest(
     manager = {
         "http_filters": filters,
         "local_reply_config": face_replies(faces, fallback),
-        "route_config": _route_config(rest_routes(bindings, config)),
+        "route_config": _route_config(rest_routes(bindings, config), config),
         "request_timeout": seconds(config.max_upload_s),
     }
     return _listener(name, address, config, manager, INTERNAL_REST, _REST_STREAMS)
@@ -100,12 +101,14 @@ def _rest(
 
 def _mesh(contract: Contract, config: GatewayConfig, address: Address) -> dict[str, Any]:
     # Only what is named is open: the faces' services trust their headers.
-    route = {
+    route: dict[str, Any] = {
         "cluster": SERVERS,
         "timeout": "0s",
         "idle_timeout": seconds(config.unary_s),
         "max_stream_duration": {"grpc_timeout_header_max": "0s"},
     }
+    if config.replicas:
+        route["hash_policy"] = [{"header": {"header_name": FUNCTION}}]
     open_to_all = (*(f"/{service}/" for service in contract.services[NATIVE]), *_GRPC_OWN)
     # Not `grpc: {}`: gRPC-Web is not yet gRPC when the route is chosen.
     routes = [{"match": {"prefix": prefix}, "route": route} for prefix in open_to_all]
@@ -119,9 +122,11 @@ def _mesh(contract: Contract, config: GatewayConfig, address: Address) -> dict[s
     manager = {
         "http_filters": filters,
         "local_reply_config": mesh_replies(),
-        "route_config": _route_config([*routes, {"match": {"prefix": "/"}, "direct_response": {"status": 404}}]),
+        "route_config": _route_config(
+            [*routes, {"match": {"prefix": "/"}, "direct_response": {"status": 404}}], config
+        ),
     }
-    return _listener("mesh", address, config, manager, INTERNAL, _MESH_STREAMS)
+    return _listener("mesh", address, config, manager, INTERNAL_MESH if config.replicas else INTERNAL, _MESH_STREAMS)
 
 
 def _listener(
@@ -184,5 +189,6 @@ def _address(address: Address) -> dict[str, Any]:
     return {"socket_address": {"address": address.host, "port_value": address.port}}
 
 
-def _route_config(routes: list[dict[str, Any]]) -> dict[str, Any]:
-    return {"virtual_hosts": [{"name": "all", "domains": ["*"], "retry_policy": dict(RETRY), "routes": routes}]}
+def _route_config(routes: list[dict[str, Any]], config: GatewayConfig) -> dict[str, Any]:
+    host = {"name": "all", "domains": ["*"], "retry_policy": retry_policy(config), "routes": routes}
+    return {"virtual_hosts": [host]}

@@ -9,15 +9,18 @@ from typing import Any
 
 from polycall_gateway.clusters import SERVERS
 from polycall_gateway.config import GatewayConfig
-from polycall_gateway.descriptors import Binding
+from polycall_gateway.descriptors import NATIVE, Binding
 from polycall_gateway.envoytypes import typed
 from polycall_gateway.filters import BODY_LIMIT
 from polycall_gateway.vendors import VENDORS
 
-__all__ = ["RETRY", "rest_routes", "seconds", "territory"]
+__all__ = ["FUNCTION", "rest_routes", "retry_policy", "seconds", "territory"]
+
+# The function that a gRPC request is about, such as packages/p/functions/f: said by the client, for the ring alone.
+FUNCTION = "x-polycall-function"
 
 # Only where no server can have seen the request: after anything else the code may have run.
-RETRY: Mapping[str, Any] = {
+_RETRY: Mapping[str, Any] = {
     "retry_on": "connect-failure,refused-stream,reset-before-request",
     "num_retries": 2,
     "retry_back_off": {"base_interval": "0.025s", "max_interval": "0.25s"},
@@ -26,6 +29,21 @@ RETRY: Mapping[str, Any] = {
         typed("previous_hosts", "extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"),
     ],
 }
+
+# RESOURCE_EXHAUSTED is said before anything ran, everywhere: another server may have room.
+_RETRY_ELSEWHERE: Mapping[str, Any] = {
+    **_RETRY,
+    "retry_on": f"{_RETRY['retry_on']},resource-exhausted",
+    "num_retries": 1,
+    "retry_back_off": {"base_interval": "0.005s", "max_interval": "0.05s"},
+    "host_selection_retry_max_attempts": 5,
+}
+
+# Behind the transcoder the path is the RPC's; this header has the one that was asked for. What stands for the function
+# in it is the key: the same text as in a gRPC client's header for the native API, the whole path for a face.
+_ORIGINAL_PATH = "x-envoy-original-path"
+_NATIVE_FUNCTION = r"^/polycall/v1/(packages/[^/?]+/(versions/[^/?]+/)?functions/[^/?:]+).*"
+_PATH = r"^([^?]*).*"
 
 _UNCOMPRESSED = typed("compressor", "extensions.filters.http.compressor.v3.CompressorPerRoute", disabled=True)
 
@@ -76,6 +94,17 @@ def _strangers(bindings: list[Binding]) -> Iterator[dict[str, Any]]:
         yield {"match": {"safe_regex": {"regex": regex}}, "direct_response": {"status": 404}}
 
 
+def retry_policy(config: GatewayConfig) -> dict[str, Any]:
+    """Return when a request is sent again, and where."""
+    return dict(_RETRY_ELSEWHERE if config.replicas else _RETRY)
+
+
+def _hash_policy(binding: Binding) -> list[dict[str, Any]]:
+    pattern = _NATIVE_FUNCTION if binding.face == NATIVE else _PATH
+    rewrite = {"pattern": {"regex": pattern}, "substitution": r"\1"}
+    return [{"header": {"header_name": _ORIGINAL_PATH, "regex_rewrite": rewrite}}]
+
+
 def _method(binding: Binding, config: GatewayConfig) -> dict[str, Any]:
     longest = config.max_stream_s if binding.streams else config.unary_s
     route: dict[str, Any] = {
@@ -89,6 +118,8 @@ def _method(binding: Binding, config: GatewayConfig) -> dict[str, Any]:
             "max_stream_duration": {"max_stream_duration": seconds(longest + config.max_upload_s)},
         },
     }
+    if config.replicas and binding.template.path is None:
+        route["route"]["hash_policy"] = _hash_policy(binding)
     own = []
     if binding.streams and config.compress:
         # The compressor keeps back what it has until there is enough of it: nothing would be live.

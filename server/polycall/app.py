@@ -77,7 +77,7 @@ from polycall.faces.riza.faces import riza_faces
 from polycall.faces.xpander.face import XpanderFace
 from polycall.faces.xpander.rules import RULES as XPANDER_RULES
 from polycall.faces.xpander.v1 import xpander_pb2
-from polycall.gateway import gateway_config
+from polycall.gateway import NOTICED_S, gateway_config
 from polycall.member import Member, bus_socket, replica_of, server_socket, share_of
 from polycall.runtimes.distributions import current_copies, default_packages, parser_packages
 from polycall.runtimes.environments import Environments
@@ -138,6 +138,7 @@ class _App:
     """What runs."""
 
     grace_s: float
+    notice_s: float  # how long gateways elsewhere need to see that this server takes no more
     engine: Engine
     dispatcher: Dispatcher
     work: asyncio.Task[None]
@@ -175,6 +176,9 @@ class _App:
         if self.envoy is not None:
             # a server alone behind its own Envoy need not wait until that Envoy has probed its health
             await self.envoy.drain()
+        if self.notice_s and not now.is_set():
+            # what is sent here until they know is served
+            await unless(now, asyncio.sleep(self.notice_s))
         if await unless(now, self._end_work(self.grace_s)) is None:
             await self._end_work(0)
         await asyncio.gather(*(server.stop(_LAST_ANSWERS_S) for server in self.servers))
@@ -376,6 +380,8 @@ async def _running(settings: Settings, signals: Signals, member: Member | None) 
 
         grpc_address = _bind(native, settings.grpc_address)
         _bind(behind, f"unix:{server_socket(sockets, place.index)}")
+        if settings.internal_address:
+            _bind(behind, settings.internal_address, "POLYCALL_INTERNAL_ADDRESS")
         for server in (native, behind):
             await server.start()
         await health.set_serving()  # before Envoy, which asks
@@ -407,6 +413,7 @@ async def _running(settings: Settings, signals: Signals, member: Member | None) 
         stack.push_async_callback(_ended, ticking)
         app = _App(
             grace_s=settings.drain_grace_s,
+            notice_s=NOTICED_S if settings.internal_address else 0.0,
             engine=engine,
             dispatcher=dispatcher,
             work=work,
@@ -559,14 +566,14 @@ def _source(package: str, name: str) -> str:
     return resources.files(package).joinpath(name).read_text()
 
 
-def _bind(server: grpc.aio.Server, address: str) -> str:
+def _bind(server: grpc.aio.Server, address: str, setting: str = "POLYCALL_GRPC_ADDRESS") -> str:
     """Bind and return the address with its real port."""
     try:
         port = server.add_insecure_port(address)
     except RuntimeError as error:
         raise ServeError(
             f"Cannot listen on {address} for gRPC: the address is taken or not ours. "
-            "Stop what uses it, or set POLYCALL_GRPC_ADDRESS."
+            f"Stop what uses it, or set {setting}."
         ) from error
     if address.startswith("unix:"):
         return address

@@ -180,6 +180,14 @@ class Settings:
     guance_address: str = setting("", _address, "Address of a listener for the Guance face alone; empty: none.")
     xpander_address: str = setting("", _address, "Address of a listener for the xpander face alone; empty: none.")
     domo_address: str = setting("", _address, "Address of a listener for the Domo face alone; empty: none.")
+    internal_address: str = setting(
+        "",
+        _address,
+        "Address for gateways elsewhere, faces included; for a closed network only; empty: none. One process.",
+    )
+    replicas: str = setting(
+        "", _text, "Internal addresses of the servers behind `polycall gateway run`: HOST:PORT, with commas."
+    )
     gateway: bool = setting(True, _flag, "Start Envoy beside the server.")
     access_log: str = setting("", _text, "File for Envoy's access log; empty: none, /dev/stdout: standard output.")
     data_dir: Path = setting(default_data_dir, _path, "Directory of the embedded database, sockets and keys.")
@@ -352,6 +360,8 @@ def load(
         if flag is not None:
             take(name, flag, f"--{name.replace('_', '-')}")
     settings = Settings(**chosen)
+    if settings.internal_address and settings.processes > 1:
+        raise ConfigError("internal_address is for one server process; run more servers instead, and name them all.")
     if settings.lease_s < _BEATS * settings.heartbeat_s:
         raise ConfigError(
             f"lease_s is {settings.lease_s:g} and heartbeat_s {settings.heartbeat_s:g}: a lease must be at least "

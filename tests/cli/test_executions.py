@@ -57,7 +57,7 @@ def test_the_list_can_be_narrowed(cli: Cli) -> None:
 
 
 def test_the_list_pages_until_the_limit(cli: Cli) -> None:
-    for _ in range(3):
+    for _ in range(4):
         call(cli)
     cli.monkeypatch.setattr("polycall.cli.executions._PAGE", 1)
     listed = cli("executions", "list", "--parent", PACKAGE, "--limit", "3", "--json").json()

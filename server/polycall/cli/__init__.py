@@ -34,7 +34,7 @@ _COMMANDS = {
     "keys": ("keys", "keys", "Create, list and revoke API keys."),
     "projects": ("keys", "projects", "Create and list projects."),
     "doctor": ("doctor", "doctor_command", "Say how far code is isolated here, and how to get what is missing."),
-    "gateway": ("gateway", "gateway", "Render and check the configuration of Envoy."),
+    "gateway": ("gateway", "gateway", "Render, check and run the configuration of Envoy."),
     "backup": ("backup", "backup_command", "Back up the data directory, also while its server runs."),
     "restore": ("backup", "restore_command", "Put a backup into a data directory."),
     "config": ("settings", "config", "See the settings."),

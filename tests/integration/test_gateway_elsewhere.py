@@ -1,0 +1,157 @@
+"""A gateway that runs by itself, in front of two servers on one PostgreSQL."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+import pytest
+import requests
+import sqlalchemy as sa
+
+from polycall.v1 import execution_pb2, execution_service_pb2, execution_service_pb2_grpc
+from tests.harness import KEY, STOP_S, Server, free_port, until
+
+# a package each: what is warm has one version loaded
+FUNCTIONS = [f"packages/sticky-{number}/functions/echo" for number in range(6)]
+SOURCE = "def echo(n):\n    return n\n"
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Two servers and the gateway's addresses."""
+
+    servers: tuple[Server, Server]
+    rest: str
+    mesh: str
+
+    def run(self, function: str, n: int) -> requests.Response:
+        return requests.post(
+            f"http://{self.rest}/polycall/v1/{function}:run",
+            headers={"authorization": f"Bearer {KEY}"},
+            json={"input_json": json.dumps({"n": n})},
+            timeout=30,
+        )
+
+
+@pytest.fixture
+def cluster(postgres: str, tmp_path: Path) -> Iterator[Cluster]:
+    url = sa.make_url(postgres).set(drivername="postgresql").render_as_string(hide_password=False)
+    ports = [free_port(), free_port()]
+    servers = [
+        Server(
+            tmp_path / name,
+            environment={
+                "POLYCALL_DATABASE_URL": url,
+                "POLYCALL_ENCRYPTION_KEY": base64.b64encode(bytes(32)).decode(),
+                "POLYCALL_GATEWAY": "false",
+                "POLYCALL_INTERNAL_ADDRESS": f"127.0.0.1:{port}",
+                "POLYCALL_HEARTBEAT_S": "0.3",
+                "POLYCALL_LEASE_S": "3",
+            },
+        )
+        for name, port in zip(("first", "second"), ports, strict=True)
+    ]
+    try:
+        for server in servers:
+            server.start()
+        for function in FUNCTIONS:
+            servers[0].deploy(function.split("/")[1], {"main.py": SOURCE}, release=True)
+        with _gateway(tmp_path, [f"127.0.0.1:{port}" for port in ports]) as (rest, mesh):
+            yield Cluster((servers[0], servers[1]), rest, mesh)
+    finally:
+        for server in servers:
+            if server.process is not None and server.process.poll() is None:
+                server.terminate()
+
+
+@contextmanager
+def _gateway(directory: Path, replicas: list[str]) -> Iterator[tuple[str, str]]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("POLYCALL_")}
+    environment |= {
+        "POLYCALL_DATA_DIR": str(directory / "gateway"),
+        "POLYCALL_REST_ADDRESS": f"127.0.0.1:{free_port()}",
+        "POLYCALL_MESH_ADDRESS": f"127.0.0.1:{free_port()}",
+        "POLYCALL_REPLICAS": ",".join(replicas),
+    }
+    process = subprocess.Popen(
+        [Path(sys.executable).with_name("polycall"), "gateway", "run", "--json"],
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        told = json.loads(process.stdout.readline())
+        rest = f"http://{told['rest_address']}"
+        until(lambda: requests.get(f"{rest}/healthz", timeout=5).status_code == 200, what="a healthy server")
+        yield told["rest_address"], told["mesh_address"]
+    finally:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(STOP_S) == 0
+        if process.stdout is not None:
+            process.stdout.close()
+
+
+def test_a_function_stays_on_a_server_by_rest_and_by_grpc_and_faces_are_served(cluster: Cluster) -> None:
+    for function in FUNCTIONS:
+        kinds = [cluster.run(function, n).json()["startKind"] for n in range(6)]
+        assert kinds[0] != "START_KIND_WARM"
+        assert kinds[1:] == ["START_KIND_WARM"] * 5
+    with grpc.insecure_channel(cluster.mesh) as channel:
+        stub = execution_service_pb2_grpc.ExecutionServiceStub(channel)
+        for function in FUNCTIONS:
+            ran = stub.RunFunction(
+                execution_service_pb2.RunFunctionRequest(function=function, input_json='{"n": 1}'),
+                metadata=[("authorization", f"Bearer {KEY}"), ("x-polycall-function", function)],
+            )
+            assert (ran.output_json, ran.start_kind) == ("1", execution_pb2.Execution.START_KIND_WARM)
+    # faces come along
+    answer = requests.post(
+        f"http://{cluster.rest}/v1/execute-function",
+        headers={"authorization": f"Bearer {KEY}"},
+        json={"language": "python", "code": "def execute(input): return input", "input": [1]},
+        timeout=30,
+    )
+    assert (answer.status_code, answer.json()["output"]) == (200, [1])
+
+
+def test_a_rolling_restart_fails_no_call(cluster: Cluster) -> None:
+    answers: list[tuple[int, str]] = []
+    over = threading.Event()
+
+    def ask(offset: int) -> None:
+        n = offset
+        while not over.is_set():
+            n += 1
+            answer = cluster.run(FUNCTIONS[n % len(FUNCTIONS)], n)
+            answers.append((answer.status_code, answer.text if answer.status_code != 200 else ""))
+            time.sleep(0.02)
+
+    clients = [threading.Thread(target=ask, args=(offset,)) for offset in range(4)]
+    for client in clients:
+        client.start()
+    try:
+        for server in cluster.servers:
+            before = len(answers)
+            assert server.terminate() == 0
+            until(lambda before=before: len(answers) > before + 10, what="calls served by the other")
+            server.start()
+            time.sleep(1)  # the gateway asks every half a second whether it is back
+    finally:
+        over.set()
+        for client in clients:
+            client.join()
+    assert [answer for answer in answers if answer[0] != 200] == []
+    assert len(answers) > 20
