@@ -27,6 +27,9 @@ BODIES: dict[str, Callable[[Ids], Any]] = {
     "native.UpdateSecret": lambda ids: {"value": "another"},
     "cognite.RetrieveFunctions": lambda ids: {"items": [{"id": int(ids["function_id"])}]},
     "cognite.RetrieveCalls": lambda ids: {"items": [{"id": int(ids["call_id"])}]},
+    "cognite.CreateSchedules": lambda ids: {"items": [_daily("another", ids["function_id"], "a nonce")]},
+    "cognite.RetrieveSchedules": lambda ids: {"items": [{"id": int(ids["schedule_id"])}]},
+    "cognite.DeleteSchedules": lambda ids: {"items": [{"id": int(ids["schedule_id"])}]},
     "cognite.RetrieveSessions": lambda ids: {"items": [{"id": int(ids["session_id"])}]},
     "cognite.RevokeSessions": lambda ids: {"items": [{"id": int(ids["session_id"])}]},
     "guance.ExecuteOuterFunction": lambda ids: {"funcId": ids["func_id"]},
@@ -34,6 +37,13 @@ BODIES: dict[str, Callable[[Ids], Any]] = {
     "riza.UpdateTool": lambda ids: {"description": "another"},
     "xpander.UpdateCustomFunction": lambda ids: {"name": "another"},
 }
+
+
+def _daily(name: str, function_id: str, nonce: str) -> dict[str, Any]:
+    """Return a schedule of a Cognite function."""
+    return {"name": name, "functionId": int(function_id), "cronExpression": "0 3 * * *", "nonce": nonce}
+
+
 _BASICS = {"native": "authorization", "riza": "authorization", "cognite": "authorization"}
 _HEADERS = {"guance": "df-api-key", "xpander": "x-api-key", "domo": "x-domo-developer-token"}
 
@@ -145,7 +155,11 @@ def _cognite(tenant: Tenant) -> dict[str, str]:
     handle = package_pb2.Function(name="handle", convention=execution_pb2.CONVENTION_HANDLE)
     _deployed(tenant, function, handle, face="cognite")
     at = f"/api/v1/projects/{tenant.project}"
-    session = tenant.good("cognite", "POST", f"{at}/sessions", {"items": [{"tokenExchange": True}]})["items"][0]
+    tokens = {"items": [{"tokenExchange": True}]}
+    session, kept = (tenant.good("cognite", "POST", f"{at}/sessions", tokens)["items"][0] for _ in range(2))
+    scheduled = tenant.good(
+        "cognite", "POST", f"{at}/functions/schedules", {"items": [_daily(CANARY, function, kept["nonce"])]}
+    )["items"][0]
     asked = {"nonce": session["nonce"], "data": {"said": CANARY}}
     call = tenant.good("cognite", "POST", f"{at}/functions/{function}/call", asked)
     until(
@@ -157,6 +171,7 @@ def _cognite(tenant: Tenant) -> dict[str, str]:
         "function_id": function,
         "call_id": str(call["id"]),
         "session_id": str(session["id"]),
+        "schedule_id": str(scheduled["id"]),
     }
 
 
