@@ -51,18 +51,29 @@ from polycall.engine.secrets import Secrets
 from polycall.engine.siblings import ALONE, Siblings
 from polycall.engine.tasks import end, through
 from polycall.engine.tokens import Signer
+from polycall.engine.trial import Trial
 from polycall.errors import PolycallError
 from polycall.faces.adapter import mount
 from polycall.faces.cognite.call_routes import CallRoutes
+from polycall.faces.cognite.catalogue import Catalogue
+from polycall.faces.cognite.deployer import Deployer
+from polycall.faces.cognite.deployments import Deployments
 from polycall.faces.cognite.doors import cognite_doors
 from polycall.faces.cognite.face import CogniteFace
+from polycall.faces.cognite.file_routes import FileRoutes
+from polycall.faces.cognite.files import Files
+from polycall.faces.cognite.function_form import Packages
+from polycall.faces.cognite.function_routes import FunctionRoutes
 from polycall.faces.cognite.login_routes import LoginRoutes
 from polycall.faces.cognite.requests import FILE_BYTES
+from polycall.faces.cognite.runtimes import FunctionRuntimes
 from polycall.faces.cognite.schedule_routes import ScheduleRoutes
 from polycall.faces.cognite.session_routes import SessionRoutes
 from polycall.faces.cognite.sessions import Sessions
 from polycall.faces.cognite.v1 import (
     cognite_calls_pb2,
+    cognite_files_pb2,
+    cognite_functions_pb2,
     cognite_login_pb2,
     cognite_pb2,
     cognite_schedules_pb2,
@@ -316,13 +327,14 @@ async def _running(settings: Settings, signals: Signals, member: Member | None) 
             saying = asyncio.create_task(membership.run())
             stack.push_async_callback(end, saying)
 
+        cognite_files = Files(engine.objects, store)
         # Two servers: the faces' services belong to the gateway, which says in headers what was asked of it, and to
         # nobody else. Who reaches the native address finds no faces there.
         native, behind = (
             grpc.aio.server(interceptors=interceptors(keys, doors), options=options)
             for doors, options in (
                 (None, server_options(settings.max_timeout_s, shared=place.count > 1)),
-                (cognite_doors(), server_options(settings.max_timeout_s, largest=FILE_BYTES)),
+                (cognite_doors(cognite_files), server_options(settings.max_timeout_s, largest=FILE_BYTES)),
             )
         )
         for server in (native, behind):
@@ -340,6 +352,15 @@ async def _running(settings: Settings, signals: Signals, member: Member | None) 
                 processes=place.count,
             ),
         )
+        cognite_catalogue = Catalogue(engine)
+        cognite_deployments = Deployments(engine.objects, sealer, place.node)
+        cognite_deployer = Deployer(
+            engine,
+            Trial(sandbox, runtimes, limits),
+            cognite_deployments,
+            FunctionRuntimes(runtimes, settings.cognite_requirements),
+        )
+        stack.push_async_callback(cognite_deployer.stop)
         cognite_sessions = Sessions(store, keys, lenient=settings.cognite_nonce == "lenient")
         for service, face in (
             *riza_faces(
@@ -350,9 +371,25 @@ async def _running(settings: Settings, signals: Signals, member: Member | None) 
             ),
             (
                 cognite_pb2.DESCRIPTOR.services_by_name["CogniteService"],
-                CogniteFace(engine, store, cognite_sessions),
+                CogniteFace(engine, store, cognite_sessions, cognite_catalogue),
+            ),
+            (
+                cognite_functions_pb2.DESCRIPTOR.services_by_name["CogniteFunctionService"],
+                FunctionRoutes(
+                    engine,
+                    store,
+                    cognite_catalogue,
+                    cognite_files,
+                    cognite_deployments,
+                    cognite_deployer,
+                    Packages(settings.python_index_url),
+                ),
             ),
             (cognite_calls_pb2.DESCRIPTOR.services_by_name["CogniteCallService"], CallRoutes(engine)),
+            (
+                cognite_files_pb2.DESCRIPTOR.services_by_name["CogniteFileService"],
+                FileRoutes(engine, cognite_files),
+            ),
             (cognite_login_pb2.DESCRIPTOR.services_by_name["CogniteLoginService"], LoginRoutes(engine)),
             (
                 cognite_sessions_pb2.DESCRIPTOR.services_by_name["CogniteSessionService"],
@@ -405,6 +442,10 @@ async def _running(settings: Settings, signals: Signals, member: Member | None) 
         if place.first:  # nobody makes any yet
             await _sweep(environments, store)
         await builds.start()
+        await cognite_deployer.start(membership.others if cluster is not None else place.living)
+        if cluster is not None:
+            watching = asyncio.create_task(cognite_deployer.watch(lambda: membership.others))
+            stack.push_async_callback(end, watching)
         # last: a Call that is taken by a server that then cannot start has lost an attempt
         work = asyncio.create_task(dispatcher.run())
         stack.push_async_callback(_ended, work)

@@ -304,6 +304,11 @@ class Settings:
     cognite_nonce: str = setting(
         "strict", _choice("strict", "lenient"), "strict: nonces come from sessions; lenient: any text will do."
     )
+    cognite_requirements: str = setting(
+        "",
+        _text,
+        "Packages that every function has that does not name them itself, such as cognite-sdk==8.22.0; with commas.",
+    )
     domo_app_key: str = setting(
         "", _text, "API key that Domo's app routes run as where apps send none; empty: they are refused.", secret=True
     )

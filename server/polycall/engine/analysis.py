@@ -169,7 +169,7 @@ def _main(files: Mapping[str, bytes]) -> str:
 
 
 def _path_of(module: str, files: Mapping[str, bytes]) -> str:
-    if all(part.isidentifier() for part in module.split(".")):
+    if all(part and "/" not in part for part in module.split(".")):  # what stands in no import statement, too
         base = module.replace(".", "/")
         for path in (f"{base}.py", f"{base}/__init__.py"):
             if path in files:

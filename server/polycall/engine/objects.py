@@ -5,6 +5,7 @@ Faces ask for permission themselves: what scope an object needs is the vendor's 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from polycall.domain import FaceObject
@@ -77,6 +78,10 @@ class Objects:
     ) -> Page[FaceObject]:
         """Return a page, newest first. Raises InvalidArgument (token)."""
         return await self._store.list_objects(project_id, face, kind, page_size, page_token)
+
+    async def of_kind(self, face: str, kind: str, most: int) -> Sequence[FaceObject]:
+        """Return objects of all projects, oldest first: for who goes on with what an earlier server has begun."""
+        return await self._store.objects_of_kind(face, kind, most)
 
     async def keep_blob(self, project_id: str, data: bytes) -> str:
         """Keep something large and return its digest, which an object must refer to within a day."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 from polycall.domain import FaceObject
 from polycall.store import objects
@@ -54,6 +55,10 @@ class SqlObjects:
         after = read_token(scope, page_token, Place.parse)
         found = await self._executor.read(objects.list_objects, project_id, face, kind, after, page_size + 1)
         return page_of(scope, found, page_size)
+
+    async def objects_of_kind(self, face: str, kind: str, most: int) -> Sequence[FaceObject]:
+        """Return objects of all projects, oldest first; raise Unavailable."""
+        return await self._executor.read(objects.objects_of_kind, face, kind, most)
 
     async def keep_blob(self, project_id: str, data: bytes) -> str:
         """Keep something large and return its digest. Raises Unavailable."""

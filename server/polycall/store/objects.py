@@ -12,7 +12,15 @@ from polycall.store.dialects import insert
 from polycall.store.packages import Place
 from polycall.store.tables import face_objects, projects
 
-__all__ = ["create_object", "delete_object", "find_object", "get_object", "list_objects", "put_object"]
+__all__ = [
+    "create_object",
+    "delete_object",
+    "find_object",
+    "get_object",
+    "list_objects",
+    "objects_of_kind",
+    "put_object",
+]
 
 _o = face_objects.c
 
@@ -82,6 +90,12 @@ def list_objects(
         statement = statement.where(sa.tuple_(_o.created_at, _o.id) < sa.tuple_(*after))
     found = conn.execute(statement.order_by(_o.created_at.desc(), _o.id.desc()).limit(rows))
     return [(str(Place(row.created_at, row.id)), _object_of(row)) for row in found]
+
+
+def objects_of_kind(conn: sa.Connection, face: str, kind: str, most: int) -> list[FaceObject]:
+    """Return objects of all projects, oldest first."""
+    statement = sa.select(face_objects).where(_o.face == face, _o.kind == kind)
+    return [_object_of(row) for row in conn.execute(statement.order_by(_o.created_at, _o.id).limit(most))]
 
 
 def _of_kind(project_id: str, face: str, kind: str) -> tuple[sa.ColumnElement[bool], ...]:

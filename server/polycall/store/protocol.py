@@ -398,6 +398,9 @@ class FaceStore(Protocol):
     ) -> Page[FaceObject]:
         """Return a page, newest first; raise InvalidArgument for a token that is not ours."""
 
+    async def objects_of_kind(self, face: str, kind: str, most: int) -> Sequence[FaceObject]:
+        """Return objects, oldest first. Crosses projects: for who goes on with what an earlier server has begun."""
+
     async def keep_blob(self, project_id: str, data: bytes) -> str:
         """Keep something large and return its digest; a sweep takes it if no object refers to it within a day."""
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import gzip
+import io
 import itertools
 import json
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 from polycall.v1 import execution_pb2, package_pb2, tenancy_service_pb2
 from tests.harness import Response, Server, until
 
-__all__ = ["ECHO", "Cognite", "newcomer", "zipped"]
+__all__ = ["ECHO", "Cognite", "archive", "newcomer", "zipped"]
 
 _ids = itertools.count(10_001)  # function ids of these tests; other suites have other packages
 
@@ -77,6 +80,34 @@ class Cognite:
         )
         return function_id
 
+    def upload(self, files: Mapping[str, str | bytes] | bytes, **written: Any) -> int:
+        """Upload a zip of these files, or these bytes, and return the id of the file."""
+        made = self.post("files", {"name": "code.zip"} | written)
+        assert made.status == 201, made.body
+        content = files if isinstance(files, bytes) else archive(files)
+        put = self.server.http("PUT", urlsplit(made.json()["uploadUrl"]).path, body=content)
+        assert (put.status, put.body) == (200, b""), put.body
+        return int(made.json()["id"])
+
+    def create(self, source: str | Mapping[str, str | bytes] | bytes, **written: Any) -> dict[str, Any]:
+        """Create a function from this code and return it, Queued."""
+        files = {"handler.py": source} if isinstance(source, str) else source
+        answer = self.post("functions", {"items": [{"name": "f", "fileId": self.upload(files)} | written]})
+        assert answer.status == 201, answer.body
+        [made] = answer.json()["items"]
+        return dict(made)
+
+    def deployed(self, source: str | Mapping[str, str | bytes] | bytes, **written: Any) -> dict[str, Any]:
+        """Create a function and follow its deployment to the end."""
+        return self.end_of_deployment(self.create(source, **written)["id"])
+
+    def end_of_deployment(self, function_id: int) -> dict[str, Any]:
+        def look() -> dict[str, Any] | None:
+            shown = self.get(f"functions/{function_id}").json()
+            return dict(shown) if shown["status"] in ("Ready", "Failed") else None
+
+        return dict(until(look, seconds=60, what=f"the end of the deployment of function {function_id}"))
+
     def call(self, function_id: int, data: bytes = b"{}") -> dict[str, Any]:
         """Call a function with this JSON text as its data."""
         body = b'{"data":%s,"nonce":%s}' % (data, json.dumps(self.nonce()).encode())
@@ -113,6 +144,15 @@ class Cognite:
         answer = self.get(f"functions/{call['functionId']}/calls/{call['id']}/logs")
         assert answer.status == 200, answer.body
         return [entry["message"] for entry in answer.json()["items"]]
+
+
+def archive(files: Mapping[str, str | bytes]) -> bytes:
+    """Return a zip of files."""
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as opened:
+        for path, data in files.items():
+            opened.writestr(path, data)
+    return made.getvalue()
 
 
 def newcomer(server: Server, project: str) -> Cognite:

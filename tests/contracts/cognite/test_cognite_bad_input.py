@@ -221,8 +221,12 @@ def test_an_id_is_an_integer_up_to_two_to_the_53_less_one(cognite: Cognite, bad:
 
 
 def test_the_words_of_the_contract_are_not_ids(cognite: Cognite) -> None:
-    for word in ("limits", "status"):
-        answer = cognite.get(f"functions/{word}")
+    for word in ("limits", "status", "schedules"):
+        assert cognite.get(f"functions/{word}").status == 200
+    for word in ("list", "byids", "delete"):
+        assert _error(cognite.get(f"functions/{word}"))["code"] == 405
+    for word in ("limits", "status", "list", "byids", "delete"):
+        answer = cognite.post(f"functions/{word}/call", {"nonce": "n"})
         assert _error(answer) == {"code": 404, "message": "There is nothing at this path."}
 
 

@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from polycall.domain import (
     Execution,
-    ExecutionFilter,
     Principal,
-    Reason,
     Scope,
-    Version,
 )
 from polycall.engine.engine import Engine
 from polycall.engine.keys import require
 from polycall.engine.requests import RunOptions
-from polycall.errors import FailedPrecondition, NotFound
+from polycall.errors import NotFound
 from polycall.faces.cognite.calldata import CallData
 from polycall.faces.cognite.calls import CallBody, ResponseBody
+from polycall.faces.cognite.catalogue import Catalogue
 from polycall.faces.cognite.failures import Missing
-from polycall.faces.cognite.functions import EXTERNAL_ID, Deployed, FunctionBody
 from polycall.faces.cognite.logs import log_entries
 from polycall.faces.cognite.requests import (
     Reference,
-    is_id,
     parse_id,
     read_asked_calls,
     read_asked_functions,
@@ -39,15 +35,13 @@ from polycall.faces.wire import dump
 
 __all__ = ["CogniteFace"]
 
-# External ids are labels, and labels have no index: so many packages are looked through, then the caller is told.
-_PAGE, _PAGES = 1000, 20
-
 
 class CogniteFace(Resource):
     """CogniteService: Cognite Functions over the engine."""
 
-    def __init__(self, engine: Engine, store: SessionsStore, sessions: Sessions) -> None:
+    def __init__(self, engine: Engine, store: SessionsStore, sessions: Sessions, catalogue: Catalogue) -> None:
         super().__init__(engine)
+        self._catalogue = catalogue
         self._store = store
         self._sessions = sessions
         self.handlers: Mapping[str, Handler] = {
@@ -76,20 +70,21 @@ class CogniteFace(Resource):
         """POST functions/byids."""
         who = await self._caller(inbound)
         ask = read_asked_functions(await inbound.read())
-        ids = await self._resolved(who, ask.references)
-        bodies = [await self._function(who, ids.get(reference)) for reference in ask.references]
-        missing = [reference for reference, body in zip(ask.references, bodies, strict=True) if body is None]
+        found = await self._catalogue.find(who, ask.references)
+        missing = [reference for reference in ask.references if reference not in found]
         if missing and not ask.ignore_unknown:
             raise Missing("Function", missing)
-        return Reply(body=dump({"items": [body for body in bodies if body is not None]}))
+        packages = [found[reference] for reference in ask.references if reference in found]
+        return Reply(body=dump({"items": await self._catalogue.shown(who, packages)}))
 
     async def get_function(self, inbound: Inbound) -> Reply:
         """GET functions/{id}."""
         who = await self._caller(inbound)
-        function_id = parse_id(inbound.variable("function_id"), "functionId")
-        body = await self._function(who, str(function_id))
-        if body is None:
-            raise Missing("Function", [Reference(function_id)])
+        reference = Reference(parse_id(inbound.variable("function_id"), "functionId"))
+        found = await self._catalogue.find(who, [reference])
+        if not found:
+            raise Missing("Function", [reference])
+        [body] = await self._catalogue.shown(who, list(found.values()))
         return Reply(body=dump(body))
 
     # calls
@@ -175,35 +170,3 @@ class CogniteFace(Resource):
             await self._engine.registry.get_package(who, str(function_id))
         except NotFound:
             raise Missing("Function", [Reference(function_id)]) from None
-
-    async def _resolved(self, who: Principal, references: Sequence[Reference]) -> dict[Reference, str]:
-        """Return the package ids of what is referred to; external ids that are unknown are left out."""
-        ids = {reference: str(reference.id) for reference in references if reference.id is not None}
-        wanted = {reference.external_id: reference for reference in references if reference.id is None}
-        token = ""
-        for _ in range(_PAGES if wanted else 0):
-            page = await self._engine.registry.list_packages(who, _PAGE, token)
-            for package in page.items:
-                external_id = package.labels.get(EXTERNAL_ID)
-                if external_id in wanted and is_id(package.id):
-                    ids.setdefault(wanted[external_id], package.id)
-            token = page.next_token
-            if not token or ids.keys() >= set(wanted.values()):
-                return ids
-        if wanted:
-            raise FailedPrecondition("The project has too many packages to look up an external id; use the id.")
-        return ids
-
-    async def _function(self, who: Principal, package_id: str | None) -> FunctionBody | None:
-        if package_id is None:
-            return None
-        version: Version | None = None
-        try:
-            package = await self._engine.registry.get_package(who, package_id)
-            version = await self._engine.registry.version(who.project_id, package_id)
-        except NotFound as error:
-            if error.reason is not Reason.VERSION_NOT_FOUND:
-                return None
-        newest = await self._engine.list(who, ExecutionFilter(package_id=package_id, face=FACE), 1)
-        last_called = newest.items[0].queued_at if newest.items else None
-        return FunctionBody.of(Deployed(package, version), last_called)

@@ -8,6 +8,7 @@ import msgspec
 
 from polycall.domain import Reason
 from polycall.errors import (
+    AlreadyExists,
     Code,
     NotFound,
     PayloadTooLarge,
@@ -22,7 +23,7 @@ from polycall.faces.cognite.requests import Reference, UnknownRoute
 from polycall.faces.reply import HTTP_OF, Reply, retry_after
 from polycall.faces.wire import UnsupportedEncoding, dump
 
-__all__ = ["Missing", "failed"]
+__all__ = ["Duplicated", "Missing", "failed"]
 
 
 _REASONS = {
@@ -48,10 +49,23 @@ class Missing(NotFound):
         self.references = tuple(references)
 
 
+class Duplicated(AlreadyExists):
+    """Raised for external ids that somebody else has."""
+
+    def __init__(self, external_ids: Sequence[str]) -> None:
+        super().__init__(
+            "cognite.ExternalId",
+            ", ".join(external_ids),
+            f"External ids already exist: {', '.join(external_ids)}",
+        )
+        self.external_ids = tuple(external_ids)
+
+
 class _Error(msgspec.Struct):
     code: int
     message: str
     missing: list[dict[str, int | str]] | msgspec.UnsetType = msgspec.UNSET
+    duplicated: list[dict[str, str]] | msgspec.UnsetType = msgspec.UNSET
 
 
 class _Body(msgspec.Struct):
@@ -65,6 +79,8 @@ def failed(error: PolycallError) -> Reply:
     body = _Error(status, message)
     if isinstance(error, Missing):
         body.missing = [_entry(reference) for reference in error.references]
+    if isinstance(error, Duplicated):
+        body.duplicated = [{"externalId": external_id} for external_id in error.external_ids]
     return Reply(
         body=dump(_Body(body)),
         status=status,

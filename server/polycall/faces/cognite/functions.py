@@ -5,13 +5,18 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 import msgspec
 
 from polycall.domain import Function, LimitOverrides, Package, Version, VersionState
 from polycall.engine.limits import MIB
+from polycall.faces.cognite.function_form import CPU
+from polycall.faces.cognite.functiondata import FAILED, FunctionData
 
-__all__ = ["EXTERNAL_ID", "LIMITS", "Deployed", "FunctionBody", "handle_of", "status_of"]
+__all__ = ["EXTERNAL_ID", "HANDLE", "INSTALLED", "LIMITS", "Deployed", "FunctionBody", "handle_of", "status_of"]
+
+T = TypeVar("T")
 
 EXTERNAL_ID = "external_id"  # the label of a package that holds its function's external id
 
@@ -24,9 +29,12 @@ LIMITS = LimitOverrides(
     stdout_bytes=4 * MIB,
     stderr_bytes=4 * MIB,
 )
-_CPU = 1.0
+# What functions run on: the interpreter that runs the server.
+INSTALLED = f"py{sys.version_info.major}{sys.version_info.minor}"
+_RUNTIME_VERSION = f"Python {'.'.join(map(str, sys.version_info[:3]))}"
+_MASK = "***"
 _GIB = 1024 * MIB
-_HANDLE = "handle"
+HANDLE = "handle"
 _NO_HANDLE = "The version has no function `handle`, and not exactly one other; declare one with convention HANDLE."
 _NO_FILE = 0  # code that came in by another door has no file; ids begin at 1, so this is nobody's
 _TRACE_CHARS = 2000  # of the end of what went wrong, as the vendor shows it
@@ -59,7 +67,10 @@ class FunctionBody(msgspec.Struct, kw_only=True, rename="camel"):
     runtime: str
     runtime_version: str
     external_id: str | msgspec.UnsetType = msgspec.UNSET
+    owner: str | msgspec.UnsetType = msgspec.UNSET
     description: str | msgspec.UnsetType = msgspec.UNSET
+    metadata: Mapping[str, str] | msgspec.UnsetType = msgspec.UNSET
+    secrets: Mapping[str, str] | msgspec.UnsetType = msgspec.UNSET
     env_vars: Mapping[str, str] | msgspec.UnsetType = msgspec.UNSET
     error: _Error | msgspec.UnsetType = msgspec.UNSET
     last_called: int | msgspec.UnsetType = msgspec.UNSET
@@ -67,7 +78,10 @@ class FunctionBody(msgspec.Struct, kw_only=True, rename="camel"):
     @classmethod
     def of(cls, deployed: Deployed, last_called: int | None) -> FunctionBody:
         """Show a package, which was last called at ``last_called`` (ms; None: never)."""
-        package, version = deployed.package, deployed.version
+        package = deployed.package
+        if (data := FunctionData.of(package)) is not None:
+            return cls._made(package, data, last_called)
+        version = deployed.version
         handle = handle_of(version) if version else None
         asked = version.limits.memory_bytes if version else None
         status = status_of(version)
@@ -79,10 +93,10 @@ class FunctionBody(msgspec.Struct, kw_only=True, rename="camel"):
             name=package.display_name or package.id,
             file_id=_NO_FILE,
             function_path=_path(handle),
-            cpu=_CPU,
+            cpu=CPU.default,
             memory=(asked or LIMITS.memory_bytes or 0) / _GIB,
-            runtime=f"py{sys.version_info.major}{sys.version_info.minor}",
-            runtime_version=f"Python {'.'.join(map(str, sys.version_info[:3]))}",
+            runtime=INSTALLED,
+            runtime_version=_RUNTIME_VERSION,
             external_id=package.labels.get(EXTERNAL_ID, msgspec.UNSET),
             description=package.description or msgspec.UNSET,
             env_vars=dict(version.env) if version and version.env else msgspec.UNSET,
@@ -90,11 +104,35 @@ class FunctionBody(msgspec.Struct, kw_only=True, rename="camel"):
             last_called=msgspec.UNSET if last_called is None else last_called,
         )
 
+    @classmethod
+    def _made(cls, package: Package, data: FunctionData, last_called: int | None) -> FunctionBody:
+        failure = data.error if data.status == FAILED else None
+        return cls(
+            id=int(package.id),
+            created_time=package.created_at,
+            status=data.status,
+            name=package.display_name,
+            file_id=data.file_id,
+            function_path=data.function_path,
+            cpu=data.cpu,
+            memory=data.memory,
+            runtime=data.runtime or INSTALLED,
+            runtime_version=_RUNTIME_VERSION,
+            external_id=_given(package.alias),
+            owner=_given(data.owner),
+            description=_given(package.description or None),
+            metadata=_given(data.metadata),
+            secrets=dict.fromkeys(data.secret_names, _MASK) or msgspec.UNSET,
+            env_vars=_given(data.env_vars),
+            error=_Error(failure.message, failure.trace[-_TRACE_CHARS:]) if failure else msgspec.UNSET,
+            last_called=_given(last_called),
+        )
+
 
 def handle_of(version: Version) -> Function | None:
     """Return the function that a call runs: ``handle``, or the only public one."""
     public = [function for function in version.functions if not function.private]
-    named = [function for function in public if function.name == _HANDLE]
+    named = [function for function in public if function.name == HANDLE]
     candidates = named or public
     return candidates[0] if len(candidates) == 1 else None
 
@@ -106,6 +144,10 @@ def status_of(version: Version | None) -> str:
     if version.state is VersionState.ANALYSING:
         return "Deploying"
     return "Ready" if version.state.runnable and handle_of(version) else "Failed"
+
+
+def _given(value: T | None) -> T | msgspec.UnsetType:
+    return msgspec.UNSET if value is None else value
 
 
 def _path(handle: Function | None) -> str:

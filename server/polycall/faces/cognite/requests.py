@@ -16,8 +16,10 @@ from polycall.faces.wire import Malformed, decode, present
 __all__ = [
     "BODY_LIMIT",
     "FILE_BYTES",
+    "LARGEST_ID",
     "Ask",
     "CallForm",
+    "FileForm",
     "Reference",
     "SessionForm",
     "UnknownRoute",
@@ -26,9 +28,11 @@ __all__ = [
     "parse_id",
     "parse_optional_id",
     "read_asked_calls",
+    "read_asked_files",
     "read_asked_functions",
     "read_asked_sessions",
     "read_call",
+    "read_file",
     "read_session",
 ]
 
@@ -38,12 +42,13 @@ BODY_LIMIT = _DATA_BYTES + MIB // 16  # `data` may have its full size beside the
 
 FILE_BYTES = 100 * MIB  # the vendor's bound of a zip of code
 
-_LARGEST_ID = 2**53 - 1  # the largest integer that every JSON reader keeps
+LARGEST_ID = 2**53 - 1  # the largest integer that every JSON reader keeps
 _ID = re.compile(r"[1-9][0-9]{0,15}", re.ASCII)
 _RESERVED = frozenset({"byids", "delete", "limits", "list", "schedules", "status"})  # routes, wherever an id may stand
-_MOST_FUNCTIONS, _MOST_CALLS = 10, 1000  # the vendor's bounds; for calls, which have none, the usual one of its API
+# The vendor's bounds; for calls, which have none, the usual one of its API.
+_MOST_FUNCTIONS, _MOST_CALLS, _MOST_FILES = 10, 1000, 1000
 
-_Id = Annotated[int, msgspec.Meta(ge=1, le=_LARGEST_ID)]
+_Id = Annotated[int, msgspec.Meta(ge=1, le=LARGEST_ID)]
 _ExternalId = Annotated[str, msgspec.Meta(max_length=255)]
 
 
@@ -81,6 +86,15 @@ class CallForm:
 
 
 @dataclass(frozen=True, slots=True)
+class FileForm:
+    """A file as it was asked for."""
+
+    name: str
+    external_id: str | None
+    mime_type: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class SessionForm:
     """A session as it was asked for; the client secret is not kept."""
 
@@ -94,6 +108,12 @@ class _CallBody(msgspec.Struct):
     data: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 
+class _FileBody(msgspec.Struct, rename="camel"):
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
+    external_id: Annotated[str, msgspec.Meta(min_length=1, max_length=255)] | None = None
+    mime_type: Annotated[str, msgspec.Meta(max_length=256)] | None = None
+
+
 class _FunctionItem(msgspec.Struct, rename="camel"):
     id: _Id | None = None
     external_id: _ExternalId | None = None
@@ -105,6 +125,11 @@ class _CallItem(msgspec.Struct):
 
 class _FunctionsBody(msgspec.Struct, rename="camel"):
     items: Annotated[list[_FunctionItem], msgspec.Meta(min_length=1, max_length=_MOST_FUNCTIONS)]
+    ignore_unknown_ids: bool | None = None
+
+
+class _FilesBody(msgspec.Struct, rename="camel"):
+    items: Annotated[list[_FunctionItem], msgspec.Meta(min_length=1, max_length=_MOST_FILES)]
     ignore_unknown_ids: bool | None = None
 
 
@@ -126,7 +151,7 @@ class _SessionsBody(msgspec.Struct):
 
 def is_id(text: str) -> bool:
     """Return whether a text is an id, spelled the one way it is."""
-    return _ID.fullmatch(text) is not None and int(text) <= _LARGEST_ID
+    return _ID.fullmatch(text) is not None and int(text) <= LARGEST_ID
 
 
 def parse_id(text: str, field: str) -> int:
@@ -134,7 +159,7 @@ def parse_id(text: str, field: str) -> int:
     if text in _RESERVED:
         raise UnknownRoute("There is nothing at this path.")
     if not is_id(text):
-        raise InvalidArgument.of(field, f"must be an integer from 1 to {_LARGEST_ID}")
+        raise InvalidArgument.of(field, f"must be an integer from 1 to {LARGEST_ID}")
     return int(text)
 
 
@@ -143,7 +168,7 @@ def parse_optional_id(text: str, field: str) -> int | None:
     if not text:
         return None
     if not is_id(text):
-        raise InvalidArgument.of(field, f"must be an integer from 1 to {_LARGEST_ID}")
+        raise InvalidArgument.of(field, f"must be an integer from 1 to {LARGEST_ID}")
     return int(text)
 
 
@@ -165,7 +190,21 @@ def check_data(data: bytes) -> None:
 
 def read_asked_functions(body: bytes) -> Ask:
     """Read which functions are wanted: each by id or by external id. Raises Malformed."""
-    form = decode(body, _FunctionsBody)
+    return _asked(decode(body, _FunctionsBody))
+
+
+def read_asked_files(body: bytes) -> Ask:
+    """Read which files are wanted: each by id or by external id. Raises Malformed."""
+    return _asked(decode(body, _FilesBody))
+
+
+def read_file(body: bytes) -> FileForm:
+    """Read the file that is wanted. Raises Malformed."""
+    form = decode(body, _FileBody)
+    return FileForm(form.name, form.external_id, form.mime_type)
+
+
+def _asked(form: _FunctionsBody | _FilesBody) -> Ask:
     wrong = [
         FieldViolation(f"items[{index}]", "must have exactly one of id and externalId")
         for index, item in enumerate(form.items)

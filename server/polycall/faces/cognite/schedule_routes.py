@@ -20,6 +20,7 @@ from polycall.errors import (
 )
 from polycall.faces.cognite.calldata import CallData
 from polycall.faces.cognite.failures import Missing
+from polycall.faces.cognite.functiondata import FAILED, FunctionData
 from polycall.faces.cognite.functions import EXTERNAL_ID, status_of
 from polycall.faces.cognite.queries import read_query, read_window
 from polycall.faces.cognite.requests import Reference, SessionForm, is_id, parse_id, read_asked_calls
@@ -182,12 +183,15 @@ class ScheduleRoutes(Resource):
         package = await self._function(who, form.function_id, form.function_external_id)
         if package is None or not is_id(package.id):
             raise Missing("Function", [Reference(form.function_id, form.function_external_id)])
-        try:
-            version = await self._engine.registry.version(who.project_id, package.id)
-        except NotFound:
-            return package
-        if status_of(version) == "Failed":
-            raise not_ready(int(package.id), version)
+        if (data := FunctionData.of(package)) is not None:
+            status = data.status
+        else:
+            try:
+                status = status_of(await self._engine.registry.version(who.project_id, package.id))
+            except NotFound:
+                return package
+        if status == FAILED:
+            raise not_ready(int(package.id), status)
         return package
 
     async def _function(self, who: Principal, function_id: int | None, external_id: str) -> Package | None:

@@ -32,6 +32,7 @@ from polycall.engine.keys import KeyRing, require
 from polycall.engine.limits import LimitPolicy
 from polycall.engine.requests import FunctionRun, RunOptions
 from polycall.errors import NotFound, PolycallError, Unauthenticated
+from polycall.faces.cognite.catalogue import Catalogue
 from polycall.faces.cognite.face import CogniteFace
 from polycall.faces.cognite.sessions import Sessions, SessionsStore
 from polycall.faces.cognite.v1 import cognite_pb2
@@ -98,6 +99,13 @@ class FakeRegistry:
         known = any((p.project_id, p.id) == (project_id, package_id) for p in self.packages)
         reason = Reason.VERSION_NOT_FOUND if known else Reason.PACKAGE_NOT_FOUND
         raise NotFound(reason, "polycall.v1.Version", f"packages/{package_id}")
+
+    async def find_package(self, who: Principal, face: str, alias: str) -> Package:
+        require(who, Scope.READ)
+        for package in self.packages:
+            if (package.project_id, package.face, package.alias) == (who.project_id, face, alias):
+                return package
+        raise NotFound(Reason.PACKAGE_NOT_FOUND, "polycall.v1.Package", alias)
 
     async def list_packages(self, who: Principal, page_size: int, page_token: str = "") -> Page[Package]:
         require(who, Scope.READ)
@@ -222,7 +230,7 @@ class World:
         self.sessions = FakeSessions()
         store = cast("SessionsStore", self.sessions)
         sessions = Sessions(store, cast("KeyRing", self.engine.keys), lenient=lenient)
-        self.face = CogniteFace(cast("Engine", self.engine), store, sessions)
+        self.face = CogniteFace(cast("Engine", self.engine), store, sessions, Catalogue(cast("Engine", self.engine)))
 
     async def ask(
         self,
