@@ -59,7 +59,12 @@ SCHEDULES = [
         "description": "Every night.",
     }
 ]
-HANDLER = "import os\n\ndef handle(data):\n    return f\"{os.environ['GREETING']}, {data['name']}\"\n"
+HANDLER = """
+import os
+
+def handle(data, secrets):
+    return [f"{os.environ['GREETING']}, {data['name']}", secrets.get("api-key")]
+"""
 ZIPS: dict[int, dict[str, str]] = {
     7: {"handler.py": HANDLER},
     8: {
@@ -103,10 +108,10 @@ def called(place: Place, function: int, data: object) -> Any:
 
 
 OBJECTS = [
-    ("function", str(GREETER), "left"),  # the values of its secrets
     ("runtime", f"cognite-{PACKAGED}", "created"),
     ("revision", f"cognite-{PACKAGED}-1", "created"),
     *(("package", str(GREETER), "created"), ("version", f"{GREETER} 1", "created")),
+    ("secret", f"{GREETER}/api-key", "to do"),
     *(("package", str(PACKAGED), "created"), ("version", f"{PACKAGED} 1", "created")),
     ("schedule", "21", "created"),
 ]
@@ -116,7 +121,7 @@ AGAIN = [(kind, name, "same" if action == "created" else action) for kind, name,
 def test_a_cognite_project_runs_under_its_numbers(place: Place, tmp_path: Path) -> None:
     folder = str(export(tmp_path / "export"))
     assert place.outcomes("cognite", "--from", folder) == OBJECTS
-    assert called(place, GREETER, {"name": "Ada"}) == "Hello, Ada"
+    assert called(place, GREETER, {"name": "Ada"}) == ["Hello, Ada", None]
     assert called(place, PACKAGED, {"n": 1}) == ["1.17.0", str(PACKAGED), {"n": 1}]
     found = place.http("GET", f"/api/v1/projects/{place.project}/functions/{GREETER}").json()
     assert (found["id"], found["name"], found["status"]) == (GREETER, "greeter", "Ready")
@@ -129,6 +134,46 @@ def test_a_cognite_project_runs_under_its_numbers(place: Place, tmp_path: Path) 
     assert (schedule.cron, schedule.paused, schedule.display_name) == ("0 3 * * *", True, "nightly")
     assert json.loads(schedule.input_json) == {"name": "Ada", "n": 1.0}
     assert place.outcomes("cognite", "--from", folder) == AGAIN
+
+
+def test_secrets_get_the_values_that_the_user_gives(place: Place, tmp_path: Path) -> None:
+    folder = str(export(tmp_path / "export", FUNCTIONS[1:]))
+    values = tmp_path / "values.json"
+    values.write_text(json.dumps({"say/hello/api-key": "hunter2", "other/api-key": "no"}))
+
+    def action(*options: str, code: int = 0) -> str:
+        return place.outcomes("cognite", "--from", folder, *options, code=code)[1][2]
+
+    assert action() == "created"
+    assert action("--secrets", str(values), code=1) == "differs"
+    assert action("--secrets", str(values), "--overwrite") == "replaced"
+    assert called(place, GREETER, {"name": "Ada"}) == ["Hello, Ada", "hunter2"]
+    shown = place.command("packages", "get", str(GREETER), "--json").text
+    assert '"api-key": ""' in shown
+    assert "hunter2" not in shown
+    done = place.imports("cognite", "--from", folder, "--secrets", str(values))
+    assert (done.code, done.text) == (0, "cognite: 3 same.\n")
+    # new code without the values would lose them
+    (tmp_path / "export" / "files" / "7.zip").write_bytes(packed({"handler.py": "def handle(): return 1\n"}))
+    refused = place.imports("cognite", "--from", folder, "--overwrite")
+    assert refused.code == 1
+    assert "its secrets (api-key) would be lost: give them with --secrets." in refused.text
+    assert called(place, GREETER, {"name": "Ada"}) == ["Hello, Ada", "hunter2"]
+    # code that cannot run takes the place of nothing
+    (tmp_path / "export" / "files" / "7.zip").write_bytes(packed({"handler.py": "def handle(:\n"}))
+    refused = place.imports("cognite", "--from", folder, "--overwrite", "--secrets", str(values))
+    assert refused.code == 1
+    assert "its code cannot run: handler.py:1" in refused.text
+    assert called(place, GREETER, {"name": "Ada"}) == ["Hello, Ada", "hunter2"]
+
+
+@pytest.mark.parametrize("text", ["[]", '{"a": 1}', '{"a": "hunter2"', "\udcff"])
+def test_what_is_no_list_of_values_is_refused_and_not_quoted(place: Place, tmp_path: Path, text: str) -> None:
+    folder = export(tmp_path / "export")
+    (tmp_path / "values.json").write_bytes(text.encode(errors="surrogateescape"))
+    refused = place.imports("cognite", "--from", str(folder), "--secrets", str(tmp_path / "values.json"))
+    assert refused.code == 2
+    assert refused.err.endswith("values.json must be a JSON object of texts: the values of secrets by their names.\n")
 
 
 def cdf(there: Mapping[int, bytes], token: str) -> Any:

@@ -36,7 +36,7 @@ DOMO_OBJECTS = [
 ]
 
 
-def test_a_riza_account_runs_under_its_ids(place: Place) -> None:
+def test_a_riza_account_runs_under_its_ids(place: Place, tmp_path: Path) -> None:
     secret = "01JKY2FCN25GW3EC8JMFN3KWXC"
     made = place.outcomes("riza", "--from", RIZA)
     assert made == [(k, i, RIZA_OWN.get(i, "created")) for k, i in RIZA_OBJECTS]
@@ -48,8 +48,10 @@ def test_a_riza_account_runs_under_its_ids(place: Place) -> None:
     ]
     assert place.run("packages/01JKY2FCN25GW3EC8JMFN3KWXE/functions/execute", None) == "1.17.0"
     told = place.imports("riza", "--from", RIZA).text
-    assert "polycall secrets create TOKEN --id 01JKY2FCN25GW3EC8JMFN3KWXC" in told
-    assert place.command("secrets", "create", "TOKEN", "--id", secret, stdin="hunter2").code == 0
+    assert "give it with --secrets, or: polycall secrets create TOKEN --id 01JKY2FCN25GW3EC8JMFN3KWXC" in told
+    values = tmp_path / "values.json"
+    values.write_text('{"TOKEN": "hunter2"}')
+    assert ("secret", secret, "created") in place.outcomes("riza", "--from", RIZA, "--secrets", str(values))
     again = place.outcomes("riza", "--from", RIZA)
     assert again == [(k, i, "left" if i == "rtr_2" else "same") for k, i in RIZA_OBJECTS]
 

@@ -175,6 +175,22 @@ def test_a_version_keeps_what_its_face_keeps_beside_it(packages: Packages) -> No
     assert set(bad_fields(bad)) == {"version.face_data_json"}
 
 
+def test_secrets_of_a_version_are_for_its_handle_and_shown_to_nobody(packages: Packages) -> None:
+    id = fresh()
+    code = "def handle(secrets): return secrets"
+    handle = package_pb2.Function(name="handle", convention=execution_pb2.CONVENTION_HANDLE)
+    made = packages.version(
+        id,
+        files=source({"main.py": code}),
+        version=Version(functions=[handle], secrets={"api-key": "hunter2"}),
+    )
+    assert dict(made.secrets) == {"api-key": ""}
+    assert dict(packages.get_version(made.name).secrets) == {"api-key": ""}
+    assert packages.run(f"packages/{id}/functions/handle").output_json == '{"api-key": "hunter2"}'
+    empty = refusal(lambda: packages.version(id, files=source({"main.py": code}), version=Version(secrets={"a": ""})))
+    assert set(bad_fields(empty)) == {"version.secrets['a']"}
+
+
 def test_an_id_that_is_taken_is_refused(packages: Packages) -> None:
     id = fresh()
     packages.create(id)

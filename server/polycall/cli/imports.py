@@ -15,11 +15,12 @@ import click
 
 from polycall.cli.client import Client, with_client
 from polycall.cli.failures import Failure
-from polycall.cli.options import json_option
+from polycall.cli.options import json_option, read_bytes
 
 if TYPE_CHECKING:
     from polycall.cli.importing.export import Export
     from polycall.cli.importing.report import Outcome
+    from polycall.cli.importing.target import Target
     from polycall.cli.importing.web import Web
 
 __all__ = ["imports"]
@@ -55,6 +56,7 @@ def _source_options(command: Callable[..., Any]) -> Callable[..., Any]:
     )
     @click.option("--allow-http", is_flag=True, help="Send credentials unencrypted, to other machines too.")
     @click.option("--only", multiple=True, metavar="ID", help="Only this function, tool or package; repeatable.")
+    @click.option("--secrets", metavar="FILE|-", help="Values of secrets: a JSON object, by id, name or FUNCTION/NAME.")
     @click.option("--overwrite", is_flag=True, help="Replace what is here and differs.")
     @click.option("--dry-run", is_flag=True, help="Say what would be done; change nothing.")
     @json_option
@@ -68,16 +70,21 @@ def _source_options(command: Callable[..., Any]) -> Callable[..., Any]:
         save: Path | None,
         allow_http: bool,
         only: tuple[str, ...],
+        secrets: str | None,
         overwrite: bool,
         dry_run: bool,
         as_json: bool,
         **options: Any,
     ) -> int:
+        from polycall.cli.importing.target import Target
+
+        values = _values(secrets) if secrets is not None else {}
+        target = Target(client=client, overwrite=overwrite, dry_run=dry_run, values=values)
         if folder is not None and save is not None:
             raise click.UsageError("--save keeps the answers of a vendor's API; with --from none is asked.")
         vendor, fetch = command(allow_http=allow_http, **options)
         with _export(folder, save, fetch) as export:
-            return _imported(client, vendor, export, only, overwrite=overwrite, dry_run=dry_run, as_json=as_json)
+            return _imported(target, vendor, export, only, as_json=as_json)
 
     return wrapped
 
@@ -108,19 +115,9 @@ def _export(folder: Path | None, save: Path | None, fetch: Callable[[Export], No
         yield export
 
 
-def _imported(
-    client: Client,
-    vendor: str,
-    export: Export,
-    only: tuple[str, ...],
-    *,
-    overwrite: bool,
-    dry_run: bool,
-    as_json: bool,
-) -> int:
+def _imported(target: Target, vendor: str, export: Export, only: tuple[str, ...], *, as_json: bool) -> int:
     from polycall.cli.importing.report import Report
     from polycall.cli.importing.sources import READERS
-    from polycall.cli.importing.target import Target
     from polycall.cli.importing.writer import write
 
     finds = READERS[vendor](export)
@@ -131,15 +128,25 @@ def _imported(
         if missing:
             raise Failure(f"{export.folder} has no {', '.join(missing)}.")
     outcomes: list[Outcome] = []
-    report = Report(vendor=vendor, dry_run=dry_run, outcomes=outcomes)
+    report = Report(vendor=vendor, dry_run=target.dry_run, outcomes=outcomes)
     try:
-        outcomes.extend(write(Target(client=client, overwrite=overwrite, dry_run=dry_run), finds))
+        outcomes.extend(write(target, finds))
     finally:  # what was done is told, whatever ended it
         if as_json:
             report.print_json()
         else:
             report.print_table()
     return report.exit
+
+
+def _values(file: str) -> dict[str, str]:
+    """Return values of secrets by their names. Raises Failure, which quotes none of them."""
+    import msgspec
+
+    try:
+        return msgspec.json.decode(read_bytes(file), type=dict[str, str])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise Failure(f"{file} must be a JSON object of texts: the values of secrets by their names.") from None
 
 
 def _credential(variable: str, what: str) -> str:

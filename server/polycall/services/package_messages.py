@@ -70,6 +70,7 @@ def version_message(
         source=_source_message(source) if source is not None else None,
         warm=_warm_message(version.warm) if version.warm != DEFAULT_WARM else None,
         face_data_json=_face_data_json(version.face_data, listed),
+        secrets=dict.fromkeys(version.secrets, ""),
     )
 
 

@@ -133,6 +133,7 @@ def read_new_version(request: package_service_pb2.CreateVersionRequest) -> NewVe
         limits=overrides(version.limits),
         env=dict(version.env),
         secret_env=secret_env,
+        secrets=dict(version.secrets),
         egress=egress,
         reuse=not version.fresh_process,
         warm=WarmPolicy(

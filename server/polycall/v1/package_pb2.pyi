@@ -128,7 +128,7 @@ class WarmPolicy(_message.Message):
     def __init__(self, min: _Optional[int] = ..., max: _Optional[int] = ..., idle: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class Version(_message.Message):
-    __slots__ = ("name", "state", "language", "runtime", "functions", "limits", "env", "fresh_process", "error", "create_time", "release_time", "source_digest", "source", "egress", "warm", "face_data_json", "secret_env")
+    __slots__ = ("name", "state", "language", "runtime", "functions", "limits", "env", "fresh_process", "error", "create_time", "release_time", "source_digest", "source", "egress", "warm", "face_data_json", "secret_env", "secrets")
     class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         STATE_UNSPECIFIED: _ClassVar[Version.State]
@@ -157,6 +157,13 @@ class Version(_message.Message):
         key: str
         value: str
         def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    class SecretsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     NAME_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     LANGUAGE_FIELD_NUMBER: _ClassVar[int]
@@ -174,6 +181,7 @@ class Version(_message.Message):
     WARM_FIELD_NUMBER: _ClassVar[int]
     FACE_DATA_JSON_FIELD_NUMBER: _ClassVar[int]
     SECRET_ENV_FIELD_NUMBER: _ClassVar[int]
+    SECRETS_FIELD_NUMBER: _ClassVar[int]
     name: str
     state: Version.State
     language: _execution_pb2.Language
@@ -191,4 +199,5 @@ class Version(_message.Message):
     warm: WarmPolicy
     face_data_json: str
     secret_env: _containers.ScalarMap[str, str]
-    def __init__(self, name: _Optional[str] = ..., state: _Optional[_Union[Version.State, str]] = ..., language: _Optional[_Union[_execution_pb2.Language, str]] = ..., runtime: _Optional[str] = ..., functions: _Optional[_Iterable[_Union[Function, _Mapping]]] = ..., limits: _Optional[_Union[_execution_pb2.Limits, _Mapping]] = ..., env: _Optional[_Mapping[str, str]] = ..., fresh_process: _Optional[bool] = ..., error: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., release_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., source_digest: _Optional[str] = ..., source: _Optional[_Union[SourceFiles, _Mapping]] = ..., egress: _Optional[_Union[_execution_pb2.EgressPolicy, _Mapping]] = ..., warm: _Optional[_Union[WarmPolicy, _Mapping]] = ..., face_data_json: _Optional[str] = ..., secret_env: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    secrets: _containers.ScalarMap[str, str]
+    def __init__(self, name: _Optional[str] = ..., state: _Optional[_Union[Version.State, str]] = ..., language: _Optional[_Union[_execution_pb2.Language, str]] = ..., runtime: _Optional[str] = ..., functions: _Optional[_Iterable[_Union[Function, _Mapping]]] = ..., limits: _Optional[_Union[_execution_pb2.Limits, _Mapping]] = ..., env: _Optional[_Mapping[str, str]] = ..., fresh_process: _Optional[bool] = ..., error: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., release_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., source_digest: _Optional[str] = ..., source: _Optional[_Union[SourceFiles, _Mapping]] = ..., egress: _Optional[_Union[_execution_pb2.EgressPolicy, _Mapping]] = ..., warm: _Optional[_Union[WarmPolicy, _Mapping]] = ..., face_data_json: _Optional[str] = ..., secret_env: _Optional[_Mapping[str, str]] = ..., secrets: _Optional[_Mapping[str, str]] = ...) -> None: ...

@@ -92,11 +92,6 @@ def read(export: Export) -> Finds:
     packages = kept(functions, "function", lambda item: _package(export, item, runtimes), remarks)
     made = {found.package.id for found in packages}
     planned = kept(schedules, "schedule", lambda item: _schedule(item, made, inputs), remarks)
-    remarks += (
-        Remark(kind="function", id=str(each.id), text=f"the values of its secrets ({', '.join(each.secrets)}) stay.")
-        for each in functions
-        if each.secrets and str(each.id) in made
-    )
     # lists are newest first, and so are those of polycall: what is made first is the oldest
     return Finds(
         runtimes=tuple(runtimes[found.package.id] for found in reversed(packages) if found.package.id in runtimes),
@@ -130,7 +125,14 @@ def _package(export: Export, function: _Function, runtimes: dict[str, FoundRunti
             alias=function.external_id or None,
             face_data=_beside(function, path),
         ),
-        versions=(FoundVersion(version=_version(function, path, files, runtime), files=files, release=True),),
+        versions=(
+            FoundVersion(
+                version=_version(function, path, files, runtime),
+                files=files,
+                release=True,
+                secret_names=tuple(function.secrets or ()),
+            ),
+        ),
     )
 
 

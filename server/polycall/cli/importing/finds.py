@@ -12,11 +12,12 @@ __all__ = ["Finds", "FoundPackage", "FoundRuntime", "FoundSchedule", "FoundSecre
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundVersion:
-    """A version as it shall be; ``version.bundle`` is the digest of ``files``."""
+    """A version as it shall be; ``version.bundle`` is the digest of ``files``. Of its secrets the names are known."""
 
     version: Version
     files: Mapping[str, bytes]
     release: bool = False
+    secret_names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

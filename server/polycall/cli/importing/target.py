@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from polycall.cli.client import Client
@@ -18,11 +18,19 @@ _ENDING = (Exit.UNREACHABLE, Exit.DENIED, Exit.INTERRUPTED)  # nothing that foll
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """``overwrite``: replace what is here and differs. ``dry_run``: ask and check, and change nothing."""
+    """``overwrite``: replace what is here and differs. ``dry_run``: ask and check, and change nothing.
+
+    ``values`` are those of secrets, by what users call them.
+    """
 
     client: Client
     overwrite: bool
     dry_run: bool
+    values: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    def value(self, *names: str | None) -> str | None:
+        """Return the value of a secret by the first of its names that has one; None if none has."""
+        return next((self.values[name] for name in names if name is not None and name in self.values), None)
 
     def found(self, method: Callable[..., Any], request: Any, *reasons: str) -> Any:
         """Return what is there, None if nothing is, which the server says with one of ``reasons``. Raises Failure."""

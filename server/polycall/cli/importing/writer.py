@@ -35,14 +35,22 @@ def write(target: Target, finds: Finds) -> Iterator[Outcome]:
 
 
 def _secret(target: Target, secret: FoundSecret) -> Outcome:
-    """Say what is left to do for a secret: its value is the user's to give."""
+    """Create a secret whose value the user gives, and say of another how to give it."""
+    from polycall.v1 import secret_pb2
     from polycall.v1 import secret_service_pb2 as pb
 
     request = pb.GetSecretRequest(name=str(SecretName(secret.id)))
     try:
         if target.found(target.client.secrets.GetSecret, request, "SECRET_NOT_FOUND") is not None:
             return Outcome("secret", secret.id, Action.SAME)
+        if (value := target.value(secret.id, secret.name)) is not None:
+            made = secret_pb2.Secret(display_name=secret.name, value=value)
+            create = pb.CreateSecretRequest(secret_id=secret.id, secret=made, validate_only=target.dry_run)
+            target.client.call(target.client.secrets.CreateSecret, create)
+            return Outcome("secret", secret.id, Action.CREATED)
     except Failure as failure:
         return target.refused("secret", secret.id, failure)
     command = shlex.join(["polycall", "secrets", "create", secret.name, "--id", secret.id])
-    return Outcome("secret", secret.id, Action.TO_DO, f"no vendor tells its value; give it: {command}")
+    return Outcome(
+        "secret", secret.id, Action.TO_DO, f"no vendor tells its value; give it with --secrets, or: {command}"
+    )
