@@ -8,12 +8,13 @@ import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlencode
 
 from polycall.v1 import execution_pb2, package_pb2, tenancy_service_pb2
 from tests.contracts.routes import Route
 from tests.harness import Response, Server, until
 
-__all__ = ["BODIES", "CANARY", "Tenant", "furnished", "nobodys", "plain"]
+__all__ = ["CANARY", "SAID", "Tenant", "furnished", "newcomer", "nobodys", "plain"]
 
 CANARY = "canary-of-the-first-project"  # in every text of it that somebody could be shown
 _SOURCE = f"def tncfunction(*a, **k): return {CANARY!r}\ndef handle(data): return {{'seen': {CANARY!r}}}\n"
@@ -21,11 +22,14 @@ _CANARY_CODE = f"def execute(input): return {CANARY!r}"
 
 Ids = Mapping[str, str]  # by the path variables of a contract
 
-# What has to be sent so that a request gets as far as the things that it names; {} and nothing get all others there.
-BODIES: dict[str, Callable[[Ids], Any]] = {
+# What has to be said so that a request gets as far as the things that it names, in its body or, of GET and DELETE, in its
+# query; {} and nothing get all others there.
+SAID: dict[str, Callable[[Ids], Any]] = {
     "native.CreateVersion": lambda ids: {"files": {"files": [{"path": "main.py", "contents": "eCA9IDE="}]}},
+    "native.ListExecutions": lambda ids: {"parent": f"packages/{ids['packages']}"},
     "native.UpdateSecret": lambda ids: {"value": "another"},
     "cognite.RetrieveFunctions": lambda ids: {"items": [{"id": int(ids["function_id"])}]},
+    "cognite.ListCalls": lambda ids: {"scheduleId": ids["schedule_id"]},
     "cognite.RetrieveCalls": lambda ids: {"items": [{"id": int(ids["call_id"])}]},
     "cognite.CreateSchedules": lambda ids: {"items": [_daily("another", ids["function_id"], "a nonce")]},
     "cognite.RetrieveSchedules": lambda ids: {"items": [{"id": int(ids["schedule_id"])}]},
@@ -59,10 +63,11 @@ class Tenant:
 
     def send(self, route: Route, ids: Ids) -> Response:
         """Ask a route for the things with these ids."""
-        if route.verb in ("GET", "DELETE"):
-            return self.ask(route.face, route.verb, route.filled(ids))
-        body = BODIES[route.name](ids) if route.name in BODIES else {}
-        return self.ask(route.face, route.verb, route.filled(ids), body)
+        said = SAID[route.name](ids) if route.name in SAID else None
+        if route.verb not in ("GET", "DELETE"):
+            return self.ask(route.face, route.verb, route.filled(ids), {} if said is None else said)
+        query = f"?{urlencode(said)}" if said is not None else ""
+        return self.ask(route.face, route.verb, f"{route.filled(ids)}{query}")
 
     def ask(self, face: str, verb: str, path: str, body: Any = None) -> Response:
         """Send a request with this project's key where the contract wants it."""
