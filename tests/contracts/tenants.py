@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import uuid
+import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
-from polycall.v1 import execution_pb2, package_pb2, tenancy_service_pb2
+from polycall.v1 import package_pb2, tenancy_service_pb2
 from tests.contracts.routes import Route
 from tests.harness import Response, Server, until
 
@@ -22,12 +24,15 @@ _CANARY_CODE = f"def execute(input): return {CANARY!r}"
 
 Ids = Mapping[str, str]  # by the path variables of a contract
 
-# What has to be said so that a request gets as far as the things that it names, in its body or, of GET and DELETE, in its
-# query; {} and nothing get all others there.
+# What has to be said so that a request gets as far as what it names: in its body or, of GET and DELETE, in its query.
+# {} and nothing get all others there.
 SAID: dict[str, Callable[[Ids], Any]] = {
     "native.CreateVersion": lambda ids: {"files": {"files": [{"path": "main.py", "contents": "eCA9IDE="}]}},
     "native.ListExecutions": lambda ids: {"parent": f"packages/{ids['packages']}"},
     "native.UpdateSecret": lambda ids: {"value": "another"},
+    "cognite.CreateFunctions": lambda ids: {"items": [{"name": "another", "fileId": int(ids["file_id"])}]},
+    "cognite.DeleteFunctions": lambda ids: {"items": [{"id": int(ids["function_id"])}]},
+    "cognite.RetrieveFiles": lambda ids: {"items": [{"id": int(ids["file_id"])}]},
     "cognite.RetrieveFunctions": lambda ids: {"items": [{"id": int(ids["function_id"])}]},
     "cognite.ListCalls": lambda ids: {"scheduleId": ids["schedule_id"]},
     "cognite.RetrieveCalls": lambda ids: {"items": [{"id": int(ids["call_id"])}]},
@@ -43,7 +48,7 @@ SAID: dict[str, Callable[[Ids], Any]] = {
 }
 
 
-def _daily(name: str, function_id: str, nonce: str) -> dict[str, Any]:
+def _daily(name: str, function_id: str | int, nonce: str) -> dict[str, Any]:
     """Return a schedule of a Cognite function."""
     return {"name": name, "functionId": int(function_id), "cronExpression": "0 3 * * *", "nonce": nonce}
 
@@ -156,24 +161,29 @@ def _riza(tenant: Tenant) -> dict[str, str]:
 
 
 def _cognite(tenant: Tenant) -> dict[str, str]:
-    function = str(uuid.uuid4().int % 10**9 + 10**12)
-    handle = package_pb2.Function(name="handle", convention=execution_pb2.CONVENTION_HANDLE)
-    _deployed(tenant, function, handle, face="cognite")
     at = f"/api/v1/projects/{tenant.project}"
+    file = tenant.good("cognite", "POST", f"{at}/files", {"name": f"{CANARY}.zip"})
+    upload = urlsplit(file["uploadUrl"]).path
+    assert tenant.server.http("PUT", upload, body=_zipped({"handler.py": _SOURCE})).status == 200
+    asked = {"name": CANARY, "fileId": file["id"], "functionPath": "handler.py"}
+    function = tenant.good("cognite", "POST", f"{at}/functions", {"items": [asked]})["items"][0]["id"]
+    until(lambda: tenant.good("cognite", "GET", f"{at}/functions/{function}")["status"] == "Ready", what="the function")
     tokens = {"items": [{"tokenExchange": True}]}
     session, kept = (tenant.good("cognite", "POST", f"{at}/sessions", tokens)["items"][0] for _ in range(2))
     scheduled = tenant.good(
         "cognite", "POST", f"{at}/functions/schedules", {"items": [_daily(CANARY, function, kept["nonce"])]}
     )["items"][0]
-    asked = {"nonce": session["nonce"], "data": {"said": CANARY}}
-    call = tenant.good("cognite", "POST", f"{at}/functions/{function}/call", asked)
+    data = {"nonce": session["nonce"], "data": {"said": CANARY}}
+    call = tenant.good("cognite", "POST", f"{at}/functions/{function}/call", data)
     until(
         lambda: tenant.good("cognite", "GET", f"{at}/functions/{function}/calls/{call['id']}")["status"] == "Completed",
         what="the call",
     )
     return {
         "project": tenant.project,
-        "function_id": function,
+        "file_id": str(file["id"]),
+        "upload_token": upload.rpartition("/")[2],
+        "function_id": str(function),
         "call_id": str(call["id"]),
         "session_id": str(session["id"]),
         "schedule_id": str(scheduled["id"]),
@@ -203,6 +213,14 @@ def _domo(tenant: Tenant) -> dict[str, str]:
         "alias": "no-alias",
         "execution_id": run["executionId"] if "executionId" in run else run["id"],
     }
+
+
+def _zipped(files: Mapping[str, str]) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for name, text in files.items():
+            archive.writestr(name, text)
+    return packed.getvalue()
 
 
 def _deployed(tenant: Tenant, package: str, *functions: package_pb2.Function, face: str = "") -> str:

@@ -24,6 +24,8 @@ Ids = Mapping[str, str]
 ALIKE = dict.fromkeys(
     ("domo.RunAlias", "domo.RunAliasComplex"), "the operator maps aliases in a file, each for a project; here is none"
 )
+# Routes whose path is the credential: whoever was told it may, with any key or none.
+OPEN = {"cognite.UploadFile"}
 # What ends things comes after all else, and of these, what is inside before what it is in.
 _ENDS = re.compile(r"Delete|Revoke|Cancel")
 # How a contract pages its lists: what asks for one item, and what continues after it.
@@ -82,8 +84,10 @@ def named(route: Route, ids: Ids) -> dict[str, str]:
 def variants(route: Route, owner: Tenant, stranger: Tenant) -> Iterator[dict[str, str]]:
     """Yield the owner's ids; where a path has a project, also below the stranger's own."""
     ids = owner.ids[route.face]
-    yield ids
+    if route.name not in OPEN:
+        yield ids
     if "project" in route.variables:
+        # of a path that is a credential, the project is a part
         yield ids | {"project": stranger.project}
 
 
