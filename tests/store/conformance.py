@@ -663,6 +663,18 @@ class RegistryConformance:
         assert await newest_after("z", VersionState.RELEASED, 2) == "z"
         assert await newest_after("y", VersionState.RELEASED, 2) == "y"
 
+    async def test_a_package_is_changed_over_what_was_read_of_it_only(self, store: Store) -> None:
+        await store.create_package(package(face="riza", face_data=b'{"n":1}'))
+        first = package(face="riza", face_data=b'{"n":2}', display_name="first")
+        assert await store.exchange_package(first, b'{"n":1}') == first
+        late = package(face="riza", face_data=b'{"n":3}', display_name="late")
+        assert await store.exchange_package(late, b'{"n":1}') is None
+        assert await store.exchange_package(late, None) is None
+        assert await store.get_package("default", "package") == first
+        for unknown in (package(project_id=OTHER), package("nothing")):
+            with pytest.raises(NotFound):
+                await store.exchange_package(unknown, None)
+
     async def test_versions_are_paged_newest_first(self, store: Store) -> None:
         await store.create_package(package())
         for name, at in (("a", 5), ("b", 7), ("c", 7), ("d", 6)):

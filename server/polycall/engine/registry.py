@@ -144,6 +144,16 @@ class Registry:
         check_package(changed)
         return changed if validate_only else await self._store.update_package(changed)
 
+    async def exchange_package(self, who: Principal, package: Package, over: Package) -> Package | None:
+        """Do the same, unless somebody has changed ``face_data`` since ``over`` was read: None then.
+
+        Raises as ``change_package``.
+        """
+        require(who, Scope.DEPLOY)
+        changed = replace(package, project_id=who.project_id, updated_at=now_ms())
+        check_package(changed)
+        return await self._store.exchange_package(changed, over.face_data)
+
     async def find_package(self, who: Principal, face: str, alias: str) -> Package:
         """Return the package that a face knows by another id. Raises PermissionDenied, NotFound."""
         require(who, Scope.READ)

@@ -39,7 +39,8 @@ class Turns:
 class ProjectTurns:
     """Lets each project analyse one source at a time."""
 
-    def __init__(self) -> None:
+    def __init__(self, what: str = _SOURCES) -> None:
+        self._what = what
         # kept by those who hold one or wait for it
         self._turns: weakref.WeakValueDictionary[str, asyncio.Semaphore] = weakref.WeakValueDictionary()
 
@@ -49,7 +50,7 @@ class ProjectTurns:
         turn = self._turns.get(project_id)
         if turn is None:
             turn = self._turns[project_id] = asyncio.Semaphore(1)
-        async with _held(turn, wait_s):
+        async with _held(turn, wait_s, self._what):
             yield
 
 

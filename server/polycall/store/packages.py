@@ -19,6 +19,7 @@ __all__ = [
     "Place",
     "create_package",
     "delete_package",
+    "exchange_package",
     "find_package",
     "get_package",
     "list_packages",
@@ -93,6 +94,16 @@ def update_package(conn: sa.Connection, package: Package) -> Package:
     if row is None:
         raise no_package(package.id)
     return package_of(row)
+
+
+def exchange_package(conn: sa.Connection, package: Package, face_data: bytes | None) -> Package | None:
+    """Do the same if the package still has that ``face_data``; return None if not. Raises NotFound, AlreadyExists."""
+    kept = conn.execute(
+        sa.select(_p.face_data).where(*_is_package(package.project_id, package.id)).with_for_update()
+    ).first()
+    if kept is None:
+        raise no_package(package.id)
+    return update_package(conn, package) if kept.face_data == face_data else None
 
 
 def get_package(conn: sa.Connection, project_id: str, package_id: str) -> Package:

@@ -37,6 +37,10 @@ class SqlRegistry:
         """Replace all but ids, face and creation; return the package. Raises NotFound, AlreadyExists, Unavailable."""
         return await self._executor.write(packages.update_package, package)
 
+    async def exchange_package(self, package: Package, face_data: bytes | None) -> Package | None:
+        """Do the same if it still has that ``face_data``, else return None. Raises as ``update_package``."""
+        return await self._executor.write(packages.exchange_package, package, face_data)
+
     async def get_package(self, project_id: str, package_id: str) -> Package:
         """Return; raise NotFound, Unavailable."""
         return await self._executor.read(packages.get_package, project_id, package_id)

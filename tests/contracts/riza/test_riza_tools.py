@@ -196,10 +196,22 @@ def test_an_expression_that_would_match_for_ever_ends_in_a_sandbox(alone: Riza) 
     assert alone.refused(answer) == (
         400,
         3,
-        "input: takes longer than 1 s to check with the expressions of its schema",
+        "input: takes more than 1 s or 1024 MiB to check by its schema",
     )
     assert time.monotonic() - begun < 60
     assert execute(alone, tool, input="aaa").output == "aaa"
+
+
+def test_a_large_input_is_checked_in_a_sandbox_too(alone: Riza) -> None:
+    tool = make(
+        alone,
+        "def execute(input): return len(input)",
+        input_schema={"type": "array", "items": {"type": "integer", "minimum": 1}},
+    )
+    numbers = [1] * 100_000
+    assert execute(alone, tool, input=numbers).output == len(numbers)
+    answer = alone.ask("POST", f"/v1/tools/{tool['id']}/execute", {"input": [*numbers, 0]})
+    assert alone.refused(answer) == (400, 3, "input/100000: must be 1 or more")
 
 
 def test_the_environment_is_a_list_and_the_later_of_two_counts(alone: Riza) -> None:

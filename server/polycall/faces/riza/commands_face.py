@@ -42,8 +42,7 @@ class CommandsFace(Resource):
         self, inbound: Inbound, read: Callable[[bytes, Bounds], Call], show: Callable[[Execution], object]
     ) -> Reply:
         who = await self._caller(inbound, Scope.RUN)
-        body = await inbound.read()
-        call = await aside(len(body), read, body, self._bounds)
+        call = await self._read(inbound, lambda body: read(body, self._bounds))
         ended = await self._runs.run(who, await self._with_runtime(who, call), inbound)
         size = len(ended.stdout) + len(ended.stderr)
         return Reply(body=await aside(size, lambda: dump(show(ended))))

@@ -51,15 +51,11 @@ def read_query(query: str) -> Mapping[str, str]:
 
 def read_page(query: Mapping[str, str]) -> PageAsk:
     """Read ``limit`` and ``starting_after``. Raises InvalidArgument."""
-    text = query.get("limit", "")
-    try:
-        # no more digits than any number needs: Python takes its time for thousands
-        limit = int(text) if text and len(text) <= 20 and text.isascii() else 0 if not text else -1
-    except ValueError:
-        limit = -1
-    if limit < 0:
+    text = query.get("limit", "") or "0"
+    # no more digits than any number needs: Python takes its time for thousands
+    if not (text.isascii() and text.isdigit() and len(text) <= 20):
         raise InvalidArgument.of("limit", f"must be 1 to {_MOST}, or 0 for {_MOST}")
-    return PageAsk(min(limit or _MOST, _MOST), query.get("starting_after") or None)
+    return PageAsk(min(int(text) or _MOST, _MOST), query.get("starting_after") or None)
 
 
 async def place_of(after: str, find: Callable[[str], Awaitable[int]]) -> Place | None:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 from polycall.domain import Principal, Reason, Scope
 from polycall.engine.engine import Engine
 from polycall.engine.keys import require
 from polycall.errors import NotFound, PolycallError
 from polycall.faces.adapter import bearer
+from polycall.faces.aside import aside
 from polycall.faces.reply import Handler, Inbound, Reply
 from polycall.faces.riza.failures import failed
 from polycall.faces.riza.requests import BODY_LIMIT
 from polycall.faces.wire import dump
 
 __all__ = ["FACE", "Resource", "deleted"]
+
+T = TypeVar("T")
 
 FACE = "riza"
 
@@ -38,6 +42,11 @@ class Resource:
         who = await self._engine.keys.authenticate(bearer(inbound.headers))
         require(who, scope)
         return who
+
+    async def _read(self, inbound: Inbound, read: Callable[[bytes], T]) -> T:
+        """Return the body as ``read`` reads it, beside the event loop if it is large."""
+        body = await inbound.read()
+        return await aside(len(body), read, body)
 
     def _id(self, inbound: Inbound, variable: str, reason: Reason) -> str:
         """Return an id of the path: any text may be one. Raises NotFound for what nothing is kept under."""

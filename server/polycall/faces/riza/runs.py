@@ -31,13 +31,13 @@ class Runs:
         self._engine = engine
         self._records = records
 
-    async def run(self, who: Principal, call: Call, inbound: Inbound) -> Execution:
-        """Run a call and return its execution.
+    async def run(self, who: Principal, call: Call, inbound: Inbound, begun: float | None = None) -> Execution:
+        """Run a call and return its execution. ``begun`` (``time.monotonic``): when its time began, before now.
 
         Raises NotFound (runtime, secret), Internal (ended by our fault), and as ``Engine.execute``.
         """
         await self._check_secrets(who, call.run)
-        due = time.monotonic() + call.timeout_s + _ANSWER_SLACK_S
+        due = (time.monotonic() if begun is None else begun) + call.timeout_s + _ANSWER_SLACK_S
         expires_at = due if inbound.expires_at is None else min(due, inbound.expires_at)
         options = RunOptions(
             face=FACE, expires_at=expires_at, face_data=self._records.keep(who.project_id, call.record)

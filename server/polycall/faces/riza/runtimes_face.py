@@ -50,7 +50,7 @@ class RuntimesFace(Resource):
     async def create(self, inbound: Inbound) -> Reply:
         """POST /v1/runtimes: the first revision is pending then."""
         who = await self._caller(inbound, Scope.DEPLOY)
-        ask = read_runtime(await inbound.read())
+        ask = await self._read(inbound, read_runtime)
         runtime = Runtime(
             project_id=who.project_id,
             id=to_ulid(new_id()),
@@ -92,7 +92,7 @@ class RuntimesFace(Resource):
         """POST /v1/runtimes/{id}/revisions."""
         who = await self._caller(inbound, Scope.DEPLOY)
         runtime_id = self._runtime_id(inbound)
-        ask = read_revision(await inbound.read())
+        ask = await self._read(inbound, read_revision)
         runtime, _ = await self._engine.runtimes.get(reading(who), runtime_id)
         ask.check(runtime.language)
         made = await _renaming(self._engine.runtimes.create_revision(who, runtime_id, _draft(ask)))

@@ -50,7 +50,7 @@ class SecretsFace(Resource):
     async def create(self, inbound: Inbound) -> Reply:
         """POST /v1/secrets."""
         who = await self._caller(inbound, Scope.DEPLOY)
-        form = decode(await inbound.read(), _Form)
+        form = await self._read(inbound, lambda body: decode(body, _Form))
         if form.name is None or form.value is None:
             missing = [field for field in ("name", "value") if getattr(form, field) is None]
             raise InvalidArgument([FieldViolation(field, "is required") for field in missing])

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import weakref
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 
 from polycall.domain import Package, Principal, Reason, Scope, Version
 from polycall.engine.drafts import check_package
 from polycall.engine.engine import Engine
 from polycall.engine.inputs import InputSchemas
 from polycall.engine.keys import reading
-from polycall.engine.registry import VersionDraft
-from polycall.errors import FieldViolation, InvalidArgument, NotFound
+from polycall.errors import FieldViolation, InvalidArgument, NotFound, Unavailable
 from polycall.faces.aside import aside
 from polycall.faces.reply import Handler, Inbound, Reply
 from polycall.faces.riza.pages import PAGE_BYTES, Place, place_of, read_page, read_query
@@ -28,6 +29,8 @@ from polycall.ids import new_id, to_ulid
 
 __all__ = ["ToolsFace"]
 
+# Other servers may change a tool at the same time; more than a few times is not chance.
+_ATTEMPTS = 5
 # What the engine calls the fields of a package, and what this contract does.
 _FIELDS = {"package.display_name": "name", "package.description": "description"}
 
@@ -54,7 +57,7 @@ class ToolsFace(Resource):
     async def create(self, inbound: Inbound) -> Reply:
         """POST /v1/tools. Code that does not compile is kept: its runs say why."""
         who = await self._caller(inbound, Scope.DEPLOY)
-        edit = await self._edit(inbound, new=True)
+        edit = await self._edit(who, inbound, new=True)
         runtime = await self._runtime(who, edit)
         revision_id = to_ulid(new_id())
         package = Package(
@@ -112,18 +115,16 @@ class ToolsFace(Resource):
         """POST /v1/tools/{id}: a new revision, unless nothing is said; older ones stay."""
         who = await self._caller(inbound, Scope.DEPLOY)
         tool_id = self._tool_id(inbound)
+        await self._tool(reading(who), inbound)
+        edit = await self._edit(who, inbound, new=False)
+        runtime = await self._runtime(who, edit)
         async with self._turn(who, tool_id):
-            package = await self._tool(reading(who), inbound)
-            edit = await self._edit(inbound, new=False)
-            if edit.empty:
-                return Reply(body=await self._shown(reading(who), package))
-            runtime = await self._runtime(who, edit)
-            before = await self._revision(who, package, None)
-            revision_id = to_ulid(new_id())
-            draft = draft_of(edit, tool_id, revision_id, runtime, (before, await self._files(who, before)))
-            changed = _changed(package, edit, revision_id)
-            version = await self._revised(who, changed, draft)
-        return Reply(body=dump(ToolBody.of(changed, version, draft.files)))
+            for _ in range(_ATTEMPTS):
+                package = await self._tool(reading(who), inbound)
+                if edit.empty or await self._revised(who, package, edit, runtime):
+                    package = await self._tool(reading(who), inbound)
+                    return Reply(body=await self._shown(reading(who), package))
+        raise Unavailable(f"Tool {tool_id} is being changed by others all the time; nothing was changed. Try again.")
 
     async def delete(self, inbound: Inbound) -> Reply:
         """DELETE /v1/tools/{id}: with all its revisions; its executions stay."""
@@ -134,14 +135,14 @@ class ToolsFace(Resource):
 
     async def execute(self, inbound: Inbound) -> Reply:
         """POST /v1/tools/{id}/execute: run a revision, unless the input does not fit its schema."""
+        begun = time.monotonic()
         who = await self._caller(inbound, Scope.RUN)
-        body = await inbound.read()
-        call = await aside(len(body), read_call, body)
+        call = await self._read(inbound, read_call)
         package = await self._tool(reading(who), inbound)
         version = await self._revision(who, package, call.revision_id)
-        await self._schemas.check(schema_of(version), call.input, "input")
+        await self._schemas.check(who.project_id, schema_of(version), call.input, "input")
         asked = call.of(package.id, version, await self._files(who, version), self._bounds)
-        ended = await self._runs.run(who, asked, inbound)
+        ended = await self._runs.run(who, asked, inbound, begun)
         size = len(ended.stdout) + len(ended.stderr)
         return Reply(body=await aside(size, lambda: dump(FunctionResult.of(ended))))
 
@@ -157,10 +158,10 @@ class ToolsFace(Resource):
             turn = self._turns[key] = asyncio.Lock()
         return turn
 
-    async def _edit(self, inbound: Inbound, *, new: bool) -> Edit:
-        edit = read_edit(await inbound.read(), new=new)
+    async def _edit(self, who: Principal, inbound: Inbound, *, new: bool) -> Edit:
+        edit = await self._read(inbound, partial(read_edit, new=new))
         if edit.input_schema is not None:
-            await self._schemas.check_schema(edit.input_schema, "input_schema")
+            await self._schemas.check_schema(who.project_id, edit.input_schema, "input_schema")
         return edit
 
     async def _runtime(self, who: Principal, edit: Edit) -> str:
@@ -200,11 +201,18 @@ class ToolsFace(Resource):
         version = await self._revision(who, package, None)
         return dump(ToolBody.of(package, version, await self._files(who, version)))
 
-    async def _revised(self, who: Principal, changed: Package, draft: VersionDraft) -> Version:
-        """Keep a revision, then say that it is the current one."""
-        version = await self._engine.registry.create_version(who, draft, release=True)
-        await self._engine.registry.change_package(who, changed)
-        return version
+    async def _revised(self, who: Principal, package: Package, edit: Edit, runtime: str) -> bool:
+        """Make a revision and say that it is current; False if another server has made one since: it is none then."""
+        before = await self._revision(who, package, None)
+        revision_id = to_ulid(new_id())
+        draft = draft_of(edit, package.id, revision_id, runtime, (before, await self._files(who, before)))
+        changed = _changed(package, edit, revision_id)
+        await self._engine.registry.create_version(who, draft, release=True)
+        if await self._engine.registry.exchange_package(who, changed, package) is not None:
+            return True
+        with suppress(NotFound):
+            await self._engine.registry.delete_version(who, package.id, revision_id)
+        return False
 
 
 def _changed(package: Package, edit: Edit, revision_id: str) -> Package:
