@@ -28,7 +28,7 @@ _COMMANDS = {
     "executions": ("executions", "executions", "See, follow, wait for and cancel runs."),
     "packages": ("packages", "packages", "See, release and delete what is deployed."),
     "runtimes": ("runtimes", "runtimes", "Build, see and delete runtimes: packages that code runs with."),
-    "functions": ("functions", "functions", "See what functions a source has, before it is deployed."),
+    "functions": ("functions", "functions", "See what functions a source has; get code that calls one."),
     "import": ("imports", "imports", "Bring over what you have at a vendor, under the same ids."),
     "secrets": ("secrets", "secrets", "Keep texts that code uses and that nobody reads back."),
     "keys": ("keys", "keys", "Create, list and revoke API keys."),

@@ -25,11 +25,13 @@ if TYPE_CHECKING:
     from polycall.v1.server_service_pb2_grpc import ServerServiceStub
     from polycall.v1.tenancy_service_pb2_grpc import TenancyServiceStub
 
-__all__ = ["Client", "connect", "with_client"]
+__all__ = ["Client", "connect", "dialled", "rest_url", "with_client"]
 
 _ANSWER_S = 60.0  # every call but those that wait for user code; far beyond what any of them needs
 # What the server takes and sends at most is its own setting; 64 MiB of payload and room for the rest of the message.
 _LARGEST_MESSAGE = 128 * 1024 * 1024
+
+_ANY = ("0.0.0.0", "[::]", "::")  # noqa: S104  listened on, not called
 
 _Answer = TypeVar("_Answer")
 
@@ -167,6 +169,20 @@ def connect(server: str | None, key: str | None) -> Client:
     settings = _settings()
     address = server or settings.grpc_address
     return Client(address, key or _key_of(settings, address))
+
+
+def rest_url(address: str) -> str:
+    """Return the base URL of REST at this machine's server. Raises Failure for another machine's: nobody knows."""
+    rest = _settings().rest_address
+    if not _is_local(address) or not rest:
+        raise Failure(f"where does the server at {address} serve REST? Give its base URL with --rest.")
+    return f"http://{dialled(rest)}"
+
+
+def dialled(address: str) -> str:
+    """Return an address that can be called for one that is listened on."""
+    host, colon, port = address.rpartition(":")
+    return f"127.0.0.1{colon}{port}" if host in _ANY else address
 
 
 def _settings() -> Settings:

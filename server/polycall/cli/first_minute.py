@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import polycall
+from polycall.cli.client import dialled
 from polycall.cli.failures import Failure
 from polycall.cli.terminal import styled, tell
 from polycall.domain import IsolationLevel
@@ -74,7 +75,7 @@ def commands(ready: Ready) -> dict[str, str]:
     grpc = {"gRPC, by reflection": _by_reflection(ready)}
     if not ready.rest_address:
         return grpc
-    rest, key = f"http://{_dialled(ready.rest_address)}", ready.key
+    rest, key = f"http://{dialled(ready.rest_address)}", ready.key
     bearer = f"Authorization: Bearer {key}"
     cognite = f"{rest}/api/v1/projects/default"
     session = _curl(f"{cognite}/sessions", bearer, """{"items": [{"tokenExchange": true}]}""")
@@ -145,11 +146,11 @@ def _by_reflection(ready: Ready) -> str:
     if buf is None:
         return (
             """echo 'def execute(input): return {"hello": input["name"]}' |"""
-            f" {_nearby('polycall') or 'polycall'} run - --server {_dialled(ready.grpc_address)}"
+            f" {_nearby('polycall') or 'polycall'} run - --server {dialled(ready.grpc_address)}"
             f""" --key {shlex.quote(key)} --input '{{"name": "Ada"}}'"""
         )
     code = r'{"code": "def execute(input): return {\"hello\": input[\"name\"]}", "inputJson": "{\"name\": \"Ada\"}"}'
-    url = f"http://{_dialled(ready.grpc_address)}/polycall.v1.ExecutionService/Execute"
+    url = f"http://{dialled(ready.grpc_address)}/polycall.v1.ExecutionService/Execute"
     return _curl(url, f"Authorization: Bearer {key}", code).replace(
         "curl -sS", f"{buf} curl --protocol grpc --http2-prior-knowledge", 1
     )
@@ -161,9 +162,3 @@ def _nearby(program: str) -> str | None:
     if os.access(beside, os.X_OK):
         return os.path.relpath(beside) if beside.is_relative_to(Path.cwd()) else str(beside)
     return program if shutil.which(program) else None
-
-
-def _dialled(address: str) -> str:
-    """Return an address that can be called for one that is listened on."""
-    host, colon, port = address.rpartition(":")
-    return f"127.0.0.1{colon}{port}" if host in ("0.0.0.0", "[::]", "::") else address  # noqa: S104

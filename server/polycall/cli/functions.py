@@ -1,4 +1,4 @@
-"""``polycall functions``: what a source offers, before it is deployed."""
+"""``polycall functions``: what a source offers, and how what is deployed is called."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import click
 from polycall.cli.client import Client, with_client
 from polycall.cli.exits import Exit
 from polycall.cli.failures import Failure
-from polycall.cli.options import json_option
+from polycall.cli.options import PAYLOAD, json_option
 from polycall.domain import Convention, Language
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ __all__ = ["functions"]
 
 @click.group("functions")
 def functions() -> None:
-    """See what functions a source has."""
+    """See what functions a source has; get code that calls what is deployed."""
 
 
 @functions.command("analyze")
@@ -71,6 +71,26 @@ def analyze_command(
         _print(answer)
     if answer.problems:
         raise Failure(f"{path} cannot be deployed: {_place(answer.problems[0])}", Exit.FAILED)
+
+
+_KINDS = ("curl", "grpc-python", "grpc-node", "riza", "cognite", "guance", "xpander", "domo")
+
+
+@functions.command("snippet")
+@click.argument("name")
+@click.option("--as", "kind", type=click.Choice(_KINDS), default="curl", show_default=True, help="Through what.")
+@click.option("--input", "payload", type=PAYLOAD, metavar="JSON|@FILE|-", help="Default: made of the input's schema.")
+@click.option("--rest", metavar="URL", help="REST address of the server; default: this machine's.")
+@click.option("--project", default="default", show_default=True, help="The key's project, which some SDKs ask for.")
+@with_client
+def snippet_command(client: Client, name: str, kind: str, payload: str | None, rest: str | None, project: str) -> None:
+    """Print code that calls the function NAME as it stands: packages/P/functions/F, packages/P/versions/V/functions/F.
+
+    It reads the API key from POLYCALL_API_KEY. What a vendor's contract cannot call is said, with what to do about it.
+    """
+    from polycall.cli.snippet import snippet
+
+    click.echo(snippet(client, name, kind, payload=payload, rest=rest, project=project), nl=False)
 
 
 def _print(answer: AnalyzeSourceResponse) -> None:
