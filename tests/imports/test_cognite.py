@@ -123,7 +123,18 @@ def test_a_cognite_project_runs_under_its_numbers(place: Place, tmp_path: Path) 
     assert place.outcomes("cognite", "--from", folder) == OBJECTS
     assert called(place, GREETER, {"name": "Ada"}) == ["Hello, Ada", None]
     assert called(place, PACKAGED, {"n": 1}) == ["1.17.0", str(PACKAGED), {"n": 1}]
-    found = place.http("GET", f"/api/v1/projects/{place.project}/functions/{GREETER}").json()
+    found = place.http(
+        "POST", f"/api/v1/projects/{place.project}/functions/byids", {"items": [{"externalId": "say/hello"}]}
+    ).json()["items"][0]
+    assert found["secrets"] == {"api-key": "***"}
+    listed = place.http("POST", f"/api/v1/projects/{place.project}/functions/list", {}).json()["items"]
+    known = ("id", "name", "fileId", "functionPath", "externalId", "owner", "metadata", "envVars", "memory", "cpu")
+    assert [{name: item[name] for name in known if name in item} for item in listed] == [
+        {name: item[name] for name in known if name in item}
+        | {"cpu": item.get("cpu", 1.0)}
+        | {"memory": item.get("memory", 1.5)}
+        for item in FUNCTIONS
+    ]
     assert (found["id"], found["name"], found["status"]) == (GREETER, "greeter", "Ready")
     schedule = place.server.schedules.GetSchedule(
         schedule_service_pb2.GetScheduleRequest(name="schedules/21"),
@@ -134,6 +145,28 @@ def test_a_cognite_project_runs_under_its_numbers(place: Place, tmp_path: Path) 
     assert (schedule.cron, schedule.paused, schedule.display_name) == ("0 3 * * *", True, "nightly")
     assert json.loads(schedule.input_json) == {"name": "Ada", "n": 1.0}
     assert place.outcomes("cognite", "--from", folder) == AGAIN
+
+
+def test_numbers_that_are_given_out_later_are_others(place: Place, tmp_path: Path) -> None:
+    root = f"/api/v1/projects/{place.project}"
+
+    def created(name: str) -> int:
+        file = place.http("POST", f"{root}/files", {"name": f"{name}.zip"}).json()
+        path = file["uploadUrl"].removeprefix(place.server.rest)
+        assert place.server.http("PUT", path, body=packed({"handler.py": "def handle(): return 1\n"})).status == 200
+        made = place.http("POST", f"{root}/functions", {"items": [{"name": name, "fileId": file["id"]}]})
+        assert made.status == 201, made.body
+        number: int = made.json()["items"][0]["id"]
+        return number
+
+    first = created("first")
+    taken = [first + step for step in range(1, 4)]
+    folder = export(tmp_path / "export", [FUNCTIONS[1] | {"id": number, "externalId": None} for number in taken])
+    (folder / "schedules.json").unlink()
+    assert place.imports("cognite", "--from", str(folder)).code == 0
+    assert created("second") > first + 3
+    for number in taken:
+        assert called(place, number, {"name": "Ada"}) == ["Hello, Ada", None]
 
 
 def test_secrets_get_the_values_that_the_user_gives(place: Place, tmp_path: Path) -> None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from urllib.parse import quote
 
+import pytest
+
+from polycall.v1 import package_pb2, package_service_pb2
 from tests.imports.conftest import EXPORTS, Place
 from tests.imports.test_folders import SUMS, WORDS
 
@@ -139,3 +142,42 @@ def test_rizas_tools_move_with_their_runtimes_and_the_ids_of_secrets(new_place: 
     assert updated["revision_id"] != tool["revision_id"]
     differs = fetched(source, target, "riza", "RIZA_API_KEY", code=1)
     assert [outcome for outcome in differs if outcome[2] == "differs"] == [("package", tool["id"], "differs")]
+
+
+# What a deployer writes natively into what a face keeps, and what lists the packages of that face.
+NONSENSE = (
+    "{}",
+    '{"owner":"x","made":"","language":"python"}',
+    '{"file_id":"7","revision_id":[]}',
+    '{"created_on":-1}',
+)
+LISTS: dict[str, tuple[str, str, object]] = {
+    "riza": ("GET", "/v1/tools", None),
+    "cognite": ("POST", "/api/v1/projects/{project}/functions/list", {}),
+    "xpander": ("GET", "/v1/custom_functions", None),
+    "domo": ("GET", "/api/codeengine/v2/packages?parts=versions,functions,code", None),
+}
+
+
+@pytest.mark.parametrize("face", ["riza", "cognite", "xpander", "domo"])
+def test_a_face_survives_what_deployers_write_for_it(place: Place, face: str) -> None:
+    metadata = [("authorization", f"Bearer {place.key}")]
+    for number, data in enumerate(NONSENSE, start=1):
+        fields = package_pb2.Package(face=face, face_data_json=data)
+        place.server.packages.CreatePackage(
+            package_service_pb2.CreatePackageRequest(package_id=str(number), package=fields), metadata=metadata
+        )
+        source = package_pb2.SourceFile(path="main.py", contents=b"def execute(input): return 1")
+        place.server.packages.CreateVersion(
+            package_service_pb2.CreateVersionRequest(
+                parent=f"packages/{number}",
+                version_id="1",
+                version=package_pb2.Version(face_data_json=data),
+                files=package_pb2.SourceFiles(files=[source]),
+                release=True,
+            ),
+            metadata=metadata,
+        )
+    method, path, body = LISTS[face]
+    answer = place.http(method, path.format(project=place.project), body)
+    assert answer.status == 200, answer.body

@@ -18,6 +18,7 @@ from polycall.domain import Language, Package, Version, VersionState
 __all__ = ["read"]
 
 _FACE = "domo"
+_LAST_MS = 253_402_300_799_999  # the year 9999
 _FILES = {Language.PYTHON: "main.py", Language.JAVASCRIPT: "main.js"}
 
 
@@ -138,7 +139,7 @@ def _beside(version: _Version, number: int) -> bytes:
 
 def _milliseconds(moment: str | int | None, number: int) -> int:
     if isinstance(moment, int):
-        return moment
+        return moment if 0 <= moment <= _LAST_MS else number
     try:
         parsed_moment = datetime.fromisoformat(moment or "")
     except ValueError:

@@ -53,10 +53,13 @@ class FunctionData(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
     @classmethod
     def of(cls, package: Package) -> FunctionData | None:
-        """Return what is kept of a package; None for one that came in by another door."""
+        """Return what is kept of a package; None for one that came in by another door, or with other data."""
         if package.face != "cognite" or not package.face_data:
             return None
-        return msgspec.json.decode(package.face_data, type=cls)
+        try:
+            return msgspec.json.decode(package.face_data, type=cls)
+        except msgspec.DecodeError:  # whoever deploys may write anything there
+            return None
 
     def dump(self) -> bytes:
         """Return it as it is kept."""

@@ -46,7 +46,7 @@ __all__ = ["ScheduleRoutes"]
 
 _COUNTER = "cognite_schedules"
 _MOST_OF_FUNCTION = 100  # the vendor's; those of a project are the operator's setting
-_TRIES = 5  # a schedule that was made natively may be called by a number too
+_TRIES = 1001  # those that came by another door, an import, may have any numbers; a project has at most 1000
 # A session lasts this much longer than the next tick, which makes it last on: so it ends by itself once its schedule is
 # gone, whichever way. It is as long as one that was bound to a call.
 _KEPT_MS = 3_600_000

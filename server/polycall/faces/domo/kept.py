@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import msgspec
 
@@ -16,6 +16,9 @@ T = TypeVar("T")
 
 FACE = "domo"
 
+_User = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,18}$")]  # an id
+_Time = Annotated[int, msgspec.Meta(ge=0, le=253_402_300_799_999)]  # up to the year 9999
+
 
 class KeptPackage(msgspec.Struct, frozen=True, kw_only=True):
     """Beside a package.
@@ -23,7 +26,7 @@ class KeptPackage(msgspec.Struct, frozen=True, kw_only=True):
     ``made`` is new with every package: what was granted for an earlier one of the same id does not hold for it.
     """
 
-    owner: str  # user id
+    owner: _User
     made: str
     language: Language
 
@@ -31,7 +34,7 @@ class KeptPackage(msgspec.Struct, frozen=True, kw_only=True):
 class KeptVersion(msgspec.Struct, frozen=True, kw_only=True):
     """Beside a version. ``derived``: nobody wrote its manifest; its functions are called by keyword."""
 
-    created_on: int  # ms; that of the version itself is its last change
+    created_on: _Time  # ms; that of the version itself is its last change
     created_by: str  # user id
     change: str  # new with every change
     description: str | None = None
