@@ -41,6 +41,7 @@ def test_there_is_a_command_for_everything_that_was_promised() -> None:
         *(("packages", verb) for verb in ("list", "get", "versions", "source", "release", "delete")),
         *(("keys", verb) for verb in ("create", "list", "revoke")),
         *(("projects", verb) for verb in ("create", "list")),
+        *(("schedules", verb) for verb in ("create", "list", "get", "update", "pause", "resume", "run", "delete")),
         *(("runtimes", verb) for verb in ("build", "list", "get", "revisions", "log", "delete")),
         ("doctor",),
         ("gateway", "render"),

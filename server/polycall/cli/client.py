@@ -81,6 +81,13 @@ class Client:
         return RuntimeServiceStub(self._channel)
 
     @property
+    def schedules(self) -> ScheduleServiceStub:
+        """The ScheduleService."""
+        from polycall.v1.schedule_service_pb2_grpc import ScheduleServiceStub
+
+        return ScheduleServiceStub(self._channel)
+
+    @property
     def secrets(self) -> SecretServiceStub:
         """The SecretService."""
         from polycall.v1.secret_service_pb2_grpc import SecretServiceStub
@@ -100,13 +107,6 @@ class Client:
         from polycall.v1.tenancy_service_pb2_grpc import TenancyServiceStub
 
         return TenancyServiceStub(self._channel)
-
-    @property
-    def schedules(self) -> ScheduleServiceStub:
-        """The ScheduleService."""
-        from polycall.v1.schedule_service_pb2_grpc import ScheduleServiceStub
-
-        return ScheduleServiceStub(self._channel)
 
     @property
     def server(self) -> ServerServiceStub:

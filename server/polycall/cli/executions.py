@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from polycall.cli.client import Client, with_client
-from polycall.cli.options import DURATION, MOMENT, execution_name, json_option, limit_option
+from polycall.cli.options import DURATION, MOMENT, execution_name, json_option, limit_option, schedule_name
 from polycall.domain import ExecutionState
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ def executions() -> None:
 @executions.command("list")
 @click.option("--state", "states", type=_STATES, multiple=True, help="Only this state; repeatable.")
 @click.option("--parent", metavar="NAME", default="", help="Only of packages/P[/versions/V][/functions/F].")
+@click.option("--schedule", type=schedule_name, metavar="ID", help="Only of this schedule.")
 @click.option("--since", type=MOMENT, metavar="TIME", help="Only from then on: a time, or 2h for two hours ago.")
 @click.option("--until", type=MOMENT, metavar="TIME", help="Only before then.")
 @limit_option(20)
@@ -40,6 +41,7 @@ def list_command(
     client: Client,
     states: tuple[str, ...],
     parent: str,
+    schedule: str | None,
     since: datetime | None,
     until: datetime | None,
     limit: int,
@@ -50,7 +52,9 @@ def list_command(
     from polycall.cli.table import print_table
     from polycall.v1 import execution_service_pb2 as pb
 
-    request = pb.ListExecutionsRequest(states=[f"STATE_{state.upper()}" for state in states], parent=parent)
+    request = pb.ListExecutionsRequest(
+        states=[f"STATE_{state.upper()}" for state in states], parent=parent, schedule=schedule
+    )
     if since is not None:
         request.created_after.FromDatetime(since)
     if until is not None:
@@ -197,6 +201,8 @@ def _print(execution: Execution, *, as_json: bool) -> None:
             ("why", failure_line(execution)),
             ("function", execution.function or "ad hoc"),
             ("kind", word(execution, "kind").lower()),
+            ("schedule", execution.schedule),
+            ("scheduled", moment(execution.scheduled_time)),
             ("created", moment(execution.create_time)),
             ("started", moment(execution.start_time)),
             ("ended", moment(execution.end_time)),

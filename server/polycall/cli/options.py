@@ -14,7 +14,7 @@ from urllib.parse import unquote
 import click
 
 from polycall.cli.failures import Failure
-from polycall.names import PackageName, RuntimeName, SecretName, VersionName
+from polycall.names import PackageName, RuntimeName, ScheduleName, SecretName, VersionName
 
 if TYPE_CHECKING:
     from polycall.v1.execution_pb2 import Limits
@@ -35,6 +35,7 @@ __all__ = [
     "read_bytes",
     "run_limit_options",
     "runtime_name",
+    "schedule_name",
     "secret_name",
     "shown_id",
     "version_name",
@@ -191,6 +192,11 @@ def execution_name(text: str) -> str:
 def runtime_name(text: str) -> str:
     """Return ``runtimes/ID`` for an id or a name."""
     return text if text.startswith("runtimes/") else str(RuntimeName(text))
+
+
+def schedule_name(text: str) -> str:
+    """Return ``schedules/ID`` for an id or a name."""
+    return text if text.startswith("schedules/") else str(ScheduleName(text))
 
 
 def secret_name(text: str) -> str:
