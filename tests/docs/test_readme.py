@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 README, FACES, JAVASCRIPT = ROOT / "README.md", ROOT / "docs" / "faces.md", ROOT / "docs" / "javascript.md"
 LIMITS, ANALYSIS = ROOT / "docs" / "limits.md", ROOT / "docs" / "analysis.md"
 OPERATIONS = ROOT / "docs" / "operations.md"
+SCHEDULES = ROOT / "docs" / "schedules.md"
 EGRESS, RUNTIMES = ROOT / "docs" / "egress.md", ROOT / "docs" / "runtimes.md"
 SECRETS = ROOT / "docs" / "secrets.md"
 
@@ -98,6 +99,11 @@ def test_the_page_of_javascript_runs_from_top_to_bottom(polycall: Server, tmp_pa
 def test_the_page_of_runtimes_runs(polycall: Server, tmp_path: Path) -> None:
     assert len(snippets(RUNTIMES)) == 2
     run(RUNTIMES, polycall, tmp_path)
+
+
+def test_the_page_of_schedules_runs_from_top_to_bottom(polycall: Server, tmp_path: Path) -> None:
+    assert len(snippets(SCHEDULES)) == 2
+    run(SCHEDULES, polycall, tmp_path)
 
 
 def test_the_page_of_the_limits_runs(polycall: Server, tmp_path: Path) -> None:
