@@ -33,7 +33,7 @@ from polycall.v1 import (
     tenancy_service_pb2_grpc,
 )
 
-__all__ = ["Response", "Server", "free_port", "running_server", "until"]
+__all__ = ["KEY", "Response", "Server", "free_port", "running_server", "until"]
 
 START_S = 30.0  # a bound for a loaded machine, not a promise; bench/ measures the start
 STOP_S = 30.0

@@ -79,6 +79,7 @@ from polycall.faces.cognite.v1 import (
     cognite_schedules_pb2,
     cognite_sessions_pb2,
 )
+from polycall.faces.domo.doors import domo_doors
 from polycall.faces.domo.faces import domo_faces
 from polycall.faces.domo.lending import adapter as domo_adapter
 from polycall.faces.domo.operator import domo_settings
@@ -330,11 +331,12 @@ async def _running(settings: Settings, signals: Signals, member: Member | None) 
         cognite_files = Files(engine.objects, store)
         # Two servers: the faces' services belong to the gateway, which says in headers what was asked of it, and to
         # nobody else. Who reaches the native address finds no faces there.
+        open_doors = {**cognite_doors(cognite_files), **domo_doors(keys, settings.domo_app_key)}
         native, behind = (
             grpc.aio.server(interceptors=interceptors(keys, doors), options=options)
             for doors, options in (
                 (None, server_options(settings.max_timeout_s, shared=place.count > 1)),
-                (cognite_doors(cognite_files), server_options(settings.max_timeout_s, largest=FILE_BYTES)),
+                (open_doors, server_options(settings.max_timeout_s, largest=FILE_BYTES)),
             )
         )
         for server in (native, behind):

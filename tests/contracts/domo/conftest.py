@@ -2,11 +2,46 @@
 
 from __future__ import annotations
 
+import json
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
 import pytest
 
 from polycall.v1 import execution_pb2, package_pb2, tenancy_service_pb2
 from tests.contracts.domo.driver import PACKAGE, VERSION, Domo, declare, typed
-from tests.harness import Server
+from tests.harness import KEY, Server, running_server
+
+
+@dataclass(frozen=True)
+class Upstream:
+    """Where a service is."""
+
+    port: int
+
+
+class Echo(BaseHTTPRequestHandler):
+    """Answers what it was asked; below ``/status/`` with that status, ``/text`` as text."""
+
+    def answer(self) -> None:
+        sent = self.rfile.read(int(self.headers.get("content-length", 0))).decode()
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        told = {"method": self.command, "path": self.path, "headers": headers, "body": sent}
+        text = self.path.startswith("/text")
+        body = b"plain" if text else json.dumps(told).encode()
+        self.send_response(int(self.path.rpartition("/")[2]) if self.path.startswith("/status/") else 200)
+        self.send_header("content-type", "text/plain" if text else "application/json")
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_GET = do_POST = do_PUT = do_DELETE = answer
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing."""
+
 
 SOURCE = """
 import ctypes, os, sys
@@ -93,6 +128,29 @@ def remember():
     return len(_STATE)
 """
 
+SETTINGS = """
+[projects.default]
+instance = "http://localhost:{port}/acme/"
+people = {{ 481303514 = "Ada Lovelace" }}
+
+[projects.default.aliases.addNumbers]
+packageId = "sums"
+version = "1.0.0"
+functionName = "add"
+parameters = [{{ alias = "n1", name = "a" }}, {{ alias = "n2", name = "b" }}]
+output = {{ alias = "sum" }}
+
+[projects.default.aliases.text]
+packageId = "sums"
+version = "1.0.0"
+functionName = "text"
+
+[projects.default.aliases.gone]
+packageId = "sums"
+version = "9.9.9"
+functionName = "add"
+"""
+
 PERSON = typed("object", children=[package_pb2.Parameter(name="id", declared_type=typed("text"))])
 NUMBER = typed("number")
 
@@ -141,6 +199,30 @@ def owner(polycall: Server) -> Domo:
 def other(polycall: Server) -> Domo:
     """Another caller of project domo, with the same scopes."""
     return Domo(polycall, polycall.new_key(project="domo", scopes=WRITER))
+
+
+@pytest.fixture(scope="session")
+def upstream() -> Iterator[Upstream]:
+    """A service on this machine that says what it was asked."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Echo) as service:
+        threading.Thread(target=service.serve_forever, daemon=True).start()
+        yield Upstream(service.server_port)
+        service.shutdown()
+
+
+@pytest.fixture(scope="session")
+def configured(tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) -> Iterator[Domo]:
+    """The administrator of a server whose operator has set an app identity, aliases, people and open hosts."""
+    directory = tmp_path_factory.mktemp("domo")
+    (directory / "domo.toml").write_text(SETTINGS.format(port=upstream.port))
+    with running_server(
+        directory / "data",
+        POLYCALL_DOMO_FILE=str(directory / "domo.toml"),
+        POLYCALL_DOMO_APP_KEY=KEY,
+        POLYCALL_DOMO_HOSTS=f"localhost:{upstream.port}, nowhere.example.com",
+        POLYCALL_EGRESS_NETWORKS="127.0.0.0/8, ::1/128",
+    ) as server:
+        yield Domo(server, server.key)
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from typing import Any
 from polycall.v1 import execution_pb2, package_pb2
 from tests.harness import Response, Server
 
-__all__ = ["ERROR_KEYS", "KEYS", "PACKAGE", "VERSION", "Domo", "declare", "typed"]
+__all__ = ["ERROR_KEYS", "KEYS", "PACKAGE", "PACKAGES", "VERSION", "Domo", "declare", "typed"]
 
 PACKAGE = "756f0b19-5125-44f6-b541-058980ff6a94"  # of the vendor's document
 VERSION = "1.0.1"
