@@ -13,7 +13,7 @@ import pytest
 
 from polycall.cli.importing import cognite
 from polycall.cli.importing.export import Export
-from polycall.v1 import schedule_service_pb2
+from polycall.v1 import execution_service_pb2, schedule_service_pb2
 from tests.harness import until
 from tests.imports.conftest import Place
 from tests.imports.vendor import Answer, Vendor, vendor
@@ -144,6 +144,17 @@ def test_a_cognite_project_runs_under_its_numbers(place: Place, tmp_path: Path) 
     assert schedule.function == f"packages/{GREETER}/functions/handle"
     assert (schedule.cron, schedule.paused, schedule.display_name) == ("0 3 * * *", True, "nightly")
     assert json.loads(schedule.input_json) == {"name": "Ada", "n": 1.0}
+    started = place.server.schedules.RunSchedule(
+        schedule_service_pb2.RunScheduleRequest(name="schedules/21"),
+        metadata=[("authorization", f"Bearer {place.key}")],
+        timeout=30,
+    )
+    ended = place.server.executions.WaitExecution(
+        execution_service_pb2.WaitExecutionRequest(name=started.name),
+        metadata=[("authorization", f"Bearer {place.key}")],
+        timeout=30,
+    )
+    assert json.loads(ended.output_json) == ["Hello, Ada", None]
     assert place.outcomes("cognite", "--from", folder) == AGAIN
 
 
@@ -258,6 +269,7 @@ def test_a_project_is_fetched_with_the_users_credentials(place: Place, tmp_path:
         assert place.packages() == []
         assert "hunter2" not in plan.text + plan.err
         assert all(b"hunter2" not in file.read_bytes() for file in saved.rglob("*.json"))
+    assert saved.stat().st_mode & 0o777 == 0o700
     assert sorted(str(file.relative_to(saved)) for file in saved.rglob("*.*")) == [
         *("files/7.zip", "files/8.zip", "functions.json", "input_data.json", "schedules.json"),
     ]

@@ -84,6 +84,17 @@ def test_credentials_stand_in_no_url_and_go_unencrypted_to_this_machine_only() -
     assert Web("http://192.0.2.1", {}, allow_http=True).base_url == "http://192.0.2.1"
 
 
+def test_what_is_meant_for_this_machine_does_not_leave_it_by_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    with vendor(lambda *_: Answer(b"proxy")) as proxy, vendor(lambda *_: Answer(b"own")) as own:
+        monkeypatch.setenv("HTTP_PROXY", proxy.url)
+        for name in ("NO_PROXY", "no_proxy"):
+            monkeypatch.delenv(name, raising=False)
+        with Web(own.url, {}) as web:
+            assert web.get("/x") == b"own"
+        with Web("http://example.invalid", {}, allow_http=True) as web:
+            assert web.get("/x") == b"proxy"
+
+
 def test_a_credential_goes_to_the_vendors_own_host_only() -> None:
     with (
         vendor(lambda *_: Answer(b"own")) as own,

@@ -107,6 +107,7 @@ def _export(folder: Path | None, save: Path | None, fetch: Callable[[Export], No
         raise Failure(f"cannot make a folder for the vendor's answers: {error.strerror}.") from None
     with place as temporary:
         export = Export(Path(temporary) / "export")
+        export.folder.mkdir(mode=0o700)  # environments of functions may hold what nobody else should read
         fetch(export)
         if save is not None:
             export.folder.rename(save)

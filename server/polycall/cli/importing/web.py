@@ -49,8 +49,10 @@ class Web:
         self._allow_http = allow_http
         self._headers = dict(headers)
         self._sleep = sleep
-        # redirects would carry the credential elsewhere; the environment's proxies are the user's own wish
-        self._client = httpx.Client(timeout=_TIMEOUT, follow_redirects=False)
+        # redirects would carry the credential elsewhere; the environment's proxies are the user's own wish, but what is
+        # meant for this machine would leave it by them, unencrypted
+        near = _is_local(urlsplit(self.base_url).hostname or "")
+        self._client = httpx.Client(timeout=_TIMEOUT, follow_redirects=False, trust_env=not near)
 
     def __enter__(self) -> Web:
         return self
