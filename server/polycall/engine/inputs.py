@@ -16,7 +16,7 @@ from polycall.engine.carried import carried
 from polycall.engine.limits import DEFAULTS, KIB, MIB
 from polycall.engine.schemas.check import Check
 from polycall.engine.schemas.keywords import expressions_of, problems_of
-from polycall.engine.schemas.reading import Json, Unusable, read
+from polycall.engine.schemas.reading import Json, Unusable, printable, read
 from polycall.engine.turns import ProjectTurns, Turns
 from polycall.errors import Internal, InvalidArgument
 from polycall.sandbox.job import Bundle, Ending, Job, Runner
@@ -144,5 +144,5 @@ def _read(schema: bytes) -> _Schema:
         if len(problems) == _MOST_PROBLEMS:
             break
     if problems:
-        raise Unusable("; ".join(problems))
+        raise Unusable(printable("; ".join(problems)))
     return _Schema(value, any(True for _ in expressions_of(value)))

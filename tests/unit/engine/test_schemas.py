@@ -6,12 +6,14 @@ import json
 import time
 from typing import Any
 
+import hypothesis
 import pytest
+from hypothesis import strategies as st
 
 from polycall.engine.schemas.check import Check
 from polycall.engine.schemas.describe import look
 from polycall.engine.schemas.keywords import expressions_of, problems_of
-from polycall.engine.schemas.reading import Unusable, read
+from polycall.engine.schemas.reading import Unusable, printable, read
 
 
 def problem(schema: Any, value: str, steps: int = 10_000) -> str | None:
@@ -101,6 +103,7 @@ def test_a_value_fits_or_what_is_wrong_is_said(schema: Any, value: str, expected
         ({"properties": {"a": {"minimum": "1"}}}, "/properties/a/minimum: must be a number"),
         ({"properties": []}, "/properties: must be an object"),
         ({"properties": {"a": 5}}, "/properties/a: must be an object, true or false"),
+        ({"properties": {"a": [1]}}, "/properties/a: must be an object, true or false"),
         ({"maxItems": -1}, "/maxItems: must be a whole number, 0 or more"),
         ({"multipleOf": 0}, "/multipleOf: must be a number above 0"),
         ({"required": ["a", 1]}, "/required: must be a list of names"),
@@ -144,6 +147,50 @@ def test_what_cannot_be_checked_in_bounded_time_is_not_checked() -> None:
         with pytest.raises(Unusable):
             read(text)
     assert time.process_time() - begun < 30  # for ever is longer
+
+
+_KEYWORDS = (
+    *("type", "properties", "patternProperties", "additionalProperties", "propertyNames", "required", "items"),
+    *("prefixItems", "additionalItems", "contains", "minContains", "uniqueItems", "enum", "const", "allOf", "anyOf"),
+    *("oneOf", "not", "if", "then", "else", "$ref", "$defs", "definitions", "dependencies", "dependentRequired"),
+    *("dependentSchemas", "minimum", "exclusiveMaximum", "multipleOf", "minLength", "maxItems", "pattern", "title"),
+)
+_SCALARS = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False), st.text(max_size=3),
+    st.sampled_from(["a", "string", "integer", "object", "#", "#/$defs/a", "#/properties/a", "\ud800"]),
+)  # fmt: skip
+_VALUES = st.recursive(
+    _SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["a", "b", "\ud800"]), inner)
+)
+_SCHEMAS = st.recursive(
+    st.booleans() | st.dictionaries(st.sampled_from(_KEYWORDS), _VALUES, max_size=3),
+    lambda inner: st.dictionaries(
+        st.sampled_from(_KEYWORDS),
+        inner | st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(["a", "b"]), inner) | _VALUES,
+        max_size=4,
+    ),
+    max_leaves=8,
+)
+
+
+@hypothesis.given(schema=_SCHEMAS, value=_VALUES)
+def test_whatever_passes_for_a_schema_can_be_checked_with(schema: Any, value: Any) -> None:
+    try:
+        checked = read(json.dumps(schema))
+        problems = list(problems_of(checked))
+        said = problems if problems else [Check(checked, 1000).problem(read(json.dumps(value)))]
+    except Unusable as error:
+        said = [str(error)]
+    for text in said:
+        printable(text or "").encode()
+
+
+def test_what_is_said_can_be_sent() -> None:
+    closed = {"additionalProperties": False}
+    assert problem(closed, '{"\\ud800":1}') == "/\\ud800: is not allowed"
+    huge = problem({"minimum": 10**4000}, "1")
+    assert huge is not None
+    assert len(huge) == 1003
 
 
 def test_expressions_are_found_wherever_they_are() -> None:

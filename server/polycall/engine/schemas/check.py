@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 
-from polycall.engine.schemas.reading import Json, Unusable, target
+from polycall.engine.schemas.reading import Json, Unusable, printable, target
 from polycall.engine.schemas.values import (
     SHOWN_CHARS,
     TYPES,
@@ -35,9 +35,10 @@ class Check:
     def problem(self, value: Json) -> str | None:
         """Return the first thing that is wrong with a value, as ``/where: what``. Raises Unusable."""
         try:
-            return self._problem(self._schema, value, "")
+            problem = self._problem(self._schema, value, "")
         except RecursionError:
             raise Unusable("is nested too deeply for its schema") from None
+        return problem if problem is None else printable(problem)
 
     def _problem(self, schema: Json, value: Json, place: str) -> str | None:
         self._spend(1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from polycall.engine.schemas.check import Check
 from polycall.engine.schemas.keywords import expressions_of
-from polycall.engine.schemas.reading import Unusable, read
+from polycall.engine.schemas.reading import Unusable, printable, read
 from polycall.engine.schemas.values import compiled
 
 __all__ = ["look"]
@@ -22,5 +22,5 @@ def look(schema: str, value: str | None, steps: int) -> dict[str, str | None]:
         for expression in expressions_of(read_schema):
             compiled(expression)
     except Unusable as error:
-        return {"problem": None, "unusable": str(error)}
+        return {"problem": None, "unusable": printable(str(error))}
     return {"problem": None, "unusable": None}

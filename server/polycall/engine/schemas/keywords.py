@@ -78,8 +78,9 @@ def _within(schema: dict[str, Json]) -> Iterator[tuple[str, Json]]:
         if word in MANY and isinstance(value, list):
             yield from ((f"{word}/{index}", each) for index, each in enumerate(value))
         elif word in NAMED and isinstance(value, dict):
-            # a dependency may also be a list of names
-            yield from ((f"{word}/{name}", each) for name, each in value.items() if not isinstance(each, list))
+            for name, each in value.items():
+                if word != "dependencies" or not isinstance(each, list):  # a dependency may also be a list of names
+                    yield f"{word}/{name}", each
         elif word in ONE:
             yield word, value
 

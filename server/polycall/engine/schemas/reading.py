@@ -7,10 +7,13 @@ from decimal import Decimal, DecimalException
 from typing import Any, TypeAlias
 from urllib.parse import unquote
 
-__all__ = ["Json", "Unusable", "read", "target"]
+__all__ = ["Json", "Unusable", "printable", "read", "target"]
 
 # None, bool, Decimal, str, list or dict.
 Json: TypeAlias = Any
+
+
+_LONGEST_TEXT = 1000  # of what is said of a schema or a value
 
 
 class Unusable(ValueError):
@@ -25,6 +28,12 @@ def read(text: bytes | str) -> Json:
         raise Unusable("is nested too deeply") from None
     except (ValueError, DecimalException):  # DecimalException: an exponent that nothing holds
         raise Unusable("is not JSON") from None
+
+
+def printable(text: str) -> str:
+    """Return what is said of a value so that it can be sent: short, and Unicode. Names of its members are in it."""
+    text = text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}..."
+    return text.encode(errors="backslashreplace").decode()
 
 
 def target(whole: Json, reference: str) -> Json:
