@@ -7,11 +7,16 @@ import contextlib
 import hashlib
 import http.server
 import io
+import re
 import threading
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+
+from packaging.requirements import Requirement
 
 __all__ = ["Index", "running_index", "wheel"]
 
@@ -24,14 +29,18 @@ def wheel(name: str, files: Mapping[str, str | bytes], version: str = "1.0") -> 
     }
     contents[f"{info}/METADATA"] = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n".encode()
     contents[f"{info}/WHEEL"] = b"Wheel-Version: 1.0\nGenerator: t\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+    return _packed(contents, info)
+
+
+def _packed(contents: Mapping[str, bytes], info: str) -> bytes:
     rows = [
         f"{path},sha256={base64.urlsafe_b64encode(hashlib.sha256(data).digest()).decode().rstrip('=')},{len(data)}"
         for path, data in contents.items()
     ]
-    contents[f"{info}/RECORD"] = "\n".join([*rows, f"{info}/RECORD,,", ""]).encode()
+    record = "\n".join([*rows, f"{info}/RECORD,,", ""]).encode()
     out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
-        for path, data in contents.items():
+    with zipfile.ZipFile(out, "w") as archive:
+        for path, data in {**contents, f"{info}/RECORD": record}.items():
             archive.writestr(path, data)
     return out.getvalue()
 
@@ -51,6 +60,17 @@ class Index:
         """Offer a package."""
         self.files[f"{name}-1.0-py3-none-any.whl"] = wheel(name, files)
 
+    def offer_installed(self, name: str) -> None:
+        """Offer a package as it is installed here, with all that it needs."""
+        for each in _needed(name, set()):
+            found = metadata.distribution(each)
+            tags = [line for line in (found.read_text("WHEEL") or "").splitlines() if line.startswith("Tag: ")]
+            plain = re.sub(r"[-_.]+", "_", found.metadata["Name"]).lower()
+            file = f"{plain}-{found.version}-{tags[0].removeprefix('Tag: ')}.whl"
+            contents = _contents(found)
+            info = next(path.partition("/")[0] for path in contents if path.endswith(".dist-info/METADATA"))
+            self.files[file] = _packed(contents, info)
+
     def answer(self, path: str) -> tuple[int, str, bytes]:
         """Return status, content type and body."""
         self.asked.append(path)
@@ -63,6 +83,24 @@ class Index:
         found = [file for file in self.files if file.startswith(name.replace("-", "_") + "-")]
         links = "".join(f'<a href="{self.elsewhere.get(name, f"/files/{file}")}">{file}</a>' for file in found)
         return (200 if found else 404), "text/html", f"<!DOCTYPE html><html><body>{links}</body></html>".encode()
+
+
+def _contents(found: metadata.Distribution) -> dict[str, bytes]:
+    kept = {}
+    for path in found.files or ():
+        if ".." not in path.parts and path.suffix != ".pyc" and path.name != "RECORD":
+            kept[str(path)] = Path(str(found.locate_file(path))).read_bytes()
+    return kept
+
+
+def _needed(name: str, seen: set[str]) -> set[str]:
+    if name not in seen:
+        seen.add(name)
+        for text in metadata.distribution(name).requires or ():
+            needed = Requirement(text)
+            if needed.marker is None or needed.marker.evaluate({"extra": ""}):
+                _needed(needed.name, seen)
+    return seen
 
 
 @contextmanager

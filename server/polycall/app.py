@@ -56,6 +56,7 @@ from polycall.errors import PolycallError
 from polycall.faces.adapter import mount
 from polycall.faces.cognite.call_routes import CallRoutes
 from polycall.faces.cognite.catalogue import Catalogue
+from polycall.faces.cognite.companion import CogniteCompanion, client_address
 from polycall.faces.cognite.deployer import Deployer
 from polycall.faces.cognite.deployments import Deployments
 from polycall.faces.cognite.doors import cognite_doors
@@ -262,12 +263,24 @@ async def _running(settings: Settings, signals: Signals, member: Member | None) 
         if place.first:
             await resealing.check(settings.lost_encryption_keys.replace(",", " ").split())
         entries = Entries(store, _entry_limits(settings))
+        cognite_sessions = Sessions(store, keys, lenient=settings.cognite_nonce == "lenient")
+        cognite_companion = CogniteCompanion(
+            cognite_sessions,
+            keys,
+            client_address(
+                settings.cognite_client_url,
+                settings.cognite_address or settings.rest_address,
+                gateway=settings.gateway,
+            ),
+            lambda: sandbox.isolation,
+        )
         preparation = Preparation(
             registry,
             limits,
             secrets,
             adapters=adapters,
             languages=sandbox.languages,
+            companions={"cognite": cognite_companion},
         )
         engine = Engine(
             EngineSettings(
@@ -363,7 +376,6 @@ async def _running(settings: Settings, signals: Signals, member: Member | None) 
             FunctionRuntimes(runtimes, settings.cognite_requirements),
         )
         stack.push_async_callback(cognite_deployer.stop)
-        cognite_sessions = Sessions(store, keys, lenient=settings.cognite_nonce == "lenient")
         for service, face in (
             *riza_faces(
                 engine,

@@ -79,6 +79,10 @@ def _url(value: object) -> str:
     return text.rstrip("/")
 
 
+def _optional_url(value: object) -> str:
+    return _url(value) if _text(value) else ""
+
+
 def _path(value: object) -> Path:
     return Path(_text(value)).expanduser() if not isinstance(value, Path) else value
 
@@ -303,6 +307,9 @@ class Settings:
     riza_max_memory_mib: int = setting(2048, _whole(16, 1 << 20), "Most memory a Riza request may ask for, MiB.")
     cognite_nonce: str = setting(
         "strict", _choice("strict", "lenient"), "strict: nonces come from sessions; lenient: any text will do."
+    )
+    cognite_client_url: str = setting(
+        "", _optional_url, "Base URL of the client that functions are handed; empty: this server's own gateway."
     )
     cognite_requirements: str = setting(
         "",

@@ -340,11 +340,12 @@ class Credential:
 class EgressRule:
     """Hosts that a run may reach: ``example.com``, ``*.example.com`` (not the apex) or ``*``, each with ``:port``.
 
-    ``credentials``: at most one of each kind.
+    ``credentials``: at most one of each kind. ``any_address``: as in ``EgressPolicy``, for this host alone.
     """
 
     host: str
     credentials: tuple[Credential, ...] = ()
+    any_address: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -218,10 +218,19 @@ class Dispatcher:
                     self._forsaken.add(final.id)  # if it is still ours once the database is back
                     return
             stored = await self._stored(live, final)
+            await self._accompanied(final)
         finally:
             slot.release()
             await end(pump)
             self._engine.live.close(live, stored)
+
+    async def _accompanied(self, final: Execution) -> None:
+        companion = self._preparation.companions.get(final.face or "")
+        if companion is not None:
+            try:
+                await companion.ended(final)
+            except Exception as error:
+                _complain(f"the companion of execution {final.id} did not take its end", error)
 
     async def _ended(self, live: LiveRun, slot: Slot) -> Execution:
         """Run a Call; return it as it ended. Nothing it raises is known: that is a fault of ours, and its end too."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 import msgspec
 
@@ -23,7 +24,7 @@ from polycall.sandbox.files import check_files
 from polycall.sandbox.image import image_of
 from polycall.sandbox.job import Bundle, Job, WorkerKey
 
-__all__ = ["CallSpec", "Preparation", "Prepared", "spec_of"]
+__all__ = ["CallSpec", "Companion", "Preparation", "Prepared", "spec_of"]
 
 
 @quick
@@ -50,15 +51,29 @@ class CallSpec(msgspec.Struct, kw_only=True, omit_defaults=True):
     adapter_options: str = "{}"
 
 
+class Companion(Protocol):
+    """What a face does around each Call that it accepted."""
+
+    async def equipped(self, execution: Execution, job: Job) -> Job:
+        """Return the job of a Call that begins, with what is not kept. Raises PolycallError: the Call fails with it."""
+
+    async def ended(self, execution: Execution) -> None:
+        """Hear of the end of a Call that ran here. What it raises is logged."""
+
+
 @dataclass(frozen=True, slots=True)
 class Preparation:
-    """Builds jobs. ``adapters`` maps a face's name to what it lends to its code; ``languages`` run here."""
+    """Builds jobs. ``adapters`` maps a face's name to what it lends to its code; ``languages`` run here.
+
+    ``companions``: who accompanies the Calls that a face accepted, by its name.
+    """
 
     registry: Registry
     limits: LimitPolicy
     secrets: Secrets
     adapters: Mapping[str, Adapter] = field(default_factory=dict)
     languages: Collection[Language] = frozenset(Language)
+    companions: Mapping[str, Companion] = field(default_factory=dict)
 
     def ad_hoc(self, run: AdHocRun) -> Prepared:
         """Prepare code that came with its request. Raises InvalidArgument, LimitOutOfRange, RuntimeMissing."""
@@ -149,7 +164,11 @@ class Preparation:
             adapter=spec.adapter,
             adapter_options=spec.adapter_options.encode(),
         )
-        return await self.function(execution.project_id, run)
+        prepared = await self.function(execution.project_id, run)
+        companion = self.companions.get(execution.face or "")
+        if companion is None:
+            return prepared
+        return replace(prepared, job=await companion.equipped(execution, prepared.job))
 
     async def _job(self, version: Version, function: Function, run: FunctionRun, limits: Limits) -> Job:
         check_language(version.language, self.languages)

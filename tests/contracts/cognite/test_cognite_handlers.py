@@ -102,9 +102,9 @@ def test_a_handler_is_told_its_ids_as_text(cognite: Cognite) -> None:
     assert cognite.result(call) == {"function_id": str(function), "call_id": str(call["id"])}
 
 
-def test_a_handler_reads_its_environment_and_has_no_secrets_yet(cognite: Cognite) -> None:
-    source = "import os\ndef handle(secrets):\n    return [os.environ['COLOUR'], secrets]\n"
-    assert cognite.result(cognite.run(cognite.deploy(source, env={"COLOUR": "blue"}))) == ["blue", {}]
+def test_a_handler_reads_its_environment_and_its_token(cognite: Cognite) -> None:
+    source = "import os\ndef handle(secrets):\n    return [os.environ['COLOUR'], list(secrets)]\n"
+    assert cognite.result(cognite.run(cognite.deploy(source, env={"COLOUR": "blue"}))) == ["blue", ["token"]]
 
 
 def test_a_client_that_cannot_be_had_says_so_when_it_is_used(cognite: Cognite) -> None:

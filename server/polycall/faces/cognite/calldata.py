@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from polycall.domain import Execution
+from polycall.domain import Execution, Session
+from polycall.faces.cognite.sessions import ONESHOT
 
 __all__ = ["CallData"]
 
@@ -13,6 +14,12 @@ class CallData(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Who the call acts for: JSON in ``Execution.face_data``, and in that of schedules, whose executions get it."""
 
     session_id: int | None = None  # None: the installation does without sessions
+    oneshot: bool = False  # the session is for this call alone
+
+    @classmethod
+    def for_session(cls, session: Session | None) -> CallData:
+        """Return what is kept of a call that acts for a session."""
+        return cls(session_id=session.id, oneshot=session.type == ONESHOT) if session is not None else cls()
 
     @classmethod
     def of(cls, execution: Execution) -> CallData:

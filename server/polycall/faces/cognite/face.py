@@ -106,7 +106,7 @@ class CogniteFace(Resource):
         options = RunOptions(
             face=FACE,
             alias=str(call_id),
-            face_data=CallData(session_id=session.id if session is not None else None).dump(),
+            face_data=CallData.for_session(session).dump(),
             max_attempts=1,
         )
         execution = await self._engine.call(who, run, options)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from polycall.domain import Credential, EgressPolicy
+from polycall.domain import Credential, EgressPolicy, EgressRule
 
 __all__ = ["DEFAULT_PORTS", "Allowed", "Authority", "Policy", "Refused", "parse_authority", "parse_pattern"]
 
@@ -136,10 +136,11 @@ def _host(text: str) -> tuple[str, bool]:
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """What the rule that decided gives. ``listed``: it names the host itself."""
+    """What the rule that decided gives. ``listed``: it names the host itself; ``any_address``: whatever that has."""
 
     listed: bool
     credentials: tuple[Credential, ...]
+    any_address: bool = False
 
 
 class Policy:
@@ -150,20 +151,18 @@ class Policy:
     """
 
     def __init__(self, policy: EgressPolicy, *, anywhere: bool = True) -> None:
-        rules = [(parse_pattern(rule.host), rule.credentials) for rule in policy.rules]
-        self._rules: Sequence[tuple[_Pattern, tuple[Credential, ...]]] = sorted(
-            rules, key=lambda rule: rule[0].rank, reverse=True
-        )
-        self.any_address = policy.any_address
+        rules = [(parse_pattern(rule.host), rule) for rule in policy.rules]
+        self._rules: Sequence[tuple[_Pattern, EgressRule]] = sorted(rules, key=lambda pair: pair[0].rank, reverse=True)
+        self._any_address = policy.any_address
         self._anywhere = anywhere
 
     def allow(self, authority: Authority) -> Allowed:
         """Return what may go there. Raises Refused."""
-        for pattern, credentials in self._rules:
+        for pattern, rule in self._rules:
             if pattern.matches(authority):
                 if not pattern.host and not pattern.suffix and not self._anywhere:
                     raise Refused(f"{authority.host} is named by no rule, and the operator lets `*` reach nothing")
-                return Allowed(bool(pattern.host), credentials)
+                return Allowed(bool(pattern.host), rule.credentials, self._any_address or rule.any_address)
         if any(pattern.covers(authority) for pattern, _ in self._rules):
             raise Refused(f"port {authority.port} of {authority.host} is not allowed for this run")
         raise Refused(f"{authority.host} is not among the hosts that this run may reach")

@@ -133,7 +133,7 @@ class Session:
     async def dial(self, authority: Authority, allowed: Allowed) -> socket.socket:
         """See ``Outside``."""
         addresses = await self._resolver.resolve(
-            authority, listed=allowed.listed, any_address=self.policy.any_address, turns=self._lookups
+            authority, listed=allowed.listed, any_address=allowed.any_address, turns=self._lookups
         )
         return await connect(addresses, authority, self.bounds)
 

@@ -79,14 +79,20 @@ class UnavailableClient:
 
 
 def make_client(settings: dict[str, Any] | None) -> Any:
-    """Return a CogniteClient made of ``base_url``, ``project``, ``token`` and ``client_name``, or what says why not."""
+    """Return a CogniteClient made of ``base_url``, ``project``, ``token`` and ``client_name``, or what says why not.
+
+    ``why_not`` in their place: why there is none.
+    """
     if not settings:
         return UnavailableClient("this call came without the credentials of a Cognite project.")
+    if "why_not" in settings:
+        return UnavailableClient(settings["why_not"])
     try:
-        from cognite.client import ClientConfig, CogniteClient
+        from cognite.client import ClientConfig, CogniteClient, global_config
         from cognite.client.credentials import Token
     except ImportError:
-        return UnavailableClient("the Cognite SDK is not installed in this runtime.")
+        return UnavailableClient("the Cognite SDK is not installed in this runtime; name it in requirements.txt.")
+    global_config.disable_pypi_version_check = True  # it would wait for an answer that never comes
     return CogniteClient(
         ClientConfig(
             client_name=settings.get("client_name", "polycall"),
