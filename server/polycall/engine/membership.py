@@ -78,7 +78,7 @@ class Membership:
                     await self._reap()
             except (PolycallError, TimeoutError) as error:
                 log.warning("this server cannot say that it lives: %s", error or "the database takes too long")
-                beat_at = min(beat_at, time.monotonic() + _REAP_S)
+                beat_at = time.monotonic() + min(_REAP_S, self._heartbeat_s)
                 if not self.holds:
                     self._stop(self._calls())
 
