@@ -18,6 +18,7 @@ OPERATIONS = ROOT / "docs" / "operations.md"
 SCHEDULES = ROOT / "docs" / "schedules.md"
 EGRESS, RUNTIMES = ROOT / "docs" / "egress.md", ROOT / "docs" / "runtimes.md"
 SECRETS = ROOT / "docs" / "secrets.md"
+IMPORT = ROOT / "docs" / "import.md"
 
 _OUTPUT = ("json", "text")  # what the block above it prints
 _BLOCK = re.compile(r"(<!-- run -->\n)?```(\w+)\n(.*?)```", re.DOTALL)
@@ -54,7 +55,7 @@ def test_every_command_block_is_run_or_is_a_make_target_or_a_vendors_snippet() -
     assert left_out(FACES) == left_out(JAVASCRIPT) == left_out(LIMITS) == left_out(ANALYSIS) == []
     assert left_out(OPERATIONS)[0].startswith("POLYCALL_REPLICAS=")  # tests/integration/test_gateway_elsewhere.py
     assert left_out(OPERATIONS)[1:] == ['pg_dump --format=custom --file=polycall.dump "$POLYCALL_DATABASE_URL"']
-    assert left_out(RUNTIMES) == left_out(SECRETS) == []
+    assert left_out(RUNTIMES) == left_out(SECRETS) == left_out(IMPORT) == []
     assert left_out(EGRESS) == ["[[egress]]"]  # a manifest, which test_pages reads
 
 
@@ -130,3 +131,7 @@ def test_the_page_of_operations_runs_from_top_to_bottom(polycall: Server, tmp_pa
 def test_the_page_of_secrets_runs(polycall: Server, tmp_path: Path) -> None:
     assert len(snippets(SECRETS)) == 1
     run(SECRETS, polycall, tmp_path)
+
+
+def test_the_page_of_imports_runs_as_it_stands(polycall: Server, tmp_path: Path) -> None:
+    run(IMPORT, polycall, tmp_path)

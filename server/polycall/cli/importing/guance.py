@@ -29,7 +29,7 @@ __all__ = ["read"]
 
 _FACE = "guance"
 _SET = re.compile(r"(?!.*__)[A-Za-z_][A-Za-z0-9_]{0,63}")
-_SCRIPT = re.compile(r"(?P<set>.+?)__(?P<name>[A-Za-z0-9_]+)")
+_SCRIPT = re.compile(r"(?P<set>.+?)__(?P<name>[A-Za-z0-9_]+)", re.ASCII)
 
 
 class _Set(msgspec.Struct):
@@ -110,7 +110,7 @@ def _package(script: _Script, runtimes: Mapping[str, FoundRuntime]) -> FoundPack
         raise Unfit("its id must be SCRIPTSET__SCRIPT, of letters, digits and `_`.")
     if not script.code:
         raise Useless("it was never published there: nobody could call it.")
-    files = {"main.py": script.code.encode()}
+    files = {f"{script.id}.py": script.code.encode()}  # tracebacks name it, and other scripts import it so
     runtime = runtimes.get(_runtime_id(named["set"]))
     return FoundPackage(
         package=Package(
