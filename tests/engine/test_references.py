@@ -8,7 +8,18 @@ from typing import Any
 
 import pytest
 
-from polycall.domain import Convention, Credential, CredentialKind, EgressPolicy, EgressRule, Function, Reason, Scope
+from polycall.domain import (
+    Convention,
+    Credential,
+    CredentialKind,
+    EgressPolicy,
+    EgressRule,
+    ExecutionState,
+    Function,
+    Language,
+    Reason,
+    Scope,
+)
 from polycall.engine.secrets import LONGEST_VALUE
 from polycall.errors import FailedPrecondition, InvalidArgument, PermissionDenied
 from tests.engine.house import DEFAULT, OTHER, House, ad_hoc, function, other_project, refusal, until
@@ -61,6 +72,19 @@ async def test_a_call_finds_the_value_when_it_runs_and_keeps_none(home: House) -
     assert b"after" not in (record.spec or b"")
 
 
+async def test_a_call_whose_secret_is_gone_when_it_starts_says_so(home: House) -> None:
+    await home.deploy(source=SOURCE, env={"PLAIN": "plain"}, secret_env={"TOKEN": "s"})
+    await home.engine.secrets.create(DEFAULT, "token", "value", id="s")
+    await home.engine.call(DEFAULT, F)
+    await home.engine.secrets.delete(DEFAULT, "s")
+    home.work()
+    await until(home.all_ended)
+    record = await home.record()
+    assert record.error is not None
+    assert (record.state, record.error.reason) == (ExecutionState.FAILED, Reason.SECRET_UNUSABLE)
+    assert record.error.message == "secrets/s is referred to and does not exist in this project; create it."
+
+
 async def test_ready_workers_have_the_new_value(home: House) -> None:
     await home.engine.secrets.create(DEFAULT, "token", "old", id="s")
     version = await home.deploy(source=SOURCE, env={"PLAIN": "plain"}, secret_env={"TOKEN": "s"})
@@ -68,6 +92,15 @@ async def test_ready_workers_have_the_new_value(home: House) -> None:
     job = await home.preparation.to_have_ready(version)
     assert job is not None
     assert job.env == {"PLAIN": "plain", "TOKEN": "new"}
+
+
+async def test_javascript_has_the_values_too(home: House) -> None:
+    if Language.JAVASCRIPT not in home.engine.runner.languages:
+        pytest.skip("no Deno here")
+    await home.engine.secrets.create(DEFAULT, "token", "value", id="s")
+    source = "const token = process.env.TOKEN\nfunction f() { return [token, process.env.TOKEN] }\n"
+    await home.deploy("js", files={"main.js": source.encode()}, language=Language.JAVASCRIPT, secret_env={"TOKEN": "s"})
+    assert (await home.engine.run(DEFAULT, function("f", "js"))).result == b'["value","value"]'
 
 
 async def test_code_that_comes_with_its_request_takes_the_scope_deploy_to_name_a_secret(home: House) -> None:
