@@ -11,6 +11,8 @@ from polycall.engine.checks import _RESERVED, _RESERVED_PREFIXES
 from polycall.engine.egress import _MOST_RULES
 from polycall.engine.limits import DEFAULTS, MAXIMUMS, MINIMUMS, UNITS
 from polycall.engine.secrets import LONGEST_NAME, LONGEST_VALUE, MOST_SECRETS
+from polycall.faces.domo.accounts import MOST
+from polycall.faces.domo.operator import domo_settings
 from polycall.sandbox.egress.bounds import Bounds
 from polycall.sandbox.egress.peer import _LINES
 from polycall.v1.error_reason_pb2 import ErrorReason
@@ -71,6 +73,17 @@ def test_the_manifest_on_the_page_of_egress_is_one() -> None:
     (text,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
     manifest = parse_manifest(text.encode(), "egress.md")
     assert [entry.host for entry in manifest.egress] == ["api.example.com", "*.example.org"]
+
+
+def test_the_settings_of_the_domo_face_on_the_page_of_faces_are_some(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "faces.md").read_text()
+    (text,) = re.findall(r"```toml\n(\[projects.*?)```", page, re.DOTALL)
+    file = tmp_path / "domo.toml"
+    file.write_text(text)
+    settings, egress = domo_settings(str(file), "api.example.com, *.example.org")
+    assert settings.of("default").aliases["addNumbers"].real_name("n1") == "a"
+    assert egress is not None
+    assert f"a version {MOST} accounts" in " ".join(page.split())
 
 
 def test_the_page_of_egress_has_the_bounds_that_hold() -> None:
