@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -16,7 +15,6 @@ from polycall.domain import (
     EgressPolicy,
     Function,
     Language,
-    LimitOverrides,
     Package,
     Principal,
     Reason,
@@ -36,6 +34,7 @@ from polycall.engine.keys import require
 from polycall.engine.limits import KIB, MIB, LimitPolicy
 from polycall.engine.reader import SandboxedReader
 from polycall.engine.recent import Recent
+from polycall.engine.revisions import NUMBER, Revisions
 from polycall.engine.rules import NO_RULES, Rules
 from polycall.engine.runtimes import Runtimes
 from polycall.engine.script_types import SandboxedScriptTypes
@@ -59,7 +58,6 @@ _CACHE_BUNDLE_BYTES = 32 * MIB
 _NO_WAIT_S = 0.1
 _ID_ATTEMPTS = 5  # another server may take the same next number; more than a few times is not chance
 _LATEST = ""  # key of the version that was made last; no version has this id
-_NUMBER = re.compile(r"[1-9][0-9]{0,17}")  # ids that count: what we would have given out ourselves
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +101,7 @@ class Registry:
             SandboxedImporter(runner, turns),
             ScriptAnalyzer(ModuleReader(runner, turns), types),
         )
+        self.revisions = Revisions(self, store, limits)
         self.analyses = Analyses(store.analysing_versions, self._analyze, self._give_up)
         self._versions: Recent[tuple[str, str, str], _Cached] = Recent(_CACHE_VERSION_BYTES, _size_of_version)
         self._bundles: Recent[tuple[str, str], Bundle] = Recent(_CACHE_BUNDLE_BYTES, _size_of_bundle)
@@ -186,62 +185,7 @@ class Registry:
         require(who, Scope.DEPLOY)
         await through(self._delete(who.project_id, package_id))
 
-    # packages as faces make and change them: with their code, at once or not at all
-
-    async def create_with_version(
-        self, who: Principal, package: Package, draft: VersionDraft
-    ) -> tuple[Package, Version]:
-        """Create a package and its first version, ANALYSING.
-
-        Raises PermissionDenied, InvalidArgument, LimitOutOfRange, NotFound and RuntimeMissing (runtime), AlreadyExists,
-        QueueFull.
-        """
-        require(who, Scope.DEPLOY)
-        now = now_ms()
-        package = replace(package, project_id=who.project_id, created_at=now, updated_at=now)
-        check_package(package)
-        version = self._draft_version(who, await self._checked(who, replace(draft, id="1")), release=False)
-        return package, await through(self._keep_both(package, version, draft.files))
-
-    async def revise(
-        self,
-        who: Principal,
-        package: Package,
-        texts: Mapping[str, str],
-        *,
-        after: Version | None = None,
-        draft: VersionDraft | None = None,
-        limits: LimitOverrides | None = None,
-    ) -> tuple[Package, Version | None] | None:
-        """Set ``display_name`` or ``description`` (those in ``texts``), and make the next version if there is a reason.
-
-        ``draft`` is new source, which is ANALYSING; ``limits`` alone are new limits of the source of ``after``, whose
-        state stays. None, and nothing was changed: ``after`` is not the version made last any more, or not in that
-        state; look again. Raises as ``create_with_version``, and NotFound (package).
-        """
-        require(who, Scope.DEPLOY)
-        package = replace(
-            package,
-            project_id=who.project_id,
-            updated_at=now_ms(),
-            display_name=texts.get("display_name", package.display_name),
-            description=texts.get("description", package.description),
-        )
-        check_package(package)
-        version, files = None, None
-        if draft is not None:
-            version = self._draft_version(who, await self._checked(who, draft), release=False)
-            files = draft.files
-        elif limits is not None and after is not None:
-            self._limits.resolve(limits, path="version.limits")
-            state = VersionState.READY if after.state is VersionState.RELEASED else after.state
-            version = replace(after, state=state, limits=limits, released_at=None, created_by=who.key_id)
-            files = (await self.bundle(after)).files
-        if version is not None:
-            # the order of versions is that of their times, and clocks go backwards
-            made_at = max(now_ms(), after.created_at) if after is not None else now_ms()
-            version = replace(version, created_at=made_at)
-        return await through(self._revise(package, texts, after, version, files))
+    # the version made last
 
     async def latest(self, project_id: str, package_id: str) -> Version | None:
         """Return the version that was made last, whatever its state; None without versions. Raises NotFound."""
@@ -254,16 +198,6 @@ class Registry:
         if found is not None:
             self._remember(key, found, changes)
         return found
-
-    async def list_of_face(
-        self, who: Principal, face: str, offset: int, most: int
-    ) -> tuple[int, Sequence[tuple[Package, Version | None]]]:
-        """Return how many packages a face has, and some with the version made last, newest first, from an offset on.
-
-        For contracts whose pages have numbers. Raises PermissionDenied.
-        """
-        require(who, Scope.READ)
-        return await self._store.list_of_face(who.project_id, face, offset, most)
 
     # versions
 
@@ -450,6 +384,31 @@ class Registry:
         self._changes += 1
         self._versions.drop_where(lambda key: True)
 
+    async def drafted(self, who: Principal, draft: VersionDraft) -> Version:
+        """Return a version that is ANALYSING once it is kept (``store`` it, then tell ``kept``).
+
+        Raises InvalidArgument, LimitOutOfRange, NotFound and RuntimeMissing (runtime), QueueFull.
+        """
+        check_draft(draft, self._limits, self._runner.languages)
+        self.analyses.check_room(who.project_id)
+        pinned = await self.runtimes.pinned(who.project_id, draft.runtime, draft.language)
+        return self._draft_version(who, replace(draft, runtime=pinned), release=False)
+
+    async def kept(self, version: Version) -> None:
+        """Go by a version that was stored: everybody sees it, and it is analysed if it is to be."""
+        await self._changed(version.project_id, version.package_id)
+        self._take_up(version)
+
+    async def next_number(self, project_id: str, package_id: str) -> int:
+        """Return a number above those of all versions."""
+        highest, token = 0, ""
+        while True:
+            page = await self._store.list_versions(project_id, package_id, 1000, token)
+            highest = max([highest, *(int(v.id) for v in page.items if NUMBER.fullmatch(v.id))])
+            token = page.next_token
+            if not token:
+                return highest + 1
+
     def egress(self, version: Version) -> EgressPolicy | None:
         """Return the policy of a version, its secrets opened. Raises FailedPrecondition without the key for them."""
         return open_policy(version.egress, self._sealer, egress_place(version.project_id, version.package_id))
@@ -476,12 +435,6 @@ class Registry:
         # else what was read may be older than the change; what is being analysed changes in a moment
         if changes == self._changes and found.state is not VersionState.ANALYSING:
             self._versions.put(key, _Cached(found, time.monotonic() + _CACHE_S))
-
-    async def _checked(self, who: Principal, draft: VersionDraft) -> VersionDraft:
-        """Return a draft whose analysis may wait, its runtime pinned."""
-        check_draft(draft, self._limits, self._runner.languages)
-        self.analyses.check_room(who.project_id)
-        return replace(draft, runtime=await self.runtimes.pinned(who.project_id, draft.runtime, draft.language))
 
     async def _changed(self, project_id: str, package_id: str, gone: str | None = None) -> None:
         await self.heard(project_id, package_id, gone)
@@ -549,40 +502,8 @@ class Registry:
             version = await self._store.create_version(version, draft.files)
         else:
             version = await self._numbered(version, draft.files)
-        await self._changed(version.project_id, version.package_id)
-        self._take_up(version)
+        await self.kept(version)
         return version
-
-    async def _keep_both(self, package: Package, version: Version, files: Mapping[str, bytes]) -> Version:
-        version = await self._store.create_with_version(package, version, files)
-        await self._changed(version.project_id, version.package_id)
-        self._take_up(version)
-        return version
-
-    async def _revise(
-        self,
-        package: Package,
-        texts: Mapping[str, str],
-        after: Version | None,
-        version: Version | None,
-        files: Mapping[str, bytes] | None,
-    ) -> tuple[Package, Version | None] | None:
-        changed = None
-        if version is None:
-            changed = await self._store.revise(package, texts)
-        else:
-            number = int(after.id) + 1 if after is not None and _NUMBER.fullmatch(after.id) else 0
-            for _ in range(2):  # a number may be taken: by another version made now, or by an older one
-                number = number or await self._next_number(package.project_id, package.id)
-                version = replace(version, id=str(number))
-                with suppress(AlreadyExists):
-                    changed = await self._store.revise(package, texts, after=after, version=version, files=files)
-                    break
-                number = 0
-        if changed is not None and version is not None:
-            await self._changed(version.project_id, version.package_id)
-            self._take_up(version)
-        return None if changed is None else (changed, version)
 
     async def _replace(self, version: Version, files: Mapping[str, bytes]) -> Version:
         version = await self._store.put_version(version, files)
@@ -633,22 +554,13 @@ class Registry:
     async def _numbered(self, version: Version, files: Mapping[str, bytes]) -> Version:
         async with self._numbering:  # deployers of this server do not take the same number
             for attempt in range(_ID_ATTEMPTS):
-                number = await self._next_number(version.project_id, version.package_id)
+                number = await self.next_number(version.project_id, version.package_id)
                 try:
                     return await self._store.create_version(replace(version, id=str(number)), files)
                 except AlreadyExists:
                     if attempt == _ID_ATTEMPTS - 1:
                         raise
         raise AssertionError("unreachable")
-
-    async def _next_number(self, project_id: str, package_id: str) -> int:
-        highest, token = 0, ""
-        while True:
-            page = await self._store.list_versions(project_id, package_id, 1000, token)
-            highest = max([highest, *(int(v.id) for v in page.items if _NUMBER.fullmatch(v.id))])
-            token = page.next_token
-            if not token:
-                return highest + 1
 
     def _draft_version(self, who: Principal, draft: VersionDraft, *, release: bool) -> Version:
         """Return a version as it is before its analysis."""

@@ -42,6 +42,8 @@ def failed(error: PolycallError) -> Reply:
             return _reply(Code.PERMISSION_DENIED, 403, "Invalid API key")
         case PermissionDenied():
             return _reply(Code.PERMISSION_DENIED, 403, error.message)
+        case NotFound(reason=Reason.RUNTIME_NOT_FOUND):  # that of the version: the function itself is there
+            return _reply(Code.FAILED_PRECONDITION, 409, error.message)
         case NotFound():
             return _reply(Code.NOT_FOUND, 404, "Custom function not found")
         case NotReady():

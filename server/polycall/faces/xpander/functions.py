@@ -63,6 +63,7 @@ class Functions:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._registry = engine.registry
+        self._revisions = engine.registry.revisions
         self._changing: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
 
     # to be run
@@ -105,7 +106,7 @@ class Functions:
 
     async def list(self, who: Principal, query: PageQuery) -> ItemPage:
         """Return a page of those that this contract made, newest first. Raises PermissionDenied."""
-        total, found = await self._registry.list_of_face(who, FACE, query.offset, query.per_page)
+        total, found = await self._revisions.list(who, FACE, query.offset, query.per_page)
         return page_of([item_of(*each) for each in found], total, query.page, query.per_page)
 
     async def create(self, who: Principal, change: Change) -> Item:
@@ -124,7 +125,7 @@ class Functions:
             face=FACE,
         )
         draft = self._draft(change, function_id, None, {})
-        package, version = await self._registry.create_with_version(who, package, draft)
+        package, version = await self._revisions.create(who, package, draft)
         return item_of(package, version, change.source_code)
 
     async def check_own(self, who: Principal, function_id: str) -> None:
@@ -193,13 +194,13 @@ class Functions:
             elif change.source_code is None:
                 raise FailedPrecondition("This function has no source_code yet; send it together with function_name.")
             draft = self._draft(change, found.package.id, before, files)
-            return await self._registry.revise(who, found.package, change.texts, after=before, draft=draft)
+            return await self._revisions.revise(who, found.package, change.texts, after=before, draft=draft)
         if change.limits is None:
-            return await self._registry.revise(who, found.package, change.texts)
+            return await self._revisions.revise(who, found.package, change.texts)
         if before is None:
             raise FailedPrecondition("This function has no source_code yet; send it together with limits.")
         limits = change.limited(before.limits)
-        return await self._registry.revise(who, found.package, change.texts, after=before, limits=limits)
+        return await self._revisions.revise(who, found.package, change.texts, after=before, limits=limits)
 
     def _draft(
         self, change: Change, function_id: str, before: Version | None, files: Mapping[str, bytes]

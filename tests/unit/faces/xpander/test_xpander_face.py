@@ -95,6 +95,10 @@ class FakeEngine:
             raise Unauthenticated("no", reason=reason)
         return Principal(project_id="default", key_id="k", scopes=self.scopes)
 
+    @property
+    def revisions(self) -> FakeEngine:
+        return self
+
     async def latest(self, project_id: str, package_id: str) -> Version | None:
         return await self.version(project_id, package_id)
 

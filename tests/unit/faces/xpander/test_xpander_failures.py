@@ -39,6 +39,7 @@ AGAIN = (("retry-after", "1"),)
         (Unauthenticated(""), 403, Code.PERMISSION_DENIED, "Invalid API key", ()),
         (PermissionDenied("lacks run"), 403, Code.PERMISSION_DENIED, "lacks run", ()),
         (NotFound(Reason.PACKAGE_NOT_FOUND, "t", "n"), 404, Code.NOT_FOUND, "Custom function not found", ()),
+        (NotFound(Reason.RUNTIME_NOT_FOUND, "t", "n", "no runtime"), 409, Code.FAILED_PRECONDITION, "no runtime", ()),
         (
             NotReady("", metadata={"state": "analysing"}),
             409,
