@@ -55,6 +55,8 @@ def _cognite(situation: Situation) -> dict[str, Any]:
 
 # Guance spells a rate limit 401, and has one code for everything that is not the caller's fault.
 _GUANCE_STATUSES = {429: 401}
+# Whoever has no key is read no further than this.
+_GUANCE_BODIES = {"SignIn": 64 << 10, "CallAuthLink": 1 << 20}
 _GUANCE_CODES = {404: "ft.NotFound", 405: "ft.NotFound", 429: "ft.TriggerApiWorkspaceCurrentLimiting"}
 
 
@@ -99,7 +101,7 @@ VENDORS: dict[str, Vendor] = {
         bodies={"UploadFile": 100 << 20, "CreateToken": 64 << 10},
         hidden=frozenset({"UploadFile"}),
     ),
-    "guance": Vendor(_guance, ("/api",), statuses=_GUANCE_STATUSES),
+    "guance": Vendor(_guance, ("/api",), statuses=_GUANCE_STATUSES, bodies=_GUANCE_BODIES),
     "xpander": Vendor(_xpander, ("/v1/custom_functions", "/tools", "/agents", "/health")),
     "domo": Vendor(_domo, ("/api/codeengine", "/domo"), content_type="application/json;charset=UTF-8", slashed=True),
     NATIVE: Vendor(_native, ("/polycall",)),

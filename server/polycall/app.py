@@ -84,8 +84,8 @@ from polycall.faces.domo.doors import domo_doors
 from polycall.faces.domo.faces import domo_faces
 from polycall.faces.domo.lending import adapter as domo_adapter
 from polycall.faces.domo.operator import domo_settings
-from polycall.faces.guance.face import GuanceFace
-from polycall.faces.guance.v1 import guance_pb2
+from polycall.faces.guance.faces import guance_doors, guance_faces
+from polycall.faces.guance.services import ScriptServices
 from polycall.faces.riza.faces import riza_faces
 from polycall.faces.xpander.face import XpanderFace
 from polycall.faces.xpander.rules import RULES as XPANDER_RULES
@@ -252,8 +252,10 @@ async def _running(settings: Settings, signals: Signals, member: Member | None) 
         parser = partial(parser_packages, environments)
         sealer = Sealer(encryption_keys)
         domo, domo_egress = domo_settings(settings.domo_file, settings.domo_hosts)
+        entries = Entries(store, _entry_limits(settings))
+        guance_services = ScriptServices(entries)
         adapters = {
-            "guance": Adapter(hooks=_source("polycall.faces.guance", "inside.py")),
+            "guance": Adapter(hooks=_source("polycall.faces.guance", "inside.py"), services=guance_services.of),
             "domo": domo_adapter(domo_egress),
         }
         rules = {"xpander": XPANDER_RULES}
@@ -262,7 +264,6 @@ async def _running(settings: Settings, signals: Signals, member: Member | None) 
         resealing = Resealing(store, sealer)
         if place.first:
             await resealing.check(settings.lost_encryption_keys.replace(",", " ").split())
-        entries = Entries(store, _entry_limits(settings))
         cognite_sessions = Sessions(store, keys, lenient=settings.cognite_nonce == "lenient")
         cognite_companion = CogniteCompanion(
             cognite_sessions,
@@ -344,7 +345,11 @@ async def _running(settings: Settings, signals: Signals, member: Member | None) 
         cognite_files = Files(engine.objects, store)
         # Two servers: the faces' services belong to the gateway, which says in headers what was asked of it, and to
         # nobody else. Who reaches the native address finds no faces there.
-        open_doors = {**cognite_doors(cognite_files), **domo_doors(keys, settings.domo_app_key)}
+        open_doors = {
+            **cognite_doors(cognite_files),
+            **domo_doors(keys, settings.domo_app_key),
+            **guance_doors(),
+        }
         native, behind = (
             grpc.aio.server(interceptors=interceptors(keys, doors), options=options)
             for doors, options in (
@@ -413,10 +418,7 @@ async def _running(settings: Settings, signals: Signals, member: Member | None) 
                 cognite_schedules_pb2.DESCRIPTOR.services_by_name["CogniteScheduleService"],
                 ScheduleRoutes(engine, plans, store, cognite_sessions),
             ),
-            (
-                guance_pb2.DESCRIPTOR.services_by_name["GuanceService"],
-                GuanceFace(engine, auth_status=settings.guance_auth_status),
-            ),
+            *guance_faces(engine, guance_services, auth_status=settings.guance_auth_status),
             (xpander_pb2.DESCRIPTOR.services_by_name["XpanderService"], XpanderFace(engine)),
         ):
             mount(behind, service, face)

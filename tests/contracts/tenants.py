@@ -191,9 +191,20 @@ def _cognite(tenant: Tenant) -> dict[str, str]:
 
 
 def _guance(tenant: Tenant) -> dict[str, str]:
-    script = f"tnc__{uuid.uuid4().hex[:8]}"
-    _deployed(tenant, script, face="guance")
-    return {"func_id": f"{script}.tncfunction"}
+    of_set, other = (f"tnc_{uuid.uuid4().hex[:8]}" for _ in range(2))
+    for name in (of_set, other):
+        tenant.good("guance", "POST", "/api/v1/script-sets/do/add", {"data": {"id": name, "title": CANARY}})
+    script = f"{of_set}__{uuid.uuid4().hex[:8]}"
+    code = f"@DFF.API({CANARY!r})\ndef tncfunction(): return {CANARY!r}\n"
+    tenant.good("guance", "POST", "/api/v1/scripts/do/add", {"data": {"id": script, "codeDraft": code}})
+    tenant.good("guance", "POST", f"/api/v1/scripts/{script}/do/publish", {})
+    link = {"data": {"funcId": f"{script}.tncfunction", "funcCallKwargsJSON": {}, "note": CANARY}}
+    return {
+        "func_id": f"{script}.tncfunction",
+        "script_id": script,
+        "script_set_id": other,
+        "auth_link_id": tenant.good("guance", "POST", "/api/v1/auth-links/do/add", link)["data"]["id"],
+    }
 
 
 def _xpander(tenant: Tenant) -> dict[str, str]:

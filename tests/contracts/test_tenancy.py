@@ -25,9 +25,11 @@ ALIKE = dict.fromkeys(
     ("domo.RunAlias", "domo.RunAliasComplex"), "the operator maps aliases in a file, each for a project; here is none"
 )
 # Routes whose path is the credential: whoever was told it may, with any key or none.
-OPEN = {"cognite.UploadFile"}
+OPEN = {"cognite.UploadFile", "guance.CallAuthLink", "guance.OpenAuthLink"}
 # What ends things comes after all else, and of these, what is inside before what it is in.
 _ENDS = re.compile(r"Delete|Revoke|Cancel")
+# When somebody asked, and when something was used last.
+_VOLATILE = re.compile(r'"(?:lastUsedTime|reqCost|reqTime|respTime|traceId)":\s*(?:"[^"]*"|[0-9]+)')
 # How a contract pages its lists: what asks for one item, and what continues after it.
 PAGES: dict[str, tuple[str, Callable[[Any], str]]] = {
     "native": ("pageSize=1", lambda page: f"pageToken={page['nextPageToken']}" if "nextPageToken" in page else ""),
@@ -104,10 +106,11 @@ def seen(owner: Tenant) -> dict[str, str]:
     """Return all that the owner reads of the project's things, by route."""
     found = {}
     for route in ROUTES:
-        if route.verb == "GET" and not _ENDS.match(route.rpc):
+        # Guance deletes by GET, and runs what a link is for
+        if route.verb == "GET" and not _ENDS.match(route.rpc) and route.name not in OPEN:
             text = owner.send(route, owner.ids[route.face]).body.decode()
             if CANARY in text or any(id in text for id in owner.ids[route.face].values()):
-                found[f"{route.name} {route.path}"] = re.sub(r'"lastUsedTime":\s*"[^"]*"', "", text)
+                found[f"{route.name} {route.path}"] = _VOLATILE.sub("", text)
     return found
 
 

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from polycall.domain import EgressPolicy, Language
-from polycall.sandbox.job import Bundle
+from polycall.sandbox.job import Bundle, Services
 
-__all__ = ["NO_ADAPTER", "Adapter"]
+__all__ = ["NO_ADAPTER", "Adapter", "Asker"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asker:
+    """Whose run it is that asks: its project, and of a version its package; ``options`` are the adapter's for it."""
+
+    project_id: str
+    package_id: str = ""
+    options: bytes = b"{}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,12 +26,14 @@ class Adapter:
 
     ``hooks``: source of the Python module that stands between the conventions and the code (see
     ``polycall.sandbox.inside``). ``modules``: files by their path beside the code, by language; the code's own files
-    come first. ``egress``: the hosts that code reaches whose version names none.
+    come first. ``egress``: the hosts that code reaches whose version names none. ``services`` makes what one run may
+    ask of the server; only hooks can ask.
     """
 
     hooks: str | None = None
     modules: Mapping[Language, Mapping[str, bytes]] = field(default_factory=dict)
     egress: EgressPolicy | None = None
+    services: Callable[[Asker], Services] | None = None
 
     def serves(self, language: Language) -> bool:
         """Whether there is anything of it for a language."""
@@ -31,6 +42,10 @@ class Adapter:
     def hooks_for(self, language: Language) -> str | None:
         """Return the hooks, if the language has some."""
         return self.hooks if language is Language.PYTHON else None
+
+    def services_for(self, asker: Asker, language: Language) -> Services | None:
+        """Return what a run may ask of the server, if its code can."""
+        return None if self.services is None or self.hooks_for(language) is None else self.services(asker)
 
     def beside(self, files: Mapping[str, bytes], language: Language) -> Mapping[str, bytes]:
         """Return the files of a bundle with the modules that it finds beside its own."""

@@ -145,7 +145,7 @@ class Engine:
         Raises as ``run``; QueueFull when too many Calls of the project wait.
         """
         execution = await self.prepare_call(who, run, options)
-        return execution if options.validate_only else await self.accept(execution)
+        return execution if options.validate_only else await self.accept(execution, delay_s=options.delay_s)
 
     async def prepare_call(
         self,
@@ -164,9 +164,9 @@ class Engine:
             await self._backlog.admit(who.project_id)
         return execution
 
-    async def accept(self, execution: Execution) -> Execution:
-        """Store what ``prepare_call`` returned, and have it run. Raises AlreadyExists (alias)."""
-        accepted = await self._store.enqueue(execution)
+    async def accept(self, execution: Execution, *, delay_s: float = 0.0) -> Execution:
+        """Store what ``prepare_call`` returned, and have it run, after a while if so asked. Raises AlreadyExists."""
+        accepted = await self._store.enqueue(execution, delay_ms=int(delay_s * 1000))
         self.on_enqueue(execution.project_id)
         return accepted
 
@@ -329,7 +329,7 @@ class Engine:
     # within
 
     async def _ad_hoc(self, who: Principal, run: AdHocRun) -> Prepared:
-        prepared = self._preparation.ad_hoc(run)
+        prepared = self._preparation.ad_hoc(run, who.project_id)
         if refers(run.secret_env, run.egress):
             # who has code of their own read a secret, or sends it to a host of their own, knows it
             require(who, Scope.DEPLOY)

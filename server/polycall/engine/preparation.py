@@ -10,7 +10,7 @@ from typing import Protocol
 import msgspec
 
 from polycall.domain import Convention, Execution, Function, Language, LimitOverrides, Limits, Version
-from polycall.engine.adapters import NO_ADAPTER, Adapter
+from polycall.engine.adapters import NO_ADAPTER, Adapter, Asker
 from polycall.engine.checks import check_ad_hoc, check_json
 from polycall.engine.languages import check_language, main_file, without_meaning
 from polycall.engine.limits import LimitPolicy
@@ -75,7 +75,7 @@ class Preparation:
     languages: Collection[Language] = frozenset(Language)
     companions: Mapping[str, Companion] = field(default_factory=dict)
 
-    def ad_hoc(self, run: AdHocRun) -> Prepared:
+    def ad_hoc(self, run: AdHocRun, project_id: str) -> Prepared:
         """Prepare code that came with its request. Raises InvalidArgument, LimitOutOfRange, RuntimeMissing."""
         check_language(run.language, self.languages)
         if run.convention is Convention.PARAMETERS:
@@ -88,6 +88,8 @@ class Preparation:
         file = run.file or main_file(run.language)
         module = file.removesuffix(".py")
         script = run.convention is Convention.SCRIPT
+        adapter = self.adapters[run.adapter] if run.adapter else NO_ADAPTER
+        asker = Asker(project_id=project_id, options=run.adapter_options)
         job = Job(
             bundle=Bundle(digest=hashlib.sha256(source).hexdigest(), files={file: source}),
             entrypoint=file if script else f"{module}:{run.entrypoint}",
@@ -101,6 +103,9 @@ class Preparation:
             stdin=run.stdin,
             image=image_of(run.language),
             egress=run.egress if run.egress is not None and run.egress.rules else None,
+            adapter=adapter.hooks_for(run.language),
+            adapter_options=run.adapter_options,
+            services=adapter.services_for(asker, run.language),
         )
         return Prepared(
             job=job,
@@ -180,6 +185,7 @@ class Preparation:
         if run.adapter and not adapter.serves(version.language):
             raise InvalidArgument.of("function", f"is {version.language}; this contract calls Python functions")
         bundle = await self.registry.bundle(version)
+        asker = Asker(project_id=version.project_id, package_id=version.package_id, options=run.adapter_options)
         key = None
         if version.reuse and not run.fresh:
             key = WorkerKey(version.project_id, version.package_id, version.id, _fixed_at_load(version, limits, run))
@@ -193,6 +199,7 @@ class Preparation:
             parameters=tuple(parameter.name for parameter in function.parameters),
             adapter=adapter.hooks_for(version.language),
             adapter_options=run.adapter_options,
+            services=adapter.services_for(asker, version.language),
             env=version.env,
             egress=self.registry.egress(version) or adapter.egress,
             key=key,

@@ -24,7 +24,7 @@ class AdHocRun:
     show; "" is the language's own, such as main.py. ``runtime`` is the name of a runtime or of a revision of one, ""
     the server's own of the language. ``secret_env``: variables whose values are those of secrets, by their ids, for
     which who asks needs the scope DEPLOY. ``package_id`` and ``version_id``: the version that the code is of, for the
-    record.
+    record. ``adapter`` and ``adapter_options``: as those of ``FunctionRun``.
     """
 
     code: str
@@ -43,6 +43,8 @@ class AdHocRun:
     runtime: str = ""
     package_id: str | None = None
     version_id: str | None = None
+    adapter: str | None = None
+    adapter_options: bytes = b"{}"
 
 
 @quick
@@ -74,7 +76,8 @@ class RunOptions:
     ``expires_at`` is the caller's deadline on the ``time.monotonic`` clock (its RPC), ``deadline`` one in epoch
     milliseconds that is stored with a Call. ``execution_id`` is a new id that the face has told the code already.
     ``face``, ``alias`` and ``face_data`` are kept on the execution for the face that shows it. ``max_attempts`` counts
-    starts; only ``call`` may have more than one.
+    starts; only ``call`` may have more than one. ``delay_s``:
+    how long a Call waits before it may run.
     """
 
     request_id: str | None = None
@@ -85,6 +88,7 @@ class RunOptions:
     alias: str | None = None
     face_data: bytes | None = None
     max_attempts: int | None = None
+    delay_s: float = 0.0
     validate_only: bool = False
 
     def remaining_s(self) -> float | None:

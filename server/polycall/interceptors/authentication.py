@@ -16,7 +16,7 @@ __all__ = ["Anyone", "Authentication"]
 
 # Where our own API and the contracts carry keys (riza, cognite: authorization; the others have headers of their own).
 _CREDENTIALS = frozenset(
-    ("authorization", "df-api-key", "x-api-key", "x-domo-authentication", "x-domo-developer-token")
+    ("authorization", "df-api-key", "x-api-key", "x-domo-authentication", "x-domo-developer-token", "x-dff-auth-token")
 )
 
 

@@ -154,7 +154,7 @@ class SqlExecutions:
 
     # the queue
 
-    async def enqueue(self, execution: Execution) -> Execution:
+    async def enqueue(self, execution: Execution, *, delay_ms: int = 0) -> Execution:
         """Commit a QUEUED execution, or one RUNNING with its owner; it is on disk when this returns.
 
         Returns it, or the earlier one of its project and request id. Raises AlreadyExists for a taken id or (face,
@@ -167,7 +167,7 @@ class SqlExecutions:
             if recorded is not None:
                 return recorded
         run = self._executor.write if self._has_blobs(execution) else self._executor.single
-        return await run(queue.enqueue, execution, self._inline_bytes)
+        return await run(queue.enqueue, execution, self._inline_bytes, delay_ms)
 
     async def due(self) -> Sequence[str]:
         """Return the projects that have something QUEUED; raise Unavailable."""

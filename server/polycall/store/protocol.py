@@ -588,7 +588,7 @@ class ExecutionStore(Protocol):
     async def settle_alias(self, project_id: str, face: str, alias: str) -> bool:
         """Write a record now that another process looks for by its alias; False if it is not in the buffer."""
 
-    async def enqueue(self, execution: Execution) -> Execution:
+    async def enqueue(self, execution: Execution, *, delay_ms: int = 0) -> Execution:
         """Commit a QUEUED (or, with an owner, RUNNING) execution before returning.
 
         Returns the stored one; if the project already has one with that ``request_id``, the first one instead.

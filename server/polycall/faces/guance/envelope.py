@@ -12,19 +12,19 @@ import string
 import time
 import uuid
 from collections.abc import Mapping
+from dataclasses import dataclass
 from urllib.parse import quote
 
 import msgspec
 
 from polycall.errors import Code
 from polycall.faces.guance.errors import Failure, GatewayError
-from polycall.faces.guance.request import Ask
 from polycall.faces.reply import Inbound, Reply
 from polycall.faces.times import iso_millis
 from polycall.faces.wire import dump
 from polycall.ids import now_ms
 
-__all__ = ["Exchange"]
+__all__ = ["Dump", "Exchange", "new_task_id"]
 
 _ALPHABET = string.digits + string.ascii_letters
 _TASK_ID_CHARS = 12
@@ -34,7 +34,40 @@ _WIDEST_ESCAPE = len(r"\ud83d\ude00")  # one character may have been sent as so 
 _ESCAPE = re.compile(r"(?:\\u[0-9a-fA-F]{4})+|\\.")
 
 
-def _new_task_id() -> str:
+# The gRPC code that is nearest to a bare answer's status; 599 is a script's own failure, which is none of ours.
+_CODES = {
+    400: Code.INVALID_ARGUMENT,
+    401: Code.UNAUTHENTICATED,
+    403: Code.FAILED_PRECONDITION,
+    404: Code.NOT_FOUND,
+    409: Code.ALREADY_EXISTS,
+    429: Code.RESOURCE_EXHAUSTED,
+    500: Code.INTERNAL,
+    503: Code.UNAVAILABLE,
+    599: Code.OK,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Dump:
+    """What an error repeats of its request: the path below the function level, and the body, None if it was empty."""
+
+    path: str
+    body: bytes | None = None
+    method: str = "POST"
+
+    @classmethod
+    def of_func(cls, func_id: str, body: bytes | None) -> Dump:
+        """Return that of a function's call."""
+        return cls(f"/api/v1/func/{quote(func_id)}", body)
+
+    @property
+    def size(self) -> int:
+        """Bytes of the body."""
+        return len(self.body or b"")
+
+
+def new_task_id() -> str:
     """Mint the id of a task: ``task-`` and 12 of ``[0-9A-Za-z]``."""
     return "task-" + "".join(secrets.choice(_ALPHABET) for _ in range(_TASK_ID_CHARS))
 
@@ -44,7 +77,7 @@ class Exchange:
 
     def __init__(self, inbound: Inbound) -> None:
         self.trace_id = inbound.headers.get("x-trace-id", "").strip() or f"TRACE-{str(uuid.uuid4()).upper()}"
-        self.task_id = _new_task_id()
+        self.task_id = new_task_id()
         self.at = inbound.received_at
         self._begun = time.monotonic()
         self._deadline = inbound.expires_at
@@ -54,42 +87,59 @@ class Exchange:
         ends = self._begun + seconds
         return ends if self._deadline is None else min(ends, self._deadline)
 
-    def value(self, content: msgspec.Raw | Mapping[str, object]) -> Reply:
-        """Answer HTTP 200 with any ``content``."""
-        return Reply(body=self._gateway(200, content, "", ""))
+    def value(self, content: object, page: Mapping[str, int] | None = None) -> Reply:
+        """Answer HTTP 200 with any ``content``; ``page`` is what a paged list says of itself."""
+        return Reply(body=self._gateway(200, content, "", "", page))
 
     def success(self, data: object) -> Reply:
         """Answer that the function returned; ``data`` is ``{"result": …}``, or what an asynchronous call gives."""
-        return self.value({"data": data, "error": _OK, "message": "", "ok": True, **self._times()})
+        return self.value(self._success(data))
 
-    def failure(self, failure: Failure, ask: Ask) -> Reply:
+    def failure(self, failure: Failure, dump: Dump) -> Reply:
         """Answer an error of the function level, which is HTTP 200."""
+        return self.value(self._failure(failure, dump))
+
+    def bare_success(self, data: object = None) -> Reply:
+        """Answer in the function level's envelope alone."""
+        return Reply(body=dump(self._success(data)))
+
+    def bare_failure(self, failure: Failure, dumped: Dump) -> Reply:
+        """Answer an error in the function level's envelope alone; its HTTP status is the whole part of its number."""
+        status = int(failure.error)
+        body = dump(self._failure(failure, dumped))
+        return Reply(body=body, status=status, code=_CODES[status], message=failure.reason)
+
+    def _success(self, data: object) -> Mapping[str, object]:
+        return {"data": data, "error": _OK, "message": "", "ok": True, **self._times()}
+
+    def _failure(self, failure: Failure, dumped: Dump) -> Mapping[str, object]:
         times = self._times()
-        return self.value(
-            {
-                "detail": dict(sorted(failure.detail.items())),
-                "error": failure.error,
-                "message": failure.message,
-                "ok": False,
-                "reason": failure.reason,
-                "reqCost": times.pop("reqCost"),
-                "reqDump": _dump_of(ask),
-                **times,
-            }
-        )
+        return {
+            "detail": dict(sorted(failure.detail.items())),
+            "error": failure.error,
+            "message": failure.message,
+            "ok": False,
+            "reason": failure.reason,
+            "reqCost": times.pop("reqCost"),
+            "reqDump": _dump_of(dumped),
+            **times,
+        }
 
     def gateway_error(self, error: GatewayError, code: Code) -> Reply:
         """Answer an HTTP error of the gateway."""
         body = self._gateway(error.status, {}, error.error_code, error.message)
         return Reply(body=body, status=error.status, code=code, message=error.error_code)
 
-    def _gateway(self, status: int, content: object, error_code: str, message: str) -> bytes:
+    def _gateway(
+        self, status: int, content: object, error_code: str, message: str, page: Mapping[str, int] | None = None
+    ) -> bytes:
         return dump(
             {
                 "code": status,
                 "content": content,
                 "errorCode": error_code,
                 "message": message,
+                **({} if page is None else {"pageInfo": page}),
                 "success": status == 200,
                 "traceId": self.trace_id,
             }
@@ -105,9 +155,9 @@ class Exchange:
         }
 
 
-def _dump_of(ask: Ask) -> dict[str, str]:
-    dumped = {"method": "POST", "url": f"/api/v1/func/{quote(ask.func_id)}"}
-    return dumped if ask.func_body is None else {"bodyDump": _body_dump(ask.func_body), **dumped}
+def _dump_of(dumped: Dump) -> dict[str, str]:
+    shown = {"method": dumped.method, "url": dumped.path}
+    return shown if dumped.body is None else {"bodyDump": _body_dump(dumped.body), **shown}
 
 
 def _body_dump(body: bytes) -> str:

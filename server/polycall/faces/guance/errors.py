@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from polycall.domain import Execution, ExecutionError, ExecutionState, Reason
 from polycall.errors import (
+    AlreadyExists,
     DeadlineExceeded,
     FailedPrecondition,
     InvalidArgument,
@@ -20,6 +21,7 @@ from polycall.errors import (
     PayloadTooLarge,
     PermissionDenied,
     PolycallError,
+    QuotaExceeded,
     ResourceExhausted,
     RuntimeMissing,
     Unauthenticated,
@@ -28,7 +30,18 @@ from polycall.errors import (
 from polycall.faces.signals import signal_name
 from polycall.faces.wire import Malformed, UnsupportedEncoding
 
-__all__ = ["Failure", "GatewayError", "Refused", "failed", "failure_of", "gateway_error_of", "timed_out"]
+__all__ = [
+    "Failure",
+    "GatewayError",
+    "Refused",
+    "bare_failure_of",
+    "failed",
+    "failure_of",
+    "gateway_error_of",
+    "no_such",
+    "pre_check_failed",
+    "timed_out",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +51,7 @@ class Failure:
     reason: str
     error: float
     message: str
-    detail: Mapping[str, str] = field(default_factory=dict)
+    detail: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +104,7 @@ def failure_of(error: PolycallError, func_id: str, task_id: str) -> Failure | No
             return Failure("EClientNotFound", 404.41, "No such Func", {"funcId": func_id})
         case NotReady():
             # Only versions whose source could not be read get here: as far as a caller can tell, a publish that failed.
-            message = (
-                "Code pre-check failed. Script raised an EXCEPTION during executing, "
-                "please check your code and try again"
-            )
-            return Failure("EScriptPreCheck", 599.2, message, {"einfoTEXT": _last_line(error.message), "id": task_id})
+            return pre_check_failed({"einfoTEXT": _last_line(error.message), "id": task_id})
         case RuntimeMissing():
             return Failure("EClientUnsupported", 400.44, error.message)
         case DeadlineExceeded():
@@ -110,6 +119,44 @@ def failure_of(error: PolycallError, func_id: str, task_id: str) -> Failure | No
             return Failure("ESys", 500.5, error.message)
         case _:
             return None
+
+
+def bare_failure_of(error: PolycallError) -> Failure:
+    """Word an error of the routes that answer in the function level's envelope alone."""
+    match error:
+        case Refused():
+            return error.failure
+        case Unauthenticated():
+            return Failure("EUserAuth", 401.14, "Not signed in")
+        case PermissionDenied():
+            return Failure("EUserPrivilege", 401.15, error.message)
+        case NotFound():
+            return Failure("EClientNotFound", 404.41, "No such data", {"id": error.resource_name})
+        case AlreadyExists():
+            return Failure("EClientDuplicated", 409.42, error.message)
+        case PayloadTooLarge() | InvalidArgument():
+            return Refused.bad_body(error.message).failure
+        case QuotaExceeded() | Unavailable():
+            return Failure("ESysLimitReached", 503.1, error.message)
+        case ResourceExhausted():
+            return Failure("EClientRateLimit.WorkerQueueLength", 429.46, "Too many tasks in queue")
+        case RuntimeMissing():
+            return Failure("EClientUnsupported", 400.44, error.message)
+        case DeadlineExceeded():
+            return Failure("EAPITimeout", 599.1, error.message)
+        case _:
+            return Failure("ESys", 500.5, error.message)
+
+
+def no_such(what: str, **detail: object) -> Refused:
+    """There is none, or it is another workspace's."""
+    return Refused(Failure("EClientNotFound", 404.41, f"No such {what}", detail))
+
+
+def pre_check_failed(detail: Mapping[str, object]) -> Failure:
+    """A script does not load."""
+    message = "Code pre-check failed. Script raised an EXCEPTION during executing, please check your code and try again"
+    return Failure("EScriptPreCheck", 599.2, message, detail)
 
 
 def timed_out(task_id: str) -> Failure:

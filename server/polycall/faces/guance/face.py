@@ -1,49 +1,47 @@
-"""The Guance face: authenticate, read, run, and answer in the vendor's envelopes."""
+"""Guance's OpenAPI gateway: authenticate, read, run, and answer in the vendor's two envelopes."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
-from dataclasses import replace
-from datetime import UTC, datetime
 
-import msgspec
-
-from polycall.domain import Convention, ExecutionState, LimitOverrides, Principal, Reason, Scope, Version
+from polycall.domain import Principal, Scope
 from polycall.engine.engine import Engine
-from polycall.engine.keys import require
+from polycall.engine.keys import reading, require
 from polycall.engine.limits import MIB
-from polycall.engine.requests import FunctionRun, RunOptions
-from polycall.errors import Code, NotFound, PolycallError, code_of
+from polycall.errors import Code, PolycallError, code_of
 from polycall.faces.aside import aside
-from polycall.faces.guance.envelope import Exchange
-from polycall.faces.guance.errors import Failure, failed, failure_of, gateway_error_of
-from polycall.faces.guance.request import Ask, Options, read_ask, read_options
-from polycall.faces.guance.scripts import FuncName, TimeLimits
+from polycall.faces.guance.calls import run_func
+from polycall.faces.guance.catalog import FuncFilter, func_items, query_of
+from polycall.faces.guance.envelope import Dump, Exchange
+from polycall.faces.guance.errors import Failure, failure_of, gateway_error_of
+from polycall.faces.guance.request import read_ask
+from polycall.faces.guance.runs import FACE, FuncRuns
 from polycall.faces.reply import Handler, Inbound, Reply
-from polycall.faces.wire import dump
+from polycall.faces.wire import Malformed
 
 __all__ = ["GuanceFace"]
 
-_FACE = "guance"
 _BODY_LIMIT = 64 * MIB
-_LIMITS = LimitOverrides(memory_bytes=512 * MIB)  # the vendor's contract; time is reckoned for each call
-_EARLY_S = 0.5  # a client that gives up after the limit, 10 s by default, still gets its answer
+_MOST_PAGE = 1000
 
 
 class GuanceFace:
-    """Guance's OpenAPI gateway and the function engine behind it.
+    """The gateway's routes. ``auth_status``: the HTTP status of a bad key, 403, or 401 as some installations answer."""
 
-    ``auth_status`` is the HTTP status of a bad key: 403, or 401 as some installations of the vendor answer.
-    """
-
-    name = _FACE
+    name = FACE
     body_limit = _BODY_LIMIT
 
-    def __init__(self, engine: Engine, *, auth_status: int = 403) -> None:
+    def __init__(self, engine: Engine, runs: FuncRuns, *, auth_status: int = 403) -> None:
         self._engine = engine
+        self._runs = runs
         self._auth_status = auth_status
-        self._time_limits = TimeLimits(engine.registry)
-        self.handlers: Mapping[str, Handler] = {"ExecuteOuterFunction": self.execute}
+        self.handlers: Mapping[str, Handler] = {
+            "ExecuteOuterFunction": self.execute,
+            "ListOuterFunctions": self.list_funcs,
+            "GetWorkspace": self.workspace,
+            "ListAccessKeys": self.access_keys,
+        }
 
     def failure(self, error: PolycallError, inbound: Inbound) -> Reply:
         """Word an error of the gateway: those of the function level never get here."""
@@ -55,62 +53,67 @@ class GuanceFace:
     async def execute(self, inbound: Inbound) -> Reply:
         """Run a function of a published script; ``execMode: async`` accepts the run and answers at once."""
         exchange = Exchange(inbound)
-        who = await self._engine.keys.authenticate(inbound.headers.get("df-api-key"))
+        who = await self._authenticate(inbound)
         require(who, Scope.RUN)
         body = await inbound.read()
         ask = await aside(len(body), read_ask, body)
+        dump = Dump.of_func(ask.func_id, ask.func_body)
         try:
-            ended = await self._run(who, ask, exchange)
+            ended = await run_func(self._engine, self._runs, who, exchange, dump, ask.func_id)
         except PolycallError as error:
             failure = failure_of(error, ask.func_id, exchange.task_id)
             if failure is None:
                 raise
             ended = failure
-        return ended if isinstance(ended, Reply) else await aside(ask.size, exchange.failure, ended, ask)
+        if isinstance(ended, Failure):
+            return await aside(dump.size, exchange.failure, ended, dump)
+        return exchange.value(ended.bare) if ended.bare is not None else exchange.success(ended.data)
 
-    async def _run(self, who: Principal, ask: Ask, exchange: Exchange) -> Reply | Failure:
-        options = await aside(ask.size, read_options, ask.func_body, datetime.fromtimestamp(exchange.at / 1000, UTC))
-        run, seconds = await self._prepare(who, ask.func_id, options)
-        kept = RunOptions(face=_FACE, alias=exchange.task_id)
-        if options.is_async:
-            await self._engine.call(who, run, replace(kept, max_attempts=1))
-            return exchange.success(_promise(exchange.task_id) if options.save_result else None)
-        execution = await self._engine.run(who, run, replace(kept, expires_at=exchange.expires_at(seconds)))
-        if execution.state is not ExecutionState.COMPLETED or execution.result is None:
-            return failed(execution, ask.func_id, exchange.task_id)
-        result = msgspec.Raw(execution.result)
-        return exchange.value(result) if options.unfold else exchange.success({"result": result})
-
-    async def _prepare(self, who: Principal, func_id: str, options: Options) -> tuple[FunctionRun, float]:
-        """Return the run and the seconds it has. Raises NotFound, NotReady."""
-        name = FuncName.parse(func_id)
-        if name is None:
-            raise NotFound(Reason.FUNCTION_NOT_FOUND, "polycall.v1.Function", func_id)
-        version, function = await self._engine.registry.resolve(who.project_id, name.script_id, None, name.function)
-        timing = await self._time_limits.of(version, function)
-        seconds = timing.timeout_s if options.is_async else timing.synchronous_s(options.api_timeout_s) - _EARLY_S
-        limits = self._limits(version, seconds)
-        # what an asynchronous call returned may be asked for in any of the forms
-        return_type = "ALL" if options.is_async else options.return_type
-        run = FunctionRun(
-            package_id=version.package_id,
-            version_id=version.id,
-            function=function.name,
-            convention=Convention.KEYWORDS,
-            input=options.kwargs,
-            limits=limits,
-            fresh=True,
-            adapter=_FACE,  # inside.py, registered under this name
-            adapter_options=dump({"returnType": return_type}),
+    async def list_funcs(self, inbound: Inbound) -> Reply:
+        """List the functions of published scripts; in pages if one is asked for."""
+        who = reading(await self._authenticate(inbound))
+        query = query_of(inbound.query)
+        wanted = FuncFilter(
+            fuzzy=query.get("_fuzzySearch", ""),
+            ids=_words(query.get("funcId")),
+            title=query.get("funcTitle", ""),
+            tags=_words(query.get("funcTags")),
+            script_ids=_words(query.get("funcScriptId")),
         )
-        return run, (limits.timeout_ms or 0) / 1000
+        items = await func_items(self._engine, who, wanted)
+        if "pageIndex" not in query and "pageSize" not in query:
+            return Exchange(inbound).value(items)
+        index = _number(query.get("pageIndex", "1"), "pageIndex")
+        size = _number(query.get("pageSize", "20"), "pageSize")
+        page = items[(index - 1) * size : index * size]
+        info = {"count": len(page), "pageIndex": index, "pageSize": size, "totalCount": len(items)}
+        return Exchange(inbound).value(page, info)
 
-    def _limits(self, version: Version, seconds: float) -> LimitOverrides:
-        policy, own = self._engine.limits, version.limits
-        most = policy.maximums.timeout_ms
-        timeout_ms = min(int(seconds * 1000), own.timeout_ms or most, most)
-        return replace(policy.where_unset(own, _LIMITS), timeout_ms=timeout_ms)
+    async def workspace(self, inbound: Inbound) -> Reply:
+        """Describe the key's workspace, which is its project."""
+        who = await self._authenticate(inbound)
+        uuid, token = (f"{kind}_{_digest(f'{kind}:{who.project_id}')}" for kind in ("wksp", "tkn"))
+        return Exchange(inbound).value({"language": "en", "token": token, "uuid": uuid})
+
+    async def access_keys(self, inbound: Inbound) -> Reply:
+        """List the keys that can be shown: the caller's own, as others are kept nowhere."""
+        await self._authenticate(inbound)
+        key = inbound.headers.get("df-api-key", "")
+        return Exchange(inbound).value([{"ak": key, "sk": key.rpartition("_")[2]}])
+
+    async def _authenticate(self, inbound: Inbound) -> Principal:
+        return await self._engine.keys.authenticate(inbound.headers.get("df-api-key"))
 
 
-def _promise(task_id: str) -> Mapping[str, str]:
-    return {"taskId": task_id, "resultURL": f"/api/v1/func-result?taskId={task_id}"}
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _words(text: str | None) -> frozenset[str]:
+    return frozenset(word for word in (text or "").split(",") if word)
+
+
+def _number(text: str, name: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:9]) <= _MOST_PAGE:
+        raise Malformed.of(name, f"must be a number from 1 to {_MOST_PAGE}")
+    return int(text)

@@ -8,22 +8,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
-from polycall.faces.guance.errors import Failure, Refused
+from polycall.faces.guance.errors import Refused
 from polycall.faces.wire import Malformed, decode, present, raw_members
 
-__all__ = ["RETURN_TYPES", "Ask", "Options", "read_ask", "read_options"]
+__all__ = ["RETURN_TYPES", "Ask", "Options", "read_ask", "read_choice", "read_members", "read_options", "shown"]
 
 RETURN_TYPES = ("ALL", "raw", "repr", "jsonDumps")
 _EXEC_MODES = ("sync", "async")
 _BODY_FIELDS = ("kwargs", "options")
 _OPTION_FIELDS = ("returnType", "apiTimeout", "execMode", "unfold", "saveResult", "eta")
 _API_TIMEOUT_S = (1, 30)
+_LONGEST_DELAY_S = 30 * 86_400  # of what waits to be run
 _SHOWN_CHARS = 200  # of a value that is not valid
 
 
@@ -50,6 +51,7 @@ class Options:
     is_async: bool = False
     unfold: bool = False
     save_result: bool = False
+    delay_s: float = 0.0  # asynchronous: until it is due
 
 
 def read_ask(body: bytes) -> Ask:
@@ -70,7 +72,7 @@ def read_ask(body: bytes) -> Ask:
 
 
 def read_options(func_body: bytes | None, now: datetime) -> Options:
-    """Read ``funcBody``. Raises Refused (400.43, and 400.44 for a start in the future)."""
+    """Read ``funcBody``. Raises Refused (400.43)."""
     if func_body is None:
         return Options()
     body = _object(func_body, "funcBody", _BODY_FIELDS)
@@ -89,10 +91,30 @@ def read_options(func_body: bytes | None, now: datetime) -> Options:
         save_result=_boolean(values, "saveResult"),
     )
     eta = _time(values, "eta")
-    if is_async and eta is not None and eta > now:
-        message = "`eta` in the future is not supported; send the request when it is due"
-        raise Refused(Failure("EClientUnsupported", 400.44, message))
-    return read
+    if not is_async or eta is None or eta <= now:
+        return read
+    delay_s = (eta - now).total_seconds()
+    if delay_s > _LONGEST_DELAY_S:
+        raise Refused.bad_body(f"Field `eta` is later than {_LONGEST_DELAY_S // 86_400} days from now.")
+    return replace(read, delay_s=delay_s)
+
+
+def read_members(raw: bytes, name: str, known: tuple[str, ...]) -> Mapping[str, bytes]:
+    """Return the members of an object that are not null, as they were sent. Raises Refused for an unknown one."""
+    members = _object(raw, name, known)
+    return {field: value for field, member in members.items() if (value := present(member)) is not None}
+
+
+def read_choice(value: str, name: str, known: tuple[str, ...]) -> str:
+    """Return a word of the query that is one of some. Raises Refused."""
+    if value not in known:
+        raise _invalid(name, json.dumps(value).encode(), f"in = {json.dumps(known, separators=(',', ':'))}")
+    return value
+
+
+def shown(text: str) -> str:
+    """Return a text that is not valid, as far as an error shows it."""
+    return _cut(text)
 
 
 def _object(raw: bytes, name: str, known: tuple[str, ...]) -> Mapping[str, msgspec.Raw]:

@@ -14,6 +14,7 @@ from polycall.domain import Function, Version
 from polycall.engine.limits import KIB
 from polycall.engine.registry import Registry
 from polycall.faces.aside import aside
+from polycall.faces.guance.published import published_of
 
 __all__ = ["FuncName", "TimeLimits", "Timing", "read_timing"]
 
@@ -71,6 +72,14 @@ class TimeLimits:
     async def of(self, version: Version, function: Function) -> Timing:
         """Return the limits of a function of a version."""
         module, _, name = function.entrypoint.partition(":")
+        published = published_of(version)
+        if published is not None:
+            func = published.func(function.name)
+            return (
+                Timing()
+                if func is None
+                else Timing(func.seconds("timeout", _TIMEOUT_S), func.seconds("apiTimeout", _API_TIMEOUT_S))
+            )
         key = (version.bundle, module)
         timing = self._known.get(key)
         if timing is None:

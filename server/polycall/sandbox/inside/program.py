@@ -51,7 +51,11 @@ class Program:
     """A bundle on disk and the adapter that goes with it."""
 
     def __init__(
-        self, layout: Layout, files: dict[str, memoryview], adapter: str | None, ask: Callable[[str, Any], Any]
+        self,
+        layout: Layout,
+        files: dict[str, memoryview],
+        adapter: types.CodeType | None,
+        ask: Callable[[str, Any], Any],
     ) -> None:
         self.layout = layout
         for path, data in files.items():
@@ -62,7 +66,7 @@ class Program:
         if adapter is not None:
             self.adapter = types.ModuleType("polycall_adapter")
             self.adapter.__dict__.update(UserFailure=UserFailure, AskRefused=AskRefused, ask=ask)
-            exec(compile(adapter, "polycall-adapter", "exec", dont_inherit=True), self.adapter.__dict__)
+            exec(adapter, self.adapter.__dict__)
 
     def function(self, entrypoint: str, options: dict[str, Any], *, postponed: bool) -> Callable[..., Any]:
         """Return the callable of ``module:callable``; ``postponed``: never evaluate the module's annotations.

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import importlib.util
 import io
 import json
+import marshal
 import os
 import resource
 import site
@@ -93,7 +95,7 @@ class Server:
         os.environ.update(header["env"])
         files, rest = _split(header["files"], payload)
         try:
-            adapter = bytes(rest).decode() if header["adapter"] else None
+            adapter = _adapter(header, rest) if header["adapter"] else None
             self._program = Program(self._layout, files, adapter, self._asking.ask)
         except BaseException as error:
             self._broken = error
@@ -209,6 +211,15 @@ def _rehearse(layout: Layout) -> None:
     sys.path_importer_cache[layout.code].invalidate_caches()  # type: ignore[union-attr]
     while len(sys.modules) > before:
         sys.modules.popitem()  # the newest; to look at all their names would copy a hundred pages
+
+
+def _adapter(header: dict[str, Any], sent: memoryview) -> types.CodeType:
+    """Return an adapter's code: as the server compiled it, or compiled here if that is another interpreter."""
+    length = header["compiled"]
+    if header["magic"] == importlib.util.MAGIC_NUMBER.hex():
+        code: types.CodeType = marshal.loads(sent[:length])  # noqa: S302  the server made it
+        return code
+    return compile(bytes(sent[length:]).decode(), "polycall-adapter", "exec", dont_inherit=True)
 
 
 def _unasked(method: str, value: Any) -> NoReturn:

@@ -27,6 +27,7 @@ from polycall.engine.limits import LimitPolicy
 from polycall.engine.requests import FunctionRun, RunOptions
 from polycall.errors import NotFound, PolycallError, Unauthenticated
 from polycall.faces.guance.face import GuanceFace
+from polycall.faces.guance.runs import FuncRuns
 from polycall.faces.guance.v1 import guance_pb2
 from polycall.faces.reply import Inbound, Reply
 from polycall.sandbox.job import Bundle
@@ -116,7 +117,8 @@ class World:
         if isinstance(outcome, bytes):
             outcome = execution(ExecutionState.COMPLETED, result=outcome)
         self.engine = FakeEngine(FakeRegistry(of or version()), outcome)
-        self.face = GuanceFace(cast("Engine", self.engine), auth_status=auth_status)
+        engine = cast("Engine", self.engine)
+        self.face = GuanceFace(engine, FuncRuns(engine), auth_status=auth_status)
 
     async def post(
         self, body: object, *, key: str | None = "key", headers: Mapping[str, str] | None = None, at: int = NOW

@@ -106,7 +106,8 @@ async def test_the_engine_is_asked_for_a_fresh_run_with_the_vendors_limits() -> 
     assert options.expires_at is not None
     assert (run.package_id, run.version_id, run.function, run.fresh) == ("guance__openapi", "3", "test", True)
     assert (run.convention, run.input, run.adapter) == ("keywords", kwargs, "guance")
-    assert run.adapter_options == b'{"returnType":"raw"}'
+    told = {"scriptId": "guance__openapi", "chain": ["guance__openapi.test"]}  # raw is the default
+    assert json.loads(run.adapter_options) == told
     assert run.limits == LimitOverrides(
         timeout_ms=14_500, memory_bytes=512 * MIB
     )  # api_timeout=15, half a second early
@@ -149,7 +150,7 @@ async def test_an_asynchronous_call_answers_null_at_once() -> None:
     assert world.engine.asked is not None
     assert world.engine.options is not None
     assert (world.engine.asked.limits.timeout_ms, world.engine.options.expires_at) == (20_000, None)
-    assert world.engine.asked.adapter_options == b'{"returnType":"ALL"}'
+    assert json.loads(world.engine.asked.adapter_options)["returnType"] == "ALL"
     assert world.engine.options.max_attempts == 1
 
 
@@ -161,10 +162,22 @@ async def test_an_asynchronous_call_with_saved_result_answers_its_task() -> None
     assert content["data"] == {"taskId": task_id, "resultURL": f"/api/v1/func-result?taskId={task_id}"}
 
 
-async def test_a_start_in_the_future_is_not_supported() -> None:
+async def test_a_start_in_the_future_waits() -> None:
+    world = World(execution(ExecutionState.QUEUED))
+    at = datetime.fromtimestamp(NOW / 1000 + 90, UTC)
+    await world.execute({"options": {"execMode": "async", "eta": at.isoformat()}})
+    assert world.engine.options is not None
+    assert world.engine.options.delay_s == pytest.approx(90, abs=0.01)
+
+
+async def test_a_start_in_the_far_future_is_refused() -> None:
     world = World()
     content = await world.execute({"options": {"execMode": "async", "eta": "2199-01-01T00:00:00+08:00"}})
-    assert (content["error"], content["reason"], world.engine.verb) == (400.44, "EClientUnsupported", "")
+    assert (content["error"], content["detail"], world.engine.verb) == (
+        400.43,
+        {"message": "Field `eta` is later than 30 days from now."},
+        "",
+    )
 
 
 # failures of the function

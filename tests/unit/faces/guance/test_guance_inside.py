@@ -236,12 +236,23 @@ def test_without_any_registered_function_the_public_ones_of_the_script_can_be_ca
         ("api_timeout=181", "`api_timeout` should be between `1` and `180` (seconds)"),
         ("timeout='5'", "`timeout` should be an integer"),
         ("title=5", "`title` should be a string"),
+        ("category=5", "`category` should be a string"),
+        ("tags='x'", "`tags` should be a tuple or a list"),
+        ("tags=[1]", "Element of `tags` should be a string"),
+        ("expires=86401", "`expires` should be between `1` and `86400` (seconds)"),
+        ("queue=0", "`queue` can't be 0 because the #0 queue is a system queue"),
+        ("queue=10", "`queue` should be one of [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]"),
+        ("cache_result='1'", "`cache_result` should be an int or a float"),
+        ("fixed_crontab='* *'", "`fixed_crontab` is not a valid cron expression"),
+        ("delayed_crontab=['1']", "All elements of `delayed_crontab` should be int"),
+        ("integration='other'", "Unsupported `integration` value: other"),
+        ("integration='autoRun', integration_config={'x': 1}", "Unsupported `integration_config` name: x"),
     ],
 )
 def test_options_out_of_range_keep_the_script_from_loading(arguments: str, message: str) -> None:
-    with pytest.raises((TypeError, ValueError)) as caught:
+    with pytest.raises(Exception, match=re.escape(message)) as caught:
         script(f"@DFF.API({arguments})\ndef f(): pass\n")
-    assert str(caught.value) == message
+    assert (str(caught.value), type(caught.value).__name__) == (message, "InvalidAPIOption")
 
 
 def test_print_and_log_make_entries_with_a_time(
@@ -271,18 +282,177 @@ def test_env_reads_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     assert script("x, y = DFF.ENV('REGION'), DFF.ENV('NONE')")["x"] == "eu"
 
 
-@pytest.mark.parametrize("box", ["CTX", "STORE", "CACHE"])
-def test_values_are_kept_for_the_call(box: str) -> None:
+def test_everything_that_the_decorator_is_told_is_described() -> None:
     found = script(
-        f"b = DFF.{box}\nb.set('k', 1, scope='s', expire=60)\nb.set('k', 2)\nb.set('k', 3, not_exists=True)\n"
-        "x = (b.get('k', scope='s'), b('k'), b.get('z'), b.has('k'), b.keys('k*'), b.incr('n'), b.incr('n', 2))\n"
-        "b.delete('k')\ny = b.exists('k')\nz = b.get_all()\nb.clear()\ne = b.get_all()\n"
+        "@DFF.API('T', category='c', tags=['b', 'a', 'b'], timeout=5, api_timeout=6, expires=7, cache_result=1.5,\n"
+        "         queue=2, fixed_crontab='*/5 * * * *', delayed_crontab=3, integration='AutoRun', is_hidden=True,\n"
+        "         integration_config={'onPublish': True}, whatever=1)\n"
+        "def f(a, b=1, *args, c={1}, **kw):\n    'Does things.'\n"
     )
-    assert found["x"] == (1, 2, None, True, ["k"], 1, 3)
-    assert (found["y"], found["z"], found["e"]) == (False, {"n": 3}, {})
+    assert found["DFF"].described["f"] == {
+        "name": "f",
+        "title": "T",
+        "description": "Does things.",
+        "definition": "f(a, b=1, *args, c={1}, **kw)",
+        "category": "c",
+        "tagsJSON": ["a", "b"],
+        "argsJSON": ["a", "b", "*args", "**kw"],
+        "kwargsJSON": {"a": {}, "b": {"default": 1}, "*args": {}, "c": {"default": "<Complex Object>"}, "**kw": {}},
+        "integration": "autoRun",
+        "extraConfigJSON": {
+            "timeout": 5,
+            "apiTimeout": 6,
+            "expires": 7,
+            "cacheResult": 1.5,
+            "queue": 2,
+            "fixedCrontab": "*/5 * * * *",
+            "delayedCrontab": [3],
+            "integrationConfig": {"onScriptPublish": True},
+            "isHidden": True,
+        },
+    }
 
 
-@pytest.mark.parametrize("used", ["SRC", "CONN", "THREAD", "CACHE.lpush", "STORE.mset"])
+def test_a_function_that_is_told_nothing_is_described_in_short() -> None:
+    found = script("@DFF.API()\ndef f(): pass\n")["DFF"].described["f"]
+    assert found == {
+        "name": "f",
+        "title": None,
+        "description": None,
+        "definition": "f()",
+        "category": "general",
+        "tagsJSON": None,
+        "argsJSON": [],
+        "kwargsJSON": {},
+        "integration": None,
+        "extraConfigJSON": None,
+    }
+
+
+def test_two_functions_of_one_name_keep_the_script_from_loading() -> None:
+    with pytest.raises(Exception, match="Two or more functions named `f`") as caught:
+        script("@DFF.API('a')\ndef f(): pass\n@DFF.API('b')\ndef f(): pass\n")
+    assert type(caught.value).__name__ == "DuplicatedFuncName"
+
+
+def test_what_was_registered_is_collected_and_nothing_runs() -> None:
+    found = script("@DFF.API('a')\ndef f(): raise ValueError\n")
+    collected = inside.resolve(found, "whatever", {"collect": True})()
+    assert [func["name"] for func in json.loads(inside.encode(collected, {"collect": True}))] == ["f"]
+
+
+def test_names_in_lower_case_are_the_same() -> None:
+    found = script("@dff.api('f')\ndef f(): pass\n".replace("dff", "DFF"))
+    assert list(found["DFF"].registered) == ["f"]
+
+
+def test_the_context_lives_as_long_as_the_call() -> None:
+    found = script(
+        "c = DFF.CTX\nc.set('k', 1)\nx = (c.get('k'), c('k'), c('z'), c.has('k'), c.get_all(), c.delete('k'))\n"
+        "c.set('l', 2)\nc.clear()\ny = c.get_all()\n"
+    )
+    assert found["x"] == (1, 1, None, True, {"k": 1}, 1)
+    assert found["y"] == {}
+
+
+@pytest.mark.parametrize(
+    ("made", "raw", "control"),
+    [
+        ("DFF.RESP({'a': 1.0})", {"a": 1}, {}),
+        (
+            "DFF.RESP('x', status_code=201, content_type='txt', headers={'X-A': 1}, allow_304=True, download=True)",
+            "x",
+            {"statusCode": 201, "contentType": "txt", "headers": {"X-A": "1"}, "allow304": True, "downloadFile": True},
+        ),
+        ("DFF.RESP_LARGE_DATA([1])", [1], {"contentType": "json"}),
+        ("DFF.RESP_LARGE_DATA('x')", "x", {"contentType": "txt"}),
+        (
+            "DFF.REDIRECT('http://x/\u00e9')",
+            '<a href="http://x/%C3%A9">Redirect</a>',
+            {"statusCode": 302, "contentType": "html", "headers": {"Location": "http://x/%C3%A9"}},
+        ),
+    ],
+)
+def test_a_response_is_its_value_and_how_it_leaves(made: str, raw: object, control: dict[str, Any]) -> None:
+    value = script(f"x = {made}\n")["x"]
+    plain: dict[str, Any] = {"statusCode": None, "contentType": None, "headers": {}}
+    plain |= {"allow304": False, "downloadFile": False}
+    everything = json.loads(result(value, "ALL"))
+    assert (everything["raw"], everything["_responseControl"]) == (raw, plain | control)
+    assert json.loads(result(value)) == raw
+
+
+def test_a_file_is_given_where_it_can_leave_as_one(tmp_path: Any) -> None:
+    (tmp_path / "f.bin").write_bytes(b"\x00\xff")
+    value = script(f"x = DFF.RESP_FILE({str(tmp_path / 'f.bin')!r})\n")["x"]
+    assert json.loads(result(value)) is None
+    control = json.loads(inside.encode(value, {"returnType": "ALL", "files": True}))["_responseControl"]
+    assert (control["fileBase64"], control["downloadFile"]) == ("AP8=", True)
+    with pytest.raises(Exception, match="No such file"):
+        script("DFF.RESP_FILE('nothing')\n")
+
+
+@pytest.mark.parametrize("status", [99, 199, 600, "200", 3.5])
+def test_a_status_that_is_none_is_refused(status: object) -> None:
+    with pytest.raises(ValueError, match="status_code"):
+        script(f"DFF.RESP(1, status_code={status!r})\n")
+
+
+class Refusal(Exception):
+    pass
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
+    """What a script asks of the server, which answers with nothing."""
+    questions: list[tuple[str, Any]] = []
+
+    def ask(method: str, question: Any) -> Any:
+        questions.append((method, question))
+        return None
+
+    monkeypatch.setattr(inside, "ask", ask, raising=False)
+    monkeypatch.setattr(inside, "AskRefused", Refusal, raising=False)
+    return questions
+
+
+def test_store_asks_in_json(asked: list[tuple[str, Any]]) -> None:
+    script("DFF.STORE.set('k', {'n': 2**70, 't': (1, 2.0)}, scope='s', expire=60, not_exists=True)\n")
+    values = {"k": {"n": 2**70, "t": [1, 2.0]}}
+    assert asked == [("store.set", {"values": values, "scope": "s", "expires": 60, "notExists": True})]
+
+
+def test_cache_keeps_text_and_says_what_it_cannot_keep(asked: list[tuple[str, Any]]) -> None:
+    script("c = DFF.CACHE\nc.set('k', 1.5)\nc.set(b'k', b'\\xff')\n")
+    assert [question["args"][0] for _, question in asked] == ["1.5", "\ufffd"]
+    for value in ("{}", "None", "True", "[1]"):
+        with pytest.raises(Exception, match="Invalid input of type") as caught:
+            script(f"DFF.CACHE.set('k', {value})\n")
+        assert (type(caught.value).__module__, type(caught.value).__name__) == ("redis.exceptions", "DataError")
+
+
+@pytest.mark.parametrize(
+    ("refusal", "module", "name", "text"),
+    [
+        ("ResponseError: WRONGTYPE x", "redis.exceptions", "ResponseError", "WRONGTYPE x"),
+        ("EntityNotFound: Function not found: `x`", "worker.tasks.func", "EntityNotFound", "Function not found: `x`"),
+        ("too much", "builtins", "Exception", "too much"),
+    ],
+)
+def test_a_refusal_is_raised_as_the_vendors_libraries_would(
+    monkeypatch: pytest.MonkeyPatch, refusal: str, module: str, name: str, text: str
+) -> None:
+    def ask(method: str, question: Any) -> Any:
+        raise Refusal(refusal)
+
+    monkeypatch.setattr(inside, "ask", ask, raising=False)
+    monkeypatch.setattr(inside, "AskRefused", Refusal, raising=False)
+    with pytest.raises(Exception, match=re.escape(text)) as caught:
+        script("DFF.CACHE.get('k')\n")
+    assert (type(caught.value).__module__, type(caught.value).__name__) == (module, name)
+
+
+@pytest.mark.parametrize("used", ["SRC", "CONN", "THREAD", "CACHE.zadd", "STORE.sort", "CTX.incr"])
 def test_what_is_not_there_says_so(used: str) -> None:
     with pytest.raises(NotImplementedError) as caught:
         script(f"DFF.{used}('x')")

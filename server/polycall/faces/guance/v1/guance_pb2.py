@@ -26,7 +26,7 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%polycall/faces/guance/v1/guance.proto\x12\x18polycall.faces.guance.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\"A\n\x1b\x45xecuteOuterFunctionRequest\x12\"\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody2\xa3\x01\n\rGuanceService\x12\x91\x01\n\x14\x45xecuteOuterFunction\x12\x35.polycall.faces.guance.v1.ExecuteOuterFunctionRequest\x1a\x14.google.api.HttpBody\",\x82\xd3\xe4\x93\x02&\"\x1e/api/v1/outer_function/execute:\x04\x62odyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%polycall/faces/guance/v1/guance.proto\x12\x18polycall.faces.guance.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\"A\n\x1b\x45xecuteOuterFunctionRequest\x12\"\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\"?\n\x19ListOuterFunctionsRequest\x12\"\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\"9\n\x13GetWorkspaceRequest\x12\"\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\";\n\x15ListAccessKeysRequest\x12\"\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody2\xa2\x04\n\rGuanceService\x12\x91\x01\n\x14\x45xecuteOuterFunction\x12\x35.polycall.faces.guance.v1.ExecuteOuterFunctionRequest\x1a\x14.google.api.HttpBody\",\x82\xd3\xe4\x93\x02&\"\x1e/api/v1/outer_function/execute:\x04\x62ody\x12\x84\x01\n\x12ListOuterFunctions\x12\x33.polycall.faces.guance.v1.ListOuterFunctionsRequest\x1a\x14.google.api.HttpBody\"#\x82\xd3\xe4\x93\x02\x1d\x12\x1b/api/v1/outer_function/list\x12r\n\x0cGetWorkspace\x12-.polycall.faces.guance.v1.GetWorkspaceRequest\x1a\x14.google.api.HttpBody\"\x1d\x82\xd3\xe4\x93\x02\x17\x12\x15/api/v1/workspace/get\x12\x81\x01\n\x0eListAccessKeys\x12/.polycall.faces.guance.v1.ListAccessKeysRequest\x1a\x14.google.api.HttpBody\"(\x82\xd3\xe4\x93\x02\"\x12 /api/v1/workspace/accesskey/listb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,8 +35,20 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_GUANCESERVICE'].methods_by_name['ExecuteOuterFunction']._loaded_options = None
   _globals['_GUANCESERVICE'].methods_by_name['ExecuteOuterFunction']._serialized_options = b'\202\323\344\223\002&\"\036/api/v1/outer_function/execute:\004body'
+  _globals['_GUANCESERVICE'].methods_by_name['ListOuterFunctions']._loaded_options = None
+  _globals['_GUANCESERVICE'].methods_by_name['ListOuterFunctions']._serialized_options = b'\202\323\344\223\002\035\022\033/api/v1/outer_function/list'
+  _globals['_GUANCESERVICE'].methods_by_name['GetWorkspace']._loaded_options = None
+  _globals['_GUANCESERVICE'].methods_by_name['GetWorkspace']._serialized_options = b'\202\323\344\223\002\027\022\025/api/v1/workspace/get'
+  _globals['_GUANCESERVICE'].methods_by_name['ListAccessKeys']._loaded_options = None
+  _globals['_GUANCESERVICE'].methods_by_name['ListAccessKeys']._serialized_options = b'\202\323\344\223\002\"\022 /api/v1/workspace/accesskey/list'
   _globals['_EXECUTEOUTERFUNCTIONREQUEST']._serialized_start=124
   _globals['_EXECUTEOUTERFUNCTIONREQUEST']._serialized_end=189
-  _globals['_GUANCESERVICE']._serialized_start=192
-  _globals['_GUANCESERVICE']._serialized_end=355
+  _globals['_LISTOUTERFUNCTIONSREQUEST']._serialized_start=191
+  _globals['_LISTOUTERFUNCTIONSREQUEST']._serialized_end=254
+  _globals['_GETWORKSPACEREQUEST']._serialized_start=256
+  _globals['_GETWORKSPACEREQUEST']._serialized_end=313
+  _globals['_LISTACCESSKEYSREQUEST']._serialized_start=315
+  _globals['_LISTACCESSKEYSREQUEST']._serialized_end=374
+  _globals['_GUANCESERVICE']._serialized_start=377
+  _globals['_GUANCESERVICE']._serialized_end=923
 # @@protoc_insertion_point(module_scope)

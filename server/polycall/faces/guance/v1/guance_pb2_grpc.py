@@ -45,6 +45,21 @@ class GuanceServiceStub:
                 request_serializer=polycall_dot_faces_dot_guance_dot_v1_dot_guance__pb2.ExecuteOuterFunctionRequest.SerializeToString,
                 response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
                 _registered_method=True)
+        self.ListOuterFunctions = channel.unary_unary(
+                '/polycall.faces.guance.v1.GuanceService/ListOuterFunctions',
+                request_serializer=polycall_dot_faces_dot_guance_dot_v1_dot_guance__pb2.ListOuterFunctionsRequest.SerializeToString,
+                response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+                _registered_method=True)
+        self.GetWorkspace = channel.unary_unary(
+                '/polycall.faces.guance.v1.GuanceService/GetWorkspace',
+                request_serializer=polycall_dot_faces_dot_guance_dot_v1_dot_guance__pb2.GetWorkspaceRequest.SerializeToString,
+                response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+                _registered_method=True)
+        self.ListAccessKeys = channel.unary_unary(
+                '/polycall.faces.guance.v1.GuanceService/ListAccessKeys',
+                request_serializer=polycall_dot_faces_dot_guance_dot_v1_dot_guance__pb2.ListAccessKeysRequest.SerializeToString,
+                response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+                _registered_method=True)
 
 
 class GuanceServiceServicer:
@@ -62,12 +77,48 @@ class GuanceServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListOuterFunctions(self, request, context):
+        """Lists the functions of published scripts.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetWorkspace(self, request, context):
+        """Describes the key's workspace.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListAccessKeys(self, request, context):
+        """Lists the keys of the workspace that can be shown: the caller's own.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_GuanceServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
             'ExecuteOuterFunction': grpc.unary_unary_rpc_method_handler(
                     servicer.ExecuteOuterFunction,
                     request_deserializer=polycall_dot_faces_dot_guance_dot_v1_dot_guance__pb2.ExecuteOuterFunctionRequest.FromString,
+                    response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
+            ),
+            'ListOuterFunctions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListOuterFunctions,
+                    request_deserializer=polycall_dot_faces_dot_guance_dot_v1_dot_guance__pb2.ListOuterFunctionsRequest.FromString,
+                    response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
+            ),
+            'GetWorkspace': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetWorkspace,
+                    request_deserializer=polycall_dot_faces_dot_guance_dot_v1_dot_guance__pb2.GetWorkspaceRequest.FromString,
+                    response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
+            ),
+            'ListAccessKeys': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAccessKeys,
+                    request_deserializer=polycall_dot_faces_dot_guance_dot_v1_dot_guance__pb2.ListAccessKeysRequest.FromString,
                     response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
             ),
     }
@@ -102,6 +153,87 @@ class GuanceService:
             target,
             '/polycall.faces.guance.v1.GuanceService/ExecuteOuterFunction',
             polycall_dot_faces_dot_guance_dot_v1_dot_guance__pb2.ExecuteOuterFunctionRequest.SerializeToString,
+            google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListOuterFunctions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/polycall.faces.guance.v1.GuanceService/ListOuterFunctions',
+            polycall_dot_faces_dot_guance_dot_v1_dot_guance__pb2.ListOuterFunctionsRequest.SerializeToString,
+            google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetWorkspace(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/polycall.faces.guance.v1.GuanceService/GetWorkspace',
+            polycall_dot_faces_dot_guance_dot_v1_dot_guance__pb2.GetWorkspaceRequest.SerializeToString,
+            google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAccessKeys(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/polycall.faces.guance.v1.GuanceService/ListAccessKeys',
+            polycall_dot_faces_dot_guance_dot_v1_dot_guance__pb2.ListAccessKeysRequest.SerializeToString,
             google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
             options,
             channel_credentials,
