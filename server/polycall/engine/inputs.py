@@ -34,7 +34,7 @@ _INLINE_BYTES, _THREAD_BYTES = 8 * KIB, 256 * KIB
 _MOST_KEPT, _KEPT_BYTES = 256, 8 * KIB
 # In a sandbox: for expressions, and for each megabyte.
 _CPU_S, _CPU_S_A_MIB = 1, 1
-_MEMORY_BYTES = 1024 * MIB
+_MEMORY_BYTES = 512 * MIB
 # Beside the time that runs have: an answer is promised.
 _WAIT_S = 5.0
 _LIMITS = replace(DEFAULTS, timeout_ms=20_000, memory_bytes=_MEMORY_BYTES, result_bytes=1 * MIB, stdout_bytes=0)

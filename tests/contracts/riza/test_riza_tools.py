@@ -196,7 +196,7 @@ def test_an_expression_that_would_match_for_ever_ends_in_a_sandbox(alone: Riza) 
     assert alone.refused(answer) == (
         400,
         3,
-        "input: takes more than 1 s or 1024 MiB to check by its schema",
+        "input: takes more than 1 s or 512 MiB to check by its schema",
     )
     assert time.monotonic() - begun < 60
     assert execute(alone, tool, input="aaa").output == "aaa"

@@ -1,1 +1,1 @@
-"""The Riza face: code comes with its request and runs at once, in one synchronous call."""
+"""The Riza face: code that comes with its request, tools, secrets, runtimes, and what was run."""
