@@ -19,9 +19,10 @@ import grpc.aio
 from google.api.httpbody_pb2 import HttpBody
 from google.protobuf import message_factory
 from google.protobuf.descriptor import ServiceDescriptor
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 
-from polycall.errors import Code, Internal, PayloadTooLarge, PolycallError
+from polycall.domain import Reason
+from polycall.errors import Code, Internal, NotFound, PayloadTooLarge, PolycallError
 from polycall.faces.reply import HTTP_OF, Face, Handler, Inbound, Reply
 from polycall.ids import now_ms
 from polycall.status import short
@@ -46,19 +47,32 @@ def mount(server: grpc.aio.Server, service: ServiceDescriptor, face: Face) -> No
     for method in service.methods:
         request = message_factory.GetMessageClass(method.input_type)
         methods[method.name] = grpc.unary_stream_rpc_method_handler(
-            _behaviour(face, method.name, face.handlers[method.name]),
-            request_deserializer=request.FromString,
+            _behaviour(face, method.name, face.handlers[method.name], request),
+            request_deserializer=_reader(request),
             response_serializer=HttpBody.SerializeToString,
         )
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service.full_name, methods),))
 
 
+def _reader(kind: type[Message]) -> Callable[[bytes], Message | None]:
+    def read(data: bytes) -> Message | None:
+        try:
+            return kind.FromString(data)
+        except DecodeError:  # the gateway decodes %FF of a path to what no text has
+            return None
+
+    return read
+
+
 def _behaviour(
-    face: Face, method: str, handler: Handler
-) -> Callable[[Message, grpc.aio.ServicerContext[Any, Any]], AsyncIterator[HttpBody]]:
-    async def behave(request: Message, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[HttpBody]:
-        inbound = _inbound(face, method, request, context)
-        reply = await _answer(face, handler, inbound)
+    face: Face, method: str, handler: Handler, kind: type[Message]
+) -> Callable[[Message | None, grpc.aio.ServicerContext[Any, Any]], AsyncIterator[HttpBody]]:
+    async def behave(request: Message | None, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[HttpBody]:
+        inbound = _inbound(face, method, kind() if request is None else request, context)
+        if request is None:
+            reply = face.failure(_no_such_path(), inbound)
+        else:
+            reply = await _answer(face, handler, inbound)
         headers = list(reply.headers)
         if HTTP_OF[reply.code] != reply.status:
             headers.append(("x-http-status", str(reply.status)))
@@ -86,6 +100,11 @@ async def _answer(face: Face, handler: Handler, inbound: Inbound) -> Reply:
         log.exception("face %s: %s failed", face.name, inbound.method)
         reply = face.failure(Internal("Internal error."), inbound)
     return reply
+
+
+def _no_such_path() -> NotFound:
+    message = "There is nothing at this path: it is not UTF-8."
+    return NotFound(Reason.UNKNOWN_METHOD, "path", "path", message)
 
 
 def _inbound(face: Face, method: str, request: Message, context: grpc.aio.ServicerContext[Any, Any]) -> Inbound:

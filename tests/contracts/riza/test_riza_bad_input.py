@@ -143,6 +143,12 @@ def test_an_unknown_route_is_not_found(riza: Riza, path: str) -> None:
     assert (status, code) == (404, 5)
 
 
+@pytest.mark.parametrize("path", ["/v1/tools/%ff", "/v1/executions/a%ffb", "/v1/runtimes/%C3%28/revisions/x"])
+def test_an_id_that_is_no_text_is_not_found(riza: Riza, path: str) -> None:
+    answer = riza.server.http("GET", path, headers={"authorization": f"Bearer {riza.key}"})
+    assert riza.refused(answer)[:2] == (404, 5)
+
+
 def test_internal_headers_from_outside_change_nothing(riza: Riza) -> None:
     headers = {"x-http-status": "299", "grpc-timeout": "1n", "x-polycall-face": "domo", "x-polycall-query": "a=b"}
     answer = riza.send(_PLAIN, headers)
