@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -170,3 +170,33 @@ async def test_a_value_opens_nowhere_else_and_with_no_other_key(
     assert (other.reason, other.subject) == (Reason.SECRET_UNUSABLE, "secrets/1")
     assert "POLYCALL_ENCRYPTION_KEY" in other.message
     assert VALUE not in caplog.text
+
+
+async def test_what_was_looked_up_is_kept_sealed_until_it_changes(
+    secrets: Secrets, store: SqlStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await secrets.create(DEFAULT, "n", "one", id="1")
+    await secrets.create(DEFAULT, "n", "two", id="2")
+    looked: list[set[str]] = []
+    real = store.sealed_secrets
+
+    async def sealed(project_id: str, ids: Collection[str]) -> Mapping[str, str]:
+        looked.append(set(ids))
+        found = await real(project_id, ids)
+        if len(looked) == 1:  # it changes between the look and its answer
+            await secrets.update(DEFAULT, "1", value="new")
+        return found
+
+    monkeypatch.setattr(store, "sealed_secrets", sealed)
+    assert [await secrets.open("default", "1") for _ in range(3)] == ["one", "new", "new"]
+    assert looked == [{"1"}, {"1"}]
+    assert await secrets.open_all("default", ["1", "2"]) == {"1": "new", "2": "two"}
+    assert looked == [{"1"}, {"1"}, {"2"}]
+    assert "two" not in repr(secrets._recent._values)
+    secrets.heard("other")
+    await secrets.open("default", "2")
+    secrets.heard("default")
+    await secrets.open("default", "2")
+    assert looked == [{"1"}, {"1"}, {"2"}, {"2"}]
+    await secrets.delete(DEFAULT, "2")
+    await refusal(secrets.open("default", "2"), FailedPrecondition)

@@ -59,7 +59,7 @@ class Hearing:
             case RuntimeDeleted(project_id, runtime_id):
                 self._runtimes.forget(project_id, runtime_id)
             case SecretChanged(project_id):
-                self._secrets.on_change(project_id)
+                self._secrets.heard(project_id)
             case BuildAsked(project_id, revision_id):
                 return self._runtimes.builds(project_id, revision_id)
             case RecordAsked():

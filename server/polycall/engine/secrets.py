@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
 from typing import TypeVar
 
 from polycall.domain import Principal, Reason, Scope, Secret
 from polycall.engine.keys import require
-from polycall.engine.limits import KIB
+from polycall.engine.limits import KIB, MIB
+from polycall.engine.recent import Recent
 from polycall.engine.siblings import ALONE, SecretChanged, Siblings
 from polycall.engine.tasks import through
 from polycall.errors import FailedPrecondition, FieldViolation, InvalidArgument, NotFound
@@ -29,6 +32,9 @@ __all__ = [
 
 T = TypeVar("T")
 
+_CACHE_S = 30.0  # how old another machine's change may be unseen; this one's own are seen at once
+_CACHE_BYTES = 4 * MIB
+
 MOST_SECRETS = 1000  # of one project: 64 MiB of values at most
 LONGEST_NAME = 256  # characters, as other names for people have it
 LONGEST_VALUE = 64 * KIB  # bytes as UTF-8; what Google's and AWS's secret managers take
@@ -37,13 +43,24 @@ LONGEST_VALUE = 64 * KIB  # bytes as UTF-8; what Google's and AWS's secret manag
 _BELOW_TIME = 80
 
 
+@dataclass(frozen=True, slots=True)
+class _Cached:
+    sealed: str
+    until: float  # time.monotonic
+
+
 class Secrets:
-    """Secrets of all projects. ``on_change`` is told of which project one has changed."""
+    """Secrets of all projects. ``on_change`` is told of which project one has changed.
+
+    What was looked up is kept for a while as it is in the store: sealed.
+    """
 
     def __init__(self, store: SecretStore, sealer: Sealer, siblings: Siblings = ALONE) -> None:
         self._store = store
         self._sealer = sealer
         self._siblings = siblings
+        self._recent: Recent[tuple[str, str], _Cached] = Recent(_CACHE_BYTES, lambda cached: KIB + len(cached.sealed))
+        self._changes = 0
         self.on_change: Callable[[str], None] = lambda project_id: None
 
     async def create(
@@ -157,18 +174,39 @@ class Secrets:
         """Return the values of secrets by their ids. Raises as ``open``."""
         if not ids:
             return {}
-        sealed = await self._store.sealed_secrets(project_id, ids)
+        sealed = await self._sealed(project_id, ids)
         for secret_id in ids:
             if secret_id not in sealed:
                 name = str(SecretName(secret_id))
                 raise unusable(name, f"{name} is referred to and does not exist in this project; create it.")
         return open_values(sealed, self._sealer, project_place(project_id))
 
+    def heard(self, project_id: str) -> None:
+        """Go by the database for the secrets of a project, one of which was changed, here or elsewhere."""
+        self._changes += 1
+        self._recent.drop_where(lambda key: key[0] == project_id)
+        self.on_change(project_id)
+
     # within
+
+    async def _sealed(self, project_id: str, ids: Collection[str]) -> Mapping[str, str]:
+        now, found = time.monotonic(), {}
+        for secret_id in ids:
+            cached = self._recent.get((project_id, secret_id))
+            if cached is not None and cached.until > now:
+                found[secret_id] = cached.sealed
+        if missing := set(ids) - found.keys():
+            changes = self._changes
+            read = await self._store.sealed_secrets(project_id, missing)
+            if changes == self._changes:  # else what was read may be older than the change
+                for secret_id, sealed in read.items():
+                    self._recent.put((project_id, secret_id), _Cached(sealed, now + _CACHE_S))
+            found |= read
+        return found
 
     async def _changed(self, project_id: str, change: Awaitable[T]) -> T:
         done = await change
-        self.on_change(project_id)
+        self.heard(project_id)
         await self._siblings.tell(SecretChanged(project_id))
         return done
 
