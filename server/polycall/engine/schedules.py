@@ -117,6 +117,11 @@ class Schedules:
         for _ in range(_TRIES):
             kept = await self._store.get_schedule(who.project_id, schedule_id)
             changed = replace(change(kept), updated_at=now_ms())
+            if kept.face is not None and _target(kept) != _target(changed):
+                raise InvalidArgument.of(
+                    "schedule.function",
+                    f"cannot be changed: the schedule was made through the contract {kept.face}, which goes by it",
+                )
             retime = (kept.cron, kept.timezone, kept.paused) != (changed.cron, changed.timezone, changed.paused)
             if changed.paused and not kept.paused:  # must be possible whatever the rest has become
                 changed = replace(changed, next_run=None)
@@ -154,6 +159,10 @@ class Schedules:
             await self._registry.resolve(
                 schedule.project_id, schedule.package_id, schedule.version_id, schedule.function
             )
+
+
+def _target(schedule: Schedule) -> tuple[str, str | None, str]:
+    return schedule.package_id, schedule.version_id, schedule.function
 
 
 def _require_both(who: Principal) -> None:

@@ -11,8 +11,9 @@ from cognite.client.credentials import Token
 from cognite.client.data_classes import ClientCredentials
 from cognite.client.data_classes.functions import FunctionSchedule, FunctionScheduleWrite
 from cognite.client.exceptions import CogniteAPIError, CogniteNotFoundError
+from grpc import RpcError
 
-from polycall.v1 import package_service_pb2, schedule_service_pb2, tenancy_service_pb2
+from polycall.v1 import package_service_pb2, schedule_pb2, schedule_service_pb2, tenancy_service_pb2
 from tests.contracts.clients import python_client
 from tests.contracts.cognite.driver import ECHO, Cognite, newcomer, zipped
 from tests.harness import Server, until
@@ -436,3 +437,37 @@ def test_a_function_has_a_hundred_schedules_at_most(caller: Cognite) -> None:
         made(caller, functionId=function)
     status, message = refused(caller.post("functions/schedules", wanted(caller, functionId=function)))
     assert (status, message) == (400, "This function has 100 schedules, as many as it may have. Delete some.")
+
+
+# natively
+
+
+def test_a_schedule_of_this_contract_is_seen_paused_and_run_natively(caller: Cognite, polycall: Server) -> None:
+    item = made(caller, name="Both", data={"a": 1})
+    name, metadata = f"schedules/{item['id']}", [("authorization", f"Bearer {caller.key}")]
+    pb, stub = schedule_service_pb2, polycall.schedules
+    found = stub.GetSchedule(pb.GetScheduleRequest(name=name), metadata=metadata)
+    assert (found.face, found.display_name, found.input_json, found.timezone) == ("cognite", "Both", '{"a": 1}', "UTC")
+    change = pb.UpdateScheduleRequest(schedule=schedule_pb2.Schedule(name=name, function="packages/p/functions/f"))
+    with pytest.raises(RpcError, match="made through the contract cognite"):
+        stub.UpdateSchedule(change, metadata=metadata)
+    change = pb.UpdateScheduleRequest(schedule=schedule_pb2.Schedule(name=name, cron="*/2 * * * *"))
+    assert stub.UpdateSchedule(change, metadata=metadata).when == "Every 2 minutes"
+    assert stub.PauseSchedule(pb.PauseScheduleRequest(name=name), metadata=metadata).paused
+    stub.RunSchedule(pb.RunScheduleRequest(name=name), metadata=metadata)
+    call = ticked(caller, item["id"])
+    assert (call["status"], call["scheduleId"], "scheduledTime" in call) == ("Completed", item["id"], False)
+    assert caller.get(f"functions/schedules/{item['id']}").json() == item | {
+        "cronExpression": "*/2 * * * *",
+        "when": "Every 2 minutes",
+    }
+
+
+def test_a_schedule_that_was_made_natively_is_none_of_this_contract(caller: Cognite, polycall: Server) -> None:
+    function = f"packages/{caller.echo}/functions/handle"
+    wanted = schedule_pb2.Schedule(function=function, cron=NOT_SOON)
+    request = schedule_service_pb2.CreateScheduleRequest(schedule_id="123456", schedule=wanted)
+    polycall.schedules.CreateSchedule(request, metadata=[("authorization", f"Bearer {caller.key}")])
+    assert caller.get("functions/schedules/123456").status == 400
+    listed = caller.get("functions/schedules?limit=1000").json()["items"]
+    assert 123456 not in [item["id"] for item in listed]
