@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
@@ -53,6 +54,21 @@ def daily(**changes: Any) -> Schedule:
         input=b'{"x": 9007199254740993}',
     )
     return replace(plain, **changes)
+
+
+class Face:
+    """A face whose schedules run as a test says."""
+
+    most_of_function = 2
+
+    def __init__(self, plan: Callable[[Schedule], Awaitable[tuple[FunctionRun, RunOptions]]]) -> None:
+        self._plan = plan
+
+    async def plan(self, schedule: Schedule) -> tuple[FunctionRun, RunOptions]:
+        return await self._plan(schedule)
+
+    async def adopted(self, who: Principal, schedule: Schedule) -> Schedule:
+        return replace(schedule, face_data=b'"adopted"')
 
 
 async def made(home: House, **changes: Any) -> Schedule:
@@ -402,7 +418,7 @@ async def test_a_schedule_that_cannot_be_planned_waits_for_its_next_tick_and_hol
         raise RuntimeError(schedule.id)
 
     await home.deploy()
-    home.plans.of_face("riza", plan)
+    home.plans.faces["riza"] = Face(plan)
     await made(home, id="poison", face="riza")
     await made(home)
     for name in ("poison", "s"):
@@ -419,7 +435,7 @@ async def test_a_face_says_how_its_schedules_run(home: House) -> None:
         return run, RunOptions(face=schedule.face, alias="17", face_data=b"[1]", max_attempts=1)
 
     await home.deploy()
-    home.plans.of_face("cognite", plan)
+    home.plans.faces["cognite"] = Face(plan)
     await made(home, face="cognite")
     tick = await set_clock(home, 10)
     home.tick()
@@ -429,12 +445,31 @@ async def test_a_face_says_how_its_schedules_run(home: House) -> None:
     assert (ran.schedule_id, ran.scheduled_at, ran.max_attempts) == ("s", tick, 1)
 
 
+async def test_a_schedule_is_made_natively_for_a_face_that_has_schedules(home: House) -> None:
+    async def plan(schedule: Schedule) -> tuple[FunctionRun, RunOptions]:
+        return FunctionRun(package_id="p", function="pid", input=b"{}"), RunOptions(face="x")
+
+    await home.deploy()
+    home.plans.faces["x"] = Face(plan)
+    checked = await home.plans.create(DEFAULT, daily(id="a", face="x"), validate_only=True)
+    assert (checked.face, checked.face_data) == ("x", None)
+    created = await home.plans.create(DEFAULT, daily(id="a", face="x", function="not known yet"))
+    assert (created.face, created.face_data, created.next_run) == ("x", b'"adopted"', checked.next_run)
+    await home.plans.create(DEFAULT, daily(id="b", face="x"))
+    await refusal(home.plans.create(DEFAULT, daily(id="c", face="x")), QuotaExceeded)
+    error = await refusal(home.plans.create(DEFAULT, daily(id="c", face="y")), InvalidArgument)
+    assert violations(error) == ["schedule.face"]
+    other = replace(created, package_id="other")
+    error = await refusal(home.engine.schedules.change(DEFAULT, "a", lambda kept: other), InvalidArgument)
+    assert violations(error) == ["schedule.function"]
+
+
 async def test_an_execution_that_the_store_refuses_is_left_out(home: House) -> None:
     async def plan(schedule: Schedule) -> tuple[FunctionRun, RunOptions]:
         return FunctionRun(package_id="p", function="pid", input=b"{}"), RunOptions(face="x", alias="\0")
 
     await home.deploy()
-    home.plans.of_face("x", plan)
+    home.plans.faces["x"] = Face(plan)
     await made(home, face="x")
     await set_clock(home, 10)
     home.tick()

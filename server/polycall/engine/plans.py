@@ -2,30 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from typing import Protocol
 
 from polycall.domain import Execution, ExecutionKind, Principal, Schedule, Scope
 from polycall.engine.engine import Engine
 from polycall.engine.keys import require
 from polycall.engine.requests import FunctionRun, RunOptions
+from polycall.errors import InvalidArgument
 
-__all__ = ["FacePlan", "Plans"]
+__all__ = ["FaceSchedules", "Plans"]
 
-# What a face makes of a schedule of its own. Raises PolycallError: then the tick is left out, and says why.
-FacePlan = Callable[[Schedule], Awaitable[tuple[FunctionRun, RunOptions]]]
+
+class FaceSchedules(Protocol):
+    """What a face knows of its schedules."""
+
+    most_of_function: int
+    """How many schedules one function may have."""
+
+    async def adopted(self, who: Principal, schedule: Schedule) -> Schedule:
+        """Return a schedule that is made natively as one of the face's, with what it keeps beside it.
+
+        Raises InvalidArgument: the face could not show it.
+        """
+
+    async def plan(self, schedule: Schedule) -> tuple[FunctionRun, RunOptions]:
+        """Return what a tick runs. Raises PolycallError: then the tick is left out, and says why."""
 
 
 class Plans:
-    """Knows what schedules run; ``of_face`` says how those of a face do."""
+    """Knows what schedules run: natively made ones by themselves, those of a face by it (``faces``, to be filled)."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._faces: dict[str, FacePlan] = {}
+        self.faces: dict[str, FaceSchedules] = {}
 
-    def of_face(self, face: str, plan: FacePlan) -> None:
-        """Have the schedules of a face run as it says."""
-        self._faces[face] = plan
+    async def create(self, who: Principal, schedule: Schedule, *, validate_only: bool = False) -> Schedule:
+        """Create a schedule, natively or for a face. Raises as ``Schedules.create``."""
+        if schedule.face is None:
+            return await self._engine.schedules.create(who, schedule, validate_only=validate_only)
+        face = self.faces.get(schedule.face)
+        if face is None:
+            known = ", ".join(sorted(self.faces)) or "empty"
+            raise InvalidArgument.of("schedule.face", f"must be a contract that has schedules: {known}")
+        create, most = self._engine.schedules.create, face.most_of_function
+        checked = await create(who, schedule, function_later=True, most_of_package=most, validate_only=True)
+        if validate_only:
+            return checked
+        adopted = await face.adopted(who, replace(checked, id=schedule.id))
+        return await create(who, adopted, function_later=True, most_of_package=most)
 
     async def run_now(self, who: Principal, schedule_id: str, request_id: str | None = None) -> Execution:
         """Run a schedule beside its ticks, also one that is paused; return the execution, QUEUED and durable.
@@ -45,8 +70,8 @@ class Plans:
         return await self._planned(who, schedule, ExecutionKind.SCHEDULE, tick)
 
     async def _planned(self, who: Principal, schedule: Schedule, kind: ExecutionKind, tick: int | None) -> Execution:
-        plan = self._faces.get(schedule.face or "")
-        run, options = await plan(schedule) if plan is not None else _native(schedule)
+        face = self.faces.get(schedule.face or "")
+        run, options = await face.plan(schedule) if face is not None else _native(schedule)
         execution = await self._engine.prepare_call(who, run, options, kind)
         deadline = execution.deadline
         if schedule.deadline_ms is not None:

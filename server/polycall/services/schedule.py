@@ -44,7 +44,7 @@ class ScheduleService(schedule_service_pb2_grpc.ScheduleServiceServicer):
         made = await self._made(
             rpc.who.project_id,
             None if new.validate_only else new.request_id,
-            lambda: self._schedules.create(rpc.who, new.schedule, validate_only=new.validate_only),
+            lambda: self._plans.create(rpc.who, new.schedule, validate_only=new.validate_only),
         )
         return self._message(made, named=not new.validate_only)
 

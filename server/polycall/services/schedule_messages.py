@@ -195,5 +195,6 @@ def _schedule(
         paused=message.paused,
         display_name=message.display_name,
         description=message.description,
+        face=message.face or None,
         **values,
     )

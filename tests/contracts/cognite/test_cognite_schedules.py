@@ -463,11 +463,47 @@ def test_a_schedule_of_this_contract_is_seen_paused_and_run_natively(caller: Cog
     }
 
 
-def test_a_schedule_that_was_made_natively_is_none_of_this_contract(caller: Cognite, polycall: Server) -> None:
-    function = f"packages/{caller.echo}/functions/handle"
-    wanted = schedule_pb2.Schedule(function=function, cron=NOT_SOON)
-    request = schedule_service_pb2.CreateScheduleRequest(schedule_id="123456", schedule=wanted)
-    polycall.schedules.CreateSchedule(request, metadata=[("authorization", f"Bearer {caller.key}")])
+def natively(caller: Cognite, schedule_id: str, **fields: Any) -> schedule_pb2.Schedule:
+    plain = {"function": f"packages/{caller.echo}/functions/handle", "cron": NOT_SOON}
+    request = schedule_service_pb2.CreateScheduleRequest(
+        schedule_id=schedule_id, schedule=schedule_pb2.Schedule(**(plain | fields))
+    )
+    metadata = [("authorization", f"Bearer {caller.key}")]
+    answer: schedule_pb2.Schedule = caller.server.schedules.CreateSchedule(request, metadata=metadata)
+    return answer
+
+
+def test_a_schedule_that_was_made_natively_is_none_of_this_contract(caller: Cognite) -> None:
+    natively(caller, "123456")
     assert caller.get("functions/schedules/123456").status == 400
     listed = caller.get("functions/schedules?limit=1000").json()["items"]
     assert 123456 not in [item["id"] for item in listed]
+
+
+def test_a_schedule_is_made_natively_for_this_contract(caller: Cognite, polycall: Server) -> None:
+    natively(caller, "654321", face="cognite", display_name="Imported", input_json=' {"a": 1} ')
+    item = caller.get("functions/schedules/654321").json()
+    assert (item["name"], item["when"], item["functionId"]) == ("Imported", "At 00:00 on January 1", caller.echo)
+    assert sessions(caller, item["sessionId"])["status"] == "ACTIVE"
+    assert caller.get("functions/schedules/654321/input_data").json() == {"id": 654321, "data": {"a": 1}}
+    make_due(polycall, "654321", project=caller.project)
+    assert ticked(caller, 654321)["status"] == "Completed"
+    bare = natively(caller, "", face="cognite", display_name="b").name.removeprefix("schedules/")
+    assert caller.get(f"functions/schedules/{bare}/input_data").json() == {"id": int(bare)}
+
+
+@pytest.mark.parametrize(
+    ("schedule_id", "fields", "where"),
+    [
+        ("abc", {}, "schedule_id"),
+        ("", {"timezone": "Europe/Oslo"}, "schedule.timezone"),
+        ("", {"input_json": "[1]"}, "schedule.input_json"),
+        ("", {"display_name": ""}, "schedule.display_name"),
+        ("", {"face": "riza"}, "schedule.face"),
+    ],
+)
+def test_what_this_contract_could_not_show_is_not_made(
+    caller: Cognite, schedule_id: str, fields: dict[str, Any], where: str
+) -> None:
+    with pytest.raises(RpcError, match=where):
+        natively(caller, schedule_id, **({"face": "cognite", "display_name": "n"} | fields))

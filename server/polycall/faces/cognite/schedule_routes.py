@@ -13,6 +13,7 @@ from polycall.engine.requests import FunctionRun, RunOptions
 from polycall.errors import (
     AlreadyExists,
     FailedPrecondition,
+    FieldViolation,
     InvalidArgument,
     NotFound,
     PolycallError,
@@ -27,6 +28,7 @@ from polycall.faces.cognite.requests import Reference, SessionForm, is_id, parse
 from polycall.faces.cognite.resource import FACE, Resource
 from polycall.faces.cognite.runs import CALL_COUNTER, function_run, not_ready
 from polycall.faces.cognite.schedules import (
+    LONGEST_NAME,
     ScheduleBody,
     ScheduleData,
     ScheduleForm,
@@ -45,7 +47,6 @@ from polycall.store.protocol import ScheduleFilter
 __all__ = ["ScheduleRoutes"]
 
 _COUNTER = "cognite_schedules"
-_MOST_OF_FUNCTION = 100  # the vendor's; those of a project are the operator's setting
 _TRIES = 1001  # those that came by another door, an import, may have any numbers; a project has at most 1000
 # A session lasts this much longer than the next tick, which makes it last on: so it ends by itself once its schedule is
 # gone, whichever way. It is as long as one that was bound to a call.
@@ -54,6 +55,8 @@ _KEPT_MS = 3_600_000
 
 class ScheduleRoutes(Resource):
     """CogniteScheduleService."""
+
+    most_of_function = 100  # the vendor's; those of a project are the operator's setting
 
     def __init__(self, engine: Engine, plans: Plans, store: SessionsStore, sessions: Sessions) -> None:
         super().__init__(engine)
@@ -68,7 +71,7 @@ class ScheduleRoutes(Resource):
             "GetSchedule": self.get_schedule,
             "GetScheduleInput": self.get_schedule_input,
         }
-        plans.of_face(FACE, self.plan)
+        plans.faces[FACE] = self
 
     async def plan(self, schedule: Schedule) -> tuple[FunctionRun, RunOptions]:
         """Return the call that a tick of a schedule makes. Raises FailedPrecondition, NotReady: there is none."""
@@ -87,6 +90,30 @@ class ScheduleRoutes(Resource):
             max_attempts=1,
         )
         return run, options
+
+    async def adopted(self, who: Principal, schedule: Schedule) -> Schedule:
+        """Return a natively made schedule as one of this contract, with a session of whoever makes it."""
+        wrong = [
+            FieldViolation(field, f"must be an integer from 1 to 2^53 - 1, got {text!r}")
+            for field, text in (("schedule_id", schedule.id or "1"), ("schedule.function", schedule.package_id))
+            if not is_id(text)
+        ]
+        if schedule.timezone != "UTC":
+            wrong.append(FieldViolation("schedule.timezone", "must be UTC: this contract has no other"))
+        if schedule.input != b"null" and not schedule.input.lstrip().startswith(b"{"):
+            wrong.append(FieldViolation("schedule.input_json", "must be an object, or null for none"))
+        if not 0 < len(schedule.display_name) <= LONGEST_NAME:
+            wrong.append(FieldViolation("schedule.display_name", f"must have 1 to {LONGEST_NAME} characters"))
+        if wrong:
+            raise InvalidArgument(wrong)
+        has_data = schedule.input != b"null"
+        data = ScheduleData(session_id=await self._own_session(who, now_ms()), has_data=has_data)
+        return replace(
+            schedule,
+            id=schedule.id or str(await self._store.next_number(_COUNTER)),
+            input=schedule.input.strip() if has_data else b"{}",
+            face_data=data.dump(),
+        )
 
     async def create_schedules(self, inbound: Inbound) -> Reply:
         """POST functions/schedules: 201. The nonce is spent after everything that can be refused before was refused."""
@@ -206,9 +233,13 @@ class ScheduleRoutes(Resource):
         """Spend the nonce; return the session that the schedule acts for. Raises BadNonce."""
         session = await self._sessions.bind(who.project_id, nonce, now_ms)
         if session is None:  # an installation without sessions; every schedule has one
-            _, own = await self._sessions.open(who, SessionForm("TOKEN_EXCHANGE", None), now_ms)
-            session = await self._sessions.bind(who.project_id, own, now_ms)
-            assert session is not None  # noqa: S101  it was just made
+            return await self._own_session(who, now_ms)
+        return session.id
+
+    async def _own_session(self, who: Principal, now_ms: int) -> int:
+        """Make a session that acts for a caller, and bind it."""
+        session, nonce = await self._sessions.open(who, SessionForm("TOKEN_EXCHANGE", None), now_ms)
+        await self._sessions.bind(who.project_id, nonce, now_ms)
         return session.id
 
     async def _numbered(self, who: Principal, wanted: Schedule) -> Schedule:
@@ -227,7 +258,7 @@ class ScheduleRoutes(Resource):
                 who,
                 wanted,
                 function_later=True,
-                most_of_package=_MOST_OF_FUNCTION,
+                most_of_package=self.most_of_function,
                 validate_only=validate_only,
             )
         except InvalidArgument as error:

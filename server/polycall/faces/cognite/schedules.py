@@ -16,6 +16,7 @@ from polycall.faces.cognite.requests import check_data
 from polycall.faces.wire import Malformed, decode, present
 
 __all__ = [
+    "LONGEST_NAME",
     "ScheduleBody",
     "ScheduleData",
     "ScheduleForm",
@@ -26,6 +27,7 @@ __all__ = [
     "vendors",
 ]
 
+LONGEST_NAME = 140  # characters
 _LARGEST = 2**53 - 1  # the largest integer that every JSON reader keeps
 _MOST_IDS = 1000  # as many schedules as a project may have
 
@@ -71,7 +73,7 @@ class ScheduleForm:
 
 
 class _ScheduleItem(msgspec.Struct, rename="camel"):
-    name: Annotated[str, msgspec.Meta(min_length=1, max_length=140)]
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_NAME)]
     cron_expression: str
     nonce: str
     function_id: _Id | None = None
