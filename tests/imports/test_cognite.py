@@ -141,7 +141,9 @@ def test_a_cognite_project_runs_under_its_numbers(place: Place, tmp_path: Path) 
         metadata=[("authorization", f"Bearer {place.key}")],
         timeout=30,
     )
-    assert schedule.function == f"packages/{GREETER}/functions/handle"
+    assert (schedule.function, schedule.face) == (f"packages/{GREETER}/functions/handle", "cognite")
+    [shown] = place.http("GET", f"/api/v1/projects/{place.project}/functions/schedules").json()["items"]
+    assert (shown["id"], shown["name"], shown["functionId"]) == (21, "nightly", GREETER)
     assert (schedule.cron, schedule.paused, schedule.display_name) == ("0 3 * * *", True, "nightly")
     assert json.loads(schedule.input_json) == {"name": "Ada", "n": 1.0}
     started = place.server.schedules.RunSchedule(

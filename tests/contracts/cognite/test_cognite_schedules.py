@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -186,6 +187,26 @@ def test_the_sdk_sees_the_calls_that_a_schedule_made(client: CogniteClient, call
     assert [each.id for each in client.functions.calls.list(function_id=caller.echo, schedule_id=schedule.id)] == [
         call.id
     ]
+
+
+def test_the_sdk_schedules_a_function_that_it_has_just_made(
+    client: CogniteClient, caller: Cognite, tmp_path: Path
+) -> None:
+    (tmp_path / "handler.py").write_text("def handle(data, function_call_info):\n    return data['n'] + 1\n")
+    function: Any = client.functions.create(name="fresh", folder=str(tmp_path), external_id="fresh")
+    schedule = client.functions.schedules.create(
+        name="of fresh", cron_expression=NOT_SOON, function_id=function.id, data={"n": 41}
+    )
+    assert schedule.function_external_id == "fresh"
+    listed = client.functions.schedules.list(function_external_id="fresh")
+    assert [each.id for each in listed] == [schedule.id]
+    until(lambda: function.update() or function.status == "Ready", seconds=60, what="the function")
+    make_due(caller.server, str(schedule.id), project=caller.project)
+    mine = Cognite(caller.server, caller.key, caller.project)
+    mine.echo = function.id
+    assert mine.result(ticked(mine, schedule.id)) == 42
+    client.functions.delete(id=function.id)
+    assert client.functions.schedules.retrieve(id=schedule.id) is None
 
 
 SEVEN = """

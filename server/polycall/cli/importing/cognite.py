@@ -37,7 +37,7 @@ _HANDLE = "handle"
 _REQUIREMENTS = "requirements.txt"
 _LARGEST_ID = 2**53 - 1  # the largest integer that every JSON reader keeps
 _GIB = 1 << 30
-_PAUSED = "the session that it acted for stays behind; create it anew with a nonce, or let it run without:"
+_PAUSED = "it acts for the importing key here, its session stays behind; create it anew with a nonce, or let it run so:"
 
 
 class _Function(msgspec.Struct, rename="camel"):
@@ -224,6 +224,7 @@ def _schedule(schedule: _Schedule, made: set[str], inputs: Mapping[int, bytes]) 
         description=schedule.description or "",
         input_json="{}" if data == "null" else data,
         paused=_PAUSED,
+        face=_FACE,
     )
 
 

@@ -46,7 +46,7 @@ class FoundSecret:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundSchedule:
-    """A schedule of a function, in UTC. ``paused``: why it must not run yet; "" if it may."""
+    """A schedule of a function, in UTC. ``paused``: why it must not run yet; "" if it may. ``face``: which shows it."""
 
     id: str
     package_id: str
@@ -56,6 +56,7 @@ class FoundSchedule:
     description: str = ""
     input_json: str = ""
     paused: str = ""
+    face: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -38,6 +38,7 @@ def write_schedule(target: Target, found: FoundSchedule) -> Outcome:
         display_name=found.display_name,
         description=found.description,
         paused=bool(found.paused),
+        face=found.face,
     )
     try:
         here = target.found(client.schedules.GetSchedule, pb.GetScheduleRequest(name=name), "SCHEDULE_NOT_FOUND")
