@@ -13,6 +13,7 @@ import msgspec
 from polycall.domain import Execution
 from polycall.engine.limits import KIB
 from polycall.errors import FailedPrecondition
+from polycall.faces.wire import present
 from polycall.sealing import Sealer
 
 __all__ = ["Record", "Records"]
@@ -58,7 +59,7 @@ class _Kept(msgspec.Struct, omit_defaults=True):
     type: str
     tool_id: str | None = None
     sealed: str | None = None
-    request: msgspec.Raw | None = None
+    request: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 
 class Records:
@@ -83,7 +84,8 @@ class Records:
                 return Record(kept.type, text.encode(), kept.tool_id)
         except (FailedPrecondition, msgspec.DecodeError):
             return None
-        return None if kept.request is None else Record(kept.type, bytes(kept.request), kept.tool_id)
+        request = present(kept.request)
+        return None if request is None else Record(kept.type, request, kept.tool_id)
 
 
 def _leave_out(members: dict[str, object], name: str, omitted: list[str]) -> None:

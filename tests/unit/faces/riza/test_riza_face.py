@@ -29,7 +29,7 @@ from polycall.engine.requests import AdHocRun, RunOptions
 from polycall.errors import DeadlineExceeded, NotFound, PolycallError, Unauthenticated
 from polycall.faces.reply import Face, Inbound, Reply
 from polycall.faces.riza.faces import riza_faces
-from polycall.faces.riza.records import Records
+from polycall.faces.riza.records import Record, Records
 from polycall.faces.riza.v1 import riza_pb2
 from polycall.sealing import Sealer
 
@@ -202,3 +202,18 @@ async def test_a_run_that_lost_its_time_in_the_queue_timed_out() -> None:
 async def test_a_run_that_never_got_a_slot_may_be_repeated() -> None:
     reply = await _ask(FakeEngine(raises=DeadlineExceeded("late", metadata={"phase": "queue"})))
     assert (reply.status, list(reply.headers)) == (429, [("retry-after", "1")])
+
+
+@pytest.mark.parametrize(
+    ("kept", "record"),
+    [
+        (None, None),
+        # of earlier releases
+        (b'{"type":"script","request":{"code":"c"}}', Record("script", b'{"code":"c"}')),
+        (b'{"type":"function","omitted":"The request was larger than 256 KiB."}', None),
+        (b'{"type":"function","sealed":"1.nobody.AAAA"}', None),
+        (b"nonsense", None),
+    ],
+)
+def test_what_was_kept_otherwise_is_read_or_left_out(kept: bytes | None, record: Record | None) -> None:
+    assert Records(SEALER).read(replace(DONE, face_data=kept)) == record
