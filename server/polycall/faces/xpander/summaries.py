@@ -2,46 +2,52 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import msgspec
-
 from polycall.domain import Function
+from polycall.errors import FailedPrecondition
+from polycall.faces.xpander.schema import Schema, read_schema
 
 __all__ = ["technical_description"]
 
 _MOST_PARAMETERS = 20  # that a sentence can bear
 _MOST_TYPES = 5
+_DEEPEST = 3  # types within types
+_LONGEST_NAME = 60  # characters of a name or a value
 
 
 def technical_description(function: Function) -> str:
     """Return such as ``Calls f with city (string, required); returns string.``"""
-    schema = _decoded(function.input_schema)
-    properties: dict[str, Any] = schema.get("properties", {})
-    required = schema.get("required", [])
+    taken = _read(function.input_schema)
     parts = [
-        f"{name} ({_words(kind)}, {'required' if name in required else 'optional'})"
-        for name, kind in list(properties.items())[:_MOST_PARAMETERS]
+        f"{_short(name)} ({_words(kind)}, {'required' if name in taken.required else 'optional'})"
+        for name, kind in list(taken.properties.items())[:_MOST_PARAMETERS]
     ]
-    if len(properties) > _MOST_PARAMETERS:
-        parts.append(f"{len(properties) - _MOST_PARAMETERS} more")
+    if len(taken.properties) > _MOST_PARAMETERS:
+        parts.append(f"{len(taken.properties) - _MOST_PARAMETERS} more")
     if function.accepts_any:
         parts.append("any others")
-    taken = f"with {', '.join(parts)}" if parts else "without parameters"
-    return f"Calls {function.name} {taken}; returns {_words(_decoded(function.output_schema))}."
+    with_what = f"with {', '.join(parts)}" if parts else "without parameters"
+    return f"Calls {function.name} {with_what}; returns {_words(_read(function.output_schema))}."
 
 
-def _decoded(text: bytes | None) -> dict[str, Any]:
-    return msgspec.json.decode(text, type=dict[str, Any]) if text else {}
+def _read(text: bytes | None) -> Schema:
+    try:
+        return read_schema(text) if text else Schema()
+    except FailedPrecondition:  # declared by somebody who was free to
+        return Schema()
 
 
-def _words(schema: Any) -> str:
-    if not isinstance(schema, dict):
+def _words(schema: Schema | bool, depth: int = 0) -> str:
+    if isinstance(schema, bool) or depth > _DEEPEST:
         return "any"
-    if isinstance(name := schema.get("$ref"), str):
-        return name.rpartition("/")[2]
-    if isinstance(options := schema.get("anyOf"), list):
-        return " or ".join(_words(option) for option in options[:_MOST_TYPES])
-    if isinstance(values := schema.get("enum"), list):
-        return " or ".join(str(value) for value in values[:_MOST_TYPES])
-    return str(schema.get("type", "any"))
+    if schema.target is not None:
+        return _short(schema.target)
+    if schema.any_of or schema.one_of:
+        return " or ".join(_words(each, depth + 1) for each in (schema.any_of or schema.one_of)[:_MOST_TYPES])
+    if schema.literals is not None:
+        return " or ".join(_short(str(value)) for value in schema.literals[:_MOST_TYPES])
+    kinds = schema.type if isinstance(schema.type, list) else [schema.type or "any"]
+    return " or ".join(_short(kind) for kind in kinds[:_MOST_TYPES])
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _LONGEST_NAME else f"{text[: _LONGEST_NAME - 1]}…"
