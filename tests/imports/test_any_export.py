@@ -77,6 +77,13 @@ _LISTS: dict[str, dict[str, tuple[str, st.SearchStrategy[Any]]]] = {
     },
     "guance": {
         "scripts": ("scripts", _ITEM({"id": _TEXTS, "code": _TEXTS}, optional={"publishVersion": st.integers()})),
+        "funcs": (
+            "funcs",
+            _ITEM(
+                {"name": _TEXTS, "scriptId": _TEXTS},
+                optional={"tagsJSON": _ANY, "kwargsJSON": _ANY, "extraConfigJSON": _ANY, "title": _ANY},
+            ),
+        ),
         "script_sets": ("scriptSets", _ITEM({"id": _TEXTS}, optional={"requirements": _TEXTS})),
     },
     "cognite": {

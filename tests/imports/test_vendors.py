@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -90,6 +91,10 @@ def test_domos_packages_move_with_all_their_versions(new_place: Callable[[], Pla
     assert target.http("POST", f"{root}/halves/versions/0.2.0/release").status == 200
 
 
+def _without(item: dict[str, object], *names: str) -> dict[str, object]:
+    return {name: value for name, value in item.items() if name not in names}
+
+
 def _without_times(version: dict[str, object]) -> dict[str, object]:
     """Return what moves: when it was released and changed is when that was done here."""
     released = {name: bool(version[name]) for name in ("released", "releasedOn")}
@@ -156,10 +161,11 @@ LISTS: dict[str, tuple[str, str, object]] = {
     "cognite": ("POST", "/api/v1/projects/{project}/functions/list", {}),
     "xpander": ("GET", "/v1/custom_functions", None),
     "domo": ("GET", "/api/codeengine/v2/packages?parts=versions,functions,code", None),
+    "guance": ("GET", "/api/v1/outer_function/list", None),
 }
 
 
-@pytest.mark.parametrize("face", ["riza", "cognite", "xpander", "domo"])
+@pytest.mark.parametrize("face", sorted(LISTS))
 def test_a_face_survives_what_deployers_write_for_it(place: Place, face: str) -> None:
     metadata = [("authorization", f"Bearer {place.key}")]
     for number, data in enumerate(NONSENSE, start=1):
@@ -181,3 +187,50 @@ def test_a_face_survives_what_deployers_write_for_it(place: Place, face: str) ->
     method, path, body = LISTS[face]
     answer = place.http(method, path.format(project=place.project), body)
     assert answer.status == 200, answer.body
+
+
+def test_guances_scripts_move_with_the_requirements_of_their_sets(new_place: Callable[[], Place]) -> None:
+    source, target = new_place(), new_place()
+    token = source.http("POST", "/api/v1/auth/do/sign-in", {"signIn": {"username": "me", "password": source.key}})
+    signed = {"x_dff_auth_token": token.json()["data"]["xAuthToken"]}
+
+    def manage(place: Place, method: str, path: str, body: object = None, **headers: str) -> Any:
+        answer = place.http(method, f"/api/v1/{path}", body, **headers)
+        assert answer.status == 200, answer.body
+        return answer.json()["data"]
+
+    code = (
+        '@DFF.API("Double", tags=["math"], timeout=20)\ndef double(n, m=1.0):\n    """Twice."""\n'
+        "    return 2 * n\n\n\ndef helper():\n    return 1\n"
+    )
+    manage(source, "POST", "script-sets/do/add", {"data": {"id": "math", "title": "Math"}}, **signed)
+    manage(source, "POST", "scripts/do/add", {"data": {"id": "math__twice", "codeDraft": code}}, **signed)
+    manage(source, "POST", "scripts/do/add", {"data": {"id": "math__draft", "codeDraft": code}}, **signed)
+    manage(source, "POST", "scripts/math__twice/do/publish", {}, **signed)
+    draft = {"data": {"codeDraft": f"{code}\n\n# more\n"}}
+    manage(source, "POST", "scripts/math__twice/do/modify", draft, **signed)
+
+    with source.cli.monkeypatch.context() as patch:
+        patch.setenv("DATAFLUX_USERNAME", "me")
+        made = fetched(source, target, "guance", "DATAFLUX_PASSWORD")
+        again = fetched(source, target, "guance", "DATAFLUX_PASSWORD")
+    assert made == [
+        ("script", "math__draft", "left"),
+        ("script", "math__twice", "left"),  # its new draft
+        *(("package", "math__twice", "created"), ("version", "math__twice 1", "created")),
+    ]
+    assert [action for _, _, action in again] == ["left", "left", "same", "same"]
+    body = {"funcId": "math__twice.double", "funcBody": {"kwargs": {"n": 21}}}
+    answers = [place.http("POST", "/api/v1/outer_function/execute", body).json() for place in (source, target)]
+    assert [answer["content"]["data"] for answer in answers] == [{"result": 42}] * 2
+    listed = [place.http("GET", "/api/v1/outer_function/list").json()["content"] for place in (source, target)]
+    assert [item["id"] for item in listed[1]] == ["math__twice.double"]
+    without = ("scriptSetTitle", "scriptSetDescription")  # a set is here once it is added
+    assert [_without(item, *without) for item in listed[1]] == [_without(item, *without) for item in listed[0]]
+    # it is written on here: published anew under the next number
+    token = target.http("POST", "/api/v1/auth/do/sign-in", {"signIn": {"username": "me", "password": target.key}})
+    signed = {"x_dff_auth_token": token.json()["data"]["xAuthToken"]}
+    manage(target, "POST", "scripts/math__twice/do/modify", {"data": {"codeDraft": code.replace("2", "3")}}, **signed)
+    assert manage(target, "POST", "scripts/math__twice/do/publish", {}, **signed)["publishVersion"] == 2
+    answer = target.http("POST", "/api/v1/outer_function/execute", body).json()
+    assert answer["content"]["data"] == {"result": 63}

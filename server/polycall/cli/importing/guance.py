@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -12,6 +13,8 @@ from polycall.cli.importing.export import Export
 from polycall.cli.importing.finds import Finds, FoundPackage, FoundRuntime, FoundVersion, Remark
 from polycall.cli.importing.keeping import Unfit, Useless, kept
 from polycall.domain import (
+    Convention,
+    Function,
     Language,
     ManifestKind,
     Package,
@@ -47,6 +50,24 @@ class _Script(msgspec.Struct, rename="camel"):
     publish_version: int | None = None
 
 
+class _Func(msgspec.Struct, rename="camel"):
+    name: str
+    script_id: str
+    title: str | None = None
+    description: str | None = None
+    definition: str | None = None
+    category: str | None = None
+    integration: str | None = None
+    tags: list[str] | None = msgspec.field(default=None, name="tagsJSON")
+    args: list[str] | None = msgspec.field(default=None, name="argsJSON")
+    kwargs: dict[str, msgspec.Raw] | None = msgspec.field(default=None, name="kwargsJSON")
+    extra: dict[str, msgspec.Raw] | None = msgspec.field(default=None, name="extraConfigJSON")
+
+
+class _Funcs(msgspec.Struct):
+    funcs: list[_Func] = []
+
+
 class _Sets(msgspec.Struct, rename="camel"):
     script_sets: list[_Set] = []
 
@@ -61,7 +82,8 @@ def read(export: Export) -> Finds:
     sets = export.decode("script_sets.json", _Sets, _Sets()).script_sets
     remarks: list[Remark] = []
     runtimes = {found.runtime.id: found for found in kept(sets, "script set", _runtime, remarks) if found is not None}
-    packages = kept(scripts, "script", lambda item: _package(item, runtimes), remarks)
+    funcs = export.decode("funcs.json", _Funcs, _Funcs()).funcs
+    packages = kept(scripts, "script", lambda item: _package(item, runtimes, funcs), remarks)
     remarks += (
         Remark(kind="script", id=script.id, text="its draft, which is not published, stays.")
         for script in scripts
@@ -104,7 +126,7 @@ def _runtime(script_set: _Set) -> FoundRuntime | None:
     )
 
 
-def _package(script: _Script, runtimes: Mapping[str, FoundRuntime]) -> FoundPackage:
+def _package(script: _Script, runtimes: Mapping[str, FoundRuntime], funcs: Sequence[_Func]) -> FoundPackage:
     named = _SCRIPT.fullmatch(script.id)
     if named is None or not _SET.fullmatch(named["set"]):
         raise Unfit("its id must be SCRIPTSET__SCRIPT, of letters, digits and `_`.")
@@ -112,6 +134,8 @@ def _package(script: _Script, runtimes: Mapping[str, FoundRuntime]) -> FoundPack
         raise Useless("it was never published there: nobody could call it.")
     files = {f"{script.id}.py": script.code.encode()}  # tracebacks name it, and other scripts import it so
     runtime = runtimes.get(_runtime_id(named["set"]))
+    # a script that has registered none, or an export without: then all that are public are functions
+    mine = [func for func in funcs if func.script_id == script.id]
     return FoundPackage(
         package=Package(
             project_id="",
@@ -132,6 +156,8 @@ def _package(script: _Script, runtimes: Mapping[str, FoundRuntime]) -> FoundPack
                     language=Language.PYTHON,
                     created_at=0,
                     bundle=bundle_digest(files),
+                    functions=tuple(_function(func) for func in mine),
+                    face_data=_published(script.code, mine) if mine else None,
                     runtime=_revision(runtime) if runtime is not None else "",
                 ),
                 files=files,
@@ -139,6 +165,37 @@ def _package(script: _Script, runtimes: Mapping[str, FoundRuntime]) -> FoundPack
             ),
         ),
     )
+
+
+def _function(func: _Func) -> Function:
+    return Function(
+        name=func.name,
+        entrypoint=f"{func.script_id}:{func.name}",
+        convention=Convention.KEYWORDS,
+        display_name=func.title or "",
+        description=func.description or "",
+    )
+
+
+def _published(code: str, funcs: Sequence[_Func]) -> bytes:
+    """Return what Guance's contract keeps beside a version: what its functions were registered with."""
+    shown = [
+        {
+            "name": func.name,
+            "title": func.title,
+            "description": func.description,
+            "definition": func.definition or "",
+            "category": func.category,
+            "integration": func.integration,
+            "tagsJSON": func.tags,
+            "argsJSON": func.args or [],
+            "kwargsJSON": func.kwargs or {},
+            "extraConfigJSON": func.extra,
+        }
+        for func in funcs
+    ]
+    digest = hashlib.md5(code.encode(), usedforsecurity=False).hexdigest()  # by which clients tell texts apart
+    return msgspec.json.encode({"code_md5": digest, "funcs": shown})
 
 
 def _revision(found: FoundRuntime) -> str:

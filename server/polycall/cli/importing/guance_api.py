@@ -28,6 +28,9 @@ class _Function(msgspec.Struct, rename="camel"):
     script_id: str
 
 
+_FUNCTIONS = "/api/v1/funcs/do/list"
+
+
 def sign_in(web: Web, username: str, password: str) -> None:
     """Sign in, for all that is asked afterwards. Raises Failure."""
     path = "/api/v1/auth/do/sign-in"
@@ -38,25 +41,26 @@ def sign_in(web: Web, username: str, password: str) -> None:
 
 
 def fetch(web: Web, export: Export) -> None:
-    """Keep script sets, and scripts with their code. Raises Failure."""
+    """Keep script sets, scripts with their code, and what is published of them. Raises Failure."""
     path = "/api/v1/script-sets/do/list"
     export.write_list("script_sets.json", "scriptSets", _data(web.get(path), list[msgspec.Raw], path))
-    export.write_list("scripts.json", "scripts", _scripts(web))
+    functions = _data(web.get(_FUNCTIONS), list[msgspec.Raw], _FUNCTIONS)
+    export.write_list("funcs.json", "funcs", functions)
+    export.write_list("scripts.json", "scripts", _scripts(web, functions))
 
 
-def _scripts(web: Web) -> Iterator[msgspec.Raw]:
-    for script_id in _script_ids(web):
+def _scripts(web: Web, functions: list[msgspec.Raw]) -> Iterator[msgspec.Raw]:
+    for script_id in _script_ids(web, functions):
         path = f"/api/v1/scripts/{quote(script_id, safe='')}/do/get"
         yield _data(web.get(path), msgspec.Raw, path)
 
 
-def _script_ids(web: Web) -> list[str]:
+def _script_ids(web: Web, functions: list[msgspec.Raw]) -> list[str]:
     path = "/api/v1/scripts/do/list"
     try:
         return [script.id for script in _data(web.get(path), list[_Script], path)]
     except Missing:  # not in every installation; functions name the scripts that have some
-        path = "/api/v1/funcs/do/list"
-        return sorted({function.script_id for function in _data(web.get(path), list[_Function], path)})
+        return sorted({parsed(function, _Function, _FUNCTIONS).script_id for function in functions})
 
 
 def _data(answer: bytes, kind: Any, path: str) -> Any:
