@@ -41,6 +41,8 @@ SAID: dict[str, Callable[[Ids], Any]] = {
     "cognite.DeleteSchedules": lambda ids: {"items": [{"id": int(ids["schedule_id"])}]},
     "cognite.RetrieveSessions": lambda ids: {"items": [{"id": int(ids["session_id"])}]},
     "cognite.RevokeSessions": lambda ids: {"items": [{"id": int(ids["session_id"])}]},
+    "guance.AddAuthLink": lambda ids: {"data": {"funcId": ids["func_id"], "funcCallKwargsJSON": {}}},
+    "guance.GetFuncResult": lambda ids: {"taskId": ids["task_id"]},
     "guance.ExecuteOuterFunction": lambda ids: {"funcId": ids["func_id"]},
     "riza.CreateRevision": lambda ids: {"manifest_file": {"name": "requirements.txt", "contents": "six"}},
     "riza.UpdateTool": lambda ids: {"description": "another"},
@@ -198,9 +200,14 @@ def _guance(tenant: Tenant) -> dict[str, str]:
     code = f"@DFF.API({CANARY!r})\ndef tncfunction(): return {CANARY!r}\n"
     tenant.good("guance", "POST", "/api/v1/scripts/do/add", {"data": {"id": script, "codeDraft": code}})
     tenant.good("guance", "POST", f"/api/v1/scripts/{script}/do/publish", {})
+    later = {"kwargs": {}, "options": {"execMode": "async", "saveResult": True}}
+    task = tenant.good("guance", "POST", f"/api/v1/func/{script}.tncfunction", later)["data"]["taskId"]
+    result = f"/api/v1/func-result?taskId={task}"
+    until(lambda: CANARY.encode() in tenant.ask("guance", "GET", result).body, what="the result")
     link = {"data": {"funcId": f"{script}.tncfunction", "funcCallKwargsJSON": {}, "note": CANARY}}
     return {
         "func_id": f"{script}.tncfunction",
+        "task_id": task,
         "script_id": script,
         "script_set_id": other,
         "auth_link_id": tenant.good("guance", "POST", "/api/v1/auth-links/do/add", link)["data"]["id"],
