@@ -103,7 +103,7 @@ _LISTS: dict[str, dict[str, tuple[str, st.SearchStrategy[Any]]]] = {
 
 
 @pytest.mark.parametrize("vendor", sorted(READERS))
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(data=st.data())
 def test_any_export_is_read_or_refused(vendor: str, data: st.DataObject) -> None:
     with tempfile.TemporaryDirectory() as folder:

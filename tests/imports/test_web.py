@@ -95,6 +95,14 @@ def test_what_is_meant_for_this_machine_does_not_leave_it_by_a_proxy(monkeypatch
             assert web.get("/x") == b"proxy"
 
 
+def test_a_credential_that_no_header_can_hold_is_refused_and_not_quoted() -> None:
+    for credential in ("hünter2", "hunter2\r\nx: y"):
+        with pytest.raises(Failure) as caught:
+            Web("https://192.0.2.1", {"authorization": credential})
+        assert caught.value.message == "a credential has characters that no HTTP header can hold."
+        assert caught.value.code is Exit.DENIED
+
+
 def test_a_credential_goes_to_the_vendors_own_host_only() -> None:
     with (
         vendor(lambda *_: Answer(b"own")) as own,

@@ -8,8 +8,6 @@ from urllib.parse import quote
 
 import msgspec
 
-from polycall.cli.exits import Exit
-from polycall.cli.failures import Failure
 from polycall.cli.importing.export import Export, parsed
 from polycall.cli.importing.web import Missing, Web
 
@@ -35,8 +33,6 @@ def sign_in(web: Web, username: str, password: str) -> None:
     """Sign in, for all that is asked afterwards. Raises Failure."""
     path = "/api/v1/auth/do/sign-in"
     signed: _SignedIn = _data(web.post(path, {"signIn": {"username": username, "password": password}}), _SignedIn, path)
-    if not signed.x_auth_token.isascii() or not signed.x_auth_token.isprintable():
-        raise Failure(f"{web.base_url} gives a token that is none.", Exit.DENIED)
     web.authorize({"x-dff-auth-token": signed.x_auth_token})
 
 

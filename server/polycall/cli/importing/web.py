@@ -47,7 +47,8 @@ class Web:
     ) -> None:
         self.base_url = _checked(base_url, allow_http)
         self._allow_http = allow_http
-        self._headers = dict(headers)
+        self._headers: dict[str, str] = {}
+        self.authorize(headers)
         self._sleep = sleep
         # redirects would carry the credential elsewhere; the environment's proxies are the user's own wish, but what is
         # meant for this machine would leave it by them, unencrypted
@@ -84,7 +85,9 @@ class Web:
         return self._answer("GET", checked, headers=self._headers if own else {}, most=most)
 
     def authorize(self, headers: Mapping[str, str]) -> None:
-        """Send these headers from now on."""
+        """Send these headers from now on. Raises Failure for what no header can hold."""
+        if not all(value.isascii() and value.isprintable() for value in headers.values()):
+            raise Failure("a credential has characters that no HTTP header can hold.", Exit.DENIED)
         self._headers |= headers
 
     def _answer(self, method: str, url: str, *, most: int = MOST_ANSWER_BYTES, **request: Any) -> bytes:
