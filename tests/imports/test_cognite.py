@@ -57,7 +57,16 @@ SCHEDULES = [
         "sessionId": 99,
         "createdTime": 1730204346000,
         "description": "Every night.",
-    }
+    },
+    {
+        "id": 22,
+        "name": "bare",
+        "functionId": GREETER,
+        "cronExpression": "*/5 * * * *",
+        "when": "Every 5 minutes",
+        "sessionId": 100,
+        "createdTime": 1730204346000,
+    },
 ]
 HANDLER = """
 import os
@@ -89,7 +98,7 @@ def export(folder: Path, functions: list[dict[str, Any]] = FUNCTIONS, **files: b
     (folder / "files").mkdir(parents=True)
     (folder / "functions.json").write_text(json.dumps({"items": functions}))
     (folder / "schedules.json").write_text(json.dumps({"items": SCHEDULES}))
-    (folder / "input_data.json").write_text('{"items":[{"id":21,"data":{"name":"Ada","n":1.0}}]}')
+    (folder / "input_data.json").write_text('{"items":[{"id":21,"data":{"name":"Ada","n":1.0}},{"id":22}]}')
     zips = {f"f{number}": packed(contents) for number, contents in ZIPS.items()} | files
     for name, data in zips.items():
         (folder / "files" / f"{name[1:]}.zip").write_bytes(data)
@@ -113,7 +122,7 @@ OBJECTS = [
     *(("package", str(GREETER), "created"), ("version", f"{GREETER} 1", "created")),
     ("secret", f"{GREETER}/api-key", "to do"),
     *(("package", str(PACKAGED), "created"), ("version", f"{PACKAGED} 1", "created")),
-    ("schedule", "21", "created"),
+    *(("schedule", "22", "created"), ("schedule", "21", "created")),
 ]
 AGAIN = [(kind, name, "same" if action == "created" else action) for kind, name, action in OBJECTS]
 
@@ -142,8 +151,13 @@ def test_a_cognite_project_runs_under_its_numbers(place: Place, tmp_path: Path) 
         timeout=30,
     )
     assert (schedule.function, schedule.face) == (f"packages/{GREETER}/functions/handle", "cognite")
-    [shown] = place.http("GET", f"/api/v1/projects/{place.project}/functions/schedules").json()["items"]
-    assert (shown["id"], shown["name"], shown["functionId"]) == (21, "nightly", GREETER)
+    root = f"/api/v1/projects/{place.project}/functions/schedules"
+    shown = place.http("GET", root).json()["items"]
+    assert [(each["id"], each["name"], each["functionId"]) for each in shown] == [
+        *((21, "nightly", GREETER), (22, "bare", GREETER))
+    ]
+    inputs = [place.http("GET", f"{root}/{number}/input_data").json() for number in (21, 22)]
+    assert inputs == [{"id": 21, "data": {"name": "Ada", "n": 1.0}}, {"id": 22}]
     assert (schedule.cron, schedule.paused, schedule.display_name) == ("0 3 * * *", True, "nightly")
     assert json.loads(schedule.input_json) == {"name": "Ada", "n": 1.0}
     started = place.server.schedules.RunSchedule(
@@ -198,7 +212,7 @@ def test_secrets_get_the_values_that_the_user_gives(place: Place, tmp_path: Path
     assert '"api-key": ""' in shown
     assert "hunter2" not in shown
     done = place.imports("cognite", "--from", folder, "--secrets", str(values))
-    assert (done.code, done.text) == (0, "cognite: 3 same.\n")
+    assert (done.code, done.text) == (0, "cognite: 4 same.\n")
     # new code without the values would lose them
     (tmp_path / "export" / "files" / "7.zip").write_bytes(packed({"handler.py": "def handle(): return 1\n"}))
     refused = place.imports("cognite", "--from", folder, "--overwrite")
@@ -236,6 +250,8 @@ def cdf(there: Mapping[int, bytes], token: str) -> Any:
             return Answer(json.dumps({"items": SCHEDULES}).encode())
         if path == f"{root}/functions/schedules/21/input_data":
             return Answer(b'{"id":21,"data":{"name":"Ada","n":1.0}}')
+        if path == f"{root}/functions/schedules/22/input_data":
+            return Answer(b'{"id":22}')
         if path == f"{root}/files/downloadlink":
             number = sent["items"][0]["id"]
             if number not in there:
@@ -316,7 +332,7 @@ def bomb() -> bytes:
 def test_archives_that_cannot_be_here_leave_their_function_behind(tmp_path: Path, archive: bytes, why: str) -> None:
     finds = cognite.read(Export(export(tmp_path / "export", FUNCTIONS[1:], f7=archive)))
     assert finds.packages == ()
-    function, schedule = finds.remarks
+    function, schedule, _ = finds.remarks
     assert (function.kind, function.id, function.refused) == ("function", str(GREETER), True)
     assert function.text.startswith(why)
     assert (schedule.id, schedule.text) == ("21", f"its function {GREETER} is not brought along.")
@@ -333,7 +349,7 @@ def test_functions_that_cannot_be_here_or_there_stay_behind(tmp_path: Path) -> N
     ]
     finds = cognite.read(Export(export(tmp_path / "export", functions)))
     assert finds.packages == ()
-    assert [(remark.id, remark.refused, remark.text) for remark in finds.remarks[:-1]] == [
+    assert [(remark.id, remark.refused, remark.text) for remark in finds.remarks[:-2]] == [
         ("0", True, "its id must be from 1 to 2^53-1."),
         (str(2**53), True, "its id must be from 1 to 2^53-1."),
         ("1", False, "it is Failed there: what could not be deployed cannot be called."),

@@ -37,7 +37,7 @@ _HANDLE = "handle"
 _REQUIREMENTS = "requirements.txt"
 _LARGEST_ID = 2**53 - 1  # the largest integer that every JSON reader keeps
 _GIB = 1 << 30
-_PAUSED = "it acts for the importing key here, its session stays behind; create it anew with a nonce, or let it run so:"
+_PAUSED = "it goes on there, and acts for a session of the importing key here; once it is stopped there:"
 
 
 class _Function(msgspec.Struct, rename="camel"):
@@ -214,7 +214,6 @@ def _schedule(schedule: _Schedule, made: set[str], inputs: Mapping[int, bytes]) 
     _check_id(schedule.id)
     if str(schedule.function_id) not in made:
         raise Unfit(f"its function {schedule.function_id} is not brought along.")
-    data = inputs.get(schedule.id, b"null").decode(errors="replace")
     return FoundSchedule(
         id=str(schedule.id),
         package_id=str(schedule.function_id),
@@ -222,7 +221,7 @@ def _schedule(schedule: _Schedule, made: set[str], inputs: Mapping[int, bytes]) 
         cron=schedule.cron_expression,
         display_name=schedule.name,
         description=schedule.description or "",
-        input_json="{}" if data == "null" else data,
+        input_json=inputs.get(schedule.id, b"null").decode(errors="replace"),
         paused=_PAUSED,
         face=_FACE,
     )

@@ -13,7 +13,7 @@ __all__ = ["package_differences", "schedule_differences", "version_differences"]
 
 _PACKAGE = ("display_name", "description", "labels", "alias", "face_data_json")
 _VERSION = ("language", "runtime", "env", "limits", "fresh_process", "egress", "source_digest", "face_data_json")
-_SCHEDULE = ("function", "cron", "timezone", "input_json", "display_name", "description")
+_SCHEDULE = ("function", "cron", "timezone", "display_name", "description")
 _FUNCTION = ("entrypoint", "convention", "parameters", "output", "display_name", "description", "private")
 
 
@@ -32,7 +32,12 @@ def version_differences(here: Version, wanted: Version) -> list[str]:
 
 def schedule_differences(here: Schedule, wanted: Schedule) -> list[str]:
     """Return the fields that differ, as an update mask names them. Who paused or resumed it has decided."""
-    return [field for field in _SCHEDULE if not _same(here, wanted, field)]
+    differences = [field for field in _SCHEDULE if not _same(here, wanted, field)]
+    return differences if _input(here) == _input(wanted) else [*differences, "input_json"]
+
+
+def _input(schedule: Schedule) -> Any:
+    return _json(schedule.input_json) or None  # a contract may show no input as an empty one
 
 
 def _pairs(here: Version, wanted: Version) -> list[tuple[Function, Function]]:

@@ -46,6 +46,8 @@ def write_schedule(target: Target, found: FoundSchedule) -> Outcome:
             _create_schedule(target, found.id, wanted)
             note = f"paused: {found.paused} {shlex.join(['polycall', 'schedules', 'resume', found.id])}"
             return Outcome("schedule", found.id, Action.CREATED, note if found.paused else "")
+        if here.face != wanted.face:
+            return Outcome("schedule", found.id, Action.REFUSED, "there is another one of this id here.")
         differences = schedule_differences(here, wanted)
         if not differences:
             return Outcome("schedule", found.id, Action.SAME)
