@@ -338,3 +338,9 @@ def test_numbers_are_numbers_on_the_wire(cognite: Cognite) -> None:
     body = cognite.get(f"functions/{cognite.echo}").body
     assert json.loads(body, parse_float=str)["memory"] == "1.5"
     assert b'"id":%d,' % cognite.echo in body
+
+
+def test_no_call_is_refused_for_want_of_a_slot(cognite: Cognite) -> None:
+    function = cognite.deploy("import time\n\ndef handle(data):\n    time.sleep(0.05)\n    return data['n']\n")
+    calls = [cognite.call(function, b'{"n":%d}' % number) for number in range(20)]  # 201, each of them
+    assert [cognite.result(cognite.ended(call)) for call in calls] == list(range(20))

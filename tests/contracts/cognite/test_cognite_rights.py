@@ -80,14 +80,18 @@ def test_a_oneshot_session_ends_with_its_call(
     assert answer.status == (401 if status == "EXPIRED" else 200)
 
 
-def test_a_token_is_neither_stored_nor_logged(tmp_path: Path) -> None:
+def test_neither_tokens_nor_secrets_are_stored_or_logged_in_clear(tmp_path: Path) -> None:
     with running_server(tmp_path / "data") as server:
-        mine = Cognite(server, server.key)
-        call = mine.run(mine.deploy("def handle(secrets):\n    return secrets['token'][::-1]\n"))
-        token = mine.result(call)[::-1]
-        assert mine.get(f"functions/{call['functionId']}", key=token).status == 200
+        mine = newcomer(server, "sealed")
+        source = "def handle(secrets):\n    return [secrets['token'][::-1], len(secrets['pw'])]\n"
+        made = mine.deployed(source, secrets={"pw": "hush-hush-hush"})
+        turned, length = mine.result(mine.run(made["id"]))
+        token = turned[::-1]
+        assert (length, mine.get(f"functions/{made['id']}", key=token).status) == (14, 200)
+        assert mine.deployed("1/0", secrets={"pw": "hush-hush-hush"})["status"] == "Failed"
     kept = b"".join(path.read_bytes() for path in (tmp_path / "data").rglob("*") if path.is_file())
     assert token.encode() not in kept
+    assert b"hush-hush-hush" not in kept
 
 
 # with the SDK in the runtime

@@ -34,9 +34,11 @@ class Catalogue:
             with suppress(NotFound):
                 if reference.id is not None:
                     found[reference] = await self._engine.registry.get_package(who, str(reference.id))
-                else:
-                    found[reference] = await self._engine.registry.find_package(who, FACE, reference.external_id)
-                continue
+                    continue
+                package = await self._engine.registry.find_package(who, FACE, reference.external_id)
+                if is_id(package.id):
+                    found[reference] = package
+                    continue
             if reference.id is None:
                 labels[reference.external_id] = reference
         return found | await self._labelled(who, labels) if labels else found

@@ -9,7 +9,8 @@ from polycall.domain import Package, Principal, Scope
 from polycall.engine.engine import Engine
 from polycall.engine.keys import reading, require
 from polycall.engine.limits import MIB
-from polycall.errors import AlreadyExists, FailedPrecondition, NotFound
+from polycall.engine.tasks import through
+from polycall.errors import AlreadyExists, FailedPrecondition, NotFound, PolycallError
 from polycall.faces.cognite.catalogue import Catalogue
 from polycall.faces.cognite.deployer import Deployer
 from polycall.faces.cognite.deployments import Deployment, Deployments
@@ -73,7 +74,8 @@ class FunctionRoutes(Resource):
         file = await self._zip(who, form.file_id)
         async with self._creating:
             await self._check_room(who)
-            package = await self._kept(who, form, file)
+            # whoever goes away meanwhile: what is kept as Queued must be deployed
+            package = await through(self._kept(who, form, file))
         return Reply(body=dump({"items": [FunctionBody.of(Deployed(package, None), None)]}), status=201)
 
     async def list_functions(self, inbound: Inbound) -> Reply:
@@ -95,8 +97,8 @@ class FunctionRoutes(Resource):
         missing = [reference for reference in ask.references if reference not in found]
         if missing and not ask.ignore_unknown:
             raise Missing("Function", missing)
-        for package_id in dict.fromkeys(package.id for package in found.values()):
-            await self._delete(who, package_id)
+        for package in {package.id: package for package in found.values()}.values():
+            await through(self._delete(who, package))
         return Reply(body=b"{}")
 
     async def get_limits(self, inbound: Inbound) -> Reply:
@@ -162,11 +164,13 @@ class FunctionRoutes(Resource):
                 alias=form.external_id,
                 face_data=FunctionData.asked(form).dump(),
             )
+            await self._deployments.begin(deployment, form.secrets or {})
             try:
-                await self._deployments.begin(deployment, form.secrets or {})
                 package = await self._engine.registry.create_package(who, package)
-            except AlreadyExists as error:
+            except PolycallError as error:
                 await self._deployments.done(who.project_id, deployment.function_id)
+                if not isinstance(error, AlreadyExists):
+                    raise
                 if form.external_id is not None and await self._catalogue.has_alias(reading(who), form.external_id):
                     raise Duplicated([form.external_id]) from error
                 continue  # somebody deployed something of this number by another door
@@ -177,12 +181,13 @@ class FunctionRoutes(Resource):
         packages = [each for each in await self._catalogue.all(who) if _fits(each, wanted)]
         return Reply(body=dump({"items": await self._catalogue.shown(who, packages[:limit])}))
 
-    async def _delete(self, who: Principal, package_id: str) -> None:
+    async def _delete(self, who: Principal, package: Package) -> None:
         try:
-            await self._engine.registry.delete_package(who, package_id)
+            await self._engine.registry.delete_package(who, package.id)
         except NotFound:  # somebody else was quicker; it is gone, as was asked
             return
-        await self._deployer.drop(who, package_id)
+        if package.face == FACE:
+            await self._deployer.drop(who, package.id)
 
 
 def _fits(package: Package, wanted: FunctionFilter) -> bool:

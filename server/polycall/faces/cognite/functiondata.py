@@ -8,6 +8,7 @@ import msgspec
 
 from polycall.domain import Package
 from polycall.faces.cognite.function_form import CPU, MEMORY, FunctionForm
+from polycall.faces.cognite.requests import is_id
 
 __all__ = ["DEPLOYING", "FAILED", "QUEUED", "READY", "FunctionData", "FunctionError"]
 
@@ -54,7 +55,7 @@ class FunctionData(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     @classmethod
     def of(cls, package: Package) -> FunctionData | None:
         """Return what is kept of a package; None for one that came in by another door, or with other data."""
-        if package.face != "cognite" or not package.face_data:
+        if package.face != "cognite" or not package.face_data or not is_id(package.id):
             return None
         try:
             return msgspec.json.decode(package.face_data, type=cls)

@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from polycall.domain import LimitOverrides, Package, VersionState
 from polycall.engine.limits import MIB
+from polycall.faces.cognite.functiondata import FunctionData
 from polycall.faces.cognite.functions import Deployed, FunctionBody, handle_of, status_of
 from polycall.faces.wire import dump
 from tests.unit.faces.cognite.fakes import NOW, function, version
@@ -114,3 +116,18 @@ def test_the_handle_is_the_one_of_that_name_or_the_only_public_one() -> None:
     assert chosen(function("a"), function("b")) is None
     assert chosen(function("handle", private=True)) is None
     assert chosen() is None
+
+
+@pytest.mark.parametrize(
+    ("package_id", "face", "data"),
+    [
+        ("1", None, b'{"file_id":7,"function_path":"handler.py"}'),
+        ("1", "cognite", None),
+        ("1", "cognite", b'{"file_id":"seven"}'),
+        ("one", "cognite", b'{"file_id":7,"function_path":"handler.py"}'),
+    ],
+)
+def test_what_came_in_by_another_door_is_no_function_of_this_face(
+    package_id: str, face: str | None, data: bytes | None
+) -> None:
+    assert FunctionData.of(replace(_PACKAGE, id=package_id, face=face, face_data=data)) is None
