@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.contracts.guance.driver import Guance
+from tests.contracts.guance.studio import Studio, new_studio
 from tests.harness import Server
 
 # The script of the vendor's document: its function hands a dict to Redis, which takes none.
@@ -110,3 +111,25 @@ def guance(polycall: Server) -> Guance:
     polycall.deploy("tests__broken", {"main.py": "def f(:\n"})
     polycall.deploy("tests__unloadable", {"main.py": "import no_such_module\n\ndef f():\n    pass\n"})
     return Guance(polycall, polycall.new_key())
+
+
+@pytest.fixture(scope="session")
+def studio(polycall: Server) -> Studio:
+    """Somebody who writes scripts, with a script set ``tests``."""
+    made = new_studio(polycall)
+    made.script_set("tests")
+    return made
+
+
+@pytest.fixture(scope="session")
+def elsewhere(polycall: Server) -> Studio:
+    """Somebody of another project, with a script set ``tests`` of their own."""
+    made = new_studio(polycall)
+    made.script_set("tests")
+    return made
+
+
+@pytest.fixture(scope="session")
+def caller(studio: Studio) -> Guance:
+    """Who calls the functions of ``studio`` through the gateway."""
+    return Guance(studio.server, studio.key)

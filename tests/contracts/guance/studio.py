@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from polycall.v1 import tenancy_service_pb2
 from tests.contracts.guance.driver import FAILURE_KEYS, SUCCESS_KEYS
 from tests.harness import Response, Server
 
-__all__ = ["Studio", "signed_in"]
+__all__ = ["Studio", "new_studio"]
 
 
 @dataclass
@@ -72,9 +74,16 @@ class Studio:
         return self.good("POST", f"func/{func_id}", {"kwargs": kwargs, "options": options})["result"]
 
 
-def signed_in(server: Server, key: str) -> Studio:
+def _signed_in(server: Server, key: str) -> Studio:
     """Sign in with a key."""
     body = json.dumps({"signIn": {"username": "ada", "password": key}}).encode()
     answer = server.http("POST", "/api/v1/auth/do/sign-in", body=body, headers={"Content-Type": "application/json"})
     assert answer.status == 200, answer.body
     return Studio(server, answer.json()["data"]["xAuthToken"], key)
+
+
+def new_studio(server: Server) -> Studio:
+    """Return somebody with a project of their own, signed in."""
+    scopes = tenancy_service_pb2.ApiKey
+    all_of_them = [scopes.SCOPE_RUN, scopes.SCOPE_READ, scopes.SCOPE_DEPLOY]
+    return _signed_in(server, server.new_key(project=f"studio-{uuid.uuid4().hex[:8]}", scopes=all_of_them))

@@ -55,6 +55,8 @@ class BareFace:
         """Return what an error repeats of the request."""
         rule = self._rules[inbound.method]
         path = _VARIABLE.sub(lambda name: quote(inbound.variable(name[1])), rule.post or rule.get)
+        # of a request without a key nothing else was read
+        path = inbound.headers.get("x-envoy-original-path", path).partition("?")[0]
         shown = inbound.body.lstrip().startswith(b"{") and not inbound.headers.get("content-encoding")
         body = inbound.body if shown and inbound.method not in _SECRET else None
         return Dump(path, body if body is not None and _is_json(body) else None, "POST" if rule.post else "GET")

@@ -19,7 +19,7 @@ _LONGEST = 4096  # characters of a title, a description, a note
 
 def invalid(name: str, raw: bytes, rule: str) -> Refused:
     """Return what is raised for a value that breaks a rule."""
-    return Refused.bad_body(f"Field `{name}` value `{shown(raw.decode())}` is not valid. ({rule})")
+    return Refused.bad_body(f"Field `{name}` value `{shown(raw.decode(errors='replace'))}` is not valid. ({rule})")
 
 
 def text(fields: Mapping[str, bytes], name: str, most: int = _LONGEST) -> str | None:

@@ -415,7 +415,7 @@ class _Cache(_Missing):
         return bool(self.type(key, scope) != "none")
 
     def expire(self, key: Any, expires: Any = None, scope: str | None = None, expire: Any = None) -> bool:
-        return bool(self._do("expire", key, scope, expires or expire))
+        return bool(self._do("expire", key, scope, expire if expires is None else expires))
 
     def expireat(self, key: Any, timestamp: Any, scope: str | None = None) -> bool:
         return bool(self._do("expireat", key, scope, timestamp))

@@ -185,7 +185,7 @@ def _value(raw: bytes) -> Any:
 
 
 def _invalid(name: str, raw: bytes, rule: str) -> Refused:
-    return Refused.bad_body(f"Field `{name}` value `{_cut(raw.decode())}` is not valid. ({rule})")
+    return Refused.bad_body(f"Field `{name}` value `{_cut(raw.decode(errors='replace'))}` is not valid. ({rule})")
 
 
 def _cut(text: str) -> str:
