@@ -458,6 +458,7 @@ def test_a_key_that_may_run_has_tools_but_no_secrets(riza: Riza) -> None:
     # whoever says to which host a secret goes, or to which code, knows it
     for body in (
         {"env": [{"name": "A", "secret_id": secret["id"]}]},
+        {"env": [{"name": "A", "secret_id": "not there"}]},
         {"http": {"allow": [{"host": "example.com", "auth": {"bearer": {"secret_id": secret["id"]}}}]}},
     ):
         assert riza.refused(riza.ask("POST", path, body, key=run_only))[:2] == (403, 7)

@@ -6,9 +6,9 @@ import time
 import uuid
 from collections.abc import Iterator
 
-from polycall.domain import Execution, Principal, Reason
+from polycall.domain import Execution, Principal, Reason, Scope
 from polycall.engine.engine import Engine
-from polycall.engine.keys import reading
+from polycall.engine.keys import reading, require
 from polycall.engine.requests import AdHocRun, RunOptions
 from polycall.errors import DeadlineExceeded, NotFound
 from polycall.faces.reply import Inbound
@@ -70,8 +70,14 @@ class Runs:
         return str(RevisionName(revision.runtime_id, revision.id))
 
     async def _check_secrets(self, who: Principal, run: AdHocRun) -> None:
-        """Raise NotFound for a secret that is not there: to the engine that is no more than a broken reference."""
-        for secret_id in set(_secrets_of(run)):
+        """Raise PermissionDenied, and NotFound for a secret that is not there.
+
+        To the engine one that is not there is no more than a broken reference.
+        """
+        wanted = set(_secrets_of(run))
+        if wanted:
+            require(who, Scope.DEPLOY)  # the engine's condition, before anything is told of what is there
+        for secret_id in wanted:
             try:
                 await self._engine.secrets.get(reading(who), secret_id)
             except NotFound:
