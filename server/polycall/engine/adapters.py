@@ -26,12 +26,14 @@ class Adapter:
 
     ``hooks``: source of the Python module that stands between the conventions and the code (see
     ``polycall.sandbox.inside``). ``modules``: files by their path beside the code, by language; the code's own files
-    come first. ``egress``: the hosts that code reaches whose version names none. ``services`` makes what one run may
-    ask of the server; only hooks can ask.
+    come first. ``stand_ins``: more of them, in place of packages that a runtime would have; left out where there is
+    one. ``egress``: the hosts that code reaches whose version names none. ``services`` makes what one run may ask of
+    the server; only hooks can ask.
     """
 
     hooks: str | None = None
     modules: Mapping[Language, Mapping[str, bytes]] = field(default_factory=dict)
+    stand_ins: Mapping[Language, Mapping[str, bytes]] = field(default_factory=dict)
     egress: EgressPolicy | None = None
     services: Callable[[Asker], Services] | None = None
 
@@ -47,14 +49,15 @@ class Adapter:
         """Return what a run may ask of the server, if its code can."""
         return None if self.services is None or self.hooks_for(language) is None else self.services(asker)
 
-    def beside(self, files: Mapping[str, bytes], language: Language) -> Mapping[str, bytes]:
-        """Return the files of a bundle with the modules that it finds beside its own."""
-        lent = self.modules.get(language)
-        return {**lent, **files} if lent else files
+    def beside(self, files: Mapping[str, bytes], language: Language, *, equipped: bool) -> Mapping[str, bytes]:
+        """Return the files of a bundle with the modules that it finds beside its own; ``equipped``: with a runtime."""
+        lent = self.modules.get(language, {})
+        stand_ins = {} if equipped else self.stand_ins.get(language, {})
+        return {**stand_ins, **lent, **files} if lent or stand_ins else files
 
-    def lent_to(self, bundle: Bundle, language: Language) -> Bundle:
+    def lent_to(self, bundle: Bundle, language: Language, *, equipped: bool) -> Bundle:
         """Return a bundle with the modules beside it. Its digest stays: they are this server's, and never change."""
-        return replace(bundle, files=self.beside(bundle.files, language))
+        return replace(bundle, files=self.beside(bundle.files, language, equipped=equipped))
 
 
 NO_ADAPTER = Adapter()

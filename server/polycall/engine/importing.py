@@ -82,7 +82,10 @@ class SandboxedImporter:
         around: Surroundings,
     ) -> Imported:
         """Return the schemas that pydantic gives; none, if it is not there, or fails. Raises QueueFull."""
-        bundle = {**around.adapter.beside(files, Language.PYTHON), f"{_MODULE}.py": self._ours}
+        bundle = {
+            **around.adapter.beside(files, Language.PYTHON, equipped=around.image is not None),
+            f"{_MODULE}.py": self._ours,
+        }
         payload = {
             "module": module,
             "convention": convention.value,

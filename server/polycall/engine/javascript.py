@@ -100,7 +100,7 @@ class ModuleReader:
         around: Surroundings | None,
     ) -> Described:
         if around is not None:
-            files = around.adapter.beside(files, language)
+            files = around.adapter.beside(files, language, equipped=around.image is not None)
         job = Job(
             bundle=Bundle(digest=bundle_digest(files), files=files),
             entrypoint=f"{path}:",  # no function of it, the module itself

@@ -185,12 +185,14 @@ class Preparation:
         if run.adapter and not adapter.serves(version.language):
             raise InvalidArgument.of("function", f"is {version.language}; this contract calls Python functions")
         bundle = await self.registry.bundle(version)
+        if adapter is not NO_ADAPTER:
+            bundle = adapter.lent_to(bundle, version.language, equipped=bool(version.runtime))
         asker = Asker(project_id=version.project_id, package_id=version.package_id, options=run.adapter_options)
         key = None
         if version.reuse and not run.fresh:
             key = WorkerKey(version.project_id, version.package_id, version.id, _fixed_at_load(version, limits, run))
         job = Job(
-            bundle=bundle if adapter is NO_ADAPTER else adapter.lent_to(bundle, version.language),
+            bundle=bundle,
             entrypoint=function.entrypoint,
             convention=convention,
             limits=limits,

@@ -220,7 +220,7 @@ def _private(): pass
         ("a", "", True),
         ("b", "", True),
     ]
-    assert owner.run("f", package=script, version="1.0.0", a="x")["result"] == ["x", 2]
+    assert owner.run("f", package=script, version="1.0.0", a="x", more=1)["result"] == ["x", 2]
     owner.asked("DELETE", f"/{script}")
 
 
@@ -331,6 +331,26 @@ def test_a_package_that_was_deployed_natively_is_read_and_run_here_and_changed_w
     ):
         message = owner.refusal(owner.ask(method, path, sent), 403, "Forbidden")
         assert message.startswith("Package native-sums was deployed natively")
+
+
+def test_an_id_of_another_contract_is_taken_and_its_package_not_there(owner: Domo, polycall: Server) -> None:
+    metadata = [("authorization", f"Bearer {owner.key}")]
+    created = package_service_pb2.CreatePackageRequest(package_id="of-another")
+    created.package.face = "cognite"
+    polycall.packages.CreatePackage(created, metadata=metadata)
+    owner.refusal(owner.ask("GET", "/of-another"), 404, "Not Found")
+    message = owner.refusal(owner.ask("POST", "", body(id="of-another")), 409, "Conflict")
+    assert message == "The id of-another is that of a package of another contract; choose another."
+
+
+def test_a_package_of_no_functions_may_be_saved(owner: Domo) -> None:
+    for language in ("PYTHON", "JAVASCRIPT"):
+        package_id = owner.saved("", language=language)
+        shown = owner.asked("GET", f"/{package_id}/versions/1.0.0", query="?parts=functions,code")
+        assert (shown["code"], shown["functions"]) == ("", [])
+        message = owner.refusal(owner.post("f", package=package_id, version="1.0.0"), 404, "Not Found")
+        assert message.endswith("callable functions: none.")
+        owner.asked("DELETE", f"/{package_id}")
 
 
 def test_what_domo_saved_is_listed_and_run_natively(owner: Domo, polycall: Server) -> None:

@@ -23,14 +23,19 @@ _INSIDE = "polycall.faces.domo.inside"
 
 def adapter(egress: EgressPolicy | None) -> Adapter:
     """Return what every run gets. ``egress``: the hosts that code reaches whose version names none."""
-    scripts = {f"node_modules/{name}/index.js": _source(f"{name}.js") for name in ("codeengine", "axios")}
+    script = {
+        "node_modules/codeengine/index.js": _source("codeengine.js"),
+        "node_modules/codeengine/axios.js": _source("axios.js"),
+    }
+    axios = {"node_modules/axios/index.js": b'module.exports = require("../codeengine/axios.js");\n'}
     return Adapter(
         hooks=_source("hooks.py").decode(),
         modules={
             Language.PYTHON: {"codeengine.py": _source("codeengine.py")},
-            Language.JAVASCRIPT: scripts,
-            Language.TYPESCRIPT: scripts,
+            Language.JAVASCRIPT: script,
+            Language.TYPESCRIPT: script,
         },
+        stand_ins={Language.JAVASCRIPT: axios, Language.TYPESCRIPT: axios},
         egress=egress,
     )
 
@@ -55,6 +60,7 @@ class Lending:
         """Return what one run is told, JSON."""
         project = self._settings.of(who.project_id)
         told: dict[str, Any] = {
+            "ignoreUnknown": True,  # inputs that JavaScript has no name for; Python's are known before
             "execution": {
                 "executionId": str(execution_id),
                 "packageId": package.id,
@@ -62,7 +68,7 @@ class Lending:
                 "functionName": function.name,
                 "startedBy": who.user_id,
                 "startedOn": iso_millis(now_ms),
-            }
+            },
         }
         optional: Mapping[str, Any] = {
             "accounts": await self._accounts(who, kept),

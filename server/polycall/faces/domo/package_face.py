@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from polycall.domain import Package, Principal, Scope, Version, VersionState
+from polycall.engine.keys import require
 from polycall.engine.limits import MIB
 from polycall.errors import InvalidArgument, PolycallError
 from polycall.faces.aside import aside
@@ -110,6 +111,7 @@ class DomoPackageFace:
     async def save_package(self, inbound: Inbound) -> Reply:
         """POST packages: a new package or version, or one that is not released anew."""
         who = await self._callers.who(inbound)
+        require(who, Scope.DEPLOY)
         body = await inbound.read()
         package = await self._packages.save(who, await aside(len(body), read_save, body))
         return await _reply(await self._reader.package(who, package, Parts(), writes=True))

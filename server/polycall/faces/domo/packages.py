@@ -129,10 +129,11 @@ class Packages:
             if package is None:
                 try:
                     return await self._create(who, save)
-                except AlreadyExists as error:
-                    if not save.id or error.resource_type != "polycall.v1.Package":
-                        raise
-                    continue  # somebody was quicker; what is there now is to be respected
+                except AlreadyExists:
+                    package = await self._known(who, save.id)  # somebody was quicker, whose wish is to be respected
+                    if package is None:
+                        message = f"The id {save.id} is that of a package of another contract; choose another."
+                        raise AlreadyExists("polycall.v1.Package", save.id, message) from None
             await self._permissions.require(who, Scope.DEPLOY, package, WRITE)
             return await self._save_version(who, package, save)
         raise _busy(save.id)

@@ -1,6 +1,6 @@
 // Domo's `codeengine` for JavaScript: accounts, people, the execution, and HTTP to the hosts that the operator opened.
 
-const axios = require("axios");
+const axios = require("./axios.js");
 
 const told = globalThis[Symbol.for("polycall.options")] ?? {};
 

@@ -1,12 +1,15 @@
 // From the payload to the arguments of the function, by convention.
 
-/** Return the arguments. Throws TypeError for an input of the wrong shape. */
-export function bind(convention, fn, value, parameters) {
+/**
+ * Return the arguments; `lenient` leaves members out that the function has no parameter for. Throws TypeError for an input
+ * of the wrong shape.
+ */
+export function bind(convention, fn, value, parameters, lenient = false) {
   switch (convention) {
     case "input":
       return [value];
     case "keywords":
-      return byName(fn, members(value, "arguments by name"));
+      return byName(fn, members(value, "arguments by name"), lenient);
     case "parameters": {
       const given = members(value, "its parameters by name");
       return parameters.map((name) => (Object.hasOwn(given, name) ? given[name] : null));
@@ -29,12 +32,12 @@ function members(value, what) {
  * Return arguments for the parameters that a function names. The object as a whole is for one that takes it apart itself
  * (`({a, b}) => …`), whose names cannot be known (bound and native ones), or whose only parameter is no member of it.
  */
-function byName(fn, given) {
+function byName(fn, given, lenient) {
   const names = namesOf(fn);
   if (names === null) return [given];
   if (names.length === 1 && !Object.hasOwn(given, names[0])) return [given];
   for (const name of Object.keys(given)) {
-    if (!names.includes(name)) throw new TypeError(`${fn.name || "the function"}() got an unexpected argument '${name}'`);
+    if (!lenient && !names.includes(name)) throw new TypeError(`${fn.name || "the function"}() got an unexpected argument '${name}'`);
   }
   return names.map((name) => (Object.hasOwn(given, name) ? given[name] : undefined));
 }

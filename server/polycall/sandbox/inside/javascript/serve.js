@@ -98,13 +98,13 @@ class Server {
   }
 
   async #answer(header, parts) {
-    const options = parts.get("options");
+    const options = JSON.parse(decoder.decode(parts.get("options")));
     // for the modules that a face has put beside the program's
-    if (options.length > 2) globalThis[Symbol.for("polycall.options")] = JSON.parse(decoder.decode(options));
+    if (Object.keys(options).length > 0) globalThis[Symbol.for("polycall.options")] = options;
     const { fn, owner } = await this.#program.function(header.entrypoint);
     if (header.load_only) return ["result", "null"];
     const value = JSON.parse(decoder.decode(parts.get("payload")));
-    const result = encode(await fn.apply(owner, bind(header.convention, fn, value, header.parameters)));
+    const result = encode(await fn.apply(owner, bind(header.convention, fn, value, header.parameters, options.ignoreUnknown === true)));
     const size = sizeOf(result, header.result_bytes);
     return size > header.result_bytes ? ["too_large", String(size)] : ["result", result];
   }
