@@ -1,4 +1,4 @@
-"""What a face lends: beside the code's own files, never in their place, and stand-ins only where there is no runtime."""
+"""What a face lends: beside the code's own files, never in their place; stand-ins only where there is no runtime."""
 
 from __future__ import annotations
 
