@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -21,7 +22,7 @@ from polycall.domain import (
 )
 from polycall.errors import AlreadyExists, InvalidArgument, NotFound, QuotaExceeded
 from polycall.ids import new_id, now_ms
-from polycall.store.protocol import Firing, ScheduleFilter, Store
+from polycall.store.protocol import Fired, Firing, ScheduleFilter, Store
 from tests.store.examples import ended, package, queued, recorded, schedule, version
 
 FILES = {"main.py": b"pass"}
@@ -213,7 +214,7 @@ class ScheduleConformance:
 
     async def test_a_change_leaves_the_next_tick_alone_unless_it_is_to_move_it(self, store: Store) -> None:
         made = await _made(store, next_run=TICK)
-        assert await store.fire(made, _firing(made)) is None
+        assert await store.fire(made, _firing(made)) is Fired.LEFT_OUT
         assert await store.change_schedule(replace(made, description="new"), retime=False)
         found = await store.get_schedule("default", "s")
         assert (found.next_run, found.description) == (TICK + 60_000, "new")
@@ -232,8 +233,8 @@ class ScheduleConformance:
 
     async def test_a_deleted_schedule_leaves_its_executions(self, store: Store) -> None:
         made = await _made(store, next_run=TICK)
-        fired = await store.fire(made, _firing(made, _tick(made)))
-        assert isinstance(fired, Execution)
+        fired = _tick(made)
+        assert await store.fire(made, _firing(made, fired)) is Fired.RAN
         await store.delete_schedule("default", "s")
         with pytest.raises(NotFound):
             await store.get_schedule("default", "s")
@@ -258,10 +259,18 @@ class ScheduleConformance:
         assert abs(due.now - now_ms()) < 10_000
         assert [one.id for one in (await store.due_schedules(1)).items] == ["a"]
 
+    async def test_projects_take_turns_however_many_one_has_due(self, store: Store) -> None:
+        await store.create_project(Project(id=OTHER, created_at=1))
+        for number in range(5):
+            await _made(store, f"a{number}", next_run=TICK + number)
+        await _made(store, "late", next_run=TICK + 100, project_id=OTHER)
+        assert [one.id for one in (await store.due_schedules(2)).items] == ["a0", "late"]
+        assert [one.id for one in (await store.due_schedules(9)).items] == ["a0", "late", "a1", "a2", "a3", "a4"]
+
     async def test_a_tick_makes_its_execution_and_moves_the_schedule_on(self, store: Store) -> None:
         made = await _made(store, next_run=TICK)
         execution = _tick(made)
-        assert await store.fire(made, _firing(made, execution)) == execution
+        assert await store.fire(made, _firing(made, execution)) is Fired.RAN
         assert await store.get("default", execution.id) == execution
         found = await store.get_schedule("default", "s")
         assert found == replace(made, next_run=TICK + 60_000, last_run=TICK, runs=made.runs + 1)
@@ -275,30 +284,33 @@ class ScheduleConformance:
     async def test_of_many_who_fire_a_tick_one_does(self, store: Store) -> None:
         made = await _made(store, next_run=TICK)
         fired = await asyncio.gather(*[store.fire(made, _firing(made, _tick(made))) for _ in range(10)])
-        assert sorted(map(type, fired), key=str) == [bool] * 9 + [Execution]
+        assert Counter(fired) == {Fired.RAN: 1, Fired.LOST: 9}
         assert len((await store.list("default", ExecutionFilter(), 99)).items) == 1
         assert (await store.get_schedule("default", "s")).runs == made.runs + 1
 
     async def test_what_was_changed_paused_or_deleted_meanwhile_does_not_fire(self, store: Store) -> None:
         made = await _made(store, next_run=TICK)
         assert await store.change_schedule(made, retime=False)
-        assert await store.fire(made, _firing(made, _tick(made))) is False
+        assert await store.fire(made, _firing(made, _tick(made))) is Fired.LOST
         fresh = await store.get_schedule("default", "s")
         await store.delete_schedule("default", "s")
-        assert await store.fire(fresh, _firing(fresh, _tick(fresh))) is False
+        assert await store.fire(fresh, _firing(fresh, _tick(fresh))) is Fired.LOST
         assert (await store.list("default", ExecutionFilter(), 9)).items == ()
 
     async def test_a_tick_that_ran_before_does_not_run_again(self, store: Store) -> None:
         made = await _made(store, next_run=TICK)
-        assert isinstance(await store.fire(made, _firing(made, _tick(made), next_run=TICK)), Execution)
-        assert await store.fire(made, _firing(made, _tick(made))) is None
+        assert await store.fire(made, _firing(made, _tick(made), next_run=TICK)) is Fired.RAN
+        assert await store.fire(made, _firing(made, _tick(made))) is Fired.LEFT_OUT
         found = await store.get_schedule("default", "s")
         assert (found.next_run, found.runs) == (TICK + 60_000, made.runs + 1)
         assert len((await store.list("default", ExecutionFilter(), 9)).items) == 1
 
     async def test_what_is_left_out_is_counted_with_why(self, store: Store) -> None:
         made = await _made(store, next_run=TICK, skipped=3)
-        assert await store.fire(made, _firing(made, at=TICK + 180_000, missed=3, next_run=None, why="late")) is None
+        assert (
+            await store.fire(made, _firing(made, at=TICK + 180_000, missed=3, next_run=None, why="late"))
+            is Fired.LEFT_OUT
+        )
         found = await store.get_schedule("default", "s")
         assert (found.skipped, found.last_skipped, found.last_skip) == (7, TICK + 180_000, "late")
         assert (found.next_run, found.last_run, found.runs) == (None, made.last_run, made.runs)
@@ -308,7 +320,7 @@ class ScheduleConformance:
         at = TICK + 120_000
         execution = _tick(made, scheduled_at=at)
         firing = _firing(made, execution, at=at, missed=2, last_missed=TICK + 60_000, why="late")
-        assert await store.fire(made, firing) == execution
+        assert await store.fire(made, firing) is Fired.RAN
         found = await store.get_schedule("default", "s")
         assert (found.skipped, found.last_skipped, found.last_skip) == (2, TICK + 60_000, "late")
         assert (found.last_run, found.runs) == (at, made.runs + 1)
@@ -322,11 +334,11 @@ class ScheduleConformance:
         store.record(recorded(schedule_id="s", scheduled_at=1, kind=ExecutionKind.SCHEDULE))
         await store.flush()
         await store.enqueue(queued(schedule_id="another", scheduled_at=1))
-        assert isinstance(await store.fire(made, _firing(made, _tick(made))), Execution)
+        assert await store.fire(made, _firing(made, _tick(made))) is Fired.RAN
         if running:
             await store.claim("n", {"default": 5})
         second = await store.get_schedule("default", "s")
-        assert await store.fire(second, _firing(second, _tick(second))) is None
+        assert await store.fire(second, _firing(second, _tick(second))) is Fired.LEFT_OUT
         found = await store.get_schedule("default", "s")
         assert (found.skipped, found.runs) == (made.skipped + 1, made.runs + 1)
         assert found.last_skip == "An earlier execution of this schedule has not ended (overlap SKIP)."
@@ -334,28 +346,28 @@ class ScheduleConformance:
             claimed = (await store.list("default", ExecutionFilter(schedule_id="s"), 1)).items[0]
             whole = await store.get("default", claimed.id)
             assert await store.finish(ended(whole), owner="n")
-            assert isinstance(await store.fire(found, _firing(found, _tick(found))), Execution)
+            assert await store.fire(found, _firing(found, _tick(found))) is Fired.RAN
 
     async def test_overlap_allow_lets_them_run_beside_each_other(self, store: Store) -> None:
         made = await _made(store, next_run=TICK, overlap=Overlap.ALLOW)
-        assert isinstance(await store.fire(made, _firing(made, _tick(made))), Execution)
+        assert await store.fire(made, _firing(made, _tick(made))) is Fired.RAN
         second = await store.get_schedule("default", "s")
-        assert isinstance(await store.fire(second, _firing(second, _tick(second))), Execution)
+        assert await store.fire(second, _firing(second, _tick(second))) is Fired.RAN
         assert len(await store.claim("n", {"default": 9})) == 2
 
     async def test_overlap_replace_cancels_what_has_not_ended(self, store: Store) -> None:
         made = await _made(store, next_run=TICK, overlap=Overlap.REPLACE)
         bystander = await store.enqueue(queued(schedule_id="another", scheduled_at=1))
-        first = await store.fire(made, _firing(made, _tick(made)))
-        assert isinstance(first, Execution)
+        first = _tick(made)
+        assert await store.fire(made, _firing(made, first)) is Fired.RAN
         assert len(await store.claim("n", {"default": 9})) == 2
         second = await store.get_schedule("default", "s")
-        waiting = await store.fire(second, _firing(second, _tick(second)))
-        assert isinstance(waiting, Execution)
+        waiting = _tick(second)
+        assert await store.fire(second, _firing(second, waiting)) is Fired.RAN
         assert await store.cancelled("n") == [first.id]
         third = await store.get_schedule("default", "s")
-        last = await store.fire(third, _firing(third, _tick(third)))
-        assert isinstance(last, Execution)
+        last = _tick(third)
+        assert await store.fire(third, _firing(third, last)) is Fired.RAN
         found = await store.get("default", waiting.id)
         assert (found.state, found.cancel_requested) == (ExecutionState.CANCELLED, True)
         assert found.ended_at is not None
@@ -366,8 +378,8 @@ class ScheduleConformance:
 
     async def test_executions_are_listed_by_schedule_and_state(self, store: Store) -> None:
         made = await _made(store, next_run=TICK)
-        first = await store.fire(made, _firing(made, _tick(made)))
-        assert isinstance(first, Execution)
+        first = _tick(made)
+        assert await store.fire(made, _firing(made, first)) is Fired.RAN
         by_hand = await store.enqueue(queued(schedule_id="s"))
         also_by_hand = await store.enqueue(queued(schedule_id="s", id=new_id()))
         await store.enqueue(queued())

@@ -22,6 +22,7 @@ from polycall.errors import InvalidArgument
 __all__ = ["LONGEST_CRON", "Cron", "in_words"]
 
 LONGEST_CRON = 1024  # characters; the widest of the contracts we serve (Cognite)
+_LONGEST_TOLD = 100  # characters; finding words takes time with the square of the terms
 _LONGEST_ZONE = 64  # the longest of the database has 32
 _FIELDS = 5  # minute, hour, day of month, month, day of week
 _NO_ZONES = frozenset({"Factory", "localtime", "posix", "posixrules", "right"})  # the machine's, or with leap seconds
@@ -123,8 +124,14 @@ def _zone(name: str, field: str) -> ZoneInfo:
     raise InvalidArgument.of(field, "must be a time zone of the IANA database, such as UTC or Europe/Oslo")
 
 
+@functools.lru_cache(maxsize=1024)
 def in_words(expression: str) -> str:
-    """Return an expression in English: ``Every 5 minutes``, ``At 04:30 on Monday through Friday``."""
+    """Return an expression in English: ``Every 5 minutes``, ``At 04:30 on Monday through Friday``.
+
+    One that is too long for a sentence is returned as it is.
+    """
+    if len(expression) > _LONGEST_TOLD:
+        return expression
     try:
         text: str = CronSim(expression, datetime.fromtimestamp(0, UTC)).explain()
     except (CronSimError, IndexError, TypeError, ValueError):  # what it knows, but has no words for

@@ -13,18 +13,18 @@ import hashlib
 import logging
 from dataclasses import replace
 
-from polycall.domain import Execution, MissedTicks, Schedule
+from polycall.domain import MissedTicks, Schedule
 from polycall.engine.cron import Cron
 from polycall.engine.engine import Engine
 from polycall.engine.plans import Plans
 from polycall.errors import InvalidArgument, PolycallError, Unavailable
-from polycall.store.protocol import Firing, ScheduleStore
+from polycall.store.protocol import Fired, Firing, ScheduleStore
 
 __all__ = ["Scheduler"]
 
 _POLL_S = 1.0  # how long a schedule that another machine has made may be unseen
 _SOONEST_S = 0.001
-_AT_ONCE = 16  # schedules fired at once; each may have an input of megabytes in memory
+_AT_ONCE = 8  # schedules fired at once; each may have an input of megabytes in memory
 _BATCH = 256
 # Missed ticks of one schedule that are counted one by one: a week of minutes, which takes some 30 ms. Of more it is
 # said that there were so many.
@@ -117,8 +117,8 @@ class Scheduler:
             # whatever it is about the execution: the next tick may do better, and others must not wait behind this one
             log.exception("the execution of schedule %s is refused", seen.id)
             fired = await self._store.fire(seen, replace(firing, execution=None, why=_FAULT))
-        if isinstance(fired, Execution):
-            self._engine.on_enqueue(fired.project_id)
+        if fired is Fired.RAN:
+            self._engine.on_enqueue(seen.project_id)
         return firing.next_run
 
     async def _planned(self, seen: Schedule, firing: Firing) -> Firing:

@@ -6,6 +6,7 @@ nothing with what was put in. One conformance suite (``tests/store``) runs over 
 
 from __future__ import annotations
 
+import enum
 import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -43,6 +44,7 @@ __all__ = [
     "EntryStore",
     "ExecutionStore",
     "FaceStore",
+    "Fired",
     "Firing",
     "NodeStore",
     "Page",
@@ -135,6 +137,14 @@ class SealedVersion:
 
 
 Sealed: TypeAlias = SealedSecret | SealedVersion
+
+
+class Fired(enum.Enum):
+    """What came of firing a tick."""
+
+    RAN = "ran"  # the execution is in the queue
+    LEFT_OUT = "left out"  # counted, with why
+    LOST = "lost"  # nothing was done: another was quicker, or the schedule was changed since it was seen, or is gone
 
 
 class TenancyStore(Protocol):
@@ -563,14 +573,13 @@ class ScheduleStore(Protocol):
         """Delete; its executions stay. Raise NotFound."""
 
     async def due_schedules(self, most: int) -> DueSchedules:
-        """Return those whose tick has come, at most so many, the longest overdue first. Crosses projects."""
+        """Return those whose tick has come, at most so many: the projects in turn, the longest overdue of each first.
 
-    async def fire(self, seen: Schedule, firing: Firing) -> Execution | bool | None:
-        """Move a schedule on from ``seen.next_run`` and insert its execution, as its overlap policy has it, in one.
-
-        Returns the execution, None if the tick was left out; False if nothing was done: another was quicker, or the
-        schedule was changed since it was seen, or is gone.
+        Crosses projects.
         """
+
+    async def fire(self, seen: Schedule, firing: Firing) -> Fired:
+        """Move a schedule on from ``seen.next_run`` and insert its execution, as its overlap policy has it, in one."""
 
 
 class ExecutionStore(Protocol):

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from polycall.domain import Execution, Schedule
+from polycall.domain import Schedule
 from polycall.store import schedules
 from polycall.store.config import StoreConfig
 from polycall.store.executor import Executor
 from polycall.store.failures import Conflict
 from polycall.store.packages import no_package
 from polycall.store.paging import page_of, read_token
-from polycall.store.protocol import DueSchedules, Firing, Page, ScheduleFilter
+from polycall.store.protocol import DueSchedules, Fired, Firing, Page, ScheduleFilter
 
 __all__ = ["SqlSchedules"]
 
@@ -61,6 +61,6 @@ class SqlSchedules:
         """Return what is due in all projects; raise Unavailable."""
         return DueSchedules(*await self._executor.read(schedules.due_schedules, most))
 
-    async def fire(self, seen: Schedule, firing: Firing) -> Execution | bool | None:
+    async def fire(self, seen: Schedule, firing: Firing) -> Fired:
         """Move a schedule on from its tick; see the protocol. Raises Unavailable."""
         return await self._executor.write(schedules.fire, seen, firing, self._inline_bytes)

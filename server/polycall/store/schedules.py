@@ -12,7 +12,6 @@ import msgspec
 import sqlalchemy as sa
 
 from polycall.domain import (
-    Execution,
     ExecutionError,
     ExecutionState,
     LimitOverrides,
@@ -26,7 +25,7 @@ from polycall.store import queue
 from polycall.store.dialects import insert
 from polycall.store.packages import get_package
 from polycall.store.paging import place_number
-from polycall.store.protocol import Firing, ScheduleFilter
+from polycall.store.protocol import Fired, Firing, ScheduleFilter
 from polycall.store.rows import json_text
 from polycall.store.tables import db_now, executions, projects, schedules
 from polycall.store.versions import get_version
@@ -82,7 +81,7 @@ def clock(conn: sa.Connection) -> int:
 def create_schedule(conn: sa.Connection, schedule: Schedule, most: int, most_of_package: int | None) -> None:
     """Insert; raise AlreadyExists, NotFound (package, version), QuotaExceeded."""
     # who makes one waits for who makes another in the same project: so neither is one too many
-    conn.execute(sa.select(projects.c.id).where(projects.c.id == schedule.project_id).with_for_update())
+    conn.execute(sa.select(projects.c.id).where(projects.c.id == schedule.project_id).with_for_update(key_share=True))
     get_package(conn, schedule.project_id, schedule.package_id)
     if schedule.version_id is not None:
         get_version(conn, schedule.project_id, schedule.package_id, schedule.version_id)
@@ -164,24 +163,37 @@ def delete_schedule(conn: sa.Connection, project_id: str, schedule_id: str) -> N
         raise _no_schedule(schedule_id)
 
 
+# However many schedules a project has due at a minute, the first of another's comes among the first.
+_turns = (
+    sa.select(
+        _s.project_id,
+        _s.id,
+        sa.func.row_number().over(partition_by=_s.project_id, order_by=(_s.next_run, _s.id)).label("turn"),
+    )
+    .where(_s.next_run.is_not(None), _s.next_run <= sa.bindparam("now", type_=sa.BigInteger))
+    .subquery()
+)
+_DUE = (
+    sa.select(*_LISTED)
+    .join(_turns, sa.and_(_turns.c.project_id == _s.project_id, _turns.c.id == _s.id))
+    .order_by(_turns.c.turn, _s.next_run)
+    .limit(sa.bindparam("most"))
+)
+
+
 def due_schedules(conn: sa.Connection, most: int) -> tuple[int, list[Schedule], int | None]:
     """Return the database's time, schedules (without inputs) whose tick has come, and when the next of the others has.
 
-    The last is None if there are no others.
+    The projects take turns; the last is None if there are no others.
     """
     now = clock(conn)
-    rows = conn.execute(
-        sa.select(*_LISTED).where(_s.next_run.is_not(None), _s.next_run <= now).order_by(_s.next_run).limit(most)
-    ).all()
+    rows = conn.execute(_DUE, {"now": now, "most": most}).all()
     later = conn.execute(sa.select(sa.func.min(_s.next_run)).where(_s.next_run.is_not(None), _s.next_run > now))
     return now, [_schedule_of(row) for row in rows], later.scalar_one()
 
 
-def fire(conn: sa.Connection, seen: Schedule, firing: Firing, inline_bytes: int) -> Execution | bool | None:
-    """Move a schedule on from its tick. Returns the execution that was inserted, None if the tick was left out.
-
-    False: somebody else was quicker, or the schedule was changed or is gone; nothing was done.
-    """
+def fire(conn: sa.Connection, seen: Schedule, firing: Firing, inline_bytes: int) -> Fired:
+    """Move a schedule on from its tick, with its execution or without."""
     execution, why = firing.execution, firing.why
     active = execution is not None and seen.overlap is not Overlap.ALLOW and _active(conn, seen)
     if active and seen.overlap is Overlap.SKIP:
@@ -204,16 +216,16 @@ def fire(conn: sa.Connection, seen: Schedule, firing: Firing, inline_bytes: int)
         .values(values)
     )
     if moved.rowcount != 1:
-        return False
+        return Fired.LOST
     if execution is None:
-        return None
+        return Fired.LEFT_OUT
     if active:
         _replace(conn, seen)
-    if not queue.insert_queued(conn, execution, inline_bytes):
-        # it ran before: the clock was set back, or ``next_run`` was
-        conn.execute(sa.update(schedules).where(*_is_schedule(seen.project_id, seen.id)).values(runs=_s.runs - 1))
-        return None
-    return execution
+    if queue.insert_queued(conn, execution, inline_bytes):
+        return Fired.RAN
+    # it ran before: the clock was set back, or ``next_run`` was
+    conn.execute(sa.update(schedules).where(*_is_schedule(seen.project_id, seen.id)).values(runs=_s.runs - 1))
+    return Fired.LEFT_OUT
 
 
 def _active(conn: sa.Connection, schedule: Schedule) -> bool:

@@ -7,8 +7,10 @@ from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from polycall.engine.cron import LONGEST_CRON, Cron
+from polycall.engine.cron import LONGEST_CRON, Cron, in_words
 from polycall.errors import InvalidArgument
 
 OSLO = "Europe/Oslo"  # 2026: forward on March 29 at 02:00, back on October 25 at 03:00
@@ -210,3 +212,40 @@ def test_a_zone_that_left_the_database_is_told() -> None:
 
 def test_times_are_those_of_the_epoch() -> None:
     assert Cron.parse("0 9 * * *", OSLO, NOW).after(NOW) == datetime(2026, 1, 1, 8, tzinfo=UTC).timestamp() * 1000
+
+
+@pytest.mark.parametrize(
+    ("expression", "words"),
+    [
+        ("* * * * *", "Every minute"),
+        ("*/5 * * * *", "Every 5 minutes"),
+        ("*/2 * * * *", "Every 2 minutes"),
+        ("*/15 9-17 * * *", "Every 15 minutes from 09:00 through 17:59"),
+        ("0 */2 * * *", "At minute 0 past every 2 hours"),
+        ("0 * * * *", "At the start of every hour"),
+        ("0 0 * * *", "At 00:00 every day"),
+        ("30 4 * * MON-fri", "At 04:30 on Monday through Friday"),
+        ("0 0 21 * *", "At 00:00 on the 21st day of every month"),
+        ("0 0 */22 * *", "At 00:00 on every 22nd day of month"),
+        (",".join(["0", "1"] * 100) + " * * * *", ",".join(["0", "1"] * 100) + " * * * *"),
+    ],
+)
+def test_an_expression_is_told_in_english(expression: str, words: str) -> None:
+    assert in_words(expression) == words
+
+
+_terms = st.sampled_from(
+    [*"*059", "1-5", "*/2", "0-30/7", "5/9", "MON", "JAN", "sun-tue", "L", "LW", "5L", "1#2", "7", "31", "x", "60"]
+)
+
+
+@given(st.lists(st.lists(_terms, min_size=1, max_size=4).map(",".join), min_size=5, max_size=5).map(" ".join))
+def test_whatever_is_written_is_understood_or_refused(expression: str) -> None:
+    try:
+        cron = Cron.parse(expression, OSLO, NOW)
+    except InvalidArgument:
+        return
+    first = cron.after(NOW)
+    assert first is not None
+    assert first > NOW
+    assert in_words(expression)

@@ -79,7 +79,7 @@ class ScheduleRoutes(Resource):
         session_id = ScheduleData.of(schedule).session_id
         if await self._sessions.acting(schedule.project_id, session_id, _kept_until(schedule)) is None:
             raise FailedPrecondition(
-                f"Session {session_id}, for which this schedule acts, was revoked. Create the schedule anew.",
+                f"Session {session_id}, for which this schedule acts, was revoked or is gone. Create it anew.",
                 subject=f"sessions/{session_id}",
                 reason=Reason.SESSION_NOT_FOUND,
             )

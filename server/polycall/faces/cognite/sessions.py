@@ -24,7 +24,6 @@ ONESHOT = "ONESHOT_TOKEN_EXCHANGE"
 _COUNTER = "cognite_sessions"
 _NONCE_MS = 60_000  # the vendor: "about 60 s"
 _ACTIVE_MS = 3_600_000  # a session ends one hour after it was last bound; the vendor names no time
-_HELD_MS = 10 * 365 * 86_400_000  # "a schedule keeps it alive": until the schedule is deleted, or this
 # What code may do with the token of its session, if its key may: not deploy, and nothing of the administration.
 _RIGHTS = frozenset({Scope.RUN, Scope.READ})
 
@@ -112,13 +111,9 @@ class Sessions:
         await self._store.create_session(session, _digest(nonce))
         return session, nonce
 
-    async def bind(self, project_id: str, nonce: str, now_ms: int, *, hold: bool = False) -> Session | None:
-        """Spend a nonce and return its session, ACTIVE; None: there is none, and that is allowed here.
-
-        ``hold``: it lasts until ``let_go``, as that of a schedule does. Raises BadNonce.
-        """
-        until = now_ms + (_HELD_MS if hold else _ACTIVE_MS)
-        bound = await self._store.bind_session(project_id, _digest(nonce), now_ms, until)
+    async def bind(self, project_id: str, nonce: str, now_ms: int) -> Session | None:
+        """Spend a nonce and return its session, ACTIVE; None: there is none, and that is allowed. Raises BadNonce."""
+        bound = await self._store.bind_session(project_id, _digest(nonce), now_ms, now_ms + _ACTIVE_MS)
         if bound is None and not (self._lenient and nonce):
             raise BadNonce.of("", "Failed to bind nonce with session")
         return bound
