@@ -121,7 +121,7 @@ LOADED = "import sys\ndef execute(input): return sorted(n for n in ('six', 'idna
 
 
 def test_packages_of_pypi_are_built_and_found_imported(pypi: Client) -> None:
-    made = pypi.create("six==1.17.0  # pinned\nidna\n", runtime=Runtime(display_name="Two"))
+    made = pypi.create("six==1.17.0  # pinned\nidna>=2\n", runtime=Runtime(display_name="Two"))
     assert made.display_name == "Two"
     assert made.newest_revision.state in (PENDING, RuntimeRevision.STATE_BUILDING)
     built = pypi.built(made.newest_revision.name)
