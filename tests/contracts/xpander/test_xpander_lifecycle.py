@@ -405,6 +405,23 @@ def test_what_is_made_here_is_a_package_with_a_version_a_source(xpander: Xpander
     assert xpander.call(item["id"]) == 4
 
 
+def test_versions_that_are_made_natively_are_gone_on_from(xpander: Xpander) -> None:
+    function_id = xpander.create(GREETER)["id"]
+    deploy, source = xpander.server.deploy, {"main.py": "def xpander_run_action(): return 'native'\n"}
+    for version, next_one in (("3", "4"), ("2", "5"), ("own-name", "6")):
+        deploy(function_id, source, version=version, key=xpander.key)
+        assert xpander.call(function_id) == "native"
+        xpander.patch(function_id, source_code=f"def xpander_run_action(): return {next_one}\n")
+        xpander.analysed(function_id)
+        assert xpander.call(function_id) == int(next_one)
+        name = f"packages/{function_id}/versions/{next_one}"
+        request = package_service_pb2.GetVersionRequest(name=name)
+        assert xpander.server.packages.GetVersion(request, metadata=xpander.server.metadata).name == name
+    refused_too = deploy(function_id, {"main.py": "def xpander_run_action(): eval('1')\n"}, key=xpander.key)
+    assert refused_too.error == "main.py:1: eval is not allowed in custom functions"
+    assert xpander.call(function_id) == 6
+
+
 def test_what_was_deployed_natively_is_shown_and_run_and_not_changed_here(xpander: Xpander, greeter: str) -> None:
     item = xpander.ask("GET", f"{FUNCTIONS}/{greeter}").json()
     assert (item["name"], item["status"], item["source_code"]) == ("xpander_run_action", "ready", GREETER)

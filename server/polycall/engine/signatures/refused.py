@@ -16,6 +16,7 @@ _MOST = 20  # that are told of one module
 _BUILTINS = "builtins"
 _Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 _Scope = ast.Module | ast.ClassDef | _Function
+_Names = tuple[frozenset[str], ...]
 
 
 def refused_uses(tree: ast.Module, path: str, refused: Collection[str]) -> tuple[Note, ...]:
@@ -51,29 +52,31 @@ class _Finder:
 
     def uses(self) -> Iterator[tuple[ast.expr | ast.stmt, str]]:
         """Yield each node that uses something refused, with its dotted name, a builtin's without its module."""
-        waiting: list[tuple[ast.AST, tuple[frozenset[str], ...]]] = [(self._tree, ())]
+        # a node, the names bound around it, and those around functions in it: they do not see a class's own
+        waiting: list[tuple[ast.AST, _Names, _Names]] = [(self._tree, (), ())]
         while waiting:
-            node, scopes = waiting.pop()
-            inner = scopes
-            if isinstance(node, _Scope):
-                inner = (*scopes, frozenset(_bound(node)))
+            node, scopes, outer = waiting.pop()
             for name in self._meanings(node, scopes):
                 if self._refuses(name) and isinstance(node, ast.expr | ast.stmt):
                     yield node, name.removeprefix(f"{_BUILTINS}.")
                     break
+            if isinstance(node, ast.ClassDef):
+                scopes = (*scopes, frozenset(_bound(node)))
+            elif isinstance(node, _Scope):
+                scopes = outer = (*outer, frozenset(_bound(node)))
             if isinstance(node, ast.Assign) and (own := self._hidden(node)):
                 # eval = eval: on the right it is still the builtin
-                waiting += [(each, inner) for each in node.targets]
-                waiting.append((node.value, tuple(scope - own for scope in inner)))
+                waiting += [(each, scopes, outer) for each in node.targets]
+                waiting.append((node.value, tuple(scope - own for scope in scopes), outer))
             else:
-                waiting += [(child, inner) for child in ast.iter_child_nodes(node)]
+                waiting += [(child, scopes, outer) for child in ast.iter_child_nodes(node)]
 
     def _hidden(self, node: ast.Assign) -> frozenset[str]:
         """Return the names of refused builtins that an assignment binds."""
         names = (each.id for each in node.targets if isinstance(each, ast.Name))
         return frozenset(name for name in names if self._refuses(f"{_BUILTINS}.{name}"))
 
-    def _meanings(self, node: ast.AST, scopes: tuple[frozenset[str], ...]) -> Iterator[str]:
+    def _meanings(self, node: ast.AST, scopes: _Names) -> Iterator[str]:
         """Yield the dotted names that a node may stand for."""
         if isinstance(node, ast.Import):
             yield from (each.name for each in node.names)
