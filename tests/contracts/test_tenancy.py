@@ -23,9 +23,9 @@ Ids = Mapping[str, str]
 # Why an owner is answered as a stranger is, where that is as it should be.
 ALIKE = dict.fromkeys(
     ("domo.RunAlias", "domo.RunAliasComplex"), "the operator maps aliases in a file, each for a project; here is none"
-)
+) | {"cognite.UploadFile": "what lets somebody in stands in the query; no key does"}
 # Routes whose path is the credential: whoever was told it may, with any key or none.
-OPEN = {"cognite.UploadFile", "guance.CallAuthLink", "guance.OpenAuthLink"}
+OPEN = {"guance.CallAuthLink", "guance.OpenAuthLink"}
 # What ends things comes after all else, and of these, what is inside before what it is in.
 _ENDS = re.compile(r"Delete|Revoke|Cancel")
 # When somebody asked, and when something was used last.

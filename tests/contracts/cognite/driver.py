@@ -10,7 +10,6 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
 
 from polycall.v1 import execution_pb2, package_pb2, tenancy_service_pb2
 from tests.harness import Response, Server, until
@@ -85,7 +84,7 @@ class Cognite:
         made = self.post("files", {"name": "code.zip"} | written)
         assert made.status == 201, made.body
         content = files if isinstance(files, bytes) else archive(files)
-        put = self.server.http("PUT", urlsplit(made.json()["uploadUrl"]).path, body=content)
+        put = self.server.http("PUT", made.json()["uploadUrl"].removeprefix(self.server.rest), body=content)
         assert (put.status, put.body) == (200, b""), put.body
         return int(made.json()["id"])
 

@@ -46,12 +46,15 @@ class FileRoutes(Resource):
         form = read_file(await self._small(inbound))
         made, token = await self._files.create(who.project_id, form, inbound.received_at, overwrite=overwrite)
         body = FileBody.of(made)
-        body.upload_url = f"{_origin(inbound)}{_PREFIX}{quote(who.project_id, safe='')}/files/{made.id}/content/{token}"
+        # in the query, which no log has
+        path = f"{_PREFIX}{quote(who.project_id, safe='')}/files/{made.id}/content?token={token}"
+        body.upload_url = _origin(inbound) + path
         return Reply(body=dump(body), status=201)
 
     async def upload_file(self, inbound: Inbound) -> Reply:
-        """PUT to the address of a file: its path says who may."""
-        project_id, file_id, token = (inbound.variable(name) for name in ("project", "file_id", "upload_token"))
+        """PUT to the address of a file: its query says who may."""
+        project_id, file_id = inbound.variable("project"), inbound.variable("file_id")
+        token = _token(inbound.query)
         await self._files.check_upload(project_id, file_id, token, inbound.received_at)
         await self._files.upload(project_id, file_id, token, await inbound.read(), inbound.received_at)
         return Reply(body=b"")
@@ -76,22 +79,28 @@ class FileRoutes(Resource):
 
 
 class UploadDoor:
-    """Has the content of a file read if the path of the request says that it may be sent."""
+    """Has the content of a file read if the address of the request says that it may be sent."""
 
     def __init__(self, files: Files) -> None:
         self._files = files
 
     async def admits(self, metadata: Iterable[tuple[str, str | bytes]]) -> bool:
         """Tell whether a call's message is to be read."""
-        path = next((str(value) for name, value in metadata if name == "x-envoy-original-path"), "")
-        parts = [unquote(part) for part in path.partition("?")[0].removeprefix(_PREFIX).split("/")]
-        if len(parts) != 5 or (parts[1], parts[3]) != ("files", "content") or not is_id(parts[2]):
+        said = {name: str(value) for name, value in metadata if name in ("x-envoy-original-path", "x-polycall-query")}
+        path = said.get("x-envoy-original-path", "").removeprefix(_PREFIX)
+        parts = [unquote(part) for part in path.split("/")]
+        if len(parts) != 4 or (parts[1], parts[3]) != ("files", "content") or not is_id(parts[2]):
             return False
         try:
-            await self._files.check_upload(parts[0], parts[2], parts[4], now_ms())
+            await self._files.check_upload(parts[0], parts[2], _token(said.get("x-polycall-query", "")), now_ms())
         except PolycallError:
             return False
         return True
+
+
+def _token(query: str) -> str:
+    """Return the token of an address; "" without one. Raises InvalidArgument."""
+    return read_query(query).get("token", "")
 
 
 def _origin(inbound: Inbound) -> str:

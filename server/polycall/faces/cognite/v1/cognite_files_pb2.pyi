@@ -16,16 +16,14 @@ class CreateFileRequest(_message.Message):
     def __init__(self, project: _Optional[str] = ..., body: _Optional[_Union[_httpbody_pb2.HttpBody, _Mapping]] = ...) -> None: ...
 
 class UploadFileRequest(_message.Message):
-    __slots__ = ("project", "file_id", "upload_token", "body")
+    __slots__ = ("project", "file_id", "body")
     PROJECT_FIELD_NUMBER: _ClassVar[int]
     FILE_ID_FIELD_NUMBER: _ClassVar[int]
-    UPLOAD_TOKEN_FIELD_NUMBER: _ClassVar[int]
     BODY_FIELD_NUMBER: _ClassVar[int]
     project: str
     file_id: str
-    upload_token: str
     body: _httpbody_pb2.HttpBody
-    def __init__(self, project: _Optional[str] = ..., file_id: _Optional[str] = ..., upload_token: _Optional[str] = ..., body: _Optional[_Union[_httpbody_pb2.HttpBody, _Mapping]] = ...) -> None: ...
+    def __init__(self, project: _Optional[str] = ..., file_id: _Optional[str] = ..., body: _Optional[_Union[_httpbody_pb2.HttpBody, _Mapping]] = ...) -> None: ...
 
 class RetrieveFilesRequest(_message.Message):
     __slots__ = ("project", "body")

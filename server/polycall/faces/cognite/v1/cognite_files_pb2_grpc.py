@@ -69,7 +69,7 @@ class CogniteFileServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UploadFile(self, request, context):
-        """Takes the content of a file. The path is its own authorisation.
+        """Takes the content of a file. The query is the authorisation: paths are logged.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
