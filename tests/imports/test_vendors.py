@@ -153,7 +153,7 @@ def test_rizas_tools_move_with_their_runtimes_and_the_ids_of_secrets(new_place: 
 NONSENSE = (
     "{}",
     '{"owner":"x","made":"","language":"python"}',
-    '{"file_id":"7","revision_id":[]}',
+    '{"file_id":7,"function_path":"x.py","revision_id":[]}',
     '{"created_on":-1}',
 )
 LISTS: dict[str, tuple[str, str, object]] = {
@@ -168,15 +168,15 @@ LISTS: dict[str, tuple[str, str, object]] = {
 @pytest.mark.parametrize("face", sorted(LISTS))
 def test_a_face_survives_what_deployers_write_for_it(place: Place, face: str) -> None:
     metadata = [("authorization", f"Bearer {place.key}")]
-    for number, data in enumerate(NONSENSE, start=1):
-        fields = package_pb2.Package(face=face, face_data_json=data)
+    for package_id, data in zip(("1", "2", "a/_ü", "no number"), NONSENSE, strict=True):
+        fields = package_pb2.Package(face=face, alias=f"alias-{package_id}", face_data_json=data)
         place.server.packages.CreatePackage(
-            package_service_pb2.CreatePackageRequest(package_id=str(number), package=fields), metadata=metadata
+            package_service_pb2.CreatePackageRequest(package_id=package_id, package=fields), metadata=metadata
         )
         source = package_pb2.SourceFile(path="main.py", contents=b"def execute(input): return 1")
         place.server.packages.CreateVersion(
             package_service_pb2.CreateVersionRequest(
-                parent=f"packages/{number}",
+                parent=f"packages/{quote(package_id, safe='')}",
                 version_id="1",
                 version=package_pb2.Version(face_data_json=data),
                 files=package_pb2.SourceFiles(files=[source]),
@@ -187,6 +187,10 @@ def test_a_face_survives_what_deployers_write_for_it(place: Place, face: str) ->
     method, path, body = LISTS[face]
     answer = place.http(method, path.format(project=place.project), body)
     assert answer.status == 200, answer.body
+    if face == "cognite":
+        path = f"/api/v1/projects/{place.project}/functions/byids"
+        answer = place.http("POST", path, {"items": [{"externalId": "alias-no number"}]})
+        assert (answer.status, "missing" in answer.json()["error"]) == (400, True)
 
 
 def test_guances_scripts_move_with_the_requirements_of_their_sets(new_place: Callable[[], Place]) -> None:

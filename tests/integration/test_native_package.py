@@ -9,6 +9,7 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from google.protobuf import duration_pb2, field_mask_pb2
@@ -189,6 +190,26 @@ def test_secrets_of_a_version_are_for_its_handle_and_shown_to_nobody(packages: P
     assert packages.run(f"packages/{id}/functions/handle").output_json == '{"api-key": "hunter2"}'
     empty = refusal(lambda: packages.version(id, files=source({"main.py": code}), version=Version(secrets={"a": ""})))
     assert set(bad_fields(empty)) == {"version.secrets['a']"}
+
+
+def test_an_id_of_any_text_is_found_by_rest_too(packages: Packages) -> None:
+    id = f"{fresh()}/old é?:#%"
+    made = packages.version(quote(id, safe=""), version_id="1/0", files=source({"main.py": "def f(): return 1"}))
+    assert made.name == f"packages/{quote(id, safe='')}/versions/1%2F0"
+
+    def rest(method: str, path: str) -> tuple[int, Any]:
+        headers = {"authorization": f"Bearer {packages.server.key}", "content-type": "application/json"}
+        body = None if method == "GET" else b"{}"
+        answer = packages.server.http(method, f"/polycall/v1/{path}", body=body, headers=headers)
+        return answer.status, answer.json()
+
+    # a name in a path is text like any other, so that its % is encoded
+    status, found = rest("GET", quote(made.name))
+    assert (status, found["name"], found["state"]) == (200, made.name, "STATE_READY")
+    assert rest("GET", "packages/..")[0] == 404
+    status, released = rest("POST", f"{quote(made.name)}:release")
+    assert (status, released["state"]) == (200, "STATE_RELEASED")
+    assert packages.run(f"packages/{quote(id, safe='')}/functions/f").output_json == "1"
 
 
 def test_an_id_that_is_taken_is_refused(packages: Packages) -> None:
