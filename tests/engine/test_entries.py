@@ -44,7 +44,7 @@ async def test_a_key_that_cannot_be_kept_is_refused(entries: Entries, key: str) 
         entries.get("default", "s", key),
         entries.put("default", "s", key, Entry(b"1")),
         entries.put("default", key, "k", Entry(b"1")),
-        entries.list("default", key),
+        entries.items("default", key),
     ):
         with pytest.raises(InvalidArgument):
             await attempt
@@ -66,14 +66,16 @@ async def test_no_more_values_than_the_quota(store: SqlStore) -> None:
 
 async def test_values_are_listed_by_pattern_over_more_than_a_slice(entries: Entries) -> None:
     await entries.change("default", [("s", f"k{n}") for n in range(1500)], lambda _: [Entry(b"1")] * 1500)
-    assert len(await entries.list("default", "s")) == 1500
-    assert [key for key, _ in await entries.list("default", "s", "k?")] == [f"k{n}" for n in range(10)]
+    assert len(await entries.items("default", "s")) == len(await entries.keys("default", "s")) == 1500
+    assert [key for key, _ in await entries.items("default", "s", "k?")] == [f"k{n}" for n in range(10)]
+    assert await entries.keys("default", "s", "k1?") == [f"k1{n}" for n in range(10)]
 
 
 async def test_a_list_that_is_too_large_is_refused_and_not_cut(entries: Entries) -> None:
     await entries.change("default", [("s", f"k{n}") for n in range(1100)], lambda _: [Entry(b"1" * 1000)] * 1100)
     with pytest.raises(PayloadTooLarge):
-        await entries.list("default", "s")
+        await entries.items("default", "s")
+    assert len(await entries.keys("default", "s")) == 1100
 
 
 async def test_what_has_expired_is_swept(entries: Entries, store: SqlStore) -> None:
@@ -81,7 +83,7 @@ async def test_what_has_expired_is_swept(entries: Entries, store: SqlStore) -> N
     sweeping = asyncio.get_running_loop().create_task(entries.sweep(store))
     try:
         async with asyncio.timeout(20):
-            while await store.purge_entries("default", 0) or await store.list_entries("default", "s", "", 0, 1):
+            while await store.purge_entries("default", 0) or await store.entry_keys("default", "s", "", 0, 1):
                 await asyncio.sleep(0.01)
     finally:
         sweeping.cancel()

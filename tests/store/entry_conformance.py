@@ -39,13 +39,15 @@ class EntryConformance:
         await put(store, A, Entry(b"1"))
         assert await store.get_entry("default", ("t", "a"), 0) is None
         assert await store.get_entry(OTHER, A, 0) is None
-        assert await store.list_entries(OTHER, "s", "", 0, 10_000) == []
+        assert await store.entry_keys(OTHER, "s", "", 0, 10) == []
+        assert await store.get_entries(OTHER, "s", ["a"], 0) == []
 
     async def test_a_value_that_has_expired_is_not_there(self, store: Store) -> None:
         await put(store, A, Entry(b"1", 2000))
         assert await store.get_entry("default", A, 1999) == Entry(b"1", 2000)
         assert await store.get_entry("default", A, 2000) is None
-        assert await store.list_entries("default", "s", "", 2000, 10_000) == []
+        assert await store.entry_keys("default", "s", "", 2000, 10) == []
+        assert await store.get_entries("default", "s", ["a"], 2000) == []
         seen: list[Sequence[Entry | None]] = []
 
         def look(before: Sequence[Entry | None]) -> Sequence[Entry | None]:
@@ -58,11 +60,18 @@ class EntryConformance:
     async def test_values_are_listed_by_key_in_slices(self, store: Store) -> None:
         for key in ("b", "a", "C", "\u00e9"):
             await put(store, ("s", key), Entry(b"0123456789"))
-        everything = await store.list_entries("default", "s", "", 0, 10_000)
-        assert [key for key, _ in everything] == ["C", "a", "b", "\u00e9"]
-        first = await store.list_entries("default", "s", "", 0, 15)
-        assert [key for key, _ in first] == ["C", "a"]
-        assert [key for key, _ in await store.list_entries("default", "s", "a", 0, 10_000)] == ["b", "\u00e9"]
+        size = len("s") + len("a") + 10
+        keys = await store.entry_keys("default", "s", "", 0, 10)
+        assert keys == [("C", size), ("a", size), ("b", size), ("\u00e9", size + 1)]
+        assert await store.entry_keys("default", "s", "", 0, 2) == keys[:2]
+        assert await store.entry_keys("default", "s", "a", 0, 10) == keys[2:]
+
+    async def test_values_of_some_keys_come_in_the_order_of_the_keys(self, store: Store) -> None:
+        places = [("s", f"{n:04}") for n in range(1200)]
+        await store.change_entries("default", places, lambda _: [Entry(b"1")] * 1200, 0, EntryQuota(2000, 1 << 20))
+        found = await store.get_entries("default", "s", ["1199", "nothing", *(key for _, key in places[:1000])], 0)
+        assert [key for key, _ in found if key != "1199"] == [key for _, key in places[:1000]]
+        assert ("1199", Entry(b"1")) in found
 
     async def test_several_change_at_once_or_none_does(self, store: Store) -> None:
         await store.change_entries("default", [A, B], lambda _: [Entry(b"1"), Entry(b"2")], 0, ROOM)

@@ -19,7 +19,7 @@ from polycall.store.protocol import EntryStore, TenancyStore
 __all__ = ["Entries", "EntryLimits"]
 
 _SWEEP_S = 60.0
-_SLICE_BYTES = 1 << 20  # read at once
+_SLICE = 1000  # keys read at once
 _LIST_BYTES = 1 << 20  # of keys and values in one answer
 _QUOTA = EntryQuota(10_000, 64 << 20)
 
@@ -75,21 +75,31 @@ class Entries:
         """Keep a value, in place of any other; None: nothing. Raises as ``change``."""
         await self.change(project_id, [(space, key)], lambda _: [entry])
 
-    async def list(self, project_id: str, space: str, pattern: str = "*") -> Sequence[tuple[str, Entry]]:
-        """Return keys that match a pattern (``*``, ``?``, ``[...]``) and what is kept there, in order of the keys.
+    async def keys(self, project_id: str, space: str, pattern: str = "*") -> Sequence[str]:
+        """Return keys that match a pattern (``*``, ``?``, ``[...]``), in their order.
 
-        Raises InvalidArgument (space), PayloadTooLarge.
+        Raises InvalidArgument (space, pattern), PayloadTooLarge.
         """
+        return [key for key, _ in await self._matching(project_id, space, pattern, values=False)]
+
+    async def items(self, project_id: str, space: str, pattern: str = "*") -> Sequence[tuple[str, Entry]]:
+        """Return keys that match a pattern and what is kept there. Raises as ``keys``."""
+        matching = await self._matching(project_id, space, pattern, values=True)
+        return await self._store.get_entries(project_id, space, [key for key, _ in matching], now_ms())
+
+    async def _matching(self, project_id: str, space: str, pattern: str, *, values: bool) -> list[tuple[str, int]]:
         self._check(space, pattern or "*")
-        found: list[tuple[str, Entry]] = []
+        found: list[tuple[str, int]] = []
         after, now, size = "", now_ms(), 0
-        while page := await self._store.list_entries(project_id, space, after, now, _SLICE_BYTES):
+        while page := await self._store.entry_keys(project_id, space, after, now, _SLICE):
             after = page[-1][0]
-            matching = [(key, entry) for key, entry in page if fnmatchcase(key, pattern)]
-            size += sum(len(key.encode()) + len(entry.value) for key, entry in matching)
+            matching = [(key, each) for key, each in page if fnmatchcase(key, pattern)]
+            size += sum(each if values else len(key.encode()) for key, each in matching)
             if size > _LIST_BYTES:
                 raise PayloadTooLarge(f"what {space} keeps is more than the {_LIST_BYTES} bytes of one answer")
             found += matching
+            if len(page) < _SLICE:
+                break
         return found
 
     async def sweep(self, projects: TenancyStore) -> None:

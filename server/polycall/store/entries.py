@@ -12,11 +12,11 @@ from polycall.errors import QuotaExceeded
 from polycall.store.dialects import insert
 from polycall.store.tables import entries, entry_totals
 
-__all__ = ["Change", "Place", "change_entries", "get_entry", "list_entries", "purge_entries"]
+__all__ = ["Change", "Place", "change_entries", "entry_keys", "get_entries", "get_entry", "purge_entries"]
 
 _e, _t = entries.c, entry_totals.c
 
-_ROWS = 1000
+_AT_ONCE = 500  # keys of one statement
 Place = tuple[str, str]  # space and key
 # From what is kept at some places to what shall be; None: nothing. Runs within a transaction, perhaps twice.
 Change = Callable[[Sequence[Entry | None]], Sequence[Entry | None]]
@@ -24,29 +24,30 @@ Change = Callable[[Sequence[Entry | None]], Sequence[Entry | None]]
 
 def get_entry(conn: sa.Connection, project_id: str, place: Place, now: int) -> Entry | None:
     """Return what is kept at a place; None if there is nothing, or it has expired."""
-    row = conn.execute(
-        sa.select(_e.value, _e.expires_at).where(
-            *_at(project_id, place), sa.or_(_e.expires_at.is_(None), _e.expires_at > now)
-        )
-    ).first()
+    row = conn.execute(sa.select(_e.value, _e.expires_at).where(*_at(project_id, place), _alive(now))).first()
     return Entry(row.value, row.expires_at) if row is not None else None
 
 
-def list_entries(
-    conn: sa.Connection, project_id: str, space: str, after: str, now: int, most_bytes: int
+def entry_keys(
+    conn: sa.Connection, project_id: str, space: str, after: str, now: int, rows: int
+) -> list[tuple[str, int]]:
+    """Return keys of a space in their order, from the one after ``after`` on, each with the size of its entry."""
+    statement = sa.select(_e.key, _e.size).where(_e.project_id == project_id, _e.space == space, _e.key > after)
+    found = conn.execute(statement.where(_alive(now)).order_by(_e.key).limit(rows))
+    return [(row.key, row.size) for row in found]
+
+
+def get_entries(
+    conn: sa.Connection, project_id: str, space: str, keys: Sequence[str], now: int
 ) -> list[tuple[str, Entry]]:
-    """Return what a space keeps, in order of its keys, from the one after ``after`` on, until that is so many bytes."""
-    alive = sa.or_(_e.expires_at.is_(None), _e.expires_at > now)
-    statement = sa.select(_e.key, _e.value, _e.expires_at, _e.size).where(
-        _e.project_id == project_id, _e.space == space, _e.key > after, alive
-    )
+    """Return what is kept under some keys of a space; of sorted keys, in their order."""
     found: list[tuple[str, Entry]] = []
-    with conn.execute(statement.order_by(_e.key).limit(_ROWS)) as rows:
-        for row in rows:
-            found.append((row.key, Entry(row.value, row.expires_at)))
-            most_bytes -= row.size
-            if most_bytes <= 0:
-                break
+    for first in range(0, len(keys), _AT_ONCE):
+        some = keys[first : first + _AT_ONCE]
+        statement = sa.select(_e.key, _e.value, _e.expires_at).where(
+            _e.project_id == project_id, _e.space == space, _e.key.in_(some), _alive(now)
+        )
+        found += [(row.key, Entry(row.value, row.expires_at)) for row in conn.execute(statement.order_by(_e.key))]
     return found
 
 
@@ -131,3 +132,7 @@ def _row(conn: sa.Connection, project_id: str, place: Place) -> Any:
 
 def _at(project_id: str, place: Place) -> tuple[sa.ColumnElement[bool], ...]:
     return (_e.project_id == project_id, _e.space == place[0], _e.key == place[1])
+
+
+def _alive(now: int) -> sa.ColumnElement[bool]:
+    return sa.or_(_e.expires_at.is_(None), _e.expires_at > now)

@@ -21,11 +21,17 @@ class SqlEntries:
         """Return what is kept at a place; None if there is nothing. Raises Unavailable."""
         return await self._executor.read(entries.get_entry, project_id, place, now)
 
-    async def list_entries(
-        self, project_id: str, space: str, after: str, now: int, most_bytes: int
+    async def entry_keys(
+        self, project_id: str, space: str, after: str, now: int, rows: int
+    ) -> Sequence[tuple[str, int]]:
+        """Return keys of a space and the sizes of what is kept there, after a key. Raises Unavailable."""
+        return await self._executor.read(entries.entry_keys, project_id, space, after, now, rows)
+
+    async def get_entries(
+        self, project_id: str, space: str, keys: Sequence[str], now: int
     ) -> Sequence[tuple[str, Entry]]:
-        """Return what a space keeps, by key, after a key, until that is so many bytes. Raises Unavailable."""
-        return await self._executor.read(entries.list_entries, project_id, space, after, now, most_bytes)
+        """Return what is kept under some keys of a space. Raises Unavailable."""
+        return await self._executor.read(entries.get_entries, project_id, space, tuple(keys), now)
 
     async def change_entries(
         self, project_id: str, places: Sequence[entries.Place], change: entries.Change, now: int, quota: EntryQuota

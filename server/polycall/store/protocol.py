@@ -462,10 +462,15 @@ class EntryStore(Protocol):
     async def get_entry(self, project_id: str, place: tuple[str, str], now: int) -> Entry | None:
         """Return what is kept at a place: space and key."""
 
-    async def list_entries(
-        self, project_id: str, space: str, after: str, now: int, most_bytes: int
+    async def entry_keys(
+        self, project_id: str, space: str, after: str, now: int, rows: int
+    ) -> Sequence[tuple[str, int]]:
+        """Return keys of a space in their order, after a key, at most so many, each with the size of its entry."""
+
+    async def get_entries(
+        self, project_id: str, space: str, keys: Sequence[str], now: int
     ) -> Sequence[tuple[str, Entry]]:
-        """Return keys and what is kept there, in the order of keys, after a key, until that is so many bytes."""
+        """Return what is kept under some keys of a space; of sorted keys, in their order."""
 
     async def change_entries(
         self,

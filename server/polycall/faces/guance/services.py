@@ -164,8 +164,11 @@ class _Services:
 
     async def _store_list(self, payload: bytes) -> Any:
         asked = msgspec.json.decode(payload, type=_List)
-        listed = await self._made.entries.list(self._project, self._space("store", asked.scope), asked.pattern)
-        return {key: msgspec.Raw(entry.value) for key, entry in listed} if asked.values else [key for key, _ in listed]
+        space = self._space("store", asked.scope)
+        if not asked.values:
+            return await self._made.entries.keys(self._project, space, asked.pattern)
+        listed = await self._made.entries.items(self._project, space, asked.pattern)
+        return {key: msgspec.Raw(entry.value) for key, entry in listed}
 
     async def _store_delete(self, payload: bytes) -> Any:
         asked = msgspec.json.decode(payload, type=_Keys)
@@ -198,9 +201,10 @@ class _Services:
 
     async def _cache_list(self, payload: bytes) -> Any:
         asked = msgspec.json.decode(payload, type=_List)
-        listed = await self._made.entries.list(self._project, self._space("cache", asked.scope), asked.pattern)
+        space = self._space("cache", asked.scope)
         if not asked.values:
-            return [key for key, _ in listed]
+            return await self._made.entries.keys(self._project, space, asked.pattern)
+        listed = await self._made.entries.items(self._project, space, asked.pattern)
         kept = {key: Kept.of(entry) for key, entry in listed}
         return {key: one.value for key, one in kept.items() if one.kind == "string"}
 
