@@ -29,6 +29,16 @@ BOOK = {
     "required": ["title"],
     "additionalProperties": False,
 }
+OPEN = {
+    "properties": {"kind": {}},
+    "patternProperties": {"^x-": {}},
+    "if": {"properties": {"kind": {"const": "a"}}},
+    "then": {"properties": {"n": {}}},
+    "dependentSchemas": {
+        "more": {"anyOf": [{"properties": {"late": {"const": 2}, "more": {}}}, {"required": ["never"]}]}
+    },
+    "unevaluatedProperties": False,
+}
 TREE = {
     "$ref": "#/$defs/node",
     "$defs": {"node": {"properties": {"left": {"$ref": "#/$defs/node"}, "n": {"type": "number"}}, "required": ["n"]}},
@@ -88,6 +98,18 @@ TREE = {
         ({"pattern": "[$]"}, '"$"', None),
         ({"patternProperties": {"^x-": {"type": "null"}}, "additionalProperties": False}, '{"x-a":1}',
          "/x-a: must be null"),
+        ({"patternProperties": {"a$": {}, r"a\Z": {"type": "null"}}}, '{"a":1}', "/a: must be null"),
+        (OPEN, '{"kind":"a","n":1,"x-1":2}', None),
+        (OPEN, '{"kind":"b","n":1}', "/n: is not allowed"),
+        (OPEN, '{"kind":"b","more":1,"late":2}', None),
+        (OPEN, '{"kind":"b","late":2}', "/late: is not allowed"),
+        ({"$ref": "#/$defs/o", "$defs": {"o": OPEN}, "unevaluatedProperties": False}, '{"kind":"a","n":1}', None),
+        ({"allOf": [{"properties": {"a": {}}}], "unevaluatedProperties": {"type": "null"}}, '{"a":1,"b":1}',
+         "/b: must be null"),
+        ({"prefixItems": [{}], "unevaluatedItems": False}, "[1,2]", "/1: is not allowed"),
+        ({"prefixItems": [{}], "contains": {"const": 2}, "unevaluatedItems": False}, "[1,2]", None),
+        ({"allOf": [{"items": {"type": "number"}}], "unevaluatedItems": False}, "[1,2]", None),
+        ({"items": [{}], "additionalItems": {}, "unevaluatedItems": False}, "[1,2]", None),
         ({"format": "email", "title": "t", "default": 5, "surprise": {}}, '"no address"', None),
     ],
 )  # fmt: skip
@@ -111,7 +133,8 @@ def test_a_value_fits_or_what_is_wrong_is_said(schema: Any, value: str, expected
         ({"$ref": "https://example.com/s.json"}, "/$ref: must lead to a place in this schema, such as #/$defs/name"),
         ({"$ref": "#/$defs/a"}, "/$ref: leads nowhere: '#/$defs/a'"),
         ({"$ref": "#/x/y", "x": {"y": {"type": "text"}}}, "/x/y/type: must be one or some of"),
-        ({"unevaluatedProperties": False}, "/unevaluatedProperties: is not supported"),
+        ({"$dynamicRef": "#a"}, "/$dynamicRef: is not supported"),
+        ({"unevaluatedItems": 5}, "/unevaluatedItems: must be an object, true or false"),
     ],
 )
 def test_what_is_no_schema_is_told_with_its_place(schema: Any, expected: str) -> None:
@@ -153,7 +176,18 @@ _KEYWORDS = (
     *("type", "properties", "patternProperties", "additionalProperties", "propertyNames", "required", "items"),
     *("prefixItems", "additionalItems", "contains", "minContains", "uniqueItems", "enum", "const", "allOf", "anyOf"),
     *("oneOf", "not", "if", "then", "else", "$ref", "$defs", "definitions", "dependencies", "dependentRequired"),
-    *("dependentSchemas", "minimum", "exclusiveMaximum", "multipleOf", "minLength", "maxItems", "pattern", "title"),
+    *(
+        "dependentSchemas",
+        "unevaluatedProperties",
+        "unevaluatedItems",
+        "minimum",
+        "exclusiveMaximum",
+        "multipleOf",
+        "minLength",
+        "maxItems",
+        "pattern",
+        "title",
+    ),
 )
 _SCALARS = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False), st.text(max_size=3),

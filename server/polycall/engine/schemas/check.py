@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 
+from polycall.engine.schemas.evaluated import evaluated
 from polycall.engine.schemas.reading import Json, Unusable, printable, target
 from polycall.engine.schemas.values import (
     SHOWN_CHARS,
@@ -20,6 +21,7 @@ from polycall.engine.schemas.values import (
 __all__ = ["Check"]
 
 _SHOWN_VALUES = 10  # of an enum
+_UNEVALUATED: Mapping[type, str] = {dict: "unevaluatedProperties", list: "unevaluatedItems"}
 
 
 class Check:
@@ -41,11 +43,11 @@ class Check:
         return problem if problem is None else printable(problem)
 
     def _problem(self, schema: Json, value: Json, place: str) -> str | None:
-        self._spend(1)
+        self.spend(1)
         if isinstance(schema, bool):
             return None if schema else f"{place or '/'}: is not allowed"
         if "$ref" in schema:
-            problem = self._problem(target(self._schema, schema["$ref"]), value, place)
+            problem = self._problem(self.resolve(schema["$ref"]), value, place)
             if problem is not None:
                 return problem
         why = self._own(schema, value)
@@ -57,9 +59,18 @@ class Check:
             problem = self._items(schema, value, place)
         else:
             problem = None
-        return problem or self._combined(schema, value, place)
+        return problem or self._combined(schema, value, place) or self._unevaluated(schema, value, place)
 
-    def _spend(self, steps: int) -> None:
+    def fits(self, schema: Json, value: Json) -> bool:
+        """Return whether a value within fits a schema within. Raises Unusable, RecursionError."""
+        return self._problem(schema, value, "") is None
+
+    def resolve(self, reference: str) -> Json:
+        """Return what a reference of the schema leads to."""
+        return target(self._schema, reference)
+
+    def spend(self, steps: int) -> None:
+        """Look at so much more. Raises Unusable."""
         self._left -= steps
         if self._left < 0:
             raise Unusable("takes too long to check against its schema")
@@ -85,14 +96,14 @@ class Check:
 
     def _key(self, value: Json) -> str:
         """Return a text that equal values have in common, and no others."""
-        self._spend(1)
+        self.spend(1)
         if isinstance(value, Decimal):
             sign, digits, _ = value.as_tuple()
-            self._spend(len(digits) // 16)
+            self.spend(len(digits) // 16)
             text = "".join(map(str, digits)).lstrip("0").rstrip("0")
             return f"{sign}:{text}:{value.adjusted()}" if text else "0"
         if isinstance(value, str):
-            self._spend(len(value) // 64)
+            self.spend(len(value) // 64)
             return f"'{len(value)}:{value}"
         if isinstance(value, list):
             return f"[{','.join(map(self._key, value))}]"
@@ -103,10 +114,10 @@ class Check:
     # what is in it
 
     def _members(self, schema: Mapping[str, Json], value: dict[str, Json], place: str) -> str | None:
-        self._spend(len(value))
+        self.spend(len(value))
         why = next(size_problems(schema, len(value), "Properties", "member"), None)
         for name in schema["required"] if isinstance(schema.get("required"), list) else ():
-            self._spend(1)
+            self.spend(1)
             if name not in value:
                 why = why or f"must have {shown(name)}"
         for name, others in (schema.get("dependentRequired") or {}).items():
@@ -123,13 +134,13 @@ class Check:
         self, schema: Mapping[str, Json], value: dict[str, Json]
     ) -> Iterator[tuple[str, Json, Json]]:
         named = schema.get("properties") or {}
-        patterns = {compiled(text): inner for text, inner in (schema.get("patternProperties") or {}).items()}
+        patterns = [(compiled(text), inner) for text, inner in (schema.get("patternProperties") or {}).items()]
         for name, each in value.items():
             known = name in named
             if known:
                 yield name, named[name], each
-            for pattern, inner in patterns.items():
-                self._spend(1)
+            for pattern, inner in patterns:
+                self.spend(1)
                 if pattern.search(name):
                     known = True
                     yield name, inner, each
@@ -151,13 +162,13 @@ class Check:
         return None
 
     def _lacks(self, value: dict[str, Json], name: str, others: list[str]) -> str | None:
-        self._spend(1 + len(others))
+        self.spend(1 + len(others))
         if name not in value:
             return None
         return next((f"must have {shown(each)}, as it has {shown(name)}" for each in others if each not in value), None)
 
     def _items(self, schema: Mapping[str, Json], value: list[Json], place: str) -> str | None:
-        self._spend(len(value))
+        self.spend(len(value))
         why = next(size_problems(schema, len(value), "Items", "item"), None)
         if why is None and schema.get("uniqueItems") and len({self._key(each) for each in value}) < len(value):
             why = "must not have two equal items"
@@ -178,9 +189,23 @@ class Check:
     def _contained(self, schema: Mapping[str, Json], value: list[Json]) -> str | None:
         if "contains" not in schema:
             return None
-        count = sum(self._problem(schema["contains"], each, "") is None for each in value)
+        count = sum(self.fits(schema["contains"], each) for each in value)
         least, most = schema.get("minContains", 1), schema.get("maxContains", len(value))
         return None if least <= count <= most else f"has {count} items that fit `contains`: must be {least} to {most}"
+
+    def _unevaluated(self, schema: Mapping[str, Json], value: Json, place: str) -> str | None:
+        """Return what is wrong with those parts of a value that nothing else in a schema is about."""
+        word = _UNEVALUATED.get(type(value), "")
+        if word not in schema:
+            return None
+        parts = value.items() if isinstance(value, dict) else enumerate(value)
+        known = evaluated(self, {name: inner for name, inner in schema.items() if name != word}, value)
+        for part, each in parts:
+            if part not in known:
+                problem = self._problem(schema[word], each, f"{place}/{str(part)[:SHOWN_CHARS]}")
+                if problem is not None:
+                    return problem
+        return None
 
     # several schemas at once
 
@@ -199,7 +224,7 @@ class Check:
             else:
                 return f"{place or '/'}: fits none of `anyOf`: {problems[0] if problems else 'it is empty'}"
         if "oneOf" in schema:
-            count = sum(self._problem(each, value, place) is None for each in schema["oneOf"])
+            count = sum(self.fits(each, value) for each in schema["oneOf"])
             if count != 1:
                 return f"{place or '/'}: fits {count or 'none'} of `oneOf`: must fit exactly one"
         if "not" in schema and self._problem(schema["not"], value, place) is None:

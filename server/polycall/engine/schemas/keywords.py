@@ -1,7 +1,8 @@
 """What stands in a schema, and whether it may: looked at when a schema comes, so that a check can rely on it.
 
 The drafts from 4 to 2020-12, but for what says nothing of values (``format`` among it, as those say by themselves) and
-what would have to be evaluated beyond its own place: that is refused, for passing over it would let everything pass.
+references that lead out of the schema or elsewhere each time: those are refused, for passing over them would let
+everything pass.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ TYPES: Final = ("null", "boolean", "object", "array", "number", "string", "integ
 # Keywords whose value is a schema, a list of schemas, schemas by names.
 ONE: Final = (
     *("additionalProperties", "additionalItems", "propertyNames", "contains", "not", "if", "then", "else", "items"),
+    *("unevaluatedProperties", "unevaluatedItems"),
 )
 MANY: Final = ("allOf", "anyOf", "oneOf", "prefixItems", "items")
 NAMED: Final = ("properties", "patternProperties", "dependentSchemas", "dependencies", "$defs", "definitions")
@@ -29,7 +31,7 @@ _COUNTS = (
     *("minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties"),
     *("minContains", "maxContains"),
 )
-_REFUSED = ("unevaluatedProperties", "unevaluatedItems", "$dynamicRef", "$recursiveRef")
+_REFUSED = ("$dynamicRef", "$recursiveRef")
 
 
 def problems_of(schema: Json) -> Iterator[str]:
@@ -87,7 +89,7 @@ def _within(schema: dict[str, Json]) -> Iterator[tuple[str, Json]]:
 
 def _problem(word: str, value: Json, whole: Json) -> str | None:
     if word in _REFUSED:
-        return "is not supported; say it with additionalProperties, items or $ref"
+        return "is not supported; say it with $ref"
     if word == "$ref":
         return _reference_problem(value, whole)
     fits, must = _RULES.get(word, (None, ""))
