@@ -16,11 +16,8 @@ from polycall.v1 import package_pb2, tenancy_service_pb2
 from tests.contracts.routes import Route
 from tests.harness import Response, Server, until
 
-__all__ = ["CANARY", "SAID", "Tenant", "furnished", "newcomer", "nobodys", "plain"]
+__all__ = ["SAID", "Tenant", "furnished", "nobodys", "plain"]
 
-CANARY = "canary-of-the-first-project"  # in every text of it that somebody could be shown
-_SOURCE = f"def tncfunction(*a, **k): return {CANARY!r}\ndef handle(data): return {{'seen': {CANARY!r}}}\n"
-_CANARY_CODE = f"def execute(input): return {CANARY!r}"
 
 Ids = Mapping[str, str]  # by the path variables of a contract
 
@@ -68,6 +65,21 @@ class Tenant:
     key: str
     ids: dict[str, dict[str, str]] = field(default_factory=dict)  # of each contract, by its path variables
 
+    @property
+    def canary(self) -> str:
+        """What is in every text of the project that somebody could be shown."""
+        return f"canary-of-{self.project}"
+
+    @property
+    def code(self) -> str:
+        """Code that comes with its request."""
+        return f"def execute(input): return {self.canary!r}"
+
+    @property
+    def source(self) -> str:
+        """Code that is deployed, for any contract."""
+        return f"def tncfunction(*a, **k): return {self.canary!r}\ndef handle(data): return [{self.canary!r}]\n"
+
     def send(self, route: Route, ids: Ids) -> Response:
         """Ask a route for the things with these ids."""
         said = SAID[route.name](ids) if route.name in SAID else None
@@ -93,7 +105,7 @@ class Tenant:
         return answer.json()
 
 
-def newcomer(server: Server) -> Tenant:
+def _newcomer(server: Server) -> Tenant:
     """Return somebody with a new project."""
     project = f"tnc-{uuid.uuid4().hex[:8]}"
     scopes = tenancy_service_pb2.ApiKey
@@ -103,7 +115,7 @@ def newcomer(server: Server) -> Tenant:
 
 def furnished(server: Server, routes: tuple[Route, ...]) -> Tenant:
     """Return somebody whose project has something for every path variable of the routes."""
-    tenant = newcomer(server)
+    tenant = _newcomer(server)
     tenant.ids.update(
         native=_native(tenant),
         riza=_riza(tenant),
@@ -122,15 +134,17 @@ def _native(tenant: Tenant) -> dict[str, str]:
     good = tenant.good
     called = good("native", "POST", f"/polycall/v1/packages/{package}/functions/tncfunction:call", {})["name"]
     until(lambda: good("native", "GET", f"/polycall/v1/{called}")["state"] == "STATE_COMPLETED", what="the call")
-    secret = good("native", "POST", "/polycall/v1/secrets", {"secret": {"displayName": CANARY, "value": CANARY}})
-    key = good("native", "POST", "/polycall/v1/apiKeys", {"displayName": CANARY})["apiKey"]["name"]
-    revision = {"manifest": f"# {CANARY}\n"}
-    made = {"runtimeId": f"tnc-{uuid.uuid4().hex[:8]}", "runtime": {"displayName": CANARY}, "revision": revision}
+    secret = good(
+        "native", "POST", "/polycall/v1/secrets", {"secret": {"displayName": tenant.canary, "value": tenant.canary}}
+    )
+    key = good("native", "POST", "/polycall/v1/apiKeys", {"displayName": tenant.canary})["apiKey"]["name"]
+    revision = {"manifest": f"# {tenant.canary}\n"}
+    made = {"runtimeId": f"tnc-{uuid.uuid4().hex[:8]}", "runtime": {"displayName": tenant.canary}, "revision": revision}
     runtime = good("native", "POST", "/polycall/v1/runtimes", made)
     newest = runtime["newestRevision"]["name"]
     good("native", "POST", f"/polycall/v1/{newest}:wait", {})
     function = f"packages/{package}/functions/tncfunction"
-    daily = {"displayName": CANARY, "function": function, "cron": "0 3 * * *"}
+    daily = {"displayName": tenant.canary, "function": function, "cron": "0 3 * * *"}
     schedule = good("native", "POST", "/polycall/v1/schedules", {"schedule": daily})["name"]
     return {
         "packages": package,
@@ -147,35 +161,37 @@ def _native(tenant: Tenant) -> dict[str, str]:
 
 def _riza(tenant: Tenant) -> dict[str, str]:
     good = tenant.good
-    manifest = {"name": "requirements.txt", "contents": f"# {CANARY}\n"}
-    runtime = good("riza", "POST", "/v1/runtimes", {"name": CANARY, "language": "python", "manifest_file": manifest})
+    manifest = {"name": "requirements.txt", "contents": f"# {tenant.canary}\n"}
+    runtime = good(
+        "riza", "POST", "/v1/runtimes", {"name": tenant.canary, "language": "python", "manifest_file": manifest}
+    )
     ended = ("succeeded", "failed")
     until(lambda: good("riza", "GET", f"/v1/runtimes/{runtime['id']}")["status"] in ended, what="the build")
-    run = good("riza", "POST", "/v1/execute-function", {"language": "python", "code": _CANARY_CODE})
-    tool = {"name": CANARY, "language": "python", "code": _CANARY_CODE}
+    run = good("riza", "POST", "/v1/execute-function", {"language": "python", "code": tenant.code})
+    tool = {"name": tenant.canary, "language": "python", "code": tenant.code}
     return {
         "tool_id": good("riza", "POST", "/v1/tools", tool)["id"],
         "runtime_id": runtime["id"],
         "revision_id": runtime["revision_id"],
-        "secret_id": good("riza", "POST", "/v1/secrets", {"name": CANARY, "value": CANARY})["id"],
+        "secret_id": good("riza", "POST", "/v1/secrets", {"name": tenant.canary, "value": tenant.canary})["id"],
         "execution_id": run["execution"]["id"],
     }
 
 
 def _cognite(tenant: Tenant) -> dict[str, str]:
     at = f"/api/v1/projects/{tenant.project}"
-    file = tenant.good("cognite", "POST", f"{at}/files", {"name": f"{CANARY}.zip"})
+    file = tenant.good("cognite", "POST", f"{at}/files", {"name": f"{tenant.canary}.zip"})
     upload = file["uploadUrl"].removeprefix(tenant.server.rest)
-    assert tenant.server.http("PUT", upload, body=_zipped({"handler.py": _SOURCE})).status == 200
-    asked = {"name": CANARY, "fileId": file["id"], "functionPath": "handler.py"}
+    assert tenant.server.http("PUT", upload, body=_zipped({"handler.py": tenant.source})).status == 200
+    asked = {"name": tenant.canary, "fileId": file["id"], "functionPath": "handler.py"}
     function = tenant.good("cognite", "POST", f"{at}/functions", {"items": [asked]})["items"][0]["id"]
     until(lambda: tenant.good("cognite", "GET", f"{at}/functions/{function}")["status"] == "Ready", what="the function")
     tokens = {"items": [{"tokenExchange": True}]}
     session, kept = (tenant.good("cognite", "POST", f"{at}/sessions", tokens)["items"][0] for _ in range(2))
     scheduled = tenant.good(
-        "cognite", "POST", f"{at}/functions/schedules", {"items": [_daily(CANARY, function, kept["nonce"])]}
+        "cognite", "POST", f"{at}/functions/schedules", {"items": [_daily(tenant.canary, function, kept["nonce"])]}
     )["items"][0]
-    data = {"nonce": session["nonce"], "data": {"said": CANARY}}
+    data = {"nonce": session["nonce"], "data": {"said": tenant.canary}}
     call = tenant.good("cognite", "POST", f"{at}/functions/{function}/call", data)
     until(
         lambda: tenant.good("cognite", "GET", f"{at}/functions/{function}/calls/{call['id']}")["status"] == "Completed",
@@ -194,16 +210,16 @@ def _cognite(tenant: Tenant) -> dict[str, str]:
 def _guance(tenant: Tenant) -> dict[str, str]:
     of_set, other = (f"tnc_{uuid.uuid4().hex[:8]}" for _ in range(2))
     for name in (of_set, other):
-        tenant.good("guance", "POST", "/api/v1/script-sets/do/add", {"data": {"id": name, "title": CANARY}})
+        tenant.good("guance", "POST", "/api/v1/script-sets/do/add", {"data": {"id": name, "title": tenant.canary}})
     script = f"{of_set}__{uuid.uuid4().hex[:8]}"
-    code = f"@DFF.API({CANARY!r})\ndef tncfunction(): return {CANARY!r}\n"
+    code = f"@DFF.API({tenant.canary!r})\ndef tncfunction(): return {tenant.canary!r}\n"
     tenant.good("guance", "POST", "/api/v1/scripts/do/add", {"data": {"id": script, "codeDraft": code}})
     tenant.good("guance", "POST", f"/api/v1/scripts/{script}/do/publish", {})
     later = {"kwargs": {}, "options": {"execMode": "async", "saveResult": True}}
     task = tenant.good("guance", "POST", f"/api/v1/func/{script}.tncfunction", later)["data"]["taskId"]
     result = f"/api/v1/func-result?taskId={task}"
-    until(lambda: CANARY.encode() in tenant.ask("guance", "GET", result).body, what="the result")
-    link = {"data": {"funcId": f"{script}.tncfunction", "funcCallKwargsJSON": {}, "note": CANARY}}
+    until(lambda: tenant.canary.encode() in tenant.ask("guance", "GET", result).body, what="the result")
+    link = {"data": {"funcId": f"{script}.tncfunction", "funcCallKwargsJSON": {}, "note": tenant.canary}}
     return {
         "func_id": f"{script}.tncfunction",
         "task_id": task,
@@ -214,8 +230,8 @@ def _guance(tenant: Tenant) -> dict[str, str]:
 
 
 def _xpander(tenant: Tenant) -> dict[str, str]:
-    code = f"def xpander_run_action():\n    return {CANARY!r}\n"
-    made = tenant.good("xpander", "POST", "/v1/custom_functions", {"name": CANARY, "source_code": code})
+    code = f"def xpander_run_action():\n    return {tenant.canary!r}\n"
+    made = tenant.good("xpander", "POST", "/v1/custom_functions", {"name": tenant.canary, "source_code": code})
     return {"function_id": made["id"], "tool_id": f"xpander-custom-functions_{made['id']}", "agent_id": "any-agent"}
 
 
@@ -242,10 +258,10 @@ def _zipped(files: Mapping[str, str]) -> bytes:
 
 def _deployed(tenant: Tenant, package: str, *functions: package_pb2.Function, face: str = "") -> str:
     """Deploy a package that a contract lists as its own; return its id."""
-    about = {"displayName": CANARY, "description": CANARY, "labels": {"of": CANARY}, "face": face}
+    about = {"displayName": tenant.canary, "description": tenant.canary, "labels": {"of": tenant.canary}, "face": face}
     tenant.good("native", "POST", "/polycall/v1/packages", {"packageId": package, "package": about})
     tenant.server.deploy(
-        package, {"main.py": _SOURCE}, version="7.7.7", functions=functions, release=True, key=tenant.key
+        package, {"main.py": tenant.source}, version="7.7.7", functions=functions, release=True, key=tenant.key
     )
     return package
 

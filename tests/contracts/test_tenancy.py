@@ -14,7 +14,7 @@ import pytest
 
 from polycall.v1 import tenancy_service_pb2
 from tests.contracts.routes import Route, routes, rpcs_without_routes
-from tests.contracts.tenants import CANARY, SAID, Tenant, furnished, newcomer, nobodys, plain
+from tests.contracts.tenants import SAID, Tenant, furnished, nobodys, plain
 from tests.harness import Response, Server
 
 ROUTES = routes()
@@ -24,7 +24,7 @@ Ids = Mapping[str, str]
 ALIKE = dict.fromkeys(
     ("domo.RunAlias", "domo.RunAliasComplex"), "the operator maps aliases in a file, each for a project; here is none"
 ) | {"cognite.UploadFile": "what lets somebody in stands in the query; no key does"}
-# Routes whose path is the credential: whoever was told it may, with any key or none.
+# Routes whose address is the credential: whoever was told it may, with any key or none.
 OPEN = {"guance.CallAuthLink", "guance.OpenAuthLink"}
 # What ends things comes after all else, and of these, what is inside before what it is in.
 _ENDS = re.compile(r"Delete|Revoke|Cancel")
@@ -52,7 +52,7 @@ BY_GRPC: dict[str, Callable[[Ids], object]] = {
 
 def test_a_stranger_finds_nothing_by_any_route(polycall: Server) -> None:
     """One test, because to make all that is asked for takes longer than to ask for it."""
-    owner, stranger = furnished(polycall, ROUTES), newcomer(polycall)
+    owner, stranger = furnished(polycall, ROUTES), furnished(polycall, ROUTES)
     before = seen(owner)
     answers = ask_by_ids(owner, stranger)
     ask_by_pages(owner, stranger)
@@ -83,23 +83,33 @@ def named(route: Route, ids: Ids) -> dict[str, str]:
     return {name: ids[name] for name in {*route.variables, *said}}
 
 
-def variants(route: Route, owner: Tenant, stranger: Tenant) -> Iterator[dict[str, str]]:
-    """Yield the owner's ids; where a path has a project, also below the stranger's own."""
-    ids = owner.ids[route.face]
+def variants(route: Route, owner: Tenant, stranger: Tenant) -> Iterator[tuple[dict[str, str], dict[str, str]]]:
+    """Yield ids with something of the owner's among them, each time with the same ids where nobody's stand for it.
+
+    All of them are the owner's, the project of the path alone is not, or one of several things is the only one.
+    """
+    theirs, own = owner.ids[route.face], stranger.ids[route.face]
+    none = nobodys(theirs)
     if route.name not in OPEN:
-        yield ids
+        yield theirs, none | {"project": owner.project}
     if "project" in route.variables:
-        # of a path that is a credential, the project is a part
-        yield ids | {"project": stranger.project}
+        yield theirs | {"project": stranger.project}, none | {"project": stranger.project}
+    several = {name for name in named(route, theirs) if name != "project" and theirs[name] != own[name]}
+    if len(several) > 1:
+        for name in sorted(several):
+            yield own | {name: theirs[name]}, own | {name: none[name]}
 
 
-def leaks(answer: Response, sent: Ids, owner: Tenant) -> list[str]:
+def leaks(answer: Response, sent: Ids, owner: Tenant, stranger: Tenant) -> list[str]:
     """Return what of the owner's is in an answer to a stranger who did not say it."""
     text = answer.body.decode(errors="replace")
     for value in sent.values():
         text = text.replace(value, "")
-    ids = {value for of_face in owner.ids.values() for value in of_face.values() if len(value) > 7}
-    return [word for word in (CANARY, *sorted(ids - set(sent.values()))) if word in text]
+    theirs, own = (
+        {value for of_face in tenant.ids.values() for value in of_face.values() if len(value) > 7}
+        for tenant in (owner, stranger)
+    )
+    return [word for word in (owner.canary, *sorted(theirs - own - set(sent.values()))) if word in text]
 
 
 def seen(owner: Tenant) -> dict[str, str]:
@@ -109,7 +119,7 @@ def seen(owner: Tenant) -> dict[str, str]:
         # Guance deletes by GET, and runs what a link is for
         if route.verb == "GET" and not _ENDS.match(route.rpc) and route.name not in OPEN:
             text = owner.send(route, owner.ids[route.face]).body.decode()
-            if CANARY in text or any(id in text for id in owner.ids[route.face].values()):
+            if owner.canary in text or any(id in text for id in owner.ids[route.face].values()):
                 found[f"{route.name} {route.path}"] = _VOLATILE.sub("", text)
     return found
 
@@ -124,15 +134,14 @@ def ask_by_ids(owner: Tenant, stranger: Tenant) -> dict[Route, tuple[int, str]]:
     wrong: list[str] = []
     answers: dict[Route, tuple[int, str]] = {}
     for route in ROUTES:
-        for ids in variants(route, owner, stranger):
+        for ids, none in variants(route, owner, stranger):
             sent = named(route, ids)
             answer = stranger.send(route, ids)
             where = f"{route.name}: {route.verb} {route.filled(ids)} -> {answer.status} {answer.body[:300]!r}"
-            wrong += [f"{where} tells {word}" for word in leaks(answer, sent, owner)]
+            wrong += [f"{where} tells {word}" for word in leaks(answer, sent, owner, stranger)]
             if not set(sent) - {"project"}:
                 continue  # it names nothing
             # what is another's is answered as what is nobody's is, so that not even its being there is told
-            none = nobodys(ids) | ({"project": ids["project"]} if "project" in ids else {})
             control = plain(stranger.send(route, none), none)
             answers.setdefault(route, plain(answer, ids))
             if plain(answer, ids) != control:
@@ -154,9 +163,9 @@ def ask_by_pages(owner: Tenant, stranger: Tenant) -> None:
             continue
         assert owner.ask(route.face, "GET", f"{route.filled(ids)}?{one}&{place}").status == 200
         tried.append(route.name)
-        for own in variants(route, owner, stranger):
+        for own in (ids, ids | {"project": stranger.project}, stranger.ids[route.face]):
             answer = stranger.ask(route.face, "GET", f"{route.filled(own)}?{one}&{place}")
-            wrong += [f"{route.name} tells {word}: {answer.body!r}" for word in leaks(answer, own, owner)]
+            wrong += [f"{route.name} tells {word}: {answer.body!r}" for word in leaks(answer, own, owner, stranger)]
     assert not wrong
     assert {"native.ListExecutions", "native.ListPackages", "riza.ListSecrets"} <= set(tried)
 
@@ -169,4 +178,4 @@ def ask_by_grpc(owner: Tenant, stranger: Tenant) -> None:
         with pytest.raises(grpc.RpcError) as refused:
             call(BY_GRPC[method](ids), metadata=[("authorization", f"Bearer {stranger.key}")], timeout=30)
         assert refused.value.code() in (grpc.StatusCode.NOT_FOUND, grpc.StatusCode.PERMISSION_DENIED)
-        assert CANARY not in str(refused.value.details())
+        assert owner.canary not in str(refused.value.details())
