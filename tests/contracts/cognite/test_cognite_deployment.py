@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from polycall.ids import now_ms
-from polycall.v1 import package_service_pb2
+from polycall.v1 import package_pb2, package_service_pb2
 from tests.contracts.cognite.driver import ECHO, Cognite, archive, newcomer
 from tests.harness import Response, Server, running_server, until
 
@@ -406,3 +406,27 @@ def test_a_deployment_goes_on_after_the_server_was_killed(tmp_path: Path) -> Non
         assert [each["id"] for each in mine.get("functions").json()["items"]] == [
             each["id"] for each in (*quick[::-1], slow)
         ]
+
+
+def test_a_project_that_makes_many_functions_delays_no_other(polycall: Server, caller: Cognite) -> None:
+    slow = newcomer(polycall, "slow")
+    made = [slow.create("import time\ntime.sleep(2)\ndef handle():\n    pass\n") for _ in range(4)]
+    ready = caller.deployed(ECHO)
+    assert ready["status"] == "Ready"
+    waiting = [slow.get(f"functions/{each['id']}").json()["status"] for each in made]
+    assert {"Queued", "Deploying"} & set(waiting)
+    slow.post("functions/delete", {"items": [{"id": each["id"]} for each in made]})
+
+
+def test_a_project_has_a_hundred_functions_at_most(polycall: Server) -> None:
+    full = newcomer(polycall, "full")
+    metadata = [("authorization", f"Bearer {full.key}")]
+    for number in range(100):
+        data = f'{{"file_id":{number + 1},"function_path":"handler.py","status":"Ready"}}'
+        package = package_pb2.Package(display_name="f", face="cognite", face_data_json=data)
+        request = package_service_pb2.CreatePackageRequest(package_id=str(10**6 + number), package=package)
+        polycall.packages.CreatePackage(request, metadata=metadata)
+    assert len(full.get("functions?limit=1000").json()["items"]) == 100
+    assert _refused(_create(full)) == "The project has 100 functions, which is the most; delete some."
+    full.post("functions/delete", {"items": [{"id": 10**6}]})
+    assert _create(full).status == 201

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -17,6 +18,7 @@ from polycall.engine.engine import Engine
 from polycall.engine.limits import MIB
 from polycall.engine.tasks import end
 from polycall.engine.trial import Trial
+from polycall.engine.turns import ProjectTurns
 from polycall.errors import AlreadyExists, Internal, InvalidArgument, NotFound, PolycallError, QueueFull, Unavailable
 from polycall.faces.cognite.deployments import Deployment, Deployments
 from polycall.faces.cognite.functiondata import DEPLOYING, FAILED, READY, FunctionData, FunctionError
@@ -29,6 +31,7 @@ __all__ = ["Deployer"]
 
 _AT_ONCE = 2  # each has an archive of 100 MiB in memory, and what is unpacked of it
 _AGAIN_S = 1.0  # after the database, a turn or a place in a queue could not be had
+_PATIENCE_S = 3600.0  # then it begins to wait anew
 _LOOK_S = 15.0  # about what it takes until a server is known to be dead
 _GIB = 1024 * MIB
 _VERSION = "1"  # a function has one
@@ -62,7 +65,8 @@ class Deployer:
         self._trial = trial
         self._deployments = deployments
         self._runtimes = runtimes
-        self._turns = asyncio.Semaphore(_AT_ONCE)
+        self._places = asyncio.Semaphore(_AT_ONCE)
+        self._turns = ProjectTurns()
         self._tasks: dict[_Key, asyncio.Task[None]] = {}
 
     async def start(self, living: Collection[str]) -> None:
@@ -135,7 +139,7 @@ class Deployer:
             data = await self._ended(deployment, DEPLOYING)
             work = _Work(deployment, _deployer(deployment), data)
             runtime = await self._runtimes.built(work.who, deployment.function_id, await self._requirements(work))
-            async with self._turns:
+            async with self._turn(work):
                 await self._made(work, runtime)
         except Undeployable as failure:
             await self._ended(deployment, FAILED, failure.error)
@@ -146,8 +150,14 @@ class Deployer:
         else:
             await self._ended(deployment, READY)
 
+    @asynccontextmanager
+    async def _turn(self, work: _Work) -> AsyncIterator[None]:
+        """Hold a place. A project waits for one at a time, so that who makes many functions delays nobody else."""
+        async with self._turns.turn(work.deployment.project_id, _PATIENCE_S), self._places:
+            yield
+
     async def _requirements(self, work: _Work) -> str:
-        async with self._turns:
+        async with self._turn(work):
             manifest = (await self._files(work)).get(_REQUIREMENTS, b"")
         try:
             return manifest.decode("utf-8-sig")
