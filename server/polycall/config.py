@@ -235,7 +235,7 @@ class Settings:
         0, _whole(0, 100_000), "Runs of one project that may wait for a slot; 0: as many as `queue`."
     )
     requests_per_second: int = setting(
-        0, _whole(0, 1_000_000), "Requests a second on each REST listener, twice that in a burst; 0: any number."
+        0, _whole(0, 1_000_000), "Requests a second on each listener of the gateway, twice that in bursts; 0: no limit."
     )
     queue_mib: int = setting(256, _whole(1, 1 << 20), "MiB that requests waiting for a slot may hold in memory.")
     call_queue: int = setting(10_000, _whole(0, 10_000_000), "Calls of one project that may wait; more are refused.")

@@ -74,7 +74,8 @@ Snippets = Mapping[str, Snippet]
 
 def python_text(text: str) -> str:
     """Return a text as Python writes it, in ASCII: ids and schemas come from others."""
-    return ascii(text)
+    written = ascii(text)
+    return written if '"' in written else f'"{written[1:-1]}"'
 
 
 def literal(value: Any, indent: int) -> str:
