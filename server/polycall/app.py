@@ -71,6 +71,7 @@ from polycall.faces.cognite.runtimes import FunctionRuntimes
 from polycall.faces.cognite.schedule_routes import ScheduleRoutes
 from polycall.faces.cognite.session_routes import SessionRoutes
 from polycall.faces.cognite.sessions import Sessions
+from polycall.faces.cognite.ticks import Ticks
 from polycall.faces.cognite.v1 import (
     cognite_calls_pb2,
     cognite_files_pb2,
@@ -327,7 +328,8 @@ async def _running(settings: Settings, signals: Signals, member: Member | None) 
             siblings=siblings,
             entitled=(lambda: membership.holds) if cluster is not None else (lambda: True),
         )
-        plans = Plans(engine)
+        cognite_ticks = Ticks(engine, store, cognite_sessions)
+        plans = Plans(engine, {"cognite": cognite_ticks})
         scheduler = Scheduler(engine, store, plans, grace_s=settings.schedule_grace_s, node=place.node)
         hearing = Hearing(keys, registry, runtimes, secrets, store, engine.live, dispatcher.enqueued)
         # before anything is kept in memory
@@ -416,7 +418,7 @@ async def _running(settings: Settings, signals: Signals, member: Member | None) 
             ),
             (
                 cognite_schedules_pb2.DESCRIPTOR.services_by_name["CogniteScheduleService"],
-                ScheduleRoutes(engine, plans, store, cognite_sessions),
+                ScheduleRoutes(engine, cognite_ticks, store, cognite_sessions),
             ),
             *guance_faces(engine, guance_services, auth_status=settings.guance_auth_status),
             (xpander_pb2.DESCRIPTOR.services_by_name["XpanderService"], XpanderFace(engine)),

@@ -32,7 +32,7 @@ from polycall.engine.engine import Engine, EngineSettings
 from polycall.engine.keys import KeyRing
 from polycall.engine.limits import LimitPolicy
 from polycall.engine.objects import Objects
-from polycall.engine.plans import Plans
+from polycall.engine.plans import FaceSchedules, Plans
 from polycall.engine.preparation import Preparation
 from polycall.engine.readiness import Readiness
 from polycall.engine.registry import Registry, VersionDraft
@@ -176,6 +176,7 @@ class House:
     preparation: Preparation
     readiness: Readiness
     plans: Plans
+    face_schedules: dict[str, FaceSchedules]
     scheduler: Scheduler
     working: asyncio.Task[None] | None = None
     preparing: asyncio.Task[None] | None = None
@@ -263,9 +264,10 @@ async def house(
     )
     dispatcher = Dispatcher(engine, between, preparation, slots=call_slots, node="node")
     readiness = Readiness(between, registry, secrets, preparation, sandbox)
-    plans = Plans(engine)
+    face_schedules: dict[str, FaceSchedules] = {}
+    plans = Plans(engine, face_schedules)
     scheduler = Scheduler(engine, between, plans, grace_s=30, node="node")
-    built = House(store, engine, dispatcher, registry, keys, preparation, readiness, plans, scheduler)
+    built = House(store, engine, dispatcher, registry, keys, preparation, readiness, plans, face_schedules, scheduler)
     try:
         await store.real.recover(LOST)
         yield built

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Protocol
 
 from polycall.domain import Execution, ExecutionKind, Principal, Schedule, Scope
@@ -31,19 +33,19 @@ class FaceSchedules(Protocol):
 
 
 class Plans:
-    """Knows what schedules run: natively made ones by themselves, those of a face by it (``faces``, to be filled)."""
+    """Knows what schedules run: natively made ones by themselves, those of a face by it."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, faces: Mapping[str, FaceSchedules] = MappingProxyType({})) -> None:
         self._engine = engine
-        self.faces: dict[str, FaceSchedules] = {}
+        self._faces = faces
 
     async def create(self, who: Principal, schedule: Schedule, *, validate_only: bool = False) -> Schedule:
         """Create a schedule, natively or for a face. Raises as ``Schedules.create``."""
         if schedule.face is None:
             return await self._engine.schedules.create(who, schedule, validate_only=validate_only)
-        face = self.faces.get(schedule.face)
+        face = self._faces.get(schedule.face)
         if face is None:
-            known = ", ".join(sorted(self.faces)) or "empty"
+            known = ", ".join(sorted(self._faces)) or "empty"
             raise InvalidArgument.of("schedule.face", f"must be a contract that has schedules: {known}")
         create, most = self._engine.schedules.create, face.most_of_function
         checked = await create(who, schedule, function_later=True, most_of_package=most, validate_only=True)
@@ -70,7 +72,7 @@ class Plans:
         return await self._planned(who, schedule, ExecutionKind.SCHEDULE, tick)
 
     async def _planned(self, who: Principal, schedule: Schedule, kind: ExecutionKind, tick: int | None) -> Execution:
-        face = self.faces.get(schedule.face or "")
+        face = self._faces.get(schedule.face or "")
         run, options = await face.plan(schedule) if face is not None else _native(schedule)
         execution = await self._engine.prepare_call(who, run, options, kind)
         deadline = execution.deadline

@@ -1,34 +1,27 @@
-"""Schedules of functions: made, listed, looked up, deleted; and how they run."""
+"""Schedules of functions: made, listed, looked up, deleted."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from polycall.domain import Package, Principal, Reason, Schedule
-from polycall.engine.cron import Cron
+from polycall.domain import Package, Principal, Schedule
 from polycall.engine.engine import Engine
-from polycall.engine.plans import Plans
-from polycall.engine.requests import FunctionRun, RunOptions
 from polycall.errors import (
     AlreadyExists,
-    FailedPrecondition,
-    FieldViolation,
     InvalidArgument,
     NotFound,
     PolycallError,
     Unavailable,
 )
-from polycall.faces.cognite.calldata import CallData
 from polycall.faces.cognite.failures import Missing
 from polycall.faces.cognite.functiondata import FAILED, FunctionData
 from polycall.faces.cognite.functions import EXTERNAL_ID, status_of
 from polycall.faces.cognite.queries import read_query, read_window
-from polycall.faces.cognite.requests import Reference, SessionForm, is_id, parse_id, read_asked_calls
+from polycall.faces.cognite.requests import Reference, is_id, parse_id, read_asked_calls
 from polycall.faces.cognite.resource import FACE, Resource
-from polycall.faces.cognite.runs import CALL_COUNTER, function_run, not_ready
+from polycall.faces.cognite.runs import not_ready
 from polycall.faces.cognite.schedules import (
-    LONGEST_NAME,
     ScheduleBody,
     ScheduleData,
     ScheduleForm,
@@ -39,27 +32,22 @@ from polycall.faces.cognite.schedules import (
     vendors,
 )
 from polycall.faces.cognite.sessions import Sessions, SessionsStore
+from polycall.faces.cognite.ticks import SCHEDULE_COUNTER, Ticks
 from polycall.faces.reply import Handler, Inbound, Reply
 from polycall.faces.wire import dump
-from polycall.ids import now_ms
 from polycall.store.protocol import ScheduleFilter
 
 __all__ = ["ScheduleRoutes"]
 
-_COUNTER = "cognite_schedules"
 _TRIES = 1001  # those that came by another door, an import, may have any numbers; a project has at most 1000
-# A session lasts this much longer than the next tick, which makes it last on: so it ends by itself once its schedule is
-# gone, whichever way. It is as long as one that was bound to a call.
-_KEPT_MS = 3_600_000
 
 
 class ScheduleRoutes(Resource):
     """CogniteScheduleService."""
 
-    most_of_function = 100  # the vendor's; those of a project are the operator's setting
-
-    def __init__(self, engine: Engine, plans: Plans, store: SessionsStore, sessions: Sessions) -> None:
+    def __init__(self, engine: Engine, ticks: Ticks, store: SessionsStore, sessions: Sessions) -> None:
         super().__init__(engine)
+        self._ticks = ticks
         self._store = store
         self._sessions = sessions
         self.handlers: Mapping[str, Handler] = {
@@ -71,49 +59,6 @@ class ScheduleRoutes(Resource):
             "GetSchedule": self.get_schedule,
             "GetScheduleInput": self.get_schedule_input,
         }
-        plans.faces[FACE] = self
-
-    async def plan(self, schedule: Schedule) -> tuple[FunctionRun, RunOptions]:
-        """Return the call that a tick of a schedule makes. Raises FailedPrecondition, NotReady: there is none."""
-        run = await function_run(self._engine, schedule.project_id, int(schedule.package_id), schedule.input)
-        session_id = ScheduleData.of(schedule).session_id
-        if await self._sessions.acting(schedule.project_id, session_id, _kept_until(schedule)) is None:
-            raise FailedPrecondition(
-                f"Session {session_id}, for which this schedule acts, was revoked or is gone. Create it anew.",
-                subject=f"sessions/{session_id}",
-                reason=Reason.SESSION_NOT_FOUND,
-            )
-        options = RunOptions(
-            face=FACE,
-            alias=str(await self._store.next_number(CALL_COUNTER)),
-            face_data=CallData(session_id=session_id).dump(),
-            max_attempts=1,
-        )
-        return run, options
-
-    async def adopted(self, who: Principal, schedule: Schedule) -> Schedule:
-        """Return a natively made schedule as one of this contract, with a session of whoever makes it."""
-        wrong = [
-            FieldViolation(field, f"must be an integer from 1 to 2^53 - 1, got {text!r}")
-            for field, text in (("schedule_id", schedule.id or "1"), ("schedule.function", schedule.package_id))
-            if not is_id(text)
-        ]
-        if schedule.timezone != "UTC":
-            wrong.append(FieldViolation("schedule.timezone", "must be UTC: this contract has no other"))
-        if schedule.input != b"null" and not schedule.input.lstrip().startswith(b"{"):
-            wrong.append(FieldViolation("schedule.input_json", "must be an object, or null for none"))
-        if not 0 < len(schedule.display_name) <= LONGEST_NAME:
-            wrong.append(FieldViolation("schedule.display_name", f"must have 1 to {LONGEST_NAME} characters"))
-        if wrong:
-            raise InvalidArgument(wrong)
-        has_data = schedule.input != b"null"
-        data = ScheduleData(session_id=await self._own_session(who, now_ms()), has_data=has_data)
-        return replace(
-            schedule,
-            id=schedule.id or str(await self._store.next_number(_COUNTER)),
-            input=schedule.input.strip() if has_data else b"{}",
-            face_data=data.dump(),
-        )
 
     async def create_schedules(self, inbound: Inbound) -> Reply:
         """POST functions/schedules: 201. The nonce is spent after everything that can be refused before was refused."""
@@ -122,7 +67,7 @@ class ScheduleRoutes(Resource):
         function = await self._wanted(who, form)
         wanted = Schedule(
             project_id=who.project_id,
-            id=str(await self._store.next_number(_COUNTER)),
+            id=str(await self._store.next_number(SCHEDULE_COUNTER)),
             package_id=function.id,
             function="handle",
             cron=form.cron,
@@ -141,7 +86,7 @@ class ScheduleRoutes(Resource):
         except PolycallError:
             await self._sessions.let_go(who.project_id, session_id, inbound.received_at)
             raise
-        await self._sessions.acting(who.project_id, session_id, _kept_until(made))
+        await self._ticks.keep_session(made)
         return Reply(body=dump({"items": [ScheduleBody.of(made, _external_id(function))]}), status=201)
 
     async def list_schedules(self, inbound: Inbound) -> Reply:
@@ -233,13 +178,7 @@ class ScheduleRoutes(Resource):
         """Spend the nonce; return the session that the schedule acts for. Raises BadNonce."""
         session = await self._sessions.bind(who.project_id, nonce, now_ms)
         if session is None:  # an installation without sessions; every schedule has one
-            return await self._own_session(who, now_ms)
-        return session.id
-
-    async def _own_session(self, who: Principal, now_ms: int) -> int:
-        """Make a session that acts for a caller, and bind it."""
-        session, nonce = await self._sessions.open(who, SessionForm("TOKEN_EXCHANGE", None), now_ms)
-        await self._sessions.bind(who.project_id, nonce, now_ms)
+            return await self._ticks.own_session(who, now_ms)
         return session.id
 
     async def _numbered(self, who: Principal, wanted: Schedule) -> Schedule:
@@ -248,7 +187,7 @@ class ScheduleRoutes(Resource):
             try:
                 return await self._created(who, wanted)
             except AlreadyExists:
-                wanted = replace(wanted, id=str(await self._store.next_number(_COUNTER)))
+                wanted = replace(wanted, id=str(await self._store.next_number(SCHEDULE_COUNTER)))
         raise Unavailable("No number is free for the schedule. Repeat the request.")
 
     async def _created(self, who: Principal, wanted: Schedule, *, validate_only: bool = False) -> Schedule:
@@ -258,7 +197,7 @@ class ScheduleRoutes(Resource):
                 who,
                 wanted,
                 function_later=True,
-                most_of_package=self.most_of_function,
+                most_of_package=self._ticks.most_of_function,
                 validate_only=validate_only,
             )
         except InvalidArgument as error:
@@ -299,12 +238,6 @@ class ScheduleRoutes(Resource):
             function = await self._function(who, int(package_id), "")
             external_ids[package_id] = _external_id(function) if function is not None else None
         return [ScheduleBody.of(schedule, external_ids[schedule.package_id]) for schedule in schedules]
-
-
-def _kept_until(schedule: Schedule) -> int:
-    """Return how long the session of a schedule has to last: past its next tick."""
-    now = now_ms()
-    return (Cron.kept(schedule.cron, schedule.timezone).after(now) or now) + _KEPT_MS
 
 
 def _external_id(function: Package) -> str | None:
