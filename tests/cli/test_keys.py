@@ -17,6 +17,13 @@ def test_a_key_is_made_used_and_revoked(cli: Cli) -> None:
     assert cli("run", "-", "--key", key, stdin="def execute(input): return 1").code == 4
     row = next(line for line in cli("keys", "list").text.splitlines() if line.startswith(found[1]))
     assert row.split()[1:4] == ["ci", "active", "read"]
+    shown = dict(line.split(None, 1) for line in cli("keys", "get", found[1]).text.splitlines())
+    assert (shown["key"], shown["name"], shown["state"], shown["scopes"]) == (
+        f"apiKeys/{found[1]}",
+        "ci",
+        "active",
+        "read",
+    )
     assert cli("keys", "revoke", found[1]).text == f"apiKeys/{found[1]} is revoked.\n"
     assert cli("packages", "list", "--key", key).code == 4
     row = next(line for line in cli("keys", "list").text.splitlines() if line.startswith(found[1]))

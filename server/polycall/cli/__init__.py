@@ -32,7 +32,7 @@ _COMMANDS = {
     "functions": ("functions", "functions", "See what functions a source has; get code that calls one."),
     "import": ("imports", "imports", "Bring over what you have at a vendor, under the same ids."),
     "secrets": ("secrets", "secrets", "Keep texts that code uses and that nobody reads back."),
-    "keys": ("keys", "keys", "Create, list and revoke API keys."),
+    "keys": ("keys", "keys", "Create, see and revoke API keys."),
     "projects": ("keys", "projects", "Create and list projects."),
     "doctor": ("doctor", "doctor_command", "Say how far code is isolated here, and how to get what is missing."),
     "gateway": ("gateway", "gateway", "Render, check and run the configuration of Envoy."),

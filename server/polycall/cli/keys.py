@@ -22,7 +22,7 @@ _project_option = click.option("--project", metavar="ID", default="", help="Anot
 
 @click.group("keys")
 def keys() -> None:
-    """Create, list and revoke API keys."""
+    """Create, see and revoke API keys."""
 
 
 @keys.command("create")
@@ -86,6 +86,37 @@ def list_command(client: Client, project: str, as_json: bool) -> None:
     print_table(["KEY", "NAME", "STATE", "SCOPES", "CREATED", "EXPIRES", "LAST USED"], rows)
 
 
+@keys.command("get")
+@click.argument("key_id")
+@_project_option
+@json_option
+@with_client
+def get_command(client: Client, key_id: str, project: str, as_json: bool) -> None:
+    """Show what is known of an API key; its text is not."""
+    from polycall.cli.show import moment, print_json, words
+    from polycall.cli.table import print_facts
+    from polycall.v1 import key_service_pb2 as pb
+
+    request = pb.GetApiKeyRequest(name=_key_name(key_id), project=_project_name(project))
+    key = client.call(client.keys.GetApiKey, request)
+    if as_json:
+        print_json(key)
+        return
+    print_facts(
+        [
+            ("key", key.name),
+            ("project", key.project),
+            ("name", key.display_name),
+            ("state", _state(key)),
+            ("scopes", words(key, "scopes", key.scopes).lower()),
+            ("created", moment(key.create_time)),
+            ("expires", moment(key.expire_time)),
+            ("revoked", moment(key.revoke_time)),
+            ("last used", moment(key.last_used_time)),
+        ]
+    )
+
+
 @keys.command("revoke")
 @click.argument("key_id")
 @_project_option
@@ -97,8 +128,7 @@ def revoke_command(client: Client, key_id: str, project: str, as_json: bool) -> 
     from polycall.cli.terminal import say
     from polycall.v1 import tenancy_service_pb2 as pb
 
-    name = key_id if key_id.startswith("apiKeys/") else f"apiKeys/{key_id}"
-    request = pb.RevokeApiKeyRequest(name=name, project=_project_name(project))
+    request = pb.RevokeApiKeyRequest(name=_key_name(key_id), project=_project_name(project))
     revoked = client.call(client.keys.RevokeApiKey, request)
     if as_json:
         print_json(revoked)
@@ -145,6 +175,10 @@ def list_projects_command(client: Client, as_json: bool) -> None:
         return
     rows = [[p.name.removeprefix("projects/"), p.display_name, moment(p.create_time)] for p in answer.projects]
     print_table(["PROJECT", "DISPLAY NAME", "CREATED"], rows)
+
+
+def _key_name(key_id: str) -> str:
+    return key_id if key_id.startswith("apiKeys/") else f"apiKeys/{key_id}"
 
 
 def _project_name(project: str) -> str:
