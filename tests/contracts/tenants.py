@@ -19,11 +19,20 @@ from tests.harness import Response, Server, until
 __all__ = ["SAID", "Tenant", "furnished", "nobodys", "plain"]
 
 
+_CODE = "def execute(input): return 1"
 Ids = Mapping[str, str]  # by the path variables of a contract
 
 # What has to be said so that a request gets as far as what it names: in its body or, of GET and DELETE, in its query.
 # {} and nothing get all others there.
 SAID: dict[str, Callable[[Ids], Any]] = {
+    "native.CreateSchedule": lambda ids: {
+        "schedule": {"function": f"packages/{ids['packages']}/functions/f", "cron": "0 3 * * *"}
+    },
+    "native.Execute": lambda ids: {
+        "code": _CODE,
+        "runtime": f"runtimes/{ids['runtimes']}/revisions/{ids['revisions']}",
+        "secretEnv": {"A": f"secrets/{ids['secrets']}"},
+    },
     "native.CreateVersion": lambda ids: {"files": {"files": [{"path": "main.py", "contents": "eCA9IDE="}]}},
     "native.ListExecutions": lambda ids: {"parent": f"packages/{ids['packages']}"},
     "native.UpdateSecret": lambda ids: {"value": "another"},
@@ -41,10 +50,18 @@ SAID: dict[str, Callable[[Ids], Any]] = {
     "guance.AddAuthLink": lambda ids: {"data": {"funcId": ids["func_id"], "funcCallKwargsJSON": {}}},
     "guance.GetFuncResult": lambda ids: {"taskId": ids["task_id"]},
     "guance.ExecuteOuterFunction": lambda ids: {"funcId": ids["func_id"]},
+    "riza.CreateTool": lambda ids: _riza_code(ids) | {"name": "another"},
+    "riza.ExecuteFunction": lambda ids: _riza_code(ids),
+    "riza.ExecuteTool": lambda ids: {"env": [{"name": "A", "secret_id": ids["secret_id"]}]},
     "riza.CreateRevision": lambda ids: {"manifest_file": {"name": "requirements.txt", "contents": "six"}},
     "riza.UpdateTool": lambda ids: {"description": "another"},
     "xpander.UpdateCustomFunction": lambda ids: {"name": "another"},
 }
+
+
+def _riza_code(ids: Ids) -> dict[str, Any]:
+    """Return code for a runtime."""
+    return {"language": "python", "code": _CODE, "runtime_revision_id": ids["revision_id"]}
 
 
 def _daily(name: str, function_id: str | int, nonce: str) -> dict[str, Any]:

@@ -26,6 +26,7 @@ __all__ = [
     "Secrets",
     "is_value",
     "open_values",
+    "project_place",
     "seal_values",
     "unusable",
 ]
