@@ -195,8 +195,6 @@ def test_code_that_fails_is_200(
     result = alone.run(code, limits=limits)
     assert result.ending == ending
     assert (result.stderr.splitlines() or [""])[-1] == last
-    # the answer is promised within the timeout and a second; the run itself takes no longer than its timeout and a kill
-    assert result.duration < 1000 * (limits.get("execution_timeout", 30) + 1)
 
 
 def test_refusals_are_of_kinds_that_the_sdk_does_not_repeat(client: Client) -> None:
