@@ -243,6 +243,7 @@ def _private(): pass
         ({"code": "function f( {", "language": "javascript", "manifest": MANIFEST}, "code: main.js"),
         ({"code": "throw new Error('no')", "language": "javascript"}, "code: main.js"),
         ({"manifest": []}, "manifest"),
+        ({"name": "\ud800"}, "the body is not valid JSON"),
         ({"manifest": {"functions": [{}]}}, "manifest.functions[0]: Object missing required field `name`"),
         (
             {"manifest": {"functions": [{"name": "f", "inputs": [{"name": ""}]}]}},

@@ -138,6 +138,8 @@ def test_the_whole_set_is_replaced_and_shown(owner: Domo, package: str) -> None:
             {"groups": [{"id": 1, "permissions": ["FLY"]}]},
             "groups[0].permissions: must be of OWNER, WRITE, READ, EXECUTE, VIEW, EDIT, got 'FLY'",
         ),
+        ("share", {"permissions": ["READ"], "userIds": [2**63]}, "userIds[0]: Expected `int` <= 9223372036854775807"),
+        ("share", {"permissions": ["READ"], "groupIds": [-1]}, "groupIds[0]: Expected `int` >= 0"),
         ("permissions", [], "the body has the wrong shape: Expected `object`, got `array`"),
     ],
 )

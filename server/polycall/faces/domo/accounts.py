@@ -14,8 +14,9 @@ from polycall.errors import FailedPrecondition, InvalidArgument, NotFound
 from polycall.faces.domo.manifest import Manifest
 from polycall.names import is_secret_id
 
-__all__ = ["Mapped", "check_accounts", "mapped_accounts", "opened_accounts"]
+__all__ = ["MOST", "Mapped", "check_accounts", "mapped_accounts", "opened_accounts"]
 
+_WHERE = "manifest.configuration.accountsMapping"
 MOST = 64  # accounts of one version, each as large as a secret may be
 
 
@@ -33,9 +34,13 @@ def mapped_accounts(entries: Sequence[msgspec.Raw]) -> tuple[Mapped, ...]:
 
 
 def check_accounts(manifest: Manifest) -> None:
-    """Raise InvalidArgument for a manifest that maps too many accounts."""
+    """Raise InvalidArgument for a manifest that maps too many accounts, or names some that no text can be."""
     if (count := len(manifest.configuration.accounts_mapping) + len(manifest.aliases)) > MOST:
-        raise InvalidArgument.of("manifest.configuration.accountsMapping", f"has {count} accounts; at most {MOST}")
+        raise InvalidArgument.of(_WHERE, f"has {count} accounts; at most {MOST}")
+    try:
+        mapped_accounts((*manifest.configuration.accounts_mapping, *manifest.aliases))
+    except (msgspec.DecodeError, RecursionError):  # half a character, which Raw lets pass
+        raise InvalidArgument.of(_WHERE, "must be valid JSON") from None
 
 
 async def opened_accounts(secrets: Secrets, project_id: str, accounts: Sequence[Mapped]) -> list[dict[str, Any]]:

@@ -9,13 +9,14 @@ from urllib.parse import parse_qs
 from polycall.domain import Package, Principal, Scope, Version, VersionState
 from polycall.engine.keys import require
 from polycall.engine.limits import MIB
-from polycall.errors import InvalidArgument, PolycallError
+from polycall.errors import InvalidArgument, PayloadTooLarge, PolycallError
 from polycall.faces.aside import aside
 from polycall.faces.domo.callers import Callers
 from polycall.faces.domo.errors import CONTENT_TYPE, failed
 from polycall.faces.domo.kept import FACE, kept_package, kept_version
 from polycall.faces.domo.packages import Packages, no_version
 from polycall.faces.domo.permissions import OWNER, READ, WRITE, Grants, Permissions, read_grants, read_share
+from polycall.faces.domo.room import Room
 from polycall.faces.domo.saving import read_changes, read_save
 from polycall.faces.domo.shown import Parts, package_body, read_parts, version_body
 from polycall.faces.reply import Handler, Inbound, Reply
@@ -23,6 +24,7 @@ from polycall.faces.wire import dump
 
 __all__ = ["DomoPackageFace", "PackageReader"]
 
+_ANY_SIZE = 1 << 60
 _LONG = 1 * MIB  # what is encoded aside, as long as nobody knows its size
 
 
@@ -37,23 +39,23 @@ class PackageReader:
         """GET packages."""
         query = parse_qs(inbound.query)
         found = _page(await self._packages.all(who, READ), query)
-        parts = _parts(query)
-        return await _reply([await self.package(who, package, parts, writes=writes) for package, writes in found])
+        parts, room = _parts(query), Room()
+        return await _reply([await self.package(who, package, parts, room, writes=writes) for package, writes in found])
 
     async def get_package(self, who: Principal, inbound: Inbound) -> Reply:
         """GET packages/{id}."""
         package = await self._packages.find(who, inbound.variable("package_id"))
         rights = await self._permissions.require(who, Scope.READ, package, READ)
         parts = _parts(parse_qs(inbound.query))
-        return await _reply(await self.package(who, package, parts, writes=WRITE in rights))
+        return await _reply(await self.package(who, package, parts, Room(), writes=WRITE in rights))
 
     async def list_versions(self, who: Principal, inbound: Inbound) -> Reply:
         """GET packages/{id}/versions."""
         package = await self._packages.find(who, inbound.variable("package_id"))
         rights = await self._permissions.require(who, Scope.READ, package, READ)
-        query = parse_qs(inbound.query)
-        versions = await self._packages.versions(who, package, all_of_them=WRITE in rights)
-        return await _reply([await self.version(package, each, _parts(query)) for each in _page(versions, query)])
+        query, room = parse_qs(inbound.query), Room()
+        versions = await self._packages.versions(who, package, room, all_of_them=WRITE in rights)
+        return await _reply([await self.version(package, each, _parts(query), room) for each in _page(versions, query)])
 
     async def get_version(self, who: Principal, inbound: Inbound) -> Reply:
         """GET packages/{id}/versions/{version}: a released one."""
@@ -62,20 +64,28 @@ class PackageReader:
         version = await self._packages.version(package, inbound.variable("version"))
         if version.state is not VersionState.RELEASED:
             raise no_version(package.id, version.id, "it is not released")
-        return await _reply(await self.version(package, version, _parts(parse_qs(inbound.query))))
+        return await _reply(await self.version(package, version, _parts(parse_qs(inbound.query)), Room()))
 
-    async def package(self, who: Principal, package: Package, parts: Parts, *, writes: bool) -> Any:
-        """Return a FunctionPackage."""
-        versions = await self._packages.versions(who, package, all_of_them=writes)
+    async def package(self, who: Principal, package: Package, parts: Parts, room: Room, *, writes: bool) -> Any:
+        """Return a FunctionPackage. Raises PayloadTooLarge."""
+        versions = await self._packages.versions(who, package, room, all_of_them=writes)
         language = self._packages.language(package, versions)
-        shown = [await self.version(package, each, parts) for each in versions]
+        shown = [await self.version(package, each, parts, room) for each in versions]
         releases = [each.released_at for each in versions if each.released_at is not None]
         return package_body(package, kept_package(package), language, shown, releases)
 
-    async def version(self, package: Package, version: Version, parts: Parts) -> Any:
-        """Return a Version."""
+    async def written(self, who: Principal, package: Package) -> Any:
+        """Return a FunctionPackage to who has just changed it: one that is too large without code and functions."""
+        try:
+            return await self.package(who, package, Parts(), Room(), writes=True)
+        except PayloadTooLarge:
+            return await self.package(who, package, Parts(bare=True), Room(_ANY_SIZE), writes=True)
+
+    async def version(self, package: Package, version: Version, parts: Parts, room: Room) -> Any:
+        """Return a Version. Raises PayloadTooLarge."""
         parts = parts.of(version.language)
         code = await self._packages.code(version) if parts.code else ""
+        room.take(len(code))
         return version_body(version, kept_version(version), package.id, code, parts)
 
 
@@ -114,7 +124,7 @@ class DomoPackageFace:
         require(who, Scope.DEPLOY)
         body = await inbound.read()
         package = await self._packages.save(who, await aside(len(body), read_save, body))
-        return await _reply(await self._reader.package(who, package, Parts(), writes=True))
+        return await _reply(await self._reader.written(who, package))
 
     async def update_version(self, inbound: Inbound) -> Reply:
         """PUT packages/{id}/versions/{version}."""
@@ -124,13 +134,13 @@ class DomoPackageFace:
         body = await inbound.read()
         changes = await aside(len(body), read_changes, body)
         version = await self._packages.update(who, package, version_id, changes)
-        return await _reply(await self._reader.version(package, version, Parts(code=True, functions=True)))
+        return await _reply(await self._reader.version(package, version, Parts(code=True, functions=True), Room()))
 
     async def release_version(self, inbound: Inbound) -> Reply:
         """POST packages/{id}/versions/{version}/release."""
         who, package = await self._allowed(inbound, Scope.DEPLOY, WRITE)
         await self._packages.release(who, package, inbound.variable("version"))
-        return await _reply(await self._reader.package(who, package, Parts(), writes=True))
+        return await _reply(await self._reader.written(who, package))
 
     async def delete_package(self, inbound: Inbound) -> Reply:
         """DELETE packages/{id}."""

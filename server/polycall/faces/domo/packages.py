@@ -31,13 +31,16 @@ from polycall.faces.domo.derived import derive
 from polycall.faces.domo.kept import FACE, KeptPackage, KeptVersion, kept_package, kept_version
 from polycall.faces.domo.manifest import FunctionSpec, Manifest, engine_function
 from polycall.faces.domo.permissions import WRITE, Permissions, rights_in
+from polycall.faces.domo.room import Room
 from polycall.faces.domo.saving import WORKING, Changes, Save, reworded
 from polycall.faces.domo.shown import specs_of
 from polycall.ids import now_ms
+from polycall.names import is_package_id, is_version_id
 
 __all__ = ["Packages", "no_package", "no_version"]
 
 _PAGE = 1000
+_VERSIONS = 50  # read at once: each may have a manifest of 1 MiB
 _ATTEMPTS = 5  # of saving what others save at the same time
 
 
@@ -61,6 +64,8 @@ class Packages:
 
     async def find(self, who: Principal, package_id: str) -> Package:
         """Return a package by the vendor's id, whoever asks. Raises NotFound, for those of other faces too."""
+        if not is_package_id(package_id):
+            raise no_package(package_id)
         try:
             package = await self._registry.get_package(reading(who), package_id)
         except NotFound:
@@ -83,12 +88,17 @@ class Packages:
         rights = [(package, rights_in(who, package, stored.get(package.id))) for package in reversed(found)]
         return [(package, WRITE in held) for package, held in rights if permission in held]
 
-    async def versions(self, who: Principal, package: Package, *, all_of_them: bool) -> Sequence[Version]:
-        """Return versions, oldest first; ``all_of_them``: those that are not released, too. Raises NotFound."""
+    async def versions(self, who: Principal, package: Package, room: Room, *, all_of_them: bool) -> Sequence[Version]:
+        """Return versions, oldest first; ``all_of_them``: those that are not released, too.
+
+        Raises NotFound, PayloadTooLarge.
+        """
         found: list[Version] = []
         token = ""
         while True:
-            page = await self._registry.list_versions(reading(who), package.id, _PAGE, token)
+            page = await self._registry.list_versions(reading(who), package.id, _VERSIONS, token)
+            for each in page.items:
+                room.take(len(each.face_data or b""))
             found += page.items
             token = page.next_token
             if not token:
@@ -98,10 +108,12 @@ class Packages:
 
     async def version(self, package: Package, version_id: str) -> Version:
         """Return a version, whatever its state. Raises NotFound."""
+        if not is_version_id(version_id):  # "-", the newest to others, is none here
+            raise no_version(package.id, version_id)
         version: Version | None = None
         with suppress(NotFound):
             version = await self._registry.version(package.project_id, package.id, version_id)
-        if version is None or version.id != version_id:  # "-", the newest to others, is no version here
+        if version is None:
             raise no_version(package.id, version_id)
         return version
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
+from typing import Annotated
 
 import msgspec
 
@@ -44,8 +45,11 @@ _ATTEMPTS = 5  # of changing what others change at the same time
 _PAGE = 1000
 
 
+_Id = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]  # as databases and JSON libraries have it
+
+
 class _Entry(msgspec.Struct, frozen=True):
-    id: int
+    id: _Id
     permissions: tuple[str, ...] = ()
 
 
@@ -76,8 +80,8 @@ class _Kept(msgspec.Struct, frozen=True, kw_only=True):
 
 class _ShareBody(msgspec.Struct, rename="camel"):
     permissions: tuple[str, ...]
-    user_ids: tuple[int, ...] | None = None
-    group_ids: tuple[int, ...] | None = None
+    user_ids: tuple[_Id, ...] | None = None
+    group_ids: tuple[_Id, ...] | None = None
 
 
 class _GrantsBody(msgspec.Struct):

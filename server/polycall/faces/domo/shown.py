@@ -22,15 +22,16 @@ _ENVIRONMENT, _AVAILABILITY = "LAMBDA", "PRIVATE"
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What a caller wants to see of versions."""
+    """What a caller wants to see of versions; ``bare``: less than it should."""
 
     code: bool = False
     functions: bool = False
     private: bool = False
+    bare: bool = False
 
     def of(self, language: Language) -> Parts:
         """Return what is shown of a version of a language: clients index both members of Python's, asked for or not."""
-        return Parts(True, True, self.private) if language is Language.PYTHON else self
+        return Parts(True, True, self.private) if language is Language.PYTHON and not self.bare else self
 
 
 def read_parts(text: str) -> Parts:

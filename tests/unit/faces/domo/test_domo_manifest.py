@@ -9,7 +9,7 @@ import pytest
 
 from polycall.domain import Convention, DeclaredType, Parameter
 from polycall.errors import InvalidArgument
-from polycall.faces.domo.accounts import Mapped, mapped_accounts
+from polycall.faces.domo.accounts import Mapped, check_accounts, mapped_accounts
 from polycall.faces.domo.manifest import Manifest, engine_function, read_manifest
 
 
@@ -125,3 +125,10 @@ def test_accounts_are_mapped_in_every_form_that_clients_send() -> None:
         Mapped("7", "7"),
         Mapped("x", "x"),
     )
+
+
+@pytest.mark.parametrize("entries", [["a"] * 65, [float("1e308"), "no number"]])
+def test_accounts_that_cannot_be_mapped_are_refused(entries: list[Any]) -> None:
+    text = json.dumps({"configuration": {"accountsMapping": entries}}).replace("1e+308", "1e+999")
+    with pytest.raises(InvalidArgument, match=r"manifest\.configuration\.accountsMapping: "):
+        check_accounts(read_manifest(text.encode()))

@@ -139,7 +139,7 @@ def getAccount(aliasOrId: Any) -> dict[str, Any]:
         if wanted in (account["alias"], account["id"]):
             if "problem" in account:
                 raise LookupError(f"Account {wanted!r} {account['problem']}.")
-            return {"id": account["id"], "alias": account["alias"], "properties": account["properties"]}
+            return {"id": account["id"], "alias": account["alias"], "properties": dict(account["properties"])}
     raise LookupError(f"Account {wanted!r} is not mapped: the version's configuration.accountsMapping has to name it.")
 
 
