@@ -241,7 +241,7 @@ class Settings:
     call_queue: int = setting(10_000, _whole(0, 10_000_000), "Calls of one project that may wait; more are refused.")
     project_schedules: int = setting(1000, _whole(0, 1_000_000), "Schedules that one project may have.")
     schedule_grace_s: float = setting(
-        30.0, _seconds(1, 86_400), "Seconds that a tick of a schedule may be late; later ones are missed."
+        30.0, _seconds(5, 86_400), "Seconds that a tick of a schedule may be late; later ones are missed."
     )
     call_slots: int = setting(0, _whole(0, 4096), "Calls at once; 0: half of the slots, at least one.")
     waiting_children: int = setting(

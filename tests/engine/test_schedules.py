@@ -67,6 +67,10 @@ class Face:
     async def plan(self, schedule: Schedule) -> tuple[FunctionRun, RunOptions]:
         return await self._plan(schedule)
 
+    def check(self, schedule: Schedule) -> None:
+        if not schedule.id:
+            raise InvalidArgument.of("schedule_id", "must be set")
+
     async def adopted(self, who: Principal, schedule: Schedule) -> Schedule:
         return replace(schedule, face_data=b'"adopted"')
 
@@ -459,6 +463,9 @@ async def test_a_schedule_is_made_natively_for_a_face_that_has_schedules(home: H
     await refusal(home.plans.create(DEFAULT, daily(id="c", face="x")), QuotaExceeded)
     error = await refusal(home.plans.create(DEFAULT, daily(id="c", face="y")), InvalidArgument)
     assert violations(error) == ["schedule.face"]
+    wrong = daily(id="", face="x")
+    error = await refusal(home.plans.create(DEFAULT, wrong, validate_only=True), InvalidArgument)
+    assert violations(error) == ["schedule_id"]
     other = replace(created, package_id="other")
     error = await refusal(home.engine.schedules.change(DEFAULT, "a", lambda kept: other), InvalidArgument)
     assert violations(error) == ["schedule.function"]

@@ -22,10 +22,13 @@ class FaceSchedules(Protocol):
     most_of_function: int
     """How many schedules one function may have."""
 
-    async def adopted(self, who: Principal, schedule: Schedule) -> Schedule:
-        """Return a schedule that is made natively as one of the face's, with what it keeps beside it.
+    def check(self, schedule: Schedule) -> None:
+        """Raise InvalidArgument for a schedule that is made natively and that the face could not show."""
 
-        Raises InvalidArgument: the face could not show it.
+    async def adopted(self, who: Principal, schedule: Schedule) -> Schedule:
+        """Return a schedule that was checked as one of the face's, with what it keeps beside it.
+
+        Raises PermissionDenied.
         """
 
     async def plan(self, schedule: Schedule) -> tuple[FunctionRun, RunOptions]:
@@ -47,6 +50,7 @@ class Plans:
         if face is None:
             known = ", ".join(sorted(self._faces)) or "empty"
             raise InvalidArgument.of("schedule.face", f"must be a contract that has schedules: {known}")
+        face.check(schedule)
         create, most = self._engine.schedules.create, face.most_of_function
         checked = await create(who, schedule, function_later=True, most_of_package=most, validate_only=True)
         if validate_only:

@@ -20,6 +20,7 @@ from polycall.ids import now_ms
 __all__ = ["SCHEDULE_COUNTER", "Ticks"]
 
 SCHEDULE_COUNTER = "cognite_schedules"
+_NO_DATA = b"null"
 # A session lasts this much longer than the next tick, which makes it last on: so it ends by itself once its schedule is
 # gone, whichever way. It is as long as one that was bound to a call.
 _KEPT_MS = 3_600_000
@@ -53,8 +54,8 @@ class Ticks:
         )
         return run, options
 
-    async def adopted(self, who: Principal, schedule: Schedule) -> Schedule:
-        """Return a natively made schedule as one of this contract, with a session of whoever makes it."""
+    def check(self, schedule: Schedule) -> None:
+        """Raise InvalidArgument for a natively made schedule that the vendor's clients could not read."""
         wrong = [
             FieldViolation(field, f"must be an integer from 1 to 2^53 - 1, got {text!r}")
             for field, text in (("schedule_id", schedule.id or "1"), ("schedule.function", schedule.package_id))
@@ -62,13 +63,16 @@ class Ticks:
         ]
         if schedule.timezone != "UTC":
             wrong.append(FieldViolation("schedule.timezone", "must be UTC: this contract has no other"))
-        if schedule.input != b"null" and not schedule.input.lstrip().startswith(b"{"):
+        if schedule.input != _NO_DATA and not schedule.input.lstrip().startswith(b"{"):
             wrong.append(FieldViolation("schedule.input_json", "must be an object, or null for none"))
         if not 0 < len(schedule.display_name) <= LONGEST_NAME:
             wrong.append(FieldViolation("schedule.display_name", f"must have 1 to {LONGEST_NAME} characters"))
         if wrong:
             raise InvalidArgument(wrong)
-        has_data = schedule.input != b"null"
+
+    async def adopted(self, who: Principal, schedule: Schedule) -> Schedule:
+        """Return a natively made schedule as one of this contract, with a session of whoever makes it."""
+        has_data = schedule.input != _NO_DATA
         data = ScheduleData(session_id=await self.own_session(who, now_ms()), has_data=has_data)
         return replace(
             schedule,
