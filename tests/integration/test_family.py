@@ -29,6 +29,9 @@ from polycall.v1 import (
     execution_service_pb2_grpc,
     package_service_pb2,
     package_service_pb2_grpc,
+    secret_pb2,
+    secret_service_pb2,
+    secret_service_pb2_grpc,
     server_service_pb2,
     server_service_pb2_grpc,
     tenancy_service_pb2,
@@ -206,6 +209,31 @@ def test_a_version_that_is_made_or_deleted_at_one_process_is_so_at_the_other_at_
         with pytest.raises(grpc.RpcError) as gone:
             executions(there).RunFunction(run, metadata=family.metadata)
         assert gone.value.code() == grpc.StatusCode.NOT_FOUND
+
+
+def test_a_secret_that_is_changed_or_deleted_at_one_process_is_so_at_the_other_at_once(family: Server) -> None:
+    named = execution_service_pb2.ExecuteRequest(
+        code="import os\ndef execute(input): return os.environ['A']", secret_env={"A": "secrets/changing"}
+    )
+    with channels(family) as both:
+        here, there = both
+        for value in ("0", "1", "2", "3"):
+            secret = secret_pb2.Secret(name="secrets/changing", display_name="n", value=value)
+            stub = secret_service_pb2_grpc.SecretServiceStub(here)
+            if value == "0":
+                new = secret_service_pb2.CreateSecretRequest(secret_id="changing", secret=secret)
+                stub.CreateSecret(new, metadata=family.metadata)
+            else:
+                stub.UpdateSecret(secret_service_pb2.UpdateSecretRequest(secret=secret), metadata=family.metadata)
+            for channel in (there, here):  # both know it
+                answer = executions(channel).Execute(named, metadata=family.metadata)
+                assert answer.output_json == f'"{value}"'
+            here, there = there, here
+        delete = secret_service_pb2.DeleteSecretRequest(name="secrets/changing")
+        secret_service_pb2_grpc.SecretServiceStub(here).DeleteSecret(delete, metadata=family.metadata)
+        with pytest.raises(grpc.RpcError) as gone:
+            executions(there).Execute(named, metadata=family.metadata)
+        assert gone.value.code() == grpc.StatusCode.FAILED_PRECONDITION
 
 
 @pytest.mark.parametrize("both_verbs", [False, True])
