@@ -86,6 +86,7 @@ from polycall.faces.domo.faces import domo_faces
 from polycall.faces.domo.lending import adapter as domo_adapter
 from polycall.faces.domo.operator import domo_settings
 from polycall.faces.guance.faces import guance_doors, guance_faces
+from polycall.faces.guance.inside import hooks_source
 from polycall.faces.guance.services import ScriptServices
 from polycall.faces.riza.faces import riza_faces
 from polycall.faces.xpander.face import XpanderFace
@@ -256,7 +257,7 @@ async def _running(settings: Settings, signals: Signals, member: Member | None) 
         entries = Entries(store, _entry_limits(settings))
         guance_services = ScriptServices(entries)
         adapters = {
-            "guance": Adapter(hooks=_source("polycall.faces.guance", "inside.py"), services=guance_services.of),
+            "guance": Adapter(hooks=hooks_source(), services=guance_services.of),
             "domo": domo_adapter(domo_egress),
         }
         rules = {"xpander": XPANDER_RULES}

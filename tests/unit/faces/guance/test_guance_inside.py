@@ -17,7 +17,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from polycall.faces.guance import inside
+from polycall.faces.guance.inside import hooks_source
+
+# as the sandbox has it: one text, one namespace
+inside: Any = types.ModuleType("polycall_adapter")
+exec(compile(hooks_source(), "polycall-adapter", "exec", dont_inherit=True), inside.__dict__)
 
 Point = namedtuple("Point", "x y")
 
@@ -35,7 +39,7 @@ def user_failure(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def result(value: object, return_type: str = "raw") -> str:
-    return inside.encode(value, {"returnType": return_type})
+    return str(inside.encode(value, {"returnType": return_type}))
 
 
 class Odd:
@@ -461,3 +465,12 @@ def test_what_is_not_there_says_so(used: str) -> None:
 
 def test_what_python_asks_of_objects_is_answered_as_python_expects() -> None:
     assert script("x = hasattr(DFF, '_repr_html_') or hasattr(DFF.CTX, '__len__')")["x"] is False
+
+
+def test_the_modules_of_the_adapter_share_no_name() -> None:
+    source = hooks_source()
+    assert "import polycall" not in source
+    assert "from polycall" not in source
+    names = re.findall(r"^(?:def|class) (\w+)|^(\w+)(?:: [^=\n]+)? = ", source, re.M)
+    said = [function or name for function, name in names]
+    assert sorted(said) == sorted(set(said))
