@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import zipfile
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,10 +11,9 @@ import pytest
 from polycall.ids import now_ms
 from polycall.v1 import package_pb2, package_service_pb2
 from tests.contracts.cognite.driver import ECHO, Cognite, archive, newcomer
-from tests.harness import Response, Server, running_server, until
+from tests.harness import Response, Server, until
 
 _GIVEN = "import os\ndef handle(secrets):\n    return [secrets['pass-1'], os.environ['COLOUR']]\n"
-_SLOW = "import time\ntime.sleep(1)\ndef handle(secrets):\n    return secrets['s']\n"
 _RUNNING = "import time\ndef handle():\n    print('on', flush=True)\n    time.sleep(1)\n    return 'done'\n"
 _MISSING = b"PK\x05\x06" + bytes(18)  # an archive of nothing
 
@@ -391,21 +389,6 @@ def test_functions_are_activated_in_every_project(caller: Cognite) -> None:
     for body in bodies:
         answer = caller.post("functions/status", body)
         assert (answer.status, answer.json()) == (202, {"status": "activated"})
-
-
-def test_a_deployment_goes_on_after_the_server_was_killed(tmp_path: Path) -> None:
-    with running_server(tmp_path / "data") as server:
-        mine = newcomer(server, "killed")
-        slow = mine.create(_SLOW, secrets={"s": "t"})
-        quick = [mine.create(ECHO, name=str(number)) for number in range(3)]
-        server.kill()
-        server.start()
-        for made in (slow, *quick):
-            assert mine.end_of_deployment(made["id"])["status"] == "Ready"
-        assert mine.result(mine.run(slow["id"])) == "t"
-        assert [each["id"] for each in mine.get("functions").json()["items"]] == [
-            each["id"] for each in (*quick[::-1], slow)
-        ]
 
 
 def test_a_project_that_makes_many_functions_delays_no_other(polycall: Server, caller: Cognite) -> None:

@@ -80,7 +80,7 @@ def test_a_oneshot_session_ends_with_its_call(
     assert answer.status == (401 if status == "EXPIRED" else 200)
 
 
-def test_neither_tokens_nor_secrets_are_stored_or_logged_in_clear(tmp_path: Path) -> None:
+def test_neither_nonces_nor_tokens_nor_secrets_are_stored_or_logged_in_clear(tmp_path: Path) -> None:
     with running_server(tmp_path / "data") as server:
         mine = newcomer(server, "sealed")
         source = "def handle(secrets):\n    return [secrets['token'][::-1], len(secrets['pw'])]\n"
@@ -88,9 +88,15 @@ def test_neither_tokens_nor_secrets_are_stored_or_logged_in_clear(tmp_path: Path
         turned, length = mine.result(mine.run(made["id"]))
         token = turned[::-1]
         assert (length, mine.get(f"functions/{made['id']}", key=token).status) == (14, 200)
+        nonce, key = mine.nonce(), server.new_key(project="sealed")
+        mine.post("sessions", {"items": [{"clientId": "me", "clientSecret": key}]})
+        for _ in range(2):  # the second time it is refused
+            mine.post(f"functions/{made['id']}/call", {"nonce": nonce})
         assert mine.deployed("1/0", secrets={"pw": "hush-hush-hush"})["status"] == "Failed"
     kept = b"".join(path.read_bytes() for path in (tmp_path / "data").rglob("*") if path.is_file())
-    assert token.encode() not in kept
+    assert b"cognite" in kept
+    for secret in (token, nonce, key):
+        assert secret.encode() not in kept
     assert b"hush-hush-hush" not in kept
 
 
