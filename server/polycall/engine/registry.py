@@ -516,7 +516,9 @@ class Registry:
             kept: Version | None = await self._store.put_version(version, files)
         else:
             kept = await self._store.swap_version(version, files, over)
-        if kept is not None:
+        if kept is None:
+            self._forget(version.project_id, version.package_id)  # what is there now is read anew
+        else:
             await self._changed(kept.project_id, kept.package_id, kept.id)
         return kept
 
