@@ -1,4 +1,4 @@
-"""Every type of the contract's table, in both directions, declared as clients declare it: what fits and what does not."""
+"""Every type of the contract's table, in both directions, declared as clients declare it: what fits, what does not."""
 
 from __future__ import annotations
 
