@@ -13,9 +13,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from polycall.cli.failures import Failure
+from polycall.cli.importing import cognite, domo, guance, riza, xpander
 from polycall.cli.importing.export import Export
-from polycall.cli.importing.sources import READERS
+from polycall.cli.importing.finds import Finds
 from polycall.services.package_messages import package_message, version_message
+
+READERS: dict[str, Callable[[Export], Finds]] = {
+    "riza": riza.read,
+    "cognite": cognite.read,
+    "xpander": xpander.read,
+    "domo": domo.read,
+    "guance": guance.read,
+}
 
 # the members that some reader looks at, with values that some reader takes, and with any others
 _TEXTS = st.sampled_from(

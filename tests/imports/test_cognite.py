@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from polycall.cli.failures import Failure
 from polycall.cli.importing import cognite
 from polycall.cli.importing.export import Export
 from polycall.v1 import execution_service_pb2, schedule_service_pb2
@@ -336,6 +337,18 @@ def test_archives_that_cannot_be_here_leave_their_function_behind(tmp_path: Path
     assert (function.kind, function.id, function.refused) == ("function", str(GREETER), True)
     assert function.text.startswith(why)
     assert (schedule.id, schedule.text) == ("21", f"its function {GREETER} is not brought along.")
+
+
+def test_packages_may_be_given_to_every_function_that_does_not_name_them(tmp_path: Path) -> None:
+    folder = Export(export(tmp_path / "export"))
+    given = ["Cognite_SDK>=7", "SIX"]
+    runtimes = {found.runtime.id: found.revisions[0].manifest for found in cognite.read(folder, given).runtimes}
+    assert runtimes == {
+        f"cognite-{GREETER}": "Cognite_SDK>=7\nSIX\n",
+        f"cognite-{PACKAGED}": "six==1.17.0\nCognite_SDK>=7\n",
+    }
+    with pytest.raises(Failure, match="--requirement: line 1: options are not allowed"):
+        cognite.read(folder, ["-r x"])
 
 
 def test_functions_that_cannot_be_here_or_there_stay_behind(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,14 +20,21 @@ from polycall.cli.options import json_option, read_bytes
 
 if TYPE_CHECKING:
     from polycall.cli.importing.export import Export
+    from polycall.cli.importing.finds import Finds
     from polycall.cli.importing.report import Outcome
     from polycall.cli.importing.target import Target
     from polycall.cli.importing.web import Web
 
 __all__ = ["imports"]
 
-# the vendor, and what asks its API
-_Fetching = tuple[str, Callable[["Export"], None]]
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """A vendor: what asks its API, and what reads an export of it."""
+
+    vendor: str
+    fetch: Callable[[Export], None]
+    read: Callable[[Export], Finds]
 
 
 @click.group("import")
@@ -82,9 +90,9 @@ def _source_options(command: Callable[..., Any]) -> Callable[..., Any]:
         target = Target(client=client, overwrite=overwrite, dry_run=dry_run, values=values)
         if folder is not None and save is not None:
             raise click.UsageError("--save keeps the answers of a vendor's API; with --from none is asked.")
-        vendor, fetch = command(allow_http=allow_http, **options)
-        with _export(folder, save, fetch) as export:
-            return _imported(target, vendor, export, only, as_json=as_json)
+        source: _Source = command(allow_http=allow_http, **options)
+        with _export(folder, save, source.fetch) as export:
+            return _imported(target, source, export, only, as_json=as_json)
 
     return wrapped
 
@@ -116,12 +124,11 @@ def _export(folder: Path | None, save: Path | None, fetch: Callable[[Export], No
         yield export
 
 
-def _imported(target: Target, vendor: str, export: Export, only: tuple[str, ...], *, as_json: bool) -> int:
+def _imported(target: Target, source: _Source, export: Export, only: tuple[str, ...], *, as_json: bool) -> int:
     from polycall.cli.importing.report import Report
-    from polycall.cli.importing.sources import READERS
     from polycall.cli.importing.writer import write
 
-    finds = READERS[vendor](export)
+    finds = source.read(export)
     if only:
         finds = finds.only(frozenset(only))
         known = {name for found in finds.packages for name in (found.package.id, found.package.alias)}
@@ -129,7 +136,7 @@ def _imported(target: Target, vendor: str, export: Export, only: tuple[str, ...]
         if missing:
             raise Failure(f"{export.folder} has no {', '.join(missing)}.")
     outcomes: list[Outcome] = []
-    report = Report(vendor=vendor, dry_run=target.dry_run, outcomes=outcomes)
+    report = Report(vendor=source.vendor, dry_run=target.dry_run, outcomes=outcomes)
     try:
         outcomes.extend(write(target, finds))
     finally:  # what was done is told, whatever ended it
@@ -175,11 +182,12 @@ def _web(url: str, headers: dict[str, str], allow_http: bool) -> Web:
 @imports.command("riza")
 @click.option("--url", envvar="RIZA_BASE_URL", default="https://api.riza.io", show_default=True, help="The API.")
 @_source_options
-def riza_command(*, url: str, allow_http: bool) -> _Fetching:
+def riza_command(*, url: str, allow_http: bool) -> _Source:
     """Bring over the tools, runtimes and names of secrets of a Riza account. The API key is RIZA_API_KEY.
 
     Of a tool the current revision comes: the API tells no older ones.
     """
+    from polycall.cli.importing import riza
     from polycall.cli.importing.riza_api import fetch as fetch_all
 
     def fetch(export: Export) -> None:
@@ -187,17 +195,18 @@ def riza_command(*, url: str, allow_http: bool) -> _Fetching:
         with _web(url, {"authorization": f"Bearer {key}"}, allow_http) as web:
             fetch_all(web, export)
 
-    return "riza", fetch
+    return _Source("riza", fetch, riza.read)
 
 
 @imports.command("domo")
 @click.option("--url", metavar="URL", help="The instance: https://INSTANCE.domo.com.")
 @_source_options
-def domo_command(*, url: str | None, allow_http: bool) -> _Fetching:
+def domo_command(*, url: str | None, allow_http: bool) -> _Source:
     """Bring over the Code Engine packages of a Domo instance. The developer token is DOMO_DEVELOPER_TOKEN.
 
     All versions come, released or not. Permissions stay behind: users have other numbers here.
     """
+    from polycall.cli.importing import domo
     from polycall.cli.importing.domo_api import fetch as fetch_all
 
     def fetch(export: Export) -> None:
@@ -205,14 +214,15 @@ def domo_command(*, url: str | None, allow_http: bool) -> _Fetching:
         with _web(_url(url), {"x-domo-developer-token": token}, allow_http) as web:
             fetch_all(web, export)
 
-    return "domo", fetch
+    return _Source("domo", fetch, domo.read)
 
 
 @imports.command("xpander")
 @click.option("--url", envvar="XPANDER_BASE_URL", metavar="URL", help="The API, such as https://api.xpander.ai.")
 @_source_options
-def xpander_command(*, url: str | None, allow_http: bool) -> _Fetching:
+def xpander_command(*, url: str | None, allow_http: bool) -> _Source:
     """Bring over the custom functions of an xpander.ai organization. The API key is XPANDER_API_KEY."""
+    from polycall.cli.importing import xpander
     from polycall.cli.importing.xpander_api import fetch as fetch_all
 
     def fetch(export: Export) -> None:
@@ -220,7 +230,7 @@ def xpander_command(*, url: str | None, allow_http: bool) -> _Fetching:
         with _web(_url(url), {"x-api-key": key}, allow_http) as web:
             fetch_all(web, export)
 
-    return "xpander", fetch
+    return _Source("xpander", fetch, xpander.read)
 
 
 @imports.command("cognite")
@@ -228,16 +238,24 @@ def xpander_command(*, url: str | None, allow_http: bool) -> _Fetching:
 @click.option("--project", metavar="NAME", help="The CDF project.")
 @click.option("--token-url", metavar="URL", help="Where a client id and secret get a token.")
 @click.option("--scope", metavar="TEXT", default="", help="Scope of that token, if the token URL wants one.")
+@click.option("--requirement", multiple=True, metavar="LINE", help="A package for every function; repeatable.")
 @_source_options
 def cognite_command(
-    *, url: str | None, project: str | None, token_url: str | None, scope: str, allow_http: bool
-) -> _Fetching:
+    *,
+    url: str | None,
+    project: str | None,
+    token_url: str | None,
+    scope: str,
+    requirement: tuple[str, ...],
+    allow_http: bool,
+) -> _Source:
     """Bring over the functions and schedules of a Cognite project.
 
     The credential is COGNITE_TOKEN; with --token-url it is COGNITE_CLIENT_ID and COGNITE_CLIENT_SECRET. Each function
     comes with its zip file, and gets a runtime of its own if that has a requirements.txt. Schedules come paused: the
     session that one acts for stays behind.
     """
+    from polycall.cli.importing import cognite
     from polycall.cli.importing.cognite_api import fetch as fetch_all
     from polycall.cli.importing.cognite_api import token
 
@@ -254,17 +272,18 @@ def cognite_command(
             web.authorize({"authorization": f"Bearer {bearer}"})
             fetch_all(web, export, project)
 
-    return "cognite", fetch
+    return _Source("cognite", fetch, functools.partial(cognite.read, given=requirement))
 
 
 @imports.command("guance")
 @click.option("--url", metavar="URL", help="DataFlux Func, the engine behind the gateway: https://HOST.")
 @_source_options
-def guance_command(*, url: str | None, allow_http: bool) -> _Fetching:
+def guance_command(*, url: str | None, allow_http: bool) -> _Source:
     """Bring over the published scripts of a Guance workspace, from its DataFlux Func.
 
     The credentials are DATAFLUX_USERNAME and DATAFLUX_PASSWORD: the gateway itself tells no code.
     """
+    from polycall.cli.importing import guance
     from polycall.cli.importing.guance_api import fetch as fetch_all
     from polycall.cli.importing.guance_api import sign_in
 
@@ -275,4 +294,4 @@ def guance_command(*, url: str | None, allow_http: bool) -> _Fetching:
             sign_in(web, username, password)
             fetch_all(web, export)
 
-    return "guance", fetch
+    return _Source("guance", fetch, guance.read)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from polycall.bundle import bundle_digest
+from polycall.cli.failures import Failure
 from polycall.cli.importing.cognite_api import MOST_ZIP_BYTES
 from polycall.cli.importing.export import Export
 from polycall.cli.importing.finds import Finds, FoundPackage, FoundRuntime, FoundSchedule, FoundVersion, Remark
@@ -28,7 +30,7 @@ from polycall.domain import (
 from polycall.engine.archive import read_zip
 from polycall.errors import InvalidArgument
 from polycall.names import RevisionName
-from polycall.runtimes.manifest import parse_manifest
+from polycall.runtimes.manifest import Manifest, parse_manifest
 
 __all__ = ["read"]
 
@@ -82,14 +84,19 @@ class _Inputs(msgspec.Struct):
     items: list[_Input] = []
 
 
-def read(export: Export) -> Finds:
-    """Return what an export holds. Raises Failure."""
+def read(export: Export, given: Sequence[str] = ()) -> Finds:
+    """Return what an export holds. Raises Failure.
+
+    ``given``: requirements of every function that does not name these packages itself, as the vendor's own runtime has
+    packages that no function names.
+    """
+    given_manifest = _given(given)
     functions = export.decode("functions.json", _Functions).items
     schedules = export.decode("schedules.json", _Schedules, _Schedules()).items
     inputs = {each.id: bytes(each.data) for each in export.decode("input_data.json", _Inputs, _Inputs()).items}
     remarks: list[Remark] = []
     runtimes: dict[str, FoundRuntime] = {}
-    packages = kept(functions, "function", lambda item: _package(export, item, runtimes), remarks)
+    packages = kept(functions, "function", lambda item: _package(export, item, runtimes, given_manifest), remarks)
     made = {found.package.id for found in packages}
     planned = kept(schedules, "schedule", lambda item: _schedule(item, made, inputs), remarks)
     # lists are newest first, and so are those of polycall: what is made first is the oldest
@@ -101,7 +108,7 @@ def read(export: Export) -> Finds:
     )
 
 
-def _package(export: Export, function: _Function, runtimes: dict[str, FoundRuntime]) -> FoundPackage:
+def _package(export: Export, function: _Function, runtimes: dict[str, FoundRuntime], given: Manifest) -> FoundPackage:
     _check_id(function.id)
     if function.status == "Failed":
         raise Useless("it is Failed there: what could not be deployed cannot be called.")
@@ -110,7 +117,7 @@ def _package(export: Export, function: _Function, runtimes: dict[str, FoundRunti
     if path not in files:
         raise Unfit(f"its zip file has no {path[:100]!r}.")
     package_id = str(function.id)
-    runtime = _runtime(package_id, files.get(_REQUIREMENTS, b""))
+    runtime = _runtime(package_id, files.get(_REQUIREMENTS, b""), given)
     if runtime is not None:
         runtimes[package_id] = runtime
     return FoundPackage(
@@ -183,7 +190,14 @@ def _files(export: Export, file_id: int) -> Mapping[str, bytes]:
         raise Unfit(f"{error.message}.") from None
 
 
-def _runtime(function_id: str, requirements: bytes) -> FoundRuntime | None:
+def _given(lines: Sequence[str]) -> Manifest:
+    try:
+        return parse_manifest(ManifestKind.REQUIREMENTS_TXT, "\n".join(lines), "--requirement")
+    except InvalidArgument as error:
+        raise Failure(f"{error.message}.") from None
+
+
+def _runtime(function_id: str, requirements: bytes, given: Manifest) -> FoundRuntime | None:
     """Return the runtime of a function whose zip file names packages, under the id that the contract gives it."""
     try:
         manifest = parse_manifest(ManifestKind.REQUIREMENTS_TXT, requirements.decode("utf-8-sig"), _REQUIREMENTS)
@@ -191,7 +205,10 @@ def _runtime(function_id: str, requirements: bytes) -> FoundRuntime | None:
         raise Unfit(f"its {_REQUIREMENTS} is not UTF-8 text.") from None
     except InvalidArgument as error:
         raise Unfit(f"its {error.message}.") from None
-    if not manifest.text:
+    named = {_normal(name) for name in manifest.names}
+    lines = zip(given.names, given.text.splitlines(), strict=True)
+    text = manifest.text + "".join(f"{line}\n" for name, line in lines if _normal(name) not in named)
+    if not text:
         return None
     runtime_id = f"cognite-{function_id}"
     name = f"Cognite function {function_id}"
@@ -202,12 +219,16 @@ def _runtime(function_id: str, requirements: bytes) -> FoundRuntime | None:
         id=f"{runtime_id}-1",
         language=language,
         manifest_kind=ManifestKind.REQUIREMENTS_TXT,
-        manifest=manifest.text,
+        manifest=text,
         state=RevisionState.PENDING,
         created_at=0,
     )
     runtime = Runtime(project_id="", id=runtime_id, language=language, created_at=0, display_name=name)
     return FoundRuntime(runtime=runtime, revisions=(revision,))
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()  # as indexes compare names (PEP 503)
 
 
 def _schedule(schedule: _Schedule, made: set[str], inputs: Mapping[int, bytes]) -> FoundSchedule:
