@@ -304,3 +304,15 @@ async def test_a_package_keeps_its_project_and_its_birth(home: House) -> None:
         "package.labels['']",
         "package.labels['a']",
     ]
+
+
+async def test_a_native_update_leaves_alone_what_a_face_changes_meanwhile(home: House) -> None:
+    package = Package(project_id="", id="shared", created_at=0, updated_at=0, face="riza", face_data=b"1")
+    made = await home.registry.create_package(DEFAULT, package)
+    read = home.store.hold("get_package")
+    changing = asyncio.create_task(home.registry.update_package(DEFAULT, replace(made, display_name="New")))
+    await read.begun.wait()
+    await home.store.real.update_package(replace(made, face_data=b"2"))
+    read.go.set()
+    changed = await changing
+    assert (changed.display_name, changed.face_data) == ("New", b"2")

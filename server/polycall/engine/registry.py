@@ -43,7 +43,7 @@ from polycall.engine.secrets import open_values, seal_values
 from polycall.engine.siblings import ALONE, PackageChanged, Siblings
 from polycall.engine.tasks import through
 from polycall.engine.turns import ProjectTurns, Turns
-from polycall.errors import AlreadyExists, InvalidArgument, NotFound, NotReady, PolycallError
+from polycall.errors import AlreadyExists, InvalidArgument, NotFound, NotReady, PolycallError, Unavailable
 from polycall.ids import now_ms
 from polycall.names import NEWEST, FunctionName, PackageName, VersionName
 from polycall.sandbox.job import Bundle, Runner
@@ -56,6 +56,7 @@ _CACHE_S = 30.0  # how old another machine's release may be unseen; this one's o
 _CACHE_VERSION_BYTES = 32 * MIB
 _CACHE_BUNDLE_BYTES = 32 * MIB
 _NO_WAIT_S = 0.1
+_CHANGE_ATTEMPTS = 20  # each is lost to somebody else's change
 _ID_ATTEMPTS = 5  # another server may take the same next number; more than a few times is not chance
 _LATEST = ""  # key of the version that was made last; no version has this id
 
@@ -120,18 +121,26 @@ class Registry:
         return package if validate_only else await self._store.create_package(package)
 
     async def update_package(self, who: Principal, package: Package, *, validate_only: bool = False) -> Package:
-        """Replace display name, description and labels. Raises PermissionDenied, InvalidArgument, NotFound."""
+        """Replace display name, description and labels, and nothing else.
+
+        Raises PermissionDenied, InvalidArgument, NotFound, Unavailable (others change it all the time).
+        """
         require(who, Scope.DEPLOY)
-        kept = await self._store.get_package(who.project_id, package.id)
-        changed = replace(
-            kept,
-            display_name=package.display_name,
-            description=package.description,
-            labels=package.labels,
-            updated_at=now_ms(),
-        )
-        check_package(changed)
-        return changed if validate_only else await self._store.update_package(changed)
+        for _ in range(_CHANGE_ATTEMPTS):
+            kept = await self._store.get_package(who.project_id, package.id)
+            wanted = replace(
+                kept,
+                display_name=package.display_name,
+                description=package.description,
+                labels=package.labels,
+                updated_at=now_ms(),
+            )
+            check_package(wanted)
+            # what a face keeps of it is the face's, and may have changed since
+            changed = wanted if validate_only else await self._store.exchange_package(wanted, kept.face_data)
+            if changed is not None:
+                return changed
+        raise Unavailable(f"packages/{package.id} is being changed by others all the time; try again.")
 
     async def change_package(self, who: Principal, package: Package, *, validate_only: bool = False) -> Package:
         """Replace what a face keeps of a package as well: all but ids, face and creation.
