@@ -297,6 +297,20 @@ def test_a_project_is_fetched_with_the_users_credentials(place: Place, tmp_path:
     ]
 
 
+def test_a_vendor_is_not_asked_for_nobody(place: Place) -> None:
+    with vendor(cdf({}, "")) as there, place.cli.monkeypatch.context() as patch:
+        patch.setenv("COGNITE_TOKEN", "token-2")
+        patch.setenv("POLYCALL_SERVER", place.server.grpc)
+        patch.setenv("POLYCALL_API_KEY", "wrong")
+        refused = place.cli("import", "cognite", "--url", there.url, "--project", "p")
+        assert refused.code == 4
+        assert there.asked == []
+        patch.delenv("COGNITE_TOKEN")
+        missing = place.imports("cognite", "--url", there.url, "--project", "p")
+        assert (missing.code, there.asked) == (2, [])
+        assert missing.err.startswith("polycall: no Cognite token: set COGNITE_TOKEN.")
+
+
 def test_a_file_that_is_gone_there_leaves_its_function_behind(place: Place) -> None:
     with vendor(cdf({7: packed(ZIPS[7])}, "")) as there, place.cli.monkeypatch.context() as patch:
         patch.setenv("COGNITE_TOKEN", "token-2")

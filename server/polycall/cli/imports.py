@@ -91,10 +91,19 @@ def _source_options(command: Callable[..., Any]) -> Callable[..., Any]:
         if folder is not None and save is not None:
             raise click.UsageError("--save keeps the answers of a vendor's API; with --from none is asked.")
         source: _Source = command(allow_http=allow_http, **options)
+        if folder is None:
+            _check_target(client)
         with _export(folder, save, source.fetch) as export:
             return _imported(target, source, export, only, as_json=as_json)
 
     return wrapped
+
+
+def _check_target(client: Client) -> None:
+    """Raise Failure where there is no server, or no key for it: before a vendor is asked for an hour."""
+    from polycall.v1 import package_service_pb2 as pb
+
+    client.call(client.packages.ListPackages, pb.ListPackagesRequest(page_size=1))
 
 
 @contextlib.contextmanager
