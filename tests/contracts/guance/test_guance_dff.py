@@ -406,6 +406,40 @@ def test_a_response_leaves_a_link_as_it_says(keeper: Studio) -> None:
     assert "set-cookie" not in answer.headers
 
 
+@pytest.mark.parametrize(
+    "spoiled",
+    [
+        "{}",
+        "{'raw': 1}",
+        "{'raw': 1, '_responseControl': 5}",
+        "{'raw': 1, '_responseControl': {'fileBase64': '!'}}",
+    ],
+)
+def test_a_script_that_plays_with_its_adapter_spoils_its_own_result(keeper: Studio, spoiled: str) -> None:
+    code = (
+        "import gc, json\n"
+        "@DFF.API('x')\n"
+        "def spoil():\n"
+        "    for each in gc.get_objects():\n"
+        "        if isinstance(each, dict) and callable(each.get('encode')) and 'DFF' in each:\n"
+        f"            each['encode'] = lambda value, options: json.dumps({spoiled})\n"
+    )
+    keeper.good("POST", "scripts/do/add", {"data": {"id": "tests__spoiled", "codeDraft": code}})
+    keeper.publish("tests__spoiled")
+    link = keeper.good(
+        "POST", "auth-links/do/add", {"data": {"funcId": "tests__spoiled.spoil", "funcCallKwargsJSON": {}}}
+    )
+    answer = keeper.ask("GET", f"al/{link['id']}", headers={})
+    assert (answer.status, answer.json()["error"], answer.json()["reason"]) == (599, 599.4, "EFuncResultParsingFailed")
+    keeper.good("GET", "scripts/tests__spoiled/do/delete")
+
+
+def test_a_response_without_a_body_has_none(keeper: Studio) -> None:
+    link = linked(keeper, "respond", funcCallKwargsJSON={"data": "x", "status_code": 204})
+    answer = keeper.ask("GET", f"al/{link}", headers={})
+    assert (answer.status, answer.body) == (204, b"")
+
+
 def test_a_redirect_and_a_file_leave_a_link(keeper: Studio) -> None:
     answer = keeper.ask("GET", f"al/{linked(keeper, 'redirect', funcCallKwargsJSON={'url': 'http://x/y'})}", headers={})
     assert (answer.status, answer.headers["location"]) == (302, "http://x/y")

@@ -395,3 +395,22 @@ def test_the_callers_own_access_key_is_listed(caller: Guance) -> None:
 def test_the_gateways_lists_need_a_key(caller: Guance, path: str) -> None:
     answer = caller.server.http("GET", f"/api/v1/{path}", headers={"DF-API-KEY": "wrong"})
     assert (answer.status, answer.json()["errorCode"]) == (403, "ft.InvalidAPIKey")
+
+
+def test_a_script_that_was_brought_along_is_one_like_any_other(
+    studio: Studio, caller: Guance, polycall: Server
+) -> None:
+    body = json.dumps({"packageId": "brought__along", "package": {"face": "guance", "displayName": "Brought"}}).encode()
+    headers = {"Authorization": f"Bearer {studio.key}", "Content-Type": "application/json"}
+    assert polycall.http("POST", "/polycall/v1/packages", body=body, headers=headers).status == 200
+    code = HELLO.replace("'Hello')", "'Hello', timeout=20)")
+    polycall.deploy("brought__along", {"main.py": code}, version="7", release=True, key=studio.key)
+    (found,) = studio.good("GET", "func-list?id=brought__along.hello")
+    assert (found["argsJSON"], found["kwargsJSON"]) == (["name"], {"name": {"default": "you"}})
+    assert (found["definition"], found["description"]) == ("hello(name='you')", "Greets.")
+    shown = studio.good("GET", "scripts/brought__along/do/get")
+    assert (shown["code"], shown["codeDraft"], shown["publishVersion"]) == (code, code, 7)
+    assert caller.result("brought__along.hello") == "Hello, you"
+    studio.edit("brought__along", code.replace("Hello,", "Hi,"))
+    assert studio.publish("brought__along")["publishVersion"] == 8
+    assert caller.result("brought__along.hello") == "Hi, you"

@@ -24,7 +24,7 @@ from polycall.engine.requests import RunOptions
 from polycall.errors import InvalidArgument, NotFound, PolycallError
 from polycall.faces.guance.catalog import query_of
 from polycall.faces.guance.envelope import Dump, Exchange
-from polycall.faces.guance.errors import Failure, Refused, bare_failure_of, failed, failure_of, no_such
+from polycall.faces.guance.errors import Failure, Refused, bare_failure_of, failed, failure_of, no_such, unreadable
 from polycall.faces.guance.request import Options, read_options
 from polycall.faces.guance.results import form_of
 from polycall.faces.guance.runs import FACE, FuncRuns
@@ -53,6 +53,7 @@ _MIME = re.compile(r"[a-z0-9.+-]{1,60}/[a-z0-9.+-]{1,60}(; ?charset=[A-Za-z0-9-]
 _HEADER = re.compile(r"(?:location|cache-control|etag|last-modified|content-language|retry-after|x-[a-z0-9-]{1,60})")
 _RESERVED = ("x-http-status", "x-polycall", "x-envoy", "x-request-id")
 _MOST_HEADERS, _LONGEST_HEADER = 20, 2048
+_WITHOUT_BODY = (204, 205, 304)
 
 
 class AuthLink(msgspec.Struct, kw_only=True, omit_defaults=True, rename="camel"):
@@ -152,7 +153,10 @@ class AuthLinks:
             return exchange.bare_failure(failure, shown)
         if execution.state is not ExecutionState.COMPLETED or execution.result is None:
             return exchange.bare_failure(failed(execution, "", exchange.task_id), shown)
-        return _leaving(exchange, execution.result, options)
+        try:
+            return _leaving(exchange, execution.result, options)
+        except (Refused, msgspec.DecodeError, binascii.Error, ValueError):
+            return exchange.bare_failure(unreadable(), shown)
 
     async def _open_link(self, link_id: str) -> tuple[str, AuthLink]:
         """Return a link that can be called, and its project. Raises Refused."""
@@ -198,7 +202,7 @@ def _fixed(link: AuthLink, options: Options) -> Options:
 
 def _leaving(exchange: Exchange, result: bytes, options: Options) -> Reply:
     """Return a result as it leaves: in the envelope, or as ``DFF.RESP`` says."""
-    control: dict[str, Any] = msgspec.json.decode(raw_members(result)["_responseControl"])
+    control: dict[str, Any] = msgspec.json.decode(form_of(result, "_responseControl"), type=dict[str, Any])
     if not _is_set(control):
         value = form_of(result, options.return_type)
         return Reply(body=bytes(value)) if options.unfold else exchange.bare_success({"result": value})
@@ -216,9 +220,10 @@ def _leaving(exchange: Exchange, result: bytes, options: Options) -> Reply:
     if control.get("downloadFile"):
         headers.append(("content-disposition", "attachment"))
     status = control.get("statusCode")
+    status = status if isinstance(status, int) and 200 <= status <= 599 else 200
     return Reply(
-        body=body,
-        status=status if isinstance(status, int) and 200 <= status <= 599 else 200,
+        body=b"" if status in _WITHOUT_BODY else body,
+        status=status,
         content_type=content_type,
         headers=headers,
     )

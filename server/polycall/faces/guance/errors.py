@@ -41,6 +41,7 @@ __all__ = [
     "no_such",
     "pre_check_failed",
     "timed_out",
+    "unreadable",
 ]
 
 
@@ -157,6 +158,11 @@ def pre_check_failed(detail: Mapping[str, object]) -> Failure:
     """A script does not load."""
     message = "Code pre-check failed. Script raised an EXCEPTION during executing, please check your code and try again"
     return Failure("EScriptPreCheck", 599.2, message, detail)
+
+
+def unreadable() -> Failure:
+    """What came from a script is not what its adapter makes: it has played with it."""
+    return Failure("EFuncResultParsingFailed", 599.4, "Func result is not standard JSON")
 
 
 def timed_out(task_id: str) -> Failure:

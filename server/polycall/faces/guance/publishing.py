@@ -25,7 +25,7 @@ from polycall.engine.registry import VersionDraft
 from polycall.engine.requests import RunOptions
 from polycall.faces.guance.drafts import Drafts, Script, md5_of
 from polycall.faces.guance.envelope import Exchange
-from polycall.faces.guance.errors import Failure, Refused, failed, pre_check_failed
+from polycall.faces.guance.errors import Failure, Refused, failed, pre_check_failed, unreadable
 from polycall.faces.guance.published import Func, Published
 from polycall.faces.guance.runs import FACE
 from polycall.faces.guance.script_sets import ScriptSets
@@ -91,7 +91,7 @@ class Publishing:
         try:
             return msgspec.json.decode(execution.result, type=list[Func])
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # the script has played with its adapter
-            raise Refused(Failure("EFuncResultParsingFailed", 599.4, "Func result is not standard JSON")) from None
+            raise Refused(unreadable()) from None
 
 
 def _refused(execution: Execution, script_id: str, task_id: str) -> Failure:

@@ -10,9 +10,9 @@ from polycall.domain import Execution, ExecutionState, Principal
 from polycall.engine.engine import Engine
 from polycall.engine.keys import reading
 from polycall.errors import NotFound
-from polycall.faces.guance.errors import Failure, failed, no_such
+from polycall.faces.guance.errors import Failure, Refused, failed, no_such, unreadable
 from polycall.faces.guance.runs import FACE
-from polycall.faces.wire import raw_members
+from polycall.faces.wire import Malformed, raw_members
 from polycall.ids import now_ms
 
 __all__ = ["form_of", "kept_result", "promise"]
@@ -26,8 +26,13 @@ def promise(task_id: str) -> Mapping[str, str]:
 
 
 def form_of(result: bytes, return_type: str) -> msgspec.Raw:
-    """Return one form of a result that was kept in all of them."""
-    return msgspec.Raw(result) if return_type == "ALL" else raw_members(result)[return_type]
+    """Return one form of a result that was made in all of them. Raises Refused if its script has spoiled it."""
+    if return_type == "ALL":
+        return msgspec.Raw(result)
+    try:
+        return raw_members(result)[return_type]
+    except (Malformed, KeyError):
+        raise Refused(unreadable()) from None
 
 
 async def kept_result(engine: Engine, who: Principal, task_id: str, return_type: str) -> msgspec.Raw | Failure:

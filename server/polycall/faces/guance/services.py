@@ -22,7 +22,7 @@ __all__ = ["ScriptOptions", "ScriptServices", "StartFunc"]
 
 _LONGEST_SCOPE = 256  # characters; the vendor's
 _LONGEST_CHAIN = 5  # functions that start each other; the vendor's
-_MOST_KEYS = 1000  # of one question
+_MOST_KEYS = 100  # of one question: others' writes wait for its transaction
 
 
 class ScriptOptions(msgspec.Struct, kw_only=True, omit_defaults=True, rename="camel"):
@@ -183,13 +183,18 @@ class _Services:
             raise AskRefused(f"ResponseError: unknown command '{asked.op[:40]}'")
         place = (self._space("cache", asked.scope), asked.key)
         answers: list[Any] = []
+        refused: list[AskRefused] = []
 
         def change(before: Sequence[Entry | None]) -> Sequence[Entry | None]:
             old = Kept.of(before[0])
             try:
                 kept, answer = operation(old, *asked.args)
+            except AskRefused as refusal:  # raised below: a transaction that fails costs others theirs
+                refused[:] = [refusal]
+                return before
             except TypeError:
-                raise AskRefused("ResponseError: wrong number or kind of arguments") from None
+                refused[:] = [AskRefused("ResponseError: wrong number or kind of arguments")]
+                return before
             answers[:] = [answer]
             return [before[0] if kept is old else kept.entry()]
 
@@ -197,6 +202,8 @@ class _Services:
             change([await self._made.entries.get(self._project, *place)])
         else:
             await self._made.entries.change(self._project, [place], change)
+        if refused:
+            raise refused[0]
         return answers[0]
 
     async def _cache_list(self, payload: bytes) -> Any:

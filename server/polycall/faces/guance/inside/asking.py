@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["DATA_ERROR", "Missing", "asked", "error_class", "not_here"]
+__all__ = ["DATA_ERROR", "Missing", "asked", "batches", "error_class", "not_here"]
+
+_AT_ONCE = 100  # keys of a question; the server takes no more
 
 # what the sandbox gives to every adapter
 AskRefused: type[Exception]
@@ -22,6 +24,11 @@ def asked(method: str, **question: Any) -> Any:
     if name in _ERRORS:
         raise _ERRORS[name](rest)
     raise Exception(text)
+
+
+def batches(keys: list[str]) -> list[list[str]]:
+    """Return keys in the numbers that the server takes at once."""
+    return [keys[first : first + _AT_ONCE] for first in range(0, len(keys), _AT_ONCE)]
 
 
 def error_class(module: str, name: str) -> type[Exception]:

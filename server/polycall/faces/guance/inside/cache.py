@@ -6,7 +6,7 @@ import builtins
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from polycall.faces.guance.inside.asking import DATA_ERROR, Missing, asked
+from polycall.faces.guance.inside.asking import DATA_ERROR, Missing, asked, batches
 from polycall.faces.guance.inside.values import exact_text
 
 __all__ = ["Cache"]
@@ -47,7 +47,7 @@ class Cache(Missing):
 
     def delete(self, key: Any, scope: str | None = None) -> int:
         keys = [kept_text(one) for one in (key if isinstance(key, list | tuple | set) else [key])]
-        return int(asked("cache.delete", keys=keys, scope=scope))
+        return sum(int(asked("cache.delete", keys=some, scope=scope)) for some in batches(keys))
 
     def type(self, key: Any, scope: str | None = None) -> Any:
         return self._do("type", key, scope)

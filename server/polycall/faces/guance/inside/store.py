@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from polycall.faces.guance.inside.asking import Missing, asked
+from polycall.faces.guance.inside.asking import Missing, asked, batches
 from polycall.faces.guance.inside.values import plain_text
 
 __all__ = ["Context", "Store"]
@@ -76,7 +76,9 @@ class Store(Missing):
         return self.mget([key], scope).get(str(key))
 
     def mget(self, keys: Iterable[str], scope: str | None = None) -> dict[str, Any]:
-        found: dict[str, Any] = asked("store.get", keys=[str(key) for key in keys], scope=scope)
+        found: dict[str, Any] = {}
+        for some in batches([str(key) for key in keys]):
+            found |= asked("store.get", keys=some, scope=scope)
         return found
 
     def has(self, key: str, scope: str | None = None) -> bool:
@@ -97,7 +99,8 @@ class Store(Missing):
         return found
 
     def delete(self, key: str | Iterable[str], scope: str | None = None) -> None:
-        asked("store.delete", keys=_several(key), scope=scope)
+        for some in batches(_several(key)):
+            asked("store.delete", keys=some, scope=scope)
 
 
 def _several(key: Any) -> list[str]:
