@@ -192,7 +192,8 @@ def shutting_down() -> Unavailable:
 
 def _held(job: Job) -> int:
     """Return how many bytes of its request a job holds in memory while it waits."""
-    return len(job.payload) + len(job.stdin) + sum(len(file.data) for file in job.files)
+    told = len(job.payload) + len(job.stdin) + len(job.context) + len(job.adapter_options)
+    return told + sum(len(file.data) for file in job.files)
 
 
 def _before(expires_at: float | None) -> float | None:
