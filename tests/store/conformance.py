@@ -1339,6 +1339,18 @@ class ExecutionConformance:
 
     # claiming and finishing
 
+    async def test_what_is_delayed_is_claimed_when_it_is_due(self, store: Store) -> None:
+        later = await store.enqueue(queued(), delay_ms=60_000)
+        soon = await store.enqueue(queued(), delay_ms=50)
+        claimed: list[Execution] = []
+        async with asyncio.timeout(20):
+            while not claimed:
+                claimed = list(await store.claim("n", {"default": 5}))
+                await asyncio.sleep(0.005)
+        assert [call.id for call in claimed] == [soon.id]
+        assert now_ms() - soon.queued_at >= 50
+        assert (await store.get("default", later.id)).state is ExecutionState.QUEUED
+
     async def test_the_longest_waiting_of_each_project_are_claimed_first(
         self, store: Store, other_project: str
     ) -> None:
