@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Protocol
@@ -57,6 +57,24 @@ class Plans:
             return checked
         adopted = await face.adopted(who, replace(checked, id=schedule.id))
         return await create(who, adopted, function_later=True, most_of_package=most)
+
+    async def change(
+        self,
+        who: Principal,
+        schedule_id: str,
+        change: Callable[[Schedule], Schedule],
+        *,
+        validate_only: bool = False,
+    ) -> Schedule:
+        """Change a schedule into one that its face, if it has one, can still show. Raises as ``Schedules.change``."""
+
+        def checked(kept: Schedule) -> Schedule:
+            changed = change(kept)
+            if (face := self._faces.get(kept.face or "")) is not None:
+                face.check(changed)
+            return changed
+
+        return await self._engine.schedules.change(who, schedule_id, checked, validate_only=validate_only)
 
     async def run_now(self, who: Principal, schedule_id: str, request_id: str | None = None) -> Execution:
         """Run a schedule beside its ticks, also one that is paused; return the execution, QUEUED and durable.

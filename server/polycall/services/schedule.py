@@ -70,9 +70,7 @@ class ScheduleService(schedule_service_pb2_grpc.ScheduleServiceServicer):
     ) -> schedule_pb2.Schedule:
         """Change a schedule."""
         asked = read_schedule_change(request)
-        changed = await self._schedules.change(
-            rpc.who, asked.schedule_id, asked.change, validate_only=asked.validate_only
-        )
+        changed = await self._plans.change(rpc.who, asked.schedule_id, asked.change, validate_only=asked.validate_only)
         return self._message(changed)
 
     async def DeleteSchedule(self, request: schedule_service_pb2.DeleteScheduleRequest, rpc: Rpc) -> empty_pb2.Empty:

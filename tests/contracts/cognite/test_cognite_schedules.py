@@ -469,9 +469,14 @@ def test_a_schedule_of_this_contract_is_seen_paused_and_run_natively(caller: Cog
     pb, stub = schedule_service_pb2, polycall.schedules
     found = stub.GetSchedule(pb.GetScheduleRequest(name=name), metadata=metadata)
     assert (found.face, found.display_name, found.input_json, found.timezone) == ("cognite", "Both", '{"a": 1}', "UTC")
-    change = pb.UpdateScheduleRequest(schedule=schedule_pb2.Schedule(name=name, function="packages/p/functions/f"))
+    change = pb.UpdateScheduleRequest(schedule=schedule_pb2.Schedule(name=name, function="packages/7/functions/f"))
     with pytest.raises(RpcError, match="made through the contract cognite"):
         stub.UpdateSchedule(change, metadata=metadata)
+    wrong: list[dict[str, Any]] = [{"timezone": "Europe/Oslo"}, {"input_json": "[1]"}, {"display_name": "x" * 141}]
+    for field in wrong:
+        change = pb.UpdateScheduleRequest(schedule=schedule_pb2.Schedule(name=name, **field))
+        with pytest.raises(RpcError, match=next(iter(field))):
+            stub.UpdateSchedule(change, metadata=metadata)
     change = pb.UpdateScheduleRequest(schedule=schedule_pb2.Schedule(name=name, cron="*/2 * * * *"))
     assert stub.UpdateSchedule(change, metadata=metadata).when == "Every 2 minutes"
     assert stub.PauseSchedule(pb.PauseScheduleRequest(name=name), metadata=metadata).paused
