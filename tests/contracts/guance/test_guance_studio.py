@@ -179,6 +179,20 @@ def test_scripts_run_with_the_requirements_of_their_set(studio: Studio, caller: 
     assert caller.execute("packed__six.v")["error"] == 404.41
 
 
+def test_requirements_that_cannot_be_installed_keep_from_publishing(studio: Studio) -> None:
+    studio.script_set("unpacked", requirements="six==0.0.1\n")
+    studio.good("POST", "scripts/do/add", {"data": {"id": "unpacked__one", "codeDraft": HELLO}})
+
+    def refused() -> Any:
+        found = studio.bad("POST", "scripts/unpacked__one/do/publish", {})
+        return found["reason"] != "EBizCondition.RequirementsNotInstalled" and found
+
+    found = until(refused, what="the build", seconds=120)
+    assert (found["error"], found["reason"]) == (403.21, "EBizCondition.RequirementsFailed")
+    assert studio.good("POST", "script-sets/unpacked/do/modify", {"data": {"requirements": ""}}) == {"id": "unpacked"}
+    assert studio.publish("unpacked__one")["publishVersion"] == 1
+
+
 # scripts
 
 
