@@ -118,3 +118,10 @@ def test_a_token_ends_with_its_key(polycall: Server) -> None:
         metadata=polycall.metadata,
     )
     assert caller.post("functions/byids", ask).status == 401
+
+
+def test_who_has_no_key_sends_little(polycall: Server) -> None:
+    fits = _token(polycall, b"grant_type=client_credentials&client_secret=" + b"x" * (60 << 10))
+    assert (fits.status, fits.json()) == (401, {"error": "invalid_client"})
+    answer = _token(polycall, b"x" * ((64 << 10) + 1))
+    assert (answer.status, answer.json()["error"]["code"]) == (413, 413)
