@@ -111,6 +111,7 @@ def test_a_version_is_saved_overwritten_changed_and_released_once(owner: Domo) -
     owner.asked("POST", "", {"id": package_id, "version": "1.0.0", "code": ADD.replace("+", "-"), "name": "Better"})
     changed = owner.asked("PUT", f"/{package_id}/versions/1.0.0", {"description": "first", "manifest": MANIFEST})
     assert (changed["code"], changed["description"]) == (ADD.replace("+", "-"), "first")
+    assert owner.asked("GET", f"/{package_id}")["updatedOn"] == changed["updatedOn"]
     assert [each["name"] for each in changed["functions"]] == ["add"]
     changed = owner.asked("PUT", f"/{package_id}/versions/1.0.0", {"code": ADD, "manifest": None})
     assert (changed["code"], changed["description"]) == (ADD, "first")
@@ -375,7 +376,10 @@ def test_a_package_that_an_import_made_is_saved_further_and_belongs_to_who_share
     created.package.face = "domo"
     polycall.packages.CreatePackage(created, metadata=metadata)
     functions = [declare("add", typed("number"), a=typed("number"), b=typed("number"))]
-    source = {"main.py": f"import os\nimport codeengine\n{ADD}\ndef env():\n    return os.environ['E']\n"}
+    main = (
+        f"import os\nimport codeengine\nimport helping\n{ADD}\ndef env():\n    return os.environ['E'] + helping.MORE\n"
+    )
+    source = {"main.py": main, "helping.py": "MORE = '!'\n"}
     for number, release in (("1.0.0", True), ("1.0.1", False)):
         polycall.deploy(
             "imported", source, version=number, functions=functions, release=release, key=owner.key, env={"E": "kept"}
@@ -388,7 +392,7 @@ def test_a_package_that_an_import_made_is_saved_further_and_belongs_to_who_share
     # what Domo has no word for stays as it was
     owner.asked("POST", "", {"id": "imported", "version": "1.0.1", "code": source["main.py"]})
     owner.asked("POST", "/imported/versions/1.0.1/release")
-    assert owner.run("env", package="imported", version="1.0.1")["result"] == "kept"
+    assert owner.run("env", package="imported", version="1.0.1")["result"] == "kept!"
     assert other.asked("GET", "/imported/permissions") == {"users": [], "groups": []}
     owner.asked("POST", "/imported/share", {"permissions": ["READ"], "groupIds": [7]})
     owner.refusal(other.ask("GET", "/imported"), 403, "Forbidden")

@@ -71,8 +71,7 @@ class PackageReader:
         versions = await self._packages.versions(who, package, room, all_of_them=writes)
         language = self._packages.language(package, versions)
         shown = [await self.version(package, each, parts, room) for each in versions]
-        releases = [each.released_at for each in versions if each.released_at is not None]
-        return package_body(package, kept_package(package), language, shown, releases)
+        return package_body(package, kept_package(package), language, versions, shown)
 
     async def written(self, who: Principal, package: Package) -> Any:
         """Return a FunctionPackage to who has just changed it: one that is too large without code and functions."""

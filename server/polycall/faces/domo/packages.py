@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -56,7 +56,6 @@ class Packages:
     """Domo's packages of all projects, and those that were deployed natively, as far as Domo's callers see them."""
 
     def __init__(self, engine: Engine, permissions: Permissions) -> None:
-        self._engine = engine
         self._registry = engine.registry
         self._permissions = permissions
 
@@ -120,8 +119,7 @@ class Packages:
     async def code(self, version: Version) -> str:
         """Return the text of a version's main file. Raises NotFound."""
         files = (await self._registry.bundle(version)).files
-        main = next((path for path in files if path.partition(".")[0] == "main"), next(iter(files), ""))
-        return files.get(main, b"").decode(errors="replace")
+        return files.get(_main_of(files), b"").decode(errors="replace")
 
     def language(self, package: Package, versions: Sequence[Version] = ()) -> Language:
         """Return what a package is written in."""
@@ -136,19 +134,17 @@ class Packages:
         Raises PermissionDenied, InvalidArgument, AlreadyExists (released; the id is another contract's), NotFound.
         """
         require(who, Scope.DEPLOY)
-        for _ in range(_ATTEMPTS):
-            package = await self._known(who, save.id) if save.id else None
-            if package is None:
-                try:
-                    return await self._create(who, save)
-                except AlreadyExists:
-                    package = await self._known(who, save.id)  # somebody was quicker, whose wish is to be respected
-                    if package is None:
-                        message = f"The id {save.id} is that of a package of another contract; choose another."
-                        raise AlreadyExists("polycall.v1.Package", save.id, message) from None
-            await self._permissions.require(who, Scope.DEPLOY, package, WRITE)
-            return await self._save_version(who, package, save)
-        raise _busy(save.id)
+        package = await self._known(who, save.id) if save.id else None
+        if package is None:
+            try:
+                return await self._create(who, save)
+            except AlreadyExists:
+                package = await self._known(who, save.id)  # somebody was quicker, whose wish is to be respected
+                if package is None:
+                    message = f"The id {save.id} is that of a package of another contract; choose another."
+                    raise AlreadyExists("polycall.v1.Package", save.id, message) from None
+        await self._permissions.require(who, Scope.DEPLOY, package, WRITE)
+        return await self._save_version(who, package, save)
 
     async def update(self, who: Principal, package: Package, version_id: str, changes: Changes) -> Version:
         """Change a version that is not released; what others change meanwhile stays changed.
@@ -174,9 +170,8 @@ class Packages:
             )
             stored = await self._registry.put_version(who, draft.version, draft.files, over=old)
             if stored is not None:
-                await self._registry.update_package(who, package)
                 return stored
-        raise _busy(f"{package.id} version {version_id}")
+        raise Unavailable(f"Version {version_id} of package {package.id} is being changed by others; try again.")
 
     async def release(self, who: Principal, package: Package, version_id: str) -> None:
         """Release a version. Raises NotFound, InvalidArgument (the working version), AlreadyExists, NotReady."""
@@ -249,14 +244,17 @@ class Packages:
             await self._registry.put_version(who, draft.version, draft.files)
         except AlreadyExists:  # released in this moment
             raise _released(package, save.version) from None
-        return await self._registry.update_package(
-            who,
-            replace(
-                package,
-                display_name=save.name or package.display_name,
-                description=package.description if save.description is None else save.description,
-            ),
+        return await self._named(who, package, save)
+
+    async def _named(self, who: Principal, package: Package, save: Save) -> Package:
+        """Give a package the name and description that were sent with a version, if they are others."""
+        now = await self.find(who, package.id)
+        told = replace(
+            now,
+            display_name=save.name or now.display_name,
+            description=now.description if save.description is None else save.description,
         )
+        return now if told == now else await self._registry.update_package(who, told)
 
     async def _written_in(self, package: Package) -> Language | None:
         """Return the language of a package; None as long as it has no version that would tell."""
@@ -290,8 +288,9 @@ class Packages:
         ``old`` is what it will stand in the place of; what Domo has no word for stays as it was.
         """
         check_accounts(manifest)
-        files = {main_file(language): code.encode()}
-        specs, functions = await self._functions(who, files, language, manifest)
+        there = dict((await self._registry.bundle(old)).files) if old else {}
+        files = {**there, _main_of(there) or main_file(language): code.encode()}
+        specs, functions = await self._functions(who, files, language, manifest, old)
         kept = None if old is None else kept_version(old) or _first(who, old.created_at)
         beside = msgspec.structs.replace(
             kept or _first(who, now_ms()),
@@ -324,12 +323,20 @@ class Packages:
             raise reworded(error) from None
 
     async def _functions(
-        self, who: Principal, files: dict[str, bytes], language: Language, manifest: Manifest
+        self, who: Principal, files: dict[str, bytes], language: Language, manifest: Manifest, old: Version | None
     ) -> tuple[tuple[FunctionSpec, ...], tuple[Function, ...]]:
         if manifest.functions is not None:
-            return manifest.functions, tuple(map(engine_function, manifest.functions))
+            places = {function.name: function.entrypoint for function in old.functions} if old else {}
+            declared = map(engine_function, manifest.functions)
+            return manifest.functions, tuple(replace(f, entrypoint=places.get(f.name, "")) for f in declared)
         found = await self._registry.analyze(
-            who, files, module=None, language=language, convention=Convention.KEYWORDS, runtime="", adapter=FACE
+            who,
+            files,
+            module=None,
+            language=language,
+            convention=Convention.KEYWORDS,
+            runtime=old.runtime if old else "",
+            adapter=FACE,
         )
         if found.problems:
             raise InvalidArgument.of("code", str(found.problems[0]))
@@ -338,6 +345,11 @@ class Packages:
 
 def _first(who: Principal, at: int) -> KeptVersion:
     return KeptVersion(created_on=at, created_by=who.user_id, change="")
+
+
+def _main_of(files: Mapping[str, bytes]) -> str:
+    """Return the file that the vendor calls the code; "" if there is none."""
+    return next((path for path in files if path.partition(".")[0] == "main"), next(iter(files), ""))
 
 
 def _created_on(version: Version) -> int:
@@ -361,7 +373,3 @@ def _released(package: Package, version_id: str) -> AlreadyExists:
     name = f"Version {version_id} of package {package.id}"
     message = f"{name} is released and cannot change; save a new version."
     return AlreadyExists("polycall.v1.Version", name, message, reason=Reason.VERSION_RELEASED)
-
-
-def _busy(what: str) -> Unavailable:
-    return Unavailable(f"Package {what} is being changed by others; try again.")

@@ -46,9 +46,11 @@ def language_name(language: Language) -> str:
 
 
 def package_body(
-    package: Package, kept: KeptPackage | None, language: Language, versions: Sequence[Any], releases: Sequence[int]
+    package: Package, kept: KeptPackage | None, language: Language, versions: Sequence[Version], shown: Sequence[Any]
 ) -> dict[str, Any]:
-    """Return a FunctionPackage; ``versions`` oldest first, ``releases``: when those that are were released."""
+    """Return a FunctionPackage; ``versions`` oldest first, ``shown`` as they are shown."""
+    releases = [each.released_at for each in versions if each.released_at is not None]
+    changes = [each.created_at for each in versions]  # a version that is changed is made anew
     return {
         "id": package.id,
         "name": package.display_name or package.id,
@@ -58,9 +60,9 @@ def package_body(
         "thumbnail": None,
         "owner": kept.owner if kept else None,
         "availability": _AVAILABILITY,
-        "versions": versions,
+        "versions": shown,
         "createdOn": iso_millis(package.created_at),
-        "updatedOn": iso_millis(package.updated_at),
+        "updatedOn": iso_millis(max([package.updated_at, *changes])),
         "releasedOn": iso_millis(max(releases)) if releases else None,
     }
 
