@@ -379,7 +379,7 @@ async def _running(settings: Settings, signals: Signals, member: Member | None) 
         cognite_deployments = Deployments(engine.objects, sealer, place.node)
         cognite_deployer = Deployer(
             engine,
-            Trial(sandbox, runtimes, limits),
+            Trial(sandbox, runtimes, limits, settings.isolation_floor),
             cognite_deployments,
             FunctionRuntimes(runtimes, settings.cognite_requirements),
         )

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from polycall.domain import ExecutionError, Version
+from polycall.domain import ExecutionError, IsolationLevel, Version
 from polycall.engine.limits import LimitPolicy
 from polycall.engine.outcomes import failure_of
 from polycall.engine.runtimes import Runtimes
 from polycall.engine.turns import Turns
-from polycall.errors import Internal
+from polycall.errors import Internal, IsolationUnavailable
 from polycall.sandbox.image import image_of
 from polycall.sandbox.job import Bundle, Ending, Job, Runner
 
@@ -28,10 +28,11 @@ class Tried:
 
 
 class Trial:
-    """Imports modules as a run would, and calls nothing of them."""
+    """Imports modules as a run would, and calls nothing of them. ``floor``: below that level nothing is imported."""
 
-    def __init__(self, runner: Runner, runtimes: Runtimes, limits: LimitPolicy) -> None:
+    def __init__(self, runner: Runner, runtimes: Runtimes, limits: LimitPolicy, floor: IsolationLevel) -> None:
         self._runner = runner
+        self._floor = floor
         self._runtimes = runtimes
         self._limits = limits
         self._turns = Turns(_AT_ONCE, what="modules")
@@ -40,8 +41,15 @@ class Trial:
         """Import the module of a version's first function, find the function, and return what came of it.
 
         The version need not be stored. It has no network and no secrets. Raises QueueFull, RuntimeMissing, NotFound
-        (runtime), LimitOutOfRange, Internal (the sandbox was lost).
+        (runtime), LimitOutOfRange, IsolationUnavailable, Internal (the sandbox was lost).
         """
+        if self._runner.isolation < self._floor:
+            raise IsolationUnavailable(
+                f"This machine offers isolation level {int(self._runner.isolation)}, the floor is {int(self._floor)}: "
+                "nothing is imported on it. `polycall doctor` says what is missing.",
+                subject="isolation",
+                metadata={"level": str(int(self._runner.isolation)), "floor": str(int(self._floor))},
+            )
         function = version.functions[0]
         limits = self._limits.resolve(version.limits)
         image = image_of(version.language)

@@ -129,6 +129,7 @@ def test_a_call_before_ready_is_refused(caller: Cognite) -> None:
         ({"handler.py": "print('so far')\nimport nowhere"}, "No module named 'nowhere'", "so far\nTraceback"),
         ({"handler.py": "def handle(:"}, "handler.py:1: SyntaxError: invalid syntax", "invalid syntax"),
         ({"handler.py": "raise SystemExit(3)"}, "The code exited with code 3.", "exited"),
+        ({"handler.py": "raise ValueError('\\udcff\\0')"}, "\\udcff\0", "ValueError"),
         (
             {"handler.py": ECHO, "requirements.txt": "--index-url https://evil.example\n"},
             "requirements.txt: line 1: options are not allowed, the registry is the operator's: "
@@ -137,7 +138,7 @@ def test_a_call_before_ready_is_refused(caller: Cognite) -> None:
         ),
         ({"handler.py": ECHO, "requirements.txt": b"\xff\xfe"}, "requirements.txt is not UTF-8 text", "UTF-8"),
     ],
-    ids=["no file", "no handle", "no callable", "import", "syntax", "exit", "option", "no text"],
+    ids=["no file", "no handle", "no callable", "import", "syntax", "exit", "no text at all", "option", "no text"],
 )
 def test_what_cannot_be_deployed_fails_and_says_why(
     caller: Cognite, files: dict[str, str | bytes], message: str, in_trace: str

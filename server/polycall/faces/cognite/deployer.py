@@ -119,16 +119,20 @@ class Deployer:
                 return
             except (Unavailable, QueueFull) as error:
                 log.info("function %s waits to be deployed: %s", deployment.function_id, error)
+                pause_s = max(_AGAIN_S, error.retry_after_s or 0.0)
             except Exception:  # whatever it is about one of them, it must be said of it, and the others go on
                 attempts += 1
                 log.exception("function %s could not be deployed", deployment.function_id)
                 if attempts >= _ATTEMPTS and await self._gave_up(deployment):
                     return
-            await asyncio.sleep(_AGAIN_S)
+                pause_s = _AGAIN_S
+            await asyncio.sleep(pause_s)
 
     async def _gave_up(self, deployment: Deployment) -> bool:
         try:
             await self._ended(deployment, FAILED, FunctionError(_OURS, ""))
+        except _Deleted:
+            return False  # the next attempt cleans up behind it
         except PolycallError:
             return False
         return True

@@ -14,4 +14,9 @@ class Undeployable(Exception):
 
     def __init__(self, message: str, log: str = "") -> None:
         super().__init__(message)
-        self.error = FunctionError(message, (log or message)[-_TRACE_CHARS:])
+        self.error = FunctionError(_text(message), _text((log or message)[-_TRACE_CHARS:]))
+
+
+def _text(words: str) -> str:
+    """Return what code said as text that can be kept: it may hold halves of characters."""
+    return words.encode(errors="replace").decode()
