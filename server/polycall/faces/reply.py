@@ -74,15 +74,17 @@ class Inbound:
     received_at: int = 0  # ms since the epoch
     body_limit: int = 64 * 1024 * 1024  # bytes, after gunzip
 
-    async def read(self) -> bytes:
+    async def read(self, limit: int | None = None) -> bytes:
         """Return the body without its content encoding. To be called once the caller is known, not before.
 
+        ``limit``: the most bytes of it, unpacked, where that is less than the face's; the gateway counts them packed.
         Raises PayloadTooLarge, Malformed, UnsupportedEncoding (``polycall.faces.wire``).
         """
+        most = self.body_limit if limit is None else min(limit, self.body_limit)
         encoding = self.headers.get("content-encoding", "")
         # what is packed may be a thousand times as large unpacked: its size says nothing
-        size = self.body_limit if encoding and self.body else 0
-        return await aside(size, gunzip, self.body, encoding, self.body_limit)
+        size = most if encoding and self.body else 0
+        return await aside(size, gunzip, self.body, encoding, most)
 
     def variable(self, name: str) -> str:
         """Return a path variable."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 from urllib.parse import quote, urlencode
 
 import pytest
@@ -125,3 +126,8 @@ def test_who_has_no_key_sends_little(polycall: Server) -> None:
     assert (fits.status, fits.json()) == (401, {"error": "invalid_client"})
     answer = _token(polycall, b"x" * ((64 << 10) + 1))
     assert (answer.status, answer.json()["error"]["code"]) == (413, 413)
+
+
+def test_what_strangers_pack_is_not_unpacked_beyond_what_credentials_take(polycall: Server) -> None:
+    form = urlencode(_GRANT | {"client_id": "app"}).encode() + b"&client_secret=" + b"%41" * 3_000_000
+    assert _token(polycall, gzip.compress(form), **{"content-encoding": "gzip"}).status == 413

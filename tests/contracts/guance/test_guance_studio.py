@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 from typing import Any
@@ -428,3 +429,16 @@ def test_a_script_that_was_brought_along_is_one_like_any_other(
     studio.edit("brought__along", code.replace("Hello,", "Hi,"))
     assert studio.publish("brought__along")["publishVersion"] == 8
     assert caller.result("brought__along.hello") == "Hi, you"
+
+
+def test_what_strangers_pack_is_not_unpacked_beyond_what_a_sign_in_takes(studio: Studio) -> None:
+    body = gzip.compress(b'{"signIn":{"username":"' + b"a" * 30_000_000 + b'"}}')
+    failure = studio.bad("POST", "auth/do/sign-in", body, headers={"content-encoding": "gzip"})
+    assert (failure["error"], "larger than 65536 bytes" in failure["detail"]["message"]) == (400.43, True)
+
+
+def test_who_may_only_run_sees_functions_and_not_what_is_managed(studio: Studio) -> None:
+    headers = {"DF-API-KEY": studio.server.new_key(scopes=[tenancy_service_pb2.ApiKey.SCOPE_RUN])}
+    for path in ("script-sets/do/list", "scripts/do/list"):
+        assert studio.bad("GET", path, headers=headers)["error"] == 401.15
+    assert studio.ask("GET", "funcs/do/list", headers=headers).status == 200

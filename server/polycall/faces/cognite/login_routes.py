@@ -10,6 +10,7 @@ from urllib.parse import unquote_plus
 from polycall.engine.engine import Engine
 from polycall.errors import Code, Unauthenticated
 from polycall.faces.adapter import bearer
+from polycall.faces.aside import aside
 from polycall.faces.cognite.queries import read_query
 from polycall.faces.cognite.resource import Resource
 from polycall.faces.reply import Handler, Inbound, Reply
@@ -19,6 +20,7 @@ __all__ = ["LIFETIME_S", "LoginRoutes"]
 
 LIFETIME_S = 3600  # as the vendor's identity providers give
 _LONGEST_LABEL = 128
+_FORM_BYTES = 64 << 10  # unpacked, from anybody; the gateway counts them packed
 # RFC 6749, 5.1 and 5.2
 _NOT_STORED = (("cache-control", "no-store"),)
 _BASIC = ("www-authenticate", "Basic")
@@ -39,7 +41,8 @@ class LoginRoutes(Resource):
         The token does what the key may do, but for the administration, and ends with it.
         """
         try:
-            form = read_query((await inbound.read()).decode())
+            text = (await inbound.read(_FORM_BYTES)).decode()
+            form = await aside(len(text), read_query, text)
         except UnicodeDecodeError:
             return _refused("invalid_request", 400)
         if form.get("grant_type") != "client_credentials":

@@ -121,9 +121,7 @@ class AuthLinks:
     async def call(self, inbound: Inbound) -> Reply:
         """Run a link's function with a body of ``kwargs`` and ``options``."""
         exchange = Exchange(inbound)
-        body = (await inbound.read()).strip()
-        if len(body) > _BODY_BYTES:
-            raise Refused.bad_body(f"the body has more than {_BODY_BYTES} bytes")
+        body = (await inbound.read(_BODY_BYTES)).strip()
         return await self._answered(inbound, exchange, body or None, "POST")
 
     async def open(self, inbound: Inbound) -> Reply:

@@ -26,6 +26,7 @@ __all__ = ["BareFace", "answering", "read_data"]
 
 _VARIABLE = re.compile(r"\{(\w+)\}")
 _SECRET = frozenset({"SignIn"})  # their bodies are repeated to nobody
+_MOST_REPEATED = 1 * MIB  # of a body: an error is worded on the loop
 
 
 class BareFace:
@@ -57,8 +58,10 @@ class BareFace:
         path = _VARIABLE.sub(lambda name: quote(inbound.variable(name[1])), rule.post or rule.get)
         # of a request without a key nothing else was read
         path = inbound.headers.get("x-envoy-original-path", path).partition("?")[0]
-        shown = inbound.body.lstrip().startswith(b"{") and not inbound.headers.get("content-encoding")
-        body = inbound.body if shown and inbound.method not in _SECRET else None
+        small = len(inbound.body) <= _MOST_REPEATED and not inbound.headers.get("content-encoding")
+        body = (
+            inbound.body if small and inbound.body.lstrip().startswith(b"{") and inbound.method not in _SECRET else None
+        )
         return Dump(path, body if body is not None and _is_json(body) else None, "POST" if rule.post else "GET")
 
 

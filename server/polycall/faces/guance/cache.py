@@ -8,17 +8,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import Any
 
 import msgspec
 
 from polycall.domain import Entry
+from polycall.engine.entries import matching
 from polycall.sandbox.job import AskRefused
 
 __all__ = ["OPERATIONS", "READ_ONLY", "Kept", "Operation", "move"]
 
 _MOST_MS = 1 << 53  # of a time
+_LONGEST_FIELD = 512  # characters, as keys have them: a pattern takes time by the product of its length and theirs
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +116,8 @@ def _incrby(kept: Kept, step: Any) -> tuple[Kept, Any]:
 
 
 def _hkeys(kept: Kept, pattern: Any, with_values: Any) -> tuple[Kept, Any]:
-    found = {k: v for k, v in kept.as_("hash", {}).items() if fnmatchcase(k, _text(pattern))}
+    fields = kept.as_("hash", {})
+    found = {name: fields[name] for name in matching(list(fields), _field(pattern))}
     return kept, found if with_values else list(found)
 
 
@@ -123,7 +125,7 @@ def _hset(kept: Kept, pairs: Any, not_exists: Any) -> tuple[Kept, Any]:
     if not isinstance(pairs, dict):
         raise _odd()
     fields = kept.as_("hash", {})
-    new = {_text(k): _text(v) for k, v in pairs.items() if not (not_exists and k in fields)}
+    new = {_field(k): _text(v) for k, v in pairs.items() if not (not_exists and k in fields)}
     return kept.with_("hash", {**fields, **new}), len(new.keys() - fields.keys())
 
 
@@ -135,7 +137,7 @@ def _hmget(kept: Kept, names: Any) -> tuple[Kept, Any]:
 def _hincrby(kept: Kept, name: Any, step: Any) -> tuple[Kept, Any]:
     fields = kept.as_("hash", {})
     number = _sum(fields.get(_text(name), "0"), step, "hash value is not an integer")
-    return kept.with_("hash", {**fields, name: str(number)}), number
+    return kept.with_("hash", {**fields, _field(name): str(number)}), number
 
 
 def _hdel(kept: Kept, names: Any) -> tuple[Kept, Any]:
@@ -168,7 +170,8 @@ def _ltrim(kept: Kept, start: Any, stop: Any) -> tuple[Kept, Any]:
 
 def _sadd(kept: Kept, members: Any) -> tuple[Kept, Any]:
     items = kept.as_("set", [])
-    new = [member for member in dict.fromkeys(_texts(members)) if member not in set(items)]
+    known = set(items)
+    new = [member for member in dict.fromkeys(_texts(members)) if member not in known]
     return kept.with_("set", [*items, *new]), len(new)
 
 
@@ -225,6 +228,12 @@ def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise _odd()
     return value
+
+
+def _field(value: Any) -> str:
+    if len(_text(value)) > _LONGEST_FIELD:
+        raise AskRefused(f"ResponseError: a field, and a pattern of fields, has at most {_LONGEST_FIELD} characters")
+    return str(value)
 
 
 def _texts(values: Any) -> list[str]:

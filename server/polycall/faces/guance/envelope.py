@@ -31,6 +31,11 @@ _TASK_ID_CHARS = 12
 _OK = 200
 _LONGEST_DUMP, _DUMP_CHARS = 1000, 997  # a longer dump is cut to so many characters
 _WIDEST_ESCAPE = len(r"\ud83d\ude00")  # one character may have been sent as so many
+# Indented, JSON may be a thousand times as large: what could grow beyond this is repeated as it was sent. How deep it is
+# nested is looked at where that is soon done.
+_MOST_INDENTED, _MOST_LOOKED_AT = 4 << 20, 64 << 10
+_BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*"|[][{}]')
+_DEEPEST = 1000  # that is read
 _ESCAPE = re.compile(r"(?:\\u[0-9a-fA-F]{4})+|\\.")
 
 
@@ -163,7 +168,7 @@ def _dump_of(dumped: Dump) -> dict[str, str]:
 def _body_dump(body: bytes) -> str:
     """Return JSON text indented, numbers as they were sent, at most about a thousand characters of it."""
     try:
-        text = msgspec.json.format(body, indent=2).decode()
+        text = (msgspec.json.format(body, indent=2) if _stays_small(body) else body).decode()
     except RecursionError:  # it could be read, a few frames further up
         text = body.decode()
     length = len(text)
@@ -173,6 +178,27 @@ def _body_dump(body: bytes) -> str:
     if length <= _LONGEST_DUMP:
         return text
     return f"{text[:_DUMP_CHARS]}...\n <Length: {length}>"
+
+
+def _stays_small(body: bytes) -> bool:
+    """Tell whether JSON text, indented, is of a size that can be made."""
+    opened = body.count(b"[") + body.count(b"{")
+    lines = 2 * opened + body.count(b",") + 1
+    deepest = min(opened, _DEEPEST)
+    if len(body) + 2 * lines * deepest > _MOST_INDENTED and len(body) <= _MOST_LOOKED_AT:
+        deepest = _depth(body)
+    return len(body) + 2 * lines * deepest <= _MOST_INDENTED
+
+
+def _depth(body: bytes) -> int:
+    depth = deepest = 0
+    for found in _BRACKETS.finditer(body):
+        if found[0] in (b"[", b"{"):
+            depth += 1
+            deepest = max(deepest, depth)
+        elif found[0] in (b"]", b"}"):
+            depth -= 1
+    return deepest
 
 
 def _unescape(escape: re.Match[str]) -> str:

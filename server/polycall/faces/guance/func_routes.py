@@ -6,6 +6,7 @@ from polycall.domain import Scope
 from polycall.engine.engine import Engine
 from polycall.engine.keys import reading
 from polycall.errors import PolycallError
+from polycall.faces.aside import aside
 from polycall.faces.guance.auth_links import AuthLinks
 from polycall.faces.guance.bare import BareFace, answering
 from polycall.faces.guance.calls import run_func
@@ -55,7 +56,7 @@ class FuncRoutes(BareFace):
                 raise
             ended = failure
         if isinstance(ended, Failure):
-            return exchange.bare_failure(ended, dump)
+            return await aside(dump.size, exchange.bare_failure, ended, dump)
         return Reply(body=bytes(ended.bare)) if ended.bare is not None else exchange.bare_success(ended.data)
 
     async def call_draft(self, inbound: Inbound) -> Reply:
@@ -71,7 +72,9 @@ class FuncRoutes(BareFace):
             if failure is None:
                 raise
             ended = failure
-        return exchange.bare_failure(ended, dump) if isinstance(ended, Failure) else exchange.bare_success(ended.data)
+        if isinstance(ended, Failure):
+            return await aside(dump.size, exchange.bare_failure, ended, dump)
+        return exchange.bare_success(ended.data)
 
     async def result(self, inbound: Inbound) -> Reply:
         """Return a result that was kept."""
@@ -118,6 +121,6 @@ async def _body(inbound: Inbound) -> bytes | None:
     body = (await inbound.read()).strip()
     if body in (b"", b"null"):
         return None
-    if body.startswith(b"{") and not raw_members(body):
+    if body.startswith(b"{") and not await aside(len(body), raw_members, body):
         return None
     return body

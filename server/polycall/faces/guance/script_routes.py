@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from polycall.domain import Scope
+from polycall.domain import Principal, Scope
 from polycall.engine.engine import Engine
-from polycall.engine.keys import reading
+from polycall.engine.keys import reading, require
 from polycall.errors import Unauthenticated
 from polycall.faces.guance.bare import BareFace, answering, read_data
 from polycall.faces.guance.catalog import func_items, query_of
@@ -25,6 +25,7 @@ __all__ = ["ScriptRoutes"]
 
 _SERVICE = guance_scripts_pb2.DESCRIPTOR.services_by_name["GuanceScriptService"]
 _TOKEN_S = 86_400.0 * 7
+_SIGN_IN_BYTES = 64 << 10  # unpacked, from anybody
 _LONGEST_CODE = 4 << 20  # characters; how much may be published is said when it is kept
 _SET_FIELDS = ("title", "description", "requirements")
 _SCRIPT_FIELDS = ("title", "description", "codeDraft")
@@ -55,7 +56,7 @@ class ScriptRoutes(BareFace):
 
     async def sign_in(self, inbound: Inbound) -> object:
         """Exchange a key, given as the password, for a token."""
-        body = await inbound.read()
+        body = await inbound.read(_SIGN_IN_BYTES)
         outer = read_members(body or b"{}", "body", ("signIn",))
         given = read_members(outer.get("signIn", b"{}"), "signIn", ("username", "password", "captcha", "captchaToken"))
         required_text(given, "username")
@@ -101,7 +102,7 @@ class ScriptRoutes(BareFace):
 
     async def list_sets(self, inbound: Inbound) -> object:
         """List script sets."""
-        who = reading(await self.who(inbound))
+        who = await self._manager(inbound)
         return await self._sets.list(who, _words(query_of(inbound.query).get("id")))
 
     # scripts
@@ -124,7 +125,7 @@ class ScriptRoutes(BareFace):
 
     async def list_scripts(self, inbound: Inbound) -> object:
         """List scripts."""
-        who = reading(await self.who(inbound))
+        who = await self._manager(inbound)
         query = query_of(inbound.query)
         return await self._drafts.list(who, _words(query.get("id")), _words(query.get("scriptSetId")))
 
@@ -161,6 +162,13 @@ class ScriptRoutes(BareFace):
         """List the functions of published scripts."""
         who = reading(await self.who(inbound))
         return await func_items(self.engine, who, filter_of(inbound.query))
+
+    async def _manager(self, inbound: Inbound) -> Principal:
+        """Return who may see what can be managed: whoever deploys, and whoever reads. Raises PermissionDenied."""
+        who = await self.who(inbound)
+        if Scope.DEPLOY not in who.scopes:
+            require(who, Scope.READ)
+        return reading(who)
 
 
 def _changes(data: Mapping[str, bytes], known: tuple[str, ...]) -> Mapping[str, str | None]:

@@ -14,6 +14,7 @@ from polycall.domain import Entry
 from polycall.engine.adapters import Asker
 from polycall.engine.entries import Entries
 from polycall.errors import NotFound, PolycallError
+from polycall.faces.aside import aside
 from polycall.faces.guance.cache import OPERATIONS, READ_ONLY, Kept, move
 from polycall.ids import now_ms
 from polycall.sandbox.job import AskRefused
@@ -192,14 +193,15 @@ class _Services:
             except AskRefused as refusal:  # raised below: a transaction that fails costs others theirs
                 refused[:] = [refusal]
                 return before
-            except TypeError:
+            except (TypeError, OverflowError):
                 refused[:] = [AskRefused("ResponseError: wrong number or kind of arguments")]
                 return before
             answers[:] = [answer]
             return [before[0] if kept is old else kept.entry()]
 
         if asked.op in READ_ONLY:
-            change([await self._made.entries.get(self._project, *place)])
+            kept = await self._made.entries.get(self._project, *place)
+            await aside(0 if kept is None else len(kept.value), change, [kept])
         else:
             await self._made.entries.change(self._project, [place], change)
         if refused:

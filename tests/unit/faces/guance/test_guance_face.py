@@ -539,3 +539,14 @@ def test_a_body_is_read_or_refused_and_nothing_else(body: dict[str, object]) -> 
     else:
         assert json.loads(options.kwargs) == (body.get("kwargs") or {})
         assert set(body) <= {"kwargs", "options"}
+
+
+async def test_a_dump_that_would_be_a_thousand_times_as_large_indented_is_repeated_as_sent() -> None:
+    nested = b'{"kwargs":{"a":' + b"[" * 900 + b"1," * 30_000 + b"1" + b"]" * 900 + b"}}"
+    for sent in (nested, nested.replace(b"1,", b"1," * 20)):
+        reply = await World(QueueFull("")).post(b'{"funcId":"guance__openapi.test","funcBody":' + sent + b"}")
+        dump = json.loads(reply.body)["content"]["reqDump"]["bodyDump"]
+        assert dump == f"{sent.decode()[:997]}...\n <Length: {len(sent)}>"
+    deep = b'{"kwargs":{"a":' + b"[" * 900 + b"]" * 900 + b"}}"
+    reply = await World(QueueFull("")).post(b'{"funcId":"guance__openapi.test","funcBody":' + deep + b"}")
+    assert json.loads(reply.body)["content"]["reqDump"]["bodyDump"].startswith('{\n  "kwargs": {\n    "a": [\n      [')

@@ -131,3 +131,22 @@ async def test_a_chain_ends_where_it_is_too_long_or_goes_in_a_circle() -> None:
     assert await refusal("func", question, chain=("a__b.c",)) == "FuncCircularCall: `a__b.c` -> [a__b.c]"
     five = tuple(f"a__b.{n}" for n in range(5))
     assert (await refusal("func", question, chain=five)).startswith("FuncCallChainTooLong: `a__b.0` -> ")
+
+
+async def test_what_is_asked_of_sets_and_hashes_takes_time_by_its_length_alone() -> None:
+    asked = services()
+
+    async def cache(op: str, *arguments: Any) -> Any:
+        question = msgspec.json.encode({"op": op, "key": op[0], "args": arguments})
+        return msgspec.json.decode(await asked.answer("cache", question))
+
+    # looked up one by one in what is made anew for each, these take half a minute
+    assert await cache("sadd", [f"{n:x}" for n in range(15_000)]) == 15_000
+    assert await cache("sadd", [f"{n:x}" for n in range(15_000)]) == 0
+    assert await cache("hset", {"aXb": "1", "ab": "2"}, False) == 2
+    assert await cache("hkeys", "a?[b-c]", True) == {"aXb": "1"}
+    for refused in (cache("hkeys", "a" * 513, False), cache("hset", {"a" * 513: ""}, False)):
+        with pytest.raises(AskRefused, match="at most 512 characters"):
+            await refused
+    with pytest.raises(AskRefused):
+        await cache("expireat", 10**400)
