@@ -31,8 +31,8 @@ _TASK_ID_CHARS = 12
 _OK = 200
 _LONGEST_DUMP, _DUMP_CHARS = 1000, 997  # a longer dump is cut to so many characters
 _WIDEST_ESCAPE = len(r"\ud83d\ude00")  # one character may have been sent as so many
-# Indented, JSON may be a thousand times as large: what could grow beyond this is repeated as it was sent. How deep it is
-# nested is looked at where that is soon done.
+# Indented, JSON may be a thousand times as large: what could grow beyond this is repeated as it was sent. How deep it
+# is nested is looked at where that is soon done.
 _MOST_INDENTED, _MOST_LOOKED_AT = 4 << 20, 64 << 10
 _BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*"|[][{}]')
 _DEEPEST = 1000  # that is read
