@@ -13,6 +13,7 @@ from polycall.v1 import tenancy_service_pb2
 from tests.contracts.cognite.driver import ECHO, Cognite, newcomer
 from tests.harness import Server, running_server, until
 from tests.index import running_index
+from tests.ticks import make_due
 
 _TOKEN = "def handle(secrets):\n    return secrets['token']\n"
 
@@ -58,6 +59,21 @@ def test_a_token_ends_with_the_key_that_its_session_acts_for(caller: Cognite, po
         metadata=polycall.metadata,
     )
     assert as_code.get(f"functions/{call['functionId']}").status == 401
+
+
+def test_a_tick_of_a_schedule_acts_for_the_session_of_the_schedule(caller: Cognite, polycall: Server) -> None:
+    function = caller.deploy(_TOKEN)
+    asked = {"name": "s", "functionId": function, "cronExpression": "0 0 1 1 *", "nonce": caller.nonce()}
+    [schedule] = caller.post("functions/schedules", {"items": [asked]}).json()["items"]
+    make_due(polycall, str(schedule["id"]), project=caller.project)
+    wanted = {"filter": {"scheduleId": schedule["id"], "status": "Completed"}}
+    [call] = until(
+        lambda: caller.post(f"functions/{function}/calls/list", wanted).json()["items"], seconds=60, what="the tick"
+    )
+    as_code = Cognite(polycall, caller.result(call), project="rights")
+    assert as_code.get(f"functions/{function}").status == 200
+    assert caller.post("functions/schedules/delete", {"items": [{"id": schedule["id"]}]}).status == 200
+    assert as_code.get(f"functions/{function}").status == 401  # its session went with it
 
 
 @pytest.mark.parametrize(
