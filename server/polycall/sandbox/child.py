@@ -166,8 +166,9 @@ class Child(asyncio.Protocol):
         self._link.write(buffers)
 
     def write(self, buffers: Iterable[bytes]) -> None:
-        """Send more to the call that it is busy with."""
-        self._link.write(buffers)
+        """Send more to the call that it is busy with; to one that has ended meanwhile nothing is sent."""
+        if self.usable:
+            self._link.write(buffers)
 
     def kill(self) -> None:
         """Have the process killed, and all that came of it. ``exited`` tells when that is done."""
