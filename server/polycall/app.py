@@ -345,7 +345,7 @@ async def _running(settings: Settings, signals: Signals, member: Member | None) 
             saying = asyncio.create_task(membership.run())
             stack.push_async_callback(end, saying)
 
-        cognite_files = Files(engine.objects, store)
+        cognite_files = Files(engine.objects, store, keys)
         # Two servers: the faces' services belong to the gateway, which says in headers what was asked of it, and to
         # nobody else. Who reaches the native address finds no faces there.
         open_doors = {

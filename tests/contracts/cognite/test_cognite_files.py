@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
+from polycall.v1 import tenancy_service_pb2
 from tests.contracts.cognite.driver import ECHO, Cognite, archive, newcomer
 from tests.harness import Response, Server
 
+_DEPLOY = tenancy_service_pb2.ApiKey.SCOPE_DEPLOY
 _ZIP = archive({"handler.py": ECHO})
 
 
@@ -107,6 +109,23 @@ def test_an_address_is_for_one_file_and_one_method(caller: Cognite, cognite: Cog
             {"code": 403, "message": "This upload URL is not valid, or not any more; make the file anew."},
         )
     assert _shown(caller, other["id"])["uploaded"] is False
+
+
+def test_an_address_ends_with_the_key_that_it_was_given_to(caller: Cognite, polycall: Server) -> None:
+    key = polycall.new_key(project="files", scopes=[_DEPLOY])
+    answer = polycall.http(
+        "POST",
+        "/api/v1/projects/files/files",
+        body=b'{"name": "a.zip"}',
+        headers={"authorization": f"Bearer {key}", "content-type": "application/json"},
+    )
+    made = answer.json()
+    assert _put(caller, made["uploadUrl"]).status == 200
+    polycall.tenancy.RevokeApiKey(
+        tenancy_service_pb2.RevokeApiKeyRequest(name=f"apiKeys/{key.split('_')[1]}", project="projects/files"),
+        metadata=polycall.metadata,
+    )
+    assert _put(caller, made["uploadUrl"]).status == 403
 
 
 def test_a_file_may_have_a_hundred_megabytes_and_no_more(caller: Cognite) -> None:

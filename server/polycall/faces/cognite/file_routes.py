@@ -44,7 +44,7 @@ class FileRoutes(Resource):
         require(who, Scope.DEPLOY)
         overwrite = read_flag(read_query(inbound.query), "overwrite")
         form = read_file(await self._small(inbound))
-        made, token = await self._files.create(who.project_id, form, inbound.received_at, overwrite=overwrite)
+        made, token = await self._files.create(who, form, inbound.received_at, overwrite=overwrite)
         body = FileBody.of(made)
         # in the query, which no log has
         path = f"{_PREFIX}{quote(who.project_id, safe='')}/files/{made.id}/content?token={token}"

@@ -1,7 +1,7 @@
 """Uploaded files: the zips that functions are made from.
 
 A file is made first, its content is sent to an address that is its own authorisation: unguessable, for this file alone,
-for an hour. Only the token's hash is kept.
+for an hour, as long as the key that made it is valid. Only the token's hash is kept.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from typing import Protocol
 
 import msgspec
 
-from polycall.domain import FaceObject
+from polycall.domain import FaceObject, Principal
 from polycall.engine.objects import Objects
-from polycall.errors import AlreadyExists, NotFound, PermissionDenied, Unavailable
+from polycall.errors import AlreadyExists, NotFound, PermissionDenied, Unauthenticated, Unavailable
 from polycall.faces.cognite.failures import Duplicated
 from polycall.faces.cognite.requests import FileForm, Reference
 from polycall.faces.cognite.resource import FACE
@@ -43,6 +43,7 @@ class _Data(msgspec.Struct, kw_only=True, omit_defaults=True):
     is_zip: bool = False
     token_hash: str = ""  # of the address to which the content goes; hex
     token_until: int = 0
+    created_by: str = ""  # whose address it is: it ends with that key
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,21 +92,35 @@ class Numbers(Protocol):
         """Return the next number of a named counter."""
 
 
+class Keys(Protocol):
+    """Knows API keys."""
+
+    async def of_id(self, project_id: str, key_id: str) -> Principal:
+        """Return who a key belongs to. Raises Unauthenticated for one that is not valid any more."""
+
+
 class Files:
     """Files of all projects."""
 
-    def __init__(self, objects: Objects, numbers: Numbers) -> None:
+    def __init__(self, objects: Objects, numbers: Numbers, keys: Keys) -> None:
         self._objects = objects
         self._numbers = numbers
+        self._keys = keys
 
-    async def create(self, project_id: str, form: FileForm, now_ms: int, *, overwrite: bool) -> tuple[FaceObject, str]:
+    async def create(self, who: Principal, form: FileForm, now_ms: int, *, overwrite: bool) -> tuple[FaceObject, str]:
         """Make a file, or begin anew with that of the same external id; return it with the token of its address.
 
         Raises Duplicated (external id, without ``overwrite``), Unavailable.
         """
-        token = secrets.token_urlsafe(32)
+        token, project_id = secrets.token_urlsafe(32), who.project_id
         data = msgspec.json.encode(
-            _Data(name=form.name, mime_type=form.mime_type, token_hash=_digest(token), token_until=now_ms + _UPLOAD_MS)
+            _Data(
+                name=form.name,
+                mime_type=form.mime_type,
+                token_hash=_digest(token),
+                token_until=now_ms + _UPLOAD_MS,
+                created_by=who.key_id,
+            )
         )
         for _ in range(_TRIES):
             known = await self._known(project_id, form.external_id)
@@ -124,10 +139,11 @@ class Files:
 
     async def check_upload(self, project_id: str, file_id: str, token: str, now_ms: int) -> FaceObject:
         """Return the file that a token is for. Raises PermissionDenied."""
-        with suppress(NotFound):
+        with suppress(NotFound, Unauthenticated):
             kept = await self._objects.get(project_id, FACE, _KIND, file_id)
             data = _data(kept)
             if hmac.compare_digest(_digest(token), data.token_hash) and now_ms < data.token_until:
+                await self._keys.of_id(project_id, data.created_by)
                 return kept
         raise PermissionDenied("This upload URL is not valid, or not any more; make the file anew.")
 

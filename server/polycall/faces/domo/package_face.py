@@ -150,7 +150,8 @@ class DomoPackageFace:
     async def share_package(self, inbound: Inbound) -> Reply:
         """POST packages/{id}/share."""
         who, package = await self._allowed(inbound, Scope.DEPLOY, WRITE)
-        await self._permissions.share(who, package, read_share(await inbound.read()))
+        body = await inbound.read()
+        await self._permissions.share(who, package, await aside(len(body), read_share, body))
         return await _reply({})
 
     async def get_permissions(self, inbound: Inbound) -> Reply:

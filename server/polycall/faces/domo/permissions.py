@@ -96,6 +96,7 @@ def read_share(body: bytes) -> Share:
         raise InvalidArgument.of("", "exactly one of userIds and groupIds must name somebody")
     if not sent.permissions:
         raise InvalidArgument.of("permissions", "must not be empty")
+    _check_size(sent.user_ids or sent.group_ids or ())
     taken_away = _NONE in sent.permissions
     if taken_away and len(sent.permissions) > 1:
         raise InvalidArgument.of("permissions", "NONE takes all others away and stands alone")
@@ -270,7 +271,7 @@ def _ordered(permissions: Iterable[str]) -> tuple[str, ...]:
     return tuple(each for each in (OWNER, WRITE, READ, EXECUTE) if each in given)
 
 
-def _check_size(entries: Collection[_Entry]) -> None:
+def _check_size(entries: Collection[object]) -> None:
     if len(entries) > _MOST:
         raise InvalidArgument.of("", f"a package may be shared with {_MOST} users and {_MOST} groups")
 

@@ -6,7 +6,7 @@ Questions come from a sandbox: each has one strict shape, and names a scope and 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -23,6 +23,7 @@ __all__ = ["ScriptOptions", "ScriptServices", "StartFunc"]
 
 _LONGEST_SCOPE = 256  # characters; the vendor's
 _LONGEST_CHAIN = 5  # functions that start each other; the vendor's
+_LONGEST_S = 31 * 86_400  # of any time; what a function may ask for is less, and checked beside it
 _MOST_KEYS = 100  # of one question: others' writes wait for its transaction
 
 
@@ -78,11 +79,14 @@ class _Move(msgspec.Struct, forbid_unknown_fields=True):
     target: _Place
 
 
+_Seconds = Annotated[int, msgspec.Meta(ge=1, le=_LONGEST_S)]
+
+
 class _Func(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
     func_id: str
     kwargs: msgspec.Raw
-    timeout: int | None = None
-    expires: int | None = None
+    timeout: _Seconds | None = None
+    expires: _Seconds | None = None
 
 
 class ScriptServices:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from polycall.domain import Principal, Scope
 from polycall.engine.objects import Objects
 from polycall.errors import PermissionDenied, PolycallError
 from polycall.faces.cognite.deployments import Deployment, Deployments
@@ -18,6 +19,7 @@ from polycall.sealing import Sealer
 from polycall.store.sql import SqlStore, StoreConfig, open_store
 
 _HOUR = 3_600_000
+_WHO = Principal(project_id="default", key_id="key", scopes=frozenset({Scope.DEPLOY}))
 _FORM = FileForm("a.zip", "mine", None)
 
 
@@ -29,13 +31,20 @@ async def store(tmp_path: Path) -> AsyncIterator[SqlStore]:
     await opened.stop()
 
 
+class Keys:
+    """All keys are valid."""
+
+    async def of_id(self, project_id: str, key_id: str) -> Principal:
+        return Principal(project_id=project_id, key_id=key_id, scopes=frozenset(Scope))
+
+
 @pytest.fixture
 def files(store: SqlStore) -> Files:
-    return Files(Objects(store), store)
+    return Files(Objects(store), store, Keys())
 
 
 async def test_an_upload_may_begin_for_an_hour(files: Files) -> None:
-    made, token = await files.create("default", _FORM, 1000, overwrite=False)
+    made, token = await files.create(_WHO, _FORM, 1000, overwrite=False)
     await files.upload("default", made.id, token, b"first", 1000 + _HOUR - 1)
     with pytest.raises(PermissionDenied):
         await files.upload("default", made.id, token, b"late", 1000 + _HOUR)
@@ -45,8 +54,8 @@ async def test_an_upload_may_begin_for_an_hour(files: Files) -> None:
 
 
 async def test_a_token_is_for_one_file_of_one_project(files: Files, store: SqlStore) -> None:
-    made, token = await files.create("default", _FORM, 1000, overwrite=False)
-    other, _ = await files.create("default", FileForm("b.zip", None, None), 1000, overwrite=False)
+    made, token = await files.create(_WHO, _FORM, 1000, overwrite=False)
+    other, _ = await files.create(_WHO, FileForm("b.zip", None, None), 1000, overwrite=False)
     for project, file_id, tried in (("default", other.id, token), ("x", made.id, token), ("default", made.id, "")):
         with pytest.raises(PermissionDenied):
             await files.check_upload(project, file_id, tried, 1000)
@@ -55,7 +64,7 @@ async def test_a_token_is_for_one_file_of_one_project(files: Files, store: SqlSt
 async def test_of_many_who_make_a_file_of_one_external_id_one_does(files: Files) -> None:
     async def make() -> bool:
         try:
-            await files.create("default", _FORM, 1000, overwrite=False)
+            await files.create(_WHO, _FORM, 1000, overwrite=False)
         except Duplicated:
             return False
         return True
@@ -64,7 +73,7 @@ async def test_of_many_who_make_a_file_of_one_external_id_one_does(files: Files)
 
 
 async def test_of_many_who_overwrite_a_file_the_last_token_is_good(files: Files) -> None:
-    made = [await files.create("default", _FORM, 1000, overwrite=True) for _ in range(3)]
+    made = [await files.create(_WHO, _FORM, 1000, overwrite=True) for _ in range(3)]
     assert len({each.id for each, _ in made}) == 1
     good = []
     for each, token in made:

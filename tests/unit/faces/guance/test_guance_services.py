@@ -150,3 +150,10 @@ async def test_what_is_asked_of_sets_and_hashes_takes_time_by_its_length_alone()
             await refused
     with pytest.raises(AskRefused):
         await cache("expireat", 10**400)
+
+
+@pytest.mark.parametrize("seconds", [0, -1, 10**12, 10**30])
+@pytest.mark.parametrize("name", ["timeout", "expires"])
+async def test_no_time_that_no_database_holds_gets_beyond_the_question(name: str, seconds: int) -> None:
+    question = msgspec.json.encode({"funcId": "a__b.c", "kwargs": {}, name: seconds})
+    assert await refusal("func", question) == "the question is not one that this server understands"
