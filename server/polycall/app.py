@@ -48,7 +48,7 @@ from polycall.engine.runtimes import Runtimes
 from polycall.engine.scheduler import Scheduler
 from polycall.engine.schedules import Schedules
 from polycall.engine.secrets import Secrets
-from polycall.engine.siblings import ALONE, Siblings
+from polycall.engine.siblings import ALONE, NodeJoined, Siblings
 from polycall.engine.tasks import end, through
 from polycall.engine.tokens import Signer
 from polycall.engine.trial import Trial
@@ -341,7 +341,9 @@ async def _running(settings: Settings, signals: Signals, member: Member | None) 
             membership.on_reap = dispatcher.look
             await cluster.start()
             stack.push_async_callback(membership.leave)
+            hearing.joined = membership.joined
             await membership.join()
+            await cluster.tell(NodeJoined(place.node))  # from here on nothing changes without our knowledge
             saying = asyncio.create_task(membership.run())
             stack.push_async_callback(end, saying)
 

@@ -131,7 +131,9 @@ async def test_a_client_that_cannot_be_had_says_so_at_its_first_use(sandbox: San
     settings = {"client": {"project": "p", "base_url": "https://x.invalid", "token": "t"}}
     outcome = await sandbox.run(job(**_handle("def handle(client): return client.assets", context=settings)))
     assert outcome.error is not None
-    assert outcome.error.message == "client.assets is not available: the Cognite SDK is not installed in this runtime."
+    assert outcome.error.message == (
+        "client.assets is not available: the Cognite SDK is not installed in this runtime; name it in requirements.txt."
+    )
 
 
 async def test_a_client_is_made_where_the_bundle_brings_the_sdk(sandbox: Sandbox) -> None:
@@ -140,6 +142,8 @@ async def test_a_client_is_made_where_the_bundle_brings_the_sdk(sandbox: Sandbox
             def __init__(self, **settings): self.settings = settings
         class CogniteClient:
             def __init__(self, config): self.config = config
+        class global_config:
+            pass
     """
     files = {
         "handler.py": """

@@ -18,6 +18,7 @@ from polycall.engine.siblings import (
     CancelAsked,
     KeyRevoked,
     News,
+    NodeJoined,
     PackageChanged,
     RecordAsked,
     RuntimeDeleted,
@@ -48,6 +49,7 @@ class Hearing:
         self._store = store
         self._live = live
         self._enqueued = enqueued
+        self.joined: Callable[[str], None] = lambda node: None
 
     async def __call__(self, news: News) -> bool:
         """Take a piece; return whether it meant something here."""
@@ -64,6 +66,8 @@ class Hearing:
                 return self._runtimes.builds(project_id, revision_id)
             case RecordAsked():
                 return await self._written(news)
+            case NodeJoined(node):
+                self.joined(node)
             case CallAccepted(project_id):
                 self._enqueued(project_id)
             case CancelAsked(project_id, execution_id):

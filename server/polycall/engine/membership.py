@@ -57,6 +57,10 @@ class Membership:
         """Whether what is claimed now is not taken for a dead node's."""
         return time.monotonic() < self._until
 
+    def joined(self, node: str) -> None:
+        """Count with a node that says that it takes part, before the next heartbeat shows it."""
+        self.others |= {node}
+
     async def join(self) -> None:
         """Take part, and look after what the dead have left. Raises Unavailable."""
         begun = time.monotonic()

@@ -14,6 +14,7 @@ __all__ = [
     "CancelAsked",
     "KeyRevoked",
     "News",
+    "NodeJoined",
     "PackageChanged",
     "RecordAsked",
     "RuntimeDeleted",
@@ -69,6 +70,12 @@ class BuildAsked(msgspec.Struct, frozen=True, tag="build"):
     revision_id: str
 
 
+class NodeJoined(msgspec.Struct, frozen=True, tag="node"):
+    """Another server takes part from now on, and has to hear of every change."""
+
+    node: str
+
+
 class RecordAsked(msgspec.Struct, frozen=True, tag="record"):
     """An execution that is not in the database, by its id or by a face's; whoever has it shall write it."""
 
@@ -79,7 +86,15 @@ class RecordAsked(msgspec.Struct, frozen=True, tag="record"):
 
 
 News: TypeAlias = (
-    KeyRevoked | PackageChanged | RuntimeDeleted | SecretChanged | BuildAsked | RecordAsked | CallAccepted | CancelAsked
+    KeyRevoked
+    | PackageChanged
+    | RuntimeDeleted
+    | SecretChanged
+    | BuildAsked
+    | RecordAsked
+    | NodeJoined
+    | CallAccepted
+    | CancelAsked
 )
 
 
