@@ -739,6 +739,15 @@ class FaceConformance:
             await store.create_object(face_object("a", project_id="nowhere"))
         assert missing.value.reason is Reason.PROJECT_NOT_FOUND
 
+    async def test_a_project_has_so_many_objects_of_a_kind_and_no_more(self, store: Store) -> None:
+        for name in ("a", "b"):
+            await store.create_object(face_object(name), most=2)
+        with pytest.raises(QuotaExceeded):
+            await store.create_object(face_object("c"), most=2)
+        await store.create_object(face_object("c", kind="script"), most=2)
+        await store.delete_object("default", "guance", "set", "a")
+        await store.create_object(face_object("c"), most=2)
+
     async def test_an_object_is_changed_by_who_knows_its_last_change(self, store: Store) -> None:
         made = await store.create_object(face_object("a", alias="x"))
         changed = replace(made, data=b"[]", alias=None, updated_at=9, blob="ab")

@@ -16,6 +16,8 @@ from polycall.store.protocol import FaceStore, Page
 __all__ = ["Objects"]
 
 _LONGEST_ID = 512  # characters
+# Of one kind in a project: contracts have none, and nothing else would end what a key makes in a loop.
+_MOST_OBJECTS = 10_000
 _MOST_DATA = 4 << 20  # bytes; a draft of a script of 1 MiB, escaped, is the largest
 
 
@@ -36,7 +38,10 @@ class Objects:
         alias: str | None = None,
         blob: str | None = None,
     ) -> FaceObject:
-        """Keep a new object. Raises InvalidArgument (size), AlreadyExists (id or alias: ``resource_name`` tells)."""
+        """Keep a new object.
+
+        Raises InvalidArgument (size), AlreadyExists (id or alias: ``resource_name`` tells), QuotaExceeded.
+        """
         now = now_ms()
         made = FaceObject(
             project_id=project_id,
@@ -50,7 +55,7 @@ class Objects:
             blob=blob,
         )
         _check(made)
-        return await self._store.create_object(made)
+        return await self._store.create_object(made, most=_MOST_OBJECTS)
 
     async def get(self, project_id: str, face: str, kind: str, object_id: str) -> FaceObject:
         """Return an object. Raises NotFound."""

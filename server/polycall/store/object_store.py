@@ -23,9 +23,9 @@ class SqlObjects:
     def __init__(self, executor: Executor) -> None:
         self._executor = executor
 
-    async def create_object(self, made: FaceObject) -> FaceObject:
-        """Insert; raise AlreadyExists (id or alias), NotFound (project), Unavailable."""
-        await self._executor.write(objects.create_object, made)
+    async def create_object(self, made: FaceObject, most: int | None = None) -> FaceObject:
+        """Insert; raise AlreadyExists (id or alias), NotFound (project), QuotaExceeded, Unavailable."""
+        await self._executor.write(objects.create_object, made, most)
         return made
 
     async def get_object(self, project_id: str, face: str, kind: str, object_id: str) -> FaceObject:

@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from polycall.domain import FaceObject, Reason
-from polycall.errors import AlreadyExists, NotFound
+from polycall.errors import AlreadyExists, NotFound, QuotaExceeded
 from polycall.store.dialects import insert
 from polycall.store.packages import Place
 from polycall.store.tables import face_objects, projects
@@ -25,8 +25,8 @@ __all__ = [
 _o = face_objects.c
 
 
-def create_object(conn: sa.Connection, made: FaceObject) -> None:
-    """Insert; raise AlreadyExists (id or alias), NotFound (project)."""
+def create_object(conn: sa.Connection, made: FaceObject, most: int | None) -> None:
+    """Insert; raise AlreadyExists (id or alias), NotFound (project), QuotaExceeded."""
     if conn.execute(sa.select(projects.c.id).where(projects.c.id == made.project_id)).first() is None:
         name = f"projects/{made.project_id}"
         raise NotFound(Reason.PROJECT_NOT_FOUND, "polycall.v1.Project", name, f"{name} does not exist.")
@@ -35,6 +35,17 @@ def create_object(conn: sa.Connection, made: FaceObject) -> None:
         place = (made.project_id, made.face, made.kind)
         taken = conn.execute(sa.select(_o.id).where(*_is_object(*place, made.id))).first()
         raise _taken(made, made.id if taken or made.alias is None else made.alias)
+    if most is not None and _count(conn, made) > most:
+        raise QuotaExceeded(
+            f"This project has {most} of {made.face}/{made.kind}, as many as it may have. Delete some.",
+            subject=f"{made.face}/{made.kind}",
+            metadata={"most": str(most)},
+        )
+
+
+def _count(conn: sa.Connection, made: FaceObject) -> int:
+    kind = _of_kind(made.project_id, made.face, made.kind)
+    return conn.execute(sa.select(sa.func.count()).select_from(face_objects).where(*kind)).scalar_one()
 
 
 def get_object(conn: sa.Connection, project_id: str, face: str, kind: str, object_id: str) -> FaceObject:

@@ -388,8 +388,11 @@ class RegistryStore(Protocol):
 class FaceStore(Protocol):
     """What the vendors' contracts have that is neither package nor run."""
 
-    async def create_object(self, made: FaceObject) -> FaceObject:
-        """Insert; raise AlreadyExists (id or alias: ``resource_name`` tells), NotFound (project)."""
+    async def create_object(self, made: FaceObject, most: int | None = None) -> FaceObject:
+        """Insert; raise AlreadyExists (id or alias: ``resource_name`` tells), NotFound (project).
+
+        QuotaExceeded: the project has ``most`` of its kind.
+        """
 
     async def get_object(self, project_id: str, face: str, kind: str, object_id: str) -> FaceObject:
         """Return; raise NotFound."""

@@ -442,3 +442,13 @@ def test_who_may_only_run_sees_functions_and_not_what_is_managed(studio: Studio)
     for path in ("script-sets/do/list", "scripts/do/list"):
         assert studio.bad("GET", path, headers=headers)["error"] == 401.15
     assert studio.ask("GET", "funcs/do/list", headers=headers).status == 200
+
+
+def test_texts_and_links_that_a_list_shows_are_short(studio: Studio) -> None:
+    studio.script_set("short")
+    for field in ("title", "description"):
+        failure = studio.bad("POST", "script-sets/short/do/modify", {"data": {field: "x" * 4097}})
+        assert failure["error"] == 400.43
+    studio.published("short__links", HELLO)
+    data = {"funcId": "short__links.hello", "funcCallKwargsJSON": {"name": "x" * 70_000}}
+    assert studio.bad("POST", "auth-links/do/add", {"data": data})["error"] == 400.43

@@ -41,6 +41,7 @@ _BY_CALLER = ("INPUT_BY_CALLER", "FROM_PARAMETER")  # as the value of an argumen
 _ALPHABET, _RANDOM_CHARS = string.ascii_letters + string.digits, 24
 _PAGE = 200
 _BODY_BYTES = 1 << 20  # anybody may call
+_LINK_BYTES = 64 << 10  # of all that is kept of a link: a list has them all
 _TYPES = {
     "json": "application/json",
     "html": "text/html; charset=utf-8",
@@ -82,7 +83,7 @@ class AuthLinks:
         await self._check(who, new)
         project = base64.urlsafe_b64encode(who.project_id.encode()).decode().rstrip("=")
         link_id = f"auln-{project}-{''.join(secrets.choice(_ALPHABET) for _ in range(_RANDOM_CHARS))}"
-        await self._engine.objects.create(who.project_id, FACE, _KIND, link_id, msgspec.json.encode(new))
+        await self._engine.objects.create(who.project_id, FACE, _KIND, link_id, _kept(new))
         return link_id
 
     async def modify(self, who: Principal, link_id: str, changes: Mapping[str, Any]) -> None:
@@ -91,7 +92,7 @@ class AuthLinks:
         found, link = await self._get(who.project_id, link_id)
         link = msgspec.structs.replace(link, **changes)
         await self._check(who, link)
-        if await self._engine.objects.put(replace(found, data=msgspec.json.encode(link))) is None:
+        if await self._engine.objects.put(replace(found, data=_kept(link))) is None:
             raise Refused(Failure("EBizRequestConflict.authLinkAlreadyChanged", 409.25, "Auth link already changed"))
 
     async def delete(self, who: Principal, link_id: str) -> None:
@@ -182,6 +183,14 @@ class AuthLinks:
             await self._runs.prepare(who.project_id, link.func_id, Options())
         except NotFound:
             raise no_such("Func", funcId=link.func_id) from None
+
+
+def _kept(link: AuthLink) -> bytes:
+    """Return what is kept of a link. Raises Refused for too much."""
+    data = msgspec.json.encode(link)
+    if len(data) > _LINK_BYTES:
+        raise Refused.bad_body(f"an auth link has at most {_LINK_BYTES} bytes, with its arguments")
+    return data
 
 
 def _fixed(link: AuthLink, options: Options) -> Options:

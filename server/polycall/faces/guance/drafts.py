@@ -15,6 +15,7 @@ from polycall.engine.checks import CODE_BYTES
 from polycall.engine.engine import Engine
 from polycall.engine.keys import reading, require
 from polycall.engine.requests import AdHocRun, RunOptions
+from polycall.engine.revisions import NUMBER
 from polycall.errors import AlreadyExists, NotFound
 from polycall.faces.aside import aside
 from polycall.faces.guance.calls import Ended
@@ -52,7 +53,8 @@ class Script:
     @property
     def publish_version(self) -> int:
         """How often it was published."""
-        return int(self.version.id) if self.version is not None and self.version.id.isdigit() else 0
+        version = self.version.id if self.version is not None else ""
+        return int(version) if NUMBER.fullmatch(version) else 0  # what was brought along may be called anything
 
     @property
     def code_md5(self) -> str | None:

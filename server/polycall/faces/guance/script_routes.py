@@ -28,6 +28,7 @@ _TOKEN_S = 86_400.0 * 7
 _SIGN_IN_BYTES = 64 << 10  # unpacked, from anybody
 _LONGEST_CODE = 4 << 20  # characters; how much may be published is said when it is kept
 _SET_FIELDS = ("title", "description", "requirements")
+_LONG = ("requirements", "codeDraft")
 _SCRIPT_FIELDS = ("title", "description", "codeDraft")
 
 
@@ -172,7 +173,9 @@ class ScriptRoutes(BareFace):
 
 
 def _changes(data: Mapping[str, bytes], known: tuple[str, ...]) -> Mapping[str, str | None]:
-    return {name: text(data, name, _LONGEST_CODE) for name in known if name in data}
+    return {
+        name: text(data, name, _LONGEST_CODE) if name in _LONG else text(data, name) for name in known if name in data
+    }
 
 
 def _words(given: str | None) -> frozenset[str]:
