@@ -27,8 +27,9 @@ _LONGEST_MULTIPLE = 400  # digits of a number that is divided: a float has 309 a
 # Checks within checks. A level of nested JSON takes one or two; each takes three of the interpreter's 1000 frames.
 _DEEPEST = 150
 # How many bytes are looked at, for each byte of the parameters: a schema of n classes looks at each n times at most,
-# unless its unions lead to the same place on many ways. A check of its own counts like so many bytes.
-_LOOKS, _FREE_LOOKS, _CHECK_COSTS = 64, 1 << 20, 16
+# unless its unions lead to the same place on many ways. A check of its own counts like so many bytes, a name that a
+# schema looks for in an object like some.
+_LOOKS, _FREE_LOOKS, _CHECK_COSTS, _NAME_COSTS = 64, 1 << 20, 16, 4
 _DIGITS = b"-0123456789"
 _FLOAT_SIGNS = (b".", b"e", b"E")
 # Lists that the decoder can check at once, some 50 times as fast: what it takes fits as it is.
@@ -64,10 +65,17 @@ class Checker:
 
     def _members(self, schema: Schema, members: _Members, whole: bytes, loc: Location, problems: Problems) -> _Members:
         checked = dict(members)
+        required = frozenset(schema.required)
+        self._left -= _NAME_COSTS * (len(schema.properties) + len(schema.required))
+        if self._left < 0:
+            self._refuse(loc, whole, problems)
+            return members
         for name in dict.fromkeys((*schema.properties, *schema.required)):
+            if problems.full:
+                return members
             if name in members:
                 checked[name] = self._member(schema.properties.get(name, True), members[name], (*loc, name), problems)
-            elif name in schema.required:
+            elif name in required:
                 problems.add("missing", (*loc, name), "Field required", whole)
         if schema.additional_properties not in (None, True):
             for name in [name for name in members if name not in schema.properties]:

@@ -18,6 +18,7 @@ from polycall.errors import FailedPrecondition
 __all__ = ["Schema", "read_schema"]
 
 _DEFS = "#/$defs/"
+_TYPES = ("string", "integer", "number", "boolean", "array", "object", "null")
 _BOUNDS = (
     *("minimum", "maximum", "exclusive_minimum", "exclusive_maximum", "multiple_of"),
     *("min_length", "max_length", "min_items", "max_items", "min_properties", "max_properties"),
@@ -58,6 +59,9 @@ class Schema(msgspec.Struct, rename="camel"):
     bounded: bool = False  # computed: and at its value
 
     def __post_init__(self) -> None:
+        if isinstance(self.type, list):  # a branch for each is made wherever a value is checked
+            other = next((kind for kind in self.type if kind not in _TYPES), None)  # what is none takes any value
+            self.type = [kind for kind in dict.fromkeys(self.type) if kind in _TYPES or kind == other]
         several = isinstance(self.type, list) or self.any_of or self.one_of or self.all_of
         self.composed = bool(several or self.ref is not None or self.literals is not None)
         self.bounded = any(getattr(self, name) is not None for name in _BOUNDS)

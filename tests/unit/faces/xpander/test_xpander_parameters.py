@@ -558,3 +558,14 @@ def test_unions_that_multiply_their_ways_are_bounded() -> None:
     branch = {"type": "array", "items": {"$ref": "#/$defs/L"}}
     shape = {**_object(x={"$ref": "#/$defs/L"}), "$defs": {"L": {"anyOf": [branch] * 4}}}
     assert len(_problems(shape, b'{"x":%s1%s}' % (b"[" * 30, b"]" * 30))) == 1000
+
+
+def test_names_and_types_of_a_schema_that_multiply_are_bounded() -> None:
+    # each of these took minutes
+    many = [f"k{number}" for number in range(60_000)]
+    assert len(_problems({"type": "object", "required": many}, b"{}")) == 1000
+    objects = b'{"x":[%s{}]}' % (b"{}," * 3000)
+    named = {"type": "object", "properties": {name: {"type": "string"} for name in many[:10_000]}}
+    assert "too_complex" in {kind for kind, _ in _kinds(_object(x={"type": "array", "items": named}), objects)}
+    kinds = {"type": ["object", *many]}
+    assert _passed(_object(x={"type": "array", "items": kinds}), objects) == objects
