@@ -11,12 +11,12 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 
 from polycall.domain import DeclaredType
-from polycall.faces.wire import decode, dump, raw_members
+from polycall.faces.wire import Malformed, decode, dump, raw_members
 
 __all__ = ["Described", "Mismatch", "describe", "fit", "type_name"]
 
@@ -33,6 +33,9 @@ _QUICK: Mapping[str, Any] = {
     "boolean": list[bool],
     **dict.fromkeys(_STRINGS, list[str]),
 }
+
+
+_FREE_LOOKS, _LOOKS_A_BYTE = 100_000, 16  # as many members; a hundred thousand take some 50 ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,19 +68,42 @@ def describe(value: bytes) -> Described:
     return Described("object" if kind == "list" else kind, is_list=True)
 
 
+class _Effort:
+    """How many members may still be looked for: a type of many, and a list of many objects, multiply."""
+
+    def __init__(self, size: int) -> None:
+        self._left = _FREE_LOOKS + _LOOKS_A_BYTE * size
+
+    def spend(self, looks: int, path: str) -> None:
+        """Raise Malformed once it was too much."""
+        self._left -= looks
+        if self._left < 0:
+            raise Malformed.of(path, "has too many objects for the many members of its type")
+
+
+_Check: TypeAlias = Callable[[bytes, DeclaredType, str, _Effort], bytes]
+
+
 def fit(value: bytes, declared: DeclaredType, path: str = "") -> bytes:
-    """Return the value as the code is to get it, or as it is shown. Raises Mismatch; Malformed if nested too deeply."""
+    """Return the value as the code is to get it, or as it is shown.
+
+    Raises Mismatch; Malformed if it is nested too deeply, or takes too long to look at.
+    """
+    return _fit(value, declared, path, _Effort(len(value)))
+
+
+def _fit(value: bytes, declared: DeclaredType, path: str, effort: _Effort) -> bytes:
     any_value = _name(declared) not in _CHECKS
     if value == b"null":
         if declared.nullable or (any_value and not declared.is_list):
             return value
         raise Mismatch(path, declared, value)
     if declared.is_list:
-        return _fit_list(value, declared, path)
-    return value if any_value else _CHECKS[_name(declared)](value, declared, path)
+        return _fit_list(value, declared, path, effort)
+    return value if any_value else _CHECKS[_name(declared)](value, declared, path, effort)
 
 
-def _fit_list(value: bytes, declared: DeclaredType, path: str) -> bytes:
+def _fit_list(value: bytes, declared: DeclaredType, path: str, effort: _Effort) -> bytes:
     if not value.startswith(b"["):
         raise Mismatch(path, declared, value)
     for text in (value, _ZERO_FRACTION.sub(b"", value)) if _name(declared) == "number" else (value,):
@@ -85,7 +111,7 @@ def _fit_list(value: bytes, declared: DeclaredType, path: str) -> bytes:
             return text
     item = replace(declared, is_list=False)
     given = [bytes(raw) for raw in decode(value, list[msgspec.Raw])]
-    fitted = [fit(raw, item, f"{path}[{index}]") for index, raw in enumerate(given)]
+    fitted = [_fit(raw, item, f"{path}[{index}]", effort) for index, raw in enumerate(given)]
     return value if fitted == given else b"[" + b",".join(fitted) + b"]"
 
 
@@ -97,8 +123,8 @@ def _fits_quickly(value: bytes, declared: DeclaredType) -> bool:
         return False
 
 
-def _fit_kind(*kinds: str) -> Callable[[bytes, DeclaredType, str], bytes]:
-    def check(value: bytes, declared: DeclaredType, path: str) -> bytes:
+def _fit_kind(*kinds: str) -> _Check:
+    def check(value: bytes, declared: DeclaredType, path: str, _: _Effort) -> bytes:
         if _kind(value) not in kinds:
             raise Mismatch(path, declared, value)
         return value
@@ -106,18 +132,19 @@ def _fit_kind(*kinds: str) -> Callable[[bytes, DeclaredType, str], bytes]:
     return check
 
 
-def _fit_number(value: bytes, declared: DeclaredType, path: str) -> bytes:
+def _fit_number(value: bytes, declared: DeclaredType, path: str, _: _Effort) -> bytes:
     whole = _whole(value) if _kind(value) in ("number", "decimal") else None
     if whole is None:
         raise Mismatch(path, declared, value)
     return whole
 
 
-def _fit_object(value: bytes, declared: DeclaredType, path: str) -> bytes:
+def _fit_object(value: bytes, declared: DeclaredType, path: str, effort: _Effort) -> bytes:
     if not value.startswith(b"{"):
         raise Mismatch(path, declared, value)
     if not declared.children:
         return value
+    effort.spend(len(declared.children), path)
     members = raw_members(value)
     changed = False
     for child in declared.children:
@@ -127,14 +154,14 @@ def _fit_object(value: bytes, declared: DeclaredType, path: str) -> bytes:
             if not child.declared.nullable:
                 raise Mismatch(below, child.declared, None)
             continue
-        fitted = fit(bytes(raw), child.declared, below)
+        fitted = _fit(bytes(raw), child.declared, below, effort)
         if fitted != bytes(raw):
             members[child.name] = msgspec.Raw(fitted)
             changed = True
     return dump(members) if changed else value
 
 
-_CHECKS: Mapping[str, Callable[[bytes, DeclaredType, str], bytes]] = {
+_CHECKS: Mapping[str, _Check] = {
     "number": _fit_number,
     "decimal": _fit_kind("number", "decimal"),
     "boolean": _fit_kind("boolean"),

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from polycall.domain import DeclaredType, Parameter
 from polycall.faces.domo.types import Described, Mismatch, describe, fit
+from polycall.faces.wire import Malformed
 from tests.unit.faces.domo.fakes import declared, parameter
 
 STRINGS = ["text", "date", "dateTime", "time", "duration", "person", "dataset", "group", "account"]
@@ -253,3 +254,11 @@ def test_a_float_is_a_number_exactly_if_it_is_whole(value: float) -> None:
     else:
         with pytest.raises(Mismatch):
             fit(text.encode(), declared("number"))
+
+
+def test_a_type_of_many_members_and_a_list_of_many_objects_do_not_multiply() -> None:
+    children = tuple(Parameter(name=f"c{n}", declared=DeclaredType(type="text", nullable=True)) for n in range(10_000))
+    many = DeclaredType(type="object", is_list=True, children=children)
+    assert fit(b"[{},{}]", many) == b"[{},{}]"
+    with pytest.raises(Malformed, match="too many objects"):
+        fit(b"[%s{}]" % (b"{}," * 3000), many)
