@@ -207,6 +207,12 @@ class TenancyConformance:
         with pytest.raises(InvalidArgument):
             await store.list_sessions("default", ("READY",), 500, 2, first.next_token)
 
+    async def test_a_session_that_is_revoked_after_its_time_does_not_last_again(self, store: Store) -> None:
+        await store.create_session(_session(1), b"n" * 32)
+        await store.bind_session("default", b"n" * 32, 500, 2000)
+        assert [each.status for each in await store.revoke_sessions("default", [1], 3000)] == ["REVOKED"]
+        assert await store.extend_session("default", 1, 9000) is None
+
     async def test_only_an_active_session_lasts_longer_or_ends(self, store: Store) -> None:
         await store.create_session(_session(1), b"n" * 32)
         assert await store.extend_session("default", 1, 5000) is None

@@ -60,7 +60,7 @@ class SqlSessions:
         return page_of(scope, found, page_size)
 
     async def revoke_sessions(self, project_id: str, ids: Sequence[int], now_ms: int) -> tuple[Session, ...]:
-        """READY and ACTIVE -> REVOKED; returns all that exist, in the order asked. Raises Unavailable."""
+        """READY and ACTIVE, also beyond its time, -> REVOKED; returns all that exist, in the order asked. Raises Unavailable."""
         found = await self._executor.write(_revoke, project_id, tuple(ids), now_ms)
         return tuple(found[session_id] for session_id in ids if session_id in found)
 
@@ -135,8 +135,9 @@ def _page(
 
 
 def _revoke(conn: sa.Connection, project_id: str, ids: tuple[int, ...], now_ms: int) -> dict[int, Session]:
-    open_ones = sa.or_(_has_status("READY", now_ms), _has_status("ACTIVE", now_ms))
-    conn.execute(sa.update(sessions).where(*_is(project_id, ids), open_ones).values(status="REVOKED"))
+    # one whose time is up as well: what acts for it, a Call that waited or a schedule, would let it last again
+    unspent = sa.or_(_has_status("READY", now_ms), _s.status == "ACTIVE")
+    conn.execute(sa.update(sessions).where(*_is(project_id, ids), unspent).values(status="REVOKED"))
     return _with_ids(conn, project_id, ids)
 
 
