@@ -60,7 +60,10 @@ class SqlSessions:
         return page_of(scope, found, page_size)
 
     async def revoke_sessions(self, project_id: str, ids: Sequence[int], now_ms: int) -> tuple[Session, ...]:
-        """READY and ACTIVE (beyond its time too) -> REVOKED; returns all that exist, in the order asked. Unavailable."""
+        """READY, and ACTIVE also beyond its time, -> REVOKED; returns all that exist, in the order asked.
+
+        Raises Unavailable.
+        """
         found = await self._executor.write(_revoke, project_id, tuple(ids), now_ms)
         return tuple(found[session_id] for session_id in ids if session_id in found)
 
