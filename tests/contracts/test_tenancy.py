@@ -29,7 +29,8 @@ OPEN = {"guance.CallAuthLink", "guance.OpenAuthLink"}
 # What ends things comes after all else, and of these, what is inside before what it is in.
 _ENDS = re.compile(r"Delete|Revoke|Cancel")
 # When somebody asked, and when something was used last.
-_VOLATILE = re.compile(r'"(?:lastUsedTime|reqCost|reqTime|respTime|traceId)":\s*(?:"[^"]*"|[0-9]+)')
+# with its comma: a key that was never used has no such member
+_VOLATILE = re.compile(r',?\s*"(?:lastUsedTime|reqCost|reqTime|respTime|traceId)":\s*(?:"[^"]*"|[0-9]+)')
 # How a contract pages its lists: what asks for one item, and what continues after it.
 PAGES: dict[str, tuple[str, Callable[[Any], str]]] = {
     "native": ("pageSize=1", lambda page: f"pageToken={page['nextPageToken']}" if "nextPageToken" in page else ""),
