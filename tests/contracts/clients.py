@@ -29,8 +29,14 @@ def python_client(*requirements: str) -> Path:
     """Return the interpreter of an environment that has exactly these requirements, such as ``domolibrary2==2.1.4``."""
 
     def install(directory: Path) -> None:
-        venv.create(directory, with_pip=True, symlinks=True)
-        _run([str(directory / "bin" / "python"), "-m", "pip", "install", "-q", *sorted(requirements)], directory)
+        wanted = sorted(requirements)
+        uv = [str(Path(sys.executable).with_name("uv"))]
+        venv.create(directory, symlinks=True)
+        python = str(directory / "bin" / "python")
+        # ten times as fast as pip, which knows of more places where a machine may have its packages
+        if _status([*uv, "pip", "install", "-q", "--python", python, *wanted], directory) != 0:
+            venv.create(directory, with_pip=True, symlinks=True)
+            _run([python, "-m", "pip", "install", "-q", *wanted], directory)
 
     key = json.dumps(["python", sys.version_info[:2], sorted(requirements)])
     return _made(key, install) / "bin" / "python"
@@ -65,6 +71,10 @@ def _made(key: str, install: Callable[[Path], None]) -> Path:
         return directory
     finally:
         os.close(lock)
+
+
+def _status(command: list[str], directory: Path) -> int:
+    return subprocess.run(command, cwd=directory, capture_output=True, timeout=INSTALL_S, check=False).returncode
 
 
 def _run(command: list[str], directory: Path) -> None:

@@ -285,7 +285,11 @@ async def test_the_cgroups_that_its_children_joined_are_nobody_elses_while_it_li
     before = set(host.zygotes)
     (default,) = before & set(host.zygotes[-1:])
     kept = image("import os")
-    runs = [asyncio.create_task(host.run(job(slow, image=kept))) for _ in range(3)]
+    runs = [asyncio.create_task(host.run(job(slow, image=kept))) for _ in range(2)]
+    # it lives until the end: one that idles for a second is ended, and its cgroups are anybody's then
+    stays = asyncio.create_task(
+        host.run(job("import time\ndef execute(input): time.sleep(60)", image=kept, limits=limits(timeout_ms=60_000)))
+    )
     theirs: set[str] = set()
     while not all(run.done() for run in runs):
         theirs |= groups(set(host.zygotes) - before)
@@ -298,6 +302,9 @@ async def test_the_cgroups_that_its_children_joined_are_nobody_elses_while_it_li
         others |= groups({default})
         await asyncio.sleep(0.05)
     assert len(others) >= 5
+    assert not stays.done()
+    stays.cancel()
+    await asyncio.wait([stays])
     assert not theirs & others
 
 
