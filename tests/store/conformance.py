@@ -819,7 +819,8 @@ class NodeConformance:
 
     async def test_a_node_learns_what_it_owns(self, store: Store) -> None:
         await store.join("a", "first")
-        mine, others = [await store.enqueue(queued(alias=None, request_id=None)) for _ in range(2)]
+        # claimed in the order of their ids, which within a millisecond is any
+        mine, others = [await store.enqueue(queued(id=id_at(at), alias=None, request_id=None)) for at in (1, 2)]
         assert [claimed.id for claimed in await store.claim("a", {"default": 1})] == [mine.id]
         assert [claimed.id for claimed in await store.claim("b", {"default": 1})] == [others.id]
         assert (await store.beat("a", "first", 60_000)).owned == {mine.id}
