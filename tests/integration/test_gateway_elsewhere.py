@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
+import httpx
 import pytest
 import requests
 import sqlalchemy as sa
@@ -35,6 +36,12 @@ class Cluster:
     servers: tuple[Server, Server]
     rest: str
     mesh: str
+    admin: Path
+
+    def healthy(self) -> int:
+        """Return how many servers the gateway sends requests to."""
+        with httpx.Client(transport=httpx.HTTPTransport(uds=str(self.admin))) as client:
+            return client.get("http://admin/clusters").text.count("::health_flags::healthy")
 
     def run(self, function: str, n: int) -> requests.Response:
         return requests.post(
@@ -69,7 +76,11 @@ def cluster(postgres: str, tmp_path: Path) -> Iterator[Cluster]:
         for function in FUNCTIONS:
             servers[0].deploy(function.split("/")[1], {"main.py": SOURCE}, release=True)
         with _gateway(tmp_path, [f"127.0.0.1:{port}" for port in ports]) as (rest, mesh):
-            yield Cluster((servers[0], servers[1]), rest, mesh)
+            made = Cluster(
+                (servers[0], servers[1]), rest, mesh, tmp_path / "gateway" / "gateway" / "envoy" / "admin.sock"
+            )
+            until(lambda: made.healthy() == 2, seconds=60, what="a gateway that knows both")
+            yield made
     finally:
         for server in servers:
             if server.process is not None and server.process.poll() is None:
@@ -148,7 +159,7 @@ def test_a_rolling_restart_fails_no_call(cluster: Cluster) -> None:
             assert server.terminate() == 0
             until(lambda before=before: len(answers) > before + 10, what="calls served by the other")
             server.start()
-            time.sleep(1)  # the gateway asks every half a second whether it is back
+            until(lambda: cluster.healthy() == 2, seconds=60, what="a gateway that knows both")
     finally:
         over.set()
         for client in clients:
