@@ -15,7 +15,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from functools import partial
 from importlib.metadata import Distribution, PackageNotFoundError, PackagePath, distribution
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from polycall.runtimes.environments import Environments
 
@@ -27,7 +27,6 @@ __all__ = [
     "current_copies",
     "default_packages",
     "identity_of",
-    "modules_of",
     "parser_packages",
 ]
 
@@ -112,12 +111,6 @@ def identity_of(distributions: Iterable[Distribution]) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def modules_of(distributions: Iterable[Distribution]) -> tuple[str, ...]:
-    """Return the names that can be imported of distributions, top level only, sorted."""
-    names = {path.parts[0].partition(".")[0] for dist in distributions for path in _files(dist) if _is_module(path)}
-    return tuple(sorted(name for name in names if name.isidentifier()))
-
-
 def copy_distributions(distributions: Iterable[Distribution], target: Path) -> None:
     """Copy the files of distributions into a directory that does not exist yet. Raises OSError.
 
@@ -139,7 +132,3 @@ def _files(dist: Distribution) -> Iterator[PackagePath]:
     for path in dist.files or ():
         if not path.is_absolute() and ".." not in path.parts and Path(str(dist.locate_file(path))).is_file():
             yield path
-
-
-def _is_module(path: PurePosixPath) -> bool:
-    return path.suffix in (".py", ".so") and not path.parts[0].endswith((".dist-info", ".data"))
