@@ -206,7 +206,14 @@ return 'mine'
 """,
         held=Returns("mine"),
         attack="connection that is closed or used by others",
-        # blocking or not is a matter of the open file that both share: the harness may find nothing there and end
+        warm=True,
+        then=_CLEAN,
+    ),
+    _forging(
+        "a connection that is made not to block still takes a large answer",
+        "for fd in sockets(): os.set_blocking(fd, False)\nreturn 'x' * 1_000_000",
+        held=Returns("x" * 1_000_000),
+        attack="connection that is closed or used by others",
         warm=True,
         then=_CLEAN,
     ),

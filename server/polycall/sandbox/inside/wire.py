@@ -27,6 +27,8 @@ class Connection:
 
     def receive(self) -> tuple[dict[str, Any], memoryview] | None:
         """Wait for a frame; None when the server has hung up."""
+        # blocking is a matter of the open file, which code shares with us: what one call set must not end the next
+        self._socket.setblocking(True)
         prefix = self._read(_PREFIX.size)
         if prefix is None:
             return None
@@ -42,6 +44,7 @@ class Connection:
         text = json.dumps(header).encode()
         head = _PREFIX.pack(len(text), len(payload)) + text
         with self._sending:
+            self._socket.setblocking(True)
             if len(payload) > _READ:
                 self._socket.sendall(head)
                 head = b""
