@@ -53,9 +53,10 @@ def _everybodys() -> Iterator[Path]:
         package = Path(polycall.__file__).parent
         hidden = shutil.ignore_patterns("__pycache__")
         (root / "polycall").mkdir()
-        for module in ("__init__.py", "domain.py", "errors.py", "ids.py", "quick.py"):
+        for module in ("__init__.py", "errors.py", "ids.py", "quick.py"):
             shutil.copy(package / module, root / "polycall" / module)
-        shutil.copytree(package / "sandbox", root / "polycall" / "sandbox", ignore=hidden)
+        for inner in ("domain", "sandbox"):
+            shutil.copytree(package / inner, root / "polycall" / inner, ignore=hidden)
         for library in ("msgspec", "h11", "cryptography", "_cffi_backend"):  # the last is cryptography's
             found = Path(str(importlib.util.find_spec(library).origin))  # type: ignore[union-attr]
             if found.name == "__init__.py":

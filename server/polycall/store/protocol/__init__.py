@@ -1,0 +1,45 @@
+"""What the engine needs of the store; a module a noun, and all of them here.
+
+Every call that a caller can reach names the project. Values go in and come out by value: what is returned shares
+nothing with what was put in. One conformance suite (``tests/store``) runs over every implementation.
+"""
+
+from __future__ import annotations
+
+from polycall.store.protocol.entries import EntryStore
+from polycall.store.protocol.executions import ExecutionStore
+from polycall.store.protocol.nodes import Beat, NodeStore
+from polycall.store.protocol.objects import FaceStore
+from polycall.store.protocol.pages import Page
+from polycall.store.protocol.registry import RegistryStore
+from polycall.store.protocol.retention import RetentionStore
+from polycall.store.protocol.runtimes import RuntimeStore
+from polycall.store.protocol.schedules import DueSchedules, Fired, Firing, ScheduleFilter, ScheduleStore
+from polycall.store.protocol.secrets import Sealed, SealedSecret, SealedStore, SealedVersion, SecretStore
+from polycall.store.protocol.store import Store
+from polycall.store.protocol.tenancy import SessionStore, TenancyStore
+
+__all__ = [
+    "Beat",
+    "DueSchedules",
+    "EntryStore",
+    "ExecutionStore",
+    "FaceStore",
+    "Fired",
+    "Firing",
+    "NodeStore",
+    "Page",
+    "RegistryStore",
+    "RetentionStore",
+    "RuntimeStore",
+    "ScheduleFilter",
+    "ScheduleStore",
+    "Sealed",
+    "SealedSecret",
+    "SealedStore",
+    "SealedVersion",
+    "SecretStore",
+    "SessionStore",
+    "Store",
+    "TenancyStore",
+]

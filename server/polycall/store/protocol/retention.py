@@ -1,0 +1,29 @@
+"""What is needed of the store to forget."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Protocol
+
+from polycall.store.retention import BlobPlace
+
+__all__ = ["RetentionStore"]
+
+
+class RetentionStore(Protocol):
+    """What is kept no longer."""
+
+    async def oldest_kept(self, project_id: str, most: int) -> uuid.UUID | None:
+        """Return the id of the oldest of a project's newest ``most`` executions; None if there are no more."""
+
+    async def prune_executions(self, project_id: str, before: uuid.UUID | int, most: int) -> int:
+        """Delete up to ``most`` ended executions older than an id, or a time in ms, with output; return how many."""
+
+    async def prune_sessions(self, project_id: str, before_ms: int, most: int) -> int:
+        """Delete up to ``most`` sessions that ended before a time; return how many."""
+
+    async def sweep_blobs(self, after: BlobPlace | None, most: int) -> tuple[BlobPlace | None, int]:
+        """Look at ``most`` blobs of all projects from a place on; delete what nothing refers to and is a day old.
+
+        Returns the place to go on from, None at the end, and how many were deleted.
+        """

@@ -1,0 +1,27 @@
+"""The table of what is large: sources, results, files."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from polycall.store.tables.columns import METADATA, octets, text, time
+
+__all__ = ["blobs"]
+
+blobs = sa.Table(
+    "blobs",
+    METADATA,
+    text("project_id"),
+    text("sha256"),  # hex, computed here, never taken from a caller
+    sa.Column("size", sa.BigInteger, nullable=False),
+    octets("data", null=False),
+    time("touched_at"),  # when it was last written; a sweep leaves the young alone
+    sa.PrimaryKeyConstraint("project_id", "sha256"),
+)
+
+
+@sa.event.listens_for(blobs, "after_create")
+def _store_blobs_apart(table: sa.Table, connection: sa.Connection, **kwargs: object) -> None:
+    # uncompressed: sources and results are read whole, and rarely
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql("ALTER TABLE blobs ALTER COLUMN data SET STORAGE EXTERNAL")

@@ -1,0 +1,97 @@
+"""What tables are made of: columns that both databases hold and order alike, and the database's clock."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
+
+from polycall.errors import InvalidArgument
+
+__all__ = ["METADATA", "Text", "db_now", "flag", "number", "octets", "partial", "storable", "text", "time"]
+
+METADATA = sa.MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(referred_table_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+
+class Text(sa.TypeDecorator[str]):
+    """Text that both databases hold and order alike: valid Unicode without NUL, by code point."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine[str]:
+        """Return the type that a database knows."""
+        return sa.Text(collation="C" if dialect.name == "postgresql" else None)
+
+    def process_bind_param(self, value: str | None, dialect: sa.Dialect) -> str | None:
+        """Return the value; raise InvalidArgument for what could not be stored everywhere."""
+        return None if value is None else storable(value)
+
+
+def storable(value: str) -> str:
+    """Return a text that both databases hold; raise InvalidArgument for another."""
+    if "\0" in value:
+        raise InvalidArgument.of("", "text must not contain the character U+0000")
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise InvalidArgument.of("", "text must be valid Unicode, without lone surrogates") from None
+    return value
+
+
+class db_now(FunctionElement[int]):  # it is used like a function
+    """The database's clock in milliseconds: what leases, due times and deadlines are compared with."""
+
+    type = sa.BigInteger()
+    inherit_cache = True
+
+
+@compiles(db_now, "sqlite")
+def _db_now_sqlite(element: db_now, compiler: SQLCompiler, **kwargs: object) -> str:
+    # the julian day of the epoch is 2440587.5; SQLite keeps milliseconds, a double holds them to 0.05
+    return "CAST(ROUND((julianday('now') - 2440587.5) * 86400000.0) AS INTEGER)"
+
+
+@compiles(db_now, "postgresql")
+def _db_now_postgresql(element: db_now, compiler: SQLCompiler, **kwargs: object) -> str:
+    # statement_timestamp is stable; clock_timestamp is volatile and would keep the planner from using an index
+    return "CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT)"
+
+
+def text(name: str, *, null: bool = False) -> sa.Column[str]:
+    """Make a column of text."""
+    return sa.Column(name, Text, nullable=null)
+
+
+def time(name: str, *, null: bool = False) -> sa.Column[int]:
+    """Make a column of milliseconds since the epoch."""
+    return sa.Column(name, sa.BigInteger, nullable=null)
+
+
+def number(name: str, *, null: bool = False) -> sa.Column[int]:
+    """Make a column of 32-bit integers."""
+    return sa.Column(name, sa.Integer, nullable=null)
+
+
+def flag(name: str) -> sa.Column[bool]:
+    """Make a column of truth values."""
+    return sa.Column(name, sa.Boolean, nullable=False)
+
+
+def octets(name: str, *, null: bool = True) -> sa.Column[bytes]:
+    """Make a column of bytes."""
+    return sa.Column(name, sa.LargeBinary, nullable=null)
+
+
+def partial(name: str, *columns: sa.Column[object], where: str, unique: bool = False) -> sa.Index:
+    """Make an index of the rows that ``where`` is true of."""
+    # the predicate is text: the planners match a partial index by literals, not by bound values
+    return sa.Index(name, *columns, unique=unique, sqlite_where=sa.text(where), postgresql_where=sa.text(where))
