@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from polycall.domain import Convention, Language, Version, VersionState
+from polycall.domain import Convention, Function, Language, Version, VersionState
 from polycall.engine.registry import VersionDraft
-from polycall.errors import AlreadyExists, NotReady
+from polycall.errors import NotReady
 from polycall.sandbox.sandbox import Sandbox
 from tests.engine.house import DEFAULT, OTHER, House, function, house, other_project, refusal, until
 
@@ -87,24 +87,19 @@ async def test_what_a_server_left_the_next_one_takes_up(tmp_path: Path, sandbox:
         assert (await ended(second)).state is VersionState.READY
 
 
-async def test_new_source_takes_the_place_of_the_old_and_is_analysed_again(home: House) -> None:
+async def put(home: House, source: bytes) -> None:
+    wanted = draft(source, functions=(Function(name="g", entrypoint="main:g", convention=Convention.KEYWORDS),))
+    version = await home.registry.check_version(DEFAULT, wanted)
+    await home.registry.put_version(DEFAULT, version, wanted.files)
+
+
+async def test_new_source_takes_the_place_of_the_old(home: House) -> None:
     async with analysing(home):
         await later(home, ONE)
         await ended(home)
-        assert (await home.engine.run(DEFAULT, function("f"))).result == b"1"
-        replaced = await home.registry.replace_version(DEFAULT, draft(TWO))
-        assert replaced.state is VersionState.ANALYSING
-        assert [f.name for f in (await ended(home)).functions] == ["f", "g"]
-    assert (await home.engine.run(DEFAULT, function("f"))).result == b"2"
-
-
-async def test_new_source_that_is_broken_leaves_nothing_to_run(home: House) -> None:
-    async with analysing(home):
-        await later(home, ONE)
-        await ended(home)
-        await home.registry.replace_version(DEFAULT, draft(BROKEN))
-        assert (await ended(home)).state is VersionState.ERROR
-    await refusal(home.engine.run(DEFAULT, function("f")), NotReady)
+    assert (await home.engine.run(DEFAULT, function("f"))).result == b"1"
+    await put(home, TWO)
+    assert (await home.engine.run(DEFAULT, function("g"))).result == b"null"
 
 
 async def test_source_that_is_replaced_during_its_analysis_is_not_what_is_kept(home: House) -> None:
@@ -112,9 +107,10 @@ async def test_source_that_is_replaced_during_its_analysis_is_not_what_is_kept(h
     async with analysing(home):
         await later(home, ONE)
         await opened.begun.wait()
-        await home.registry.replace_version(DEFAULT, draft(TWO))
+        await put(home, TWO)
         opened.go.set()
-        assert [f.name for f in (await ended(home)).functions] == ["f", "g"]
+        await until(lambda: "finish_analysis" in home.store.calls)
+        assert [f.name for f in (await ended(home)).functions] == ["g"]
 
 
 async def test_what_is_deleted_during_its_analysis_stays_deleted(home: House) -> None:
@@ -138,11 +134,6 @@ async def test_a_database_that_is_away_for_a_while_delays_an_analysis_only(
         await until(lambda: home.store.calls.count("finish_analysis") > 1)
         home.store.away.clear()
         assert (await ended(home)).state is VersionState.READY
-
-
-async def test_a_released_version_is_not_replaced(home: House) -> None:
-    await home.deploy(source=ONE, id="1", release=True)
-    await refusal(home.registry.replace_version(DEFAULT, draft(TWO)), AlreadyExists)
 
 
 async def test_a_project_has_one_turn_at_analysing_whatever_it_asks_for(home: House) -> None:

@@ -199,11 +199,11 @@ async def test_what_is_kept_is_bounded_in_bytes(home: House) -> None:
         await home.deploy(f"p{number}", ONE, env=env)
         for version in (None, "1"):
             await home.registry.version("default", f"p{number}", version)
-    assert len(home.registry._versions) == 3
+    assert len(home.registry._recent._versions) == 3
     for number in range(3):
         large = VersionDraft(package_id=f"q{number}", files={"main.py": ONE, "data": bytes([number]) * 15_000_000})
         await home.registry.bundle(await home.registry.create_version(DEFAULT, large, create_package=True))
-    assert len(home.registry._bundles) == 2
+    assert len(home.registry._recent._bundles) == 2
 
 
 async def test_workers_end_with_their_version(home: House) -> None:

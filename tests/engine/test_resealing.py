@@ -55,7 +55,7 @@ async def test_everything_is_sealed_anew_piece_by_piece_and_opens_without_the_ol
     assert await secrets.open_all("default", ["1", "2"]) == {"1": "default 1", "2": "default 2"}
     assert await secrets.open("other", "1") == "other 1"
     home.registry._sealer = new
-    home.registry._versions.drop_where(lambda key: True)
+    home.registry._recent._versions.drop_where(lambda key: True)
     version = await home.registry.version("default", "a/b")
     assert home.registry.secrets(version) == {"token": "own"}
     assert home.registry.egress(version) == POLICY

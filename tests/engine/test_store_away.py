@@ -16,7 +16,7 @@ async def test_a_call_outlives_an_outage(home: House, step: str) -> None:
     await home.deploy()
     call = await home.engine.call(DEFAULT, function("slow", input=b'{"x": 1}'))
     home.registry._forget("default", "p")
-    home.registry._bundles.drop_where(lambda _: True)
+    home.registry._recent._bundles.drop_where(lambda _: True)
     home.store.away.add(step)
     home.work()
     await until(lambda: home.store.calls.count(step) >= 2)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from polycall.bundle import bundle_digest
@@ -22,20 +21,20 @@ from polycall.domain import (
     Version,
     VersionState,
 )
-from polycall.engine.adapters import NO_ADAPTER, Adapter
+from polycall.engine.adapters import Adapter
 from polycall.engine.analyses import Analyses
 from polycall.engine.analysis import Analyzer
 from polycall.engine.drafts import VersionDraft, check_draft, check_package
 from polycall.engine.egress import egress_place, open_policy, seal_policy
 from polycall.engine.findings import Analysis
-from polycall.engine.importing import SandboxedImporter, Surroundings
+from polycall.engine.importing import SandboxedImporter
 from polycall.engine.javascript import ModuleReader
 from polycall.engine.keys import require
-from polycall.engine.limits import KIB, MIB, LimitPolicy
+from polycall.engine.limits import LimitPolicy
 from polycall.engine.reader import SandboxedReader
-from polycall.engine.recent import Recent
+from polycall.engine.recent_versions import LATEST, RecentVersions
 from polycall.engine.revisions import NUMBER, Revisions
-from polycall.engine.rules import NO_RULES, Rules
+from polycall.engine.rules import Rules
 from polycall.engine.runtimes import Runtimes
 from polycall.engine.script_types import SandboxedScriptTypes
 from polycall.engine.scripts import ScriptAnalyzer
@@ -43,7 +42,8 @@ from polycall.engine.secrets import open_values, seal_values
 from polycall.engine.siblings import ALONE, PackageChanged, Siblings
 from polycall.engine.tasks import through
 from polycall.engine.turns import ProjectTurns, Turns
-from polycall.errors import AlreadyExists, InvalidArgument, NotFound, NotReady, PolycallError, Unavailable
+from polycall.engine.version_analysis import VersionAnalysis, failed
+from polycall.errors import AlreadyExists, InvalidArgument, NotFound, NotReady, Unavailable
 from polycall.ids import now_ms
 from polycall.names import NEWEST, FunctionName, PackageName, VersionName
 from polycall.sandbox.job import Bundle, Runner
@@ -52,19 +52,9 @@ from polycall.store.protocol import Page, RegistryStore
 
 __all__ = ["Registry", "VersionDraft"]
 
-_CACHE_S = 30.0  # how old another machine's release may be unseen; this one's own changes are seen at once
-_CACHE_VERSION_BYTES = 32 * MIB
-_CACHE_BUNDLE_BYTES = 32 * MIB
 _NO_WAIT_S = 0.1
 _CHANGE_ATTEMPTS = 20  # each is lost to somebody else's change
 _ID_ATTEMPTS = 5  # another server may take the same next number; more than a few times is not chance
-_LATEST = ""  # key of the version that was made last; no version has this id
-
-
-@dataclass(frozen=True, slots=True)
-class _Cached:
-    version: Version
-    until: float  # time.monotonic
 
 
 class Registry:
@@ -93,7 +83,6 @@ class Registry:
         self._limits = limits
         self.runtimes = runtimes
         self._sealer = sealer
-        self._rules = rules or {}
         turns = Turns()
         self._turns = ProjectTurns()
         types = SandboxedScriptTypes(runner, parser, turns) if parser is not None else None
@@ -102,11 +91,10 @@ class Registry:
             SandboxedImporter(runner, turns),
             ScriptAnalyzer(ModuleReader(runner, turns), types),
         )
+        self._analysis = VersionAnalysis(store, self.analyzer, runtimes, self._adapters, rules or {})
         self.revisions = Revisions(self, store, limits)
         self.analyses = Analyses(store.analysing_versions, self._analyze, self._give_up)
-        self._versions: Recent[tuple[str, str, str], _Cached] = Recent(_CACHE_VERSION_BYTES, _size_of_version)
-        self._bundles: Recent[tuple[str, str], Bundle] = Recent(_CACHE_BUNDLE_BYTES, _size_of_bundle)
-        self._changes = 0
+        self._recent = RecentVersions()
         self.on_change: Callable[[str, str], None] = lambda project_id, package_id: None
         self._numbering = asyncio.Lock()
 
@@ -198,14 +186,14 @@ class Registry:
 
     async def latest(self, project_id: str, package_id: str) -> Version | None:
         """Return the version that was made last, whatever its state; None without versions. Raises NotFound."""
-        key = (project_id, package_id, _LATEST)
-        cached = self._versions.get(key)
-        if cached is not None and cached.until > time.monotonic():
-            return cached.version
-        changes = self._changes
+        key = (project_id, package_id, LATEST)
+        cached = self._recent.get(key)
+        if cached is not None:
+            return cached
+        changes = self._recent.changes
         found = await self._store.latest_version(project_id, package_id)
         if found is not None:
-            self._remember(key, found, changes)
+            self._recent.remember(key, found, changes)
         return found
 
     # versions
@@ -234,23 +222,10 @@ class Registry:
             self.analyses.check_room(who.project_id)
             return await through(self._keep(version, draft))
         async with self._turns.turn(who.project_id):
-            version = await self._analyzed(version, draft.files)
+            version = await self._analysis.analyzed(version, draft.files)
         if validate_only:
             return version
         return await through(self._keep(version, draft))
-
-    async def replace_version(self, who: Principal, draft: VersionDraft) -> Version:
-        """Put new source in the place of a version that is not released, or make one; it is ANALYSING at once.
-
-        Runs of the old source end by themselves; none is started any more. ``draft.id`` must be set.
-        Raises PermissionDenied, InvalidArgument, LimitOutOfRange, NotFound (package), AlreadyExists (released),
-        RuntimeMissing, QueueFull.
-        """
-        require(who, Scope.DEPLOY)
-        check_draft(draft, self._limits, self._runner.languages)
-        draft = replace(draft, runtime=await self.runtimes.pinned(who.project_id, draft.runtime, draft.language))
-        self.analyses.check_room(who.project_id)
-        return await through(self._replace(self._draft_version(who, draft, release=False), draft.files))
 
     async def check_version(self, who: Principal, draft: VersionDraft) -> Version:
         """Return a version as ``put_version`` takes it, analysed; nothing is stored. Without functions it has none.
@@ -265,7 +240,7 @@ class Registry:
         if not draft.functions:
             return replace(version, state=VersionState.READY)
         async with self._turns.turn(who.project_id):
-            version = await self._analyzed(version, draft.files)
+            version = await self._analysis.analyzed(version, draft.files)
         if version.error:
             raise InvalidArgument.of("source", version.error)
         return version
@@ -298,7 +273,7 @@ class Registry:
         """
         require(who, Scope.DEPLOY)
         pinned = await self.runtimes.pinned(who.project_id, runtime, language)
-        around = await self._around(who.project_id, pinned, language, {}, adapter)
+        around = await self._analysis.around(who.project_id, pinned, language, {}, adapter)
         async with self._turns.turn(who.project_id):
             return await self.analyzer.analyze(
                 files, module=module, language=language, convention=convention, around=around
@@ -340,10 +315,10 @@ class Registry:
         """Return a version, whatever its state, from the cache if it can be. Raises NotFound."""
         wanted = version_id or NEWEST
         key = (project_id, package_id, wanted)
-        cached = self._versions.get(key)
-        if cached is not None and cached.until > time.monotonic():
-            return cached.version
-        changes = self._changes
+        cached = self._recent.get(key)
+        if cached is not None:
+            return cached
+        changes = self._recent.changes
         if wanted == NEWEST:
             found = await self._store.newest_version(project_id, package_id)
             if found is None:
@@ -351,7 +326,7 @@ class Registry:
                 raise NotFound(Reason.VERSION_NOT_FOUND, "polycall.v1.Version", name, f"{name} has no version yet.")
         else:
             found = await self._store.get_version(project_id, package_id, wanted)
-        self._remember(key, found, changes)
+        self._recent.remember(key, found, changes)
         return found
 
     async def resolve(
@@ -375,11 +350,11 @@ class Registry:
 
     async def bundle(self, version: Version) -> Bundle:
         """Return the source of a version, from the cache if it can be. Raises NotFound."""
-        key = (version.project_id, version.bundle)
-        bundle = self._bundles.get(key)
+        bundle = self._recent.bundle(version.project_id, version.bundle)
         if bundle is None:
-            bundle = Bundle(digest=version.bundle, files=await self._store.get_bundle(*key))
-            self._bundles.put(key, bundle)
+            files = await self._store.get_bundle(version.project_id, version.bundle)
+            bundle = Bundle(digest=version.bundle, files=files)
+            self._recent.keep_bundle(version.project_id, bundle)
         return bundle
 
     async def heard(self, project_id: str, package_id: str, gone: str | None) -> None:
@@ -390,8 +365,7 @@ class Registry:
 
     def forget_all(self) -> None:
         """Go by the database for every version: one may have been made or deleted elsewhere."""
-        self._changes += 1
-        self._versions.drop_where(lambda key: True)
+        self._recent.forget_all()
 
     async def drafted(self, who: Principal, draft: VersionDraft) -> Version:
         """Return a version that is ANALYSING once it is kept (``store`` it, then tell ``kept``).
@@ -440,44 +414,9 @@ class Registry:
             return replace(draft, adapter=package.face)
         return draft
 
-    def _remember(self, key: tuple[str, str, str], found: Version, changes: int) -> None:
-        # else what was read may be older than the change; what is being analysed changes in a moment
-        if changes == self._changes and found.state is not VersionState.ANALYSING:
-            self._versions.put(key, _Cached(found, time.monotonic() + _CACHE_S))
-
     async def _changed(self, project_id: str, package_id: str, gone: str | None = None) -> None:
         await self.heard(project_id, package_id, gone)
         await self._siblings.tell(PackageChanged(project_id, package_id, gone))
-
-    async def _analyzed(self, version: Version, files: Mapping[str, bytes]) -> Version:
-        """Return a version as its analysis leaves it. Raises QueueFull, Internal."""
-        # secrets are for runs: what is imported finds their variables, and nothing in them
-        env = {**version.env, **dict.fromkeys(version.secret_env, "")}
-        around = await self._around(version.project_id, version.runtime, version.language, env, version.adapter)
-        rules = await self._rules_of(version)
-        analysis = await self.analyzer.complete(files, version.functions, version.language, around, rules)
-        if analysis.problems:
-            return self._failed(version, "\n".join(map(str, analysis.problems)), analysis.functions)
-        state = VersionState.READY if version.released_at is None else VersionState.RELEASED
-        return replace(version, state=state, functions=analysis.functions)
-
-    async def _rules_of(self, version: Version) -> Rules:
-        """Return what the face of a version's package asks of its source."""
-        if self._rules:
-            with suppress(NotFound):  # it is made together with this version
-                package = await self._store.get_package(version.project_id, version.package_id)
-                return self._rules.get(package.face or "", NO_RULES)
-        return NO_RULES
-
-    async def _around(
-        self, project_id: str, runtime: str, language: Language, env: Mapping[str, str], adapter: str
-    ) -> Surroundings:
-        """Return what a module is imported with, if it has to be. A runtime that has gone meanwhile is done without."""
-        image = None
-        if runtime:
-            with suppress(PolycallError):
-                image = await self.runtimes.image(project_id, runtime, language)
-        return Surroundings(image=image, env=env, adapter=self._adapters.get(adapter, NO_ADAPTER))
 
     async def _analyze(self, project_id: str, package_id: str, version_id: str) -> None:
         """Analyse a version that is kept as ANALYSING. Raises QueueFull, Internal, Unavailable: to be tried again."""
@@ -490,7 +429,7 @@ class Registry:
             return
         # other projects wait behind this one: if its turn is taken, theirs come first
         async with self._turns.turn(project_id, _NO_WAIT_S):
-            analyzed = await self._analyzed(version, files)
+            analyzed = await self._analysis.analyzed(version, files)
         await through(self._finish(analyzed))
 
     async def _give_up(self, project_id: str, package_id: str, version_id: str, why: str) -> None:
@@ -498,10 +437,7 @@ class Registry:
         with suppress(NotFound):
             version = await self._store.get_version(project_id, package_id, version_id)
             if version.state is VersionState.ANALYSING:
-                await through(self._finish(self._failed(version, why, version.functions)))
-
-    def _failed(self, version: Version, why: str, functions: tuple[Function, ...]) -> Version:
-        return replace(version, state=VersionState.ERROR, error=why, functions=functions, released_at=None)
+                await through(self._finish(failed(version, why, version.functions)))
 
     # changes, each run to its end: what the database has committed must be seen here, whoever goes away meanwhile
 
@@ -512,12 +448,6 @@ class Registry:
         else:
             version = await self._numbered(version, draft.files)
         await self.kept(version)
-        return version
-
-    async def _replace(self, version: Version, files: Mapping[str, bytes]) -> Version:
-        version = await self._store.put_version(version, files)
-        await self._changed(version.project_id, version.package_id, version.id)
-        self._take_up(version)
         return version
 
     async def _put(self, version: Version, files: Mapping[str, bytes], over: Version | None) -> Version | None:
@@ -601,8 +531,7 @@ class Registry:
         )
 
     def _forget(self, project_id: str, package_id: str) -> None:
-        self._changes += 1
-        self._versions.drop_where(lambda key: key[:2] == (project_id, package_id))
+        self._recent.forget(project_id, package_id)
         self.on_change(project_id, package_id)
 
 
@@ -614,22 +543,3 @@ def _not_ready(version: Version) -> NotReady:
         subject=name,
         metadata={"state": version.state.value, "version": name},
     )
-
-
-def _size_of_version(cached: _Cached) -> int:
-    """Return about how many bytes a version holds on to: hostile ones have large environments and schemas."""
-    version = cached.version
-    size = 2 * KIB
-    for texts in (version.env, version.secret_env, version.secrets):
-        size += sum(len(name) + len(value) for name, value in texts.items())
-    for rule in version.egress.rules if version.egress is not None else ():
-        size += KIB + sum(len(credential.secret) for credential in rule.credentials)
-    for function in version.functions:
-        size += KIB + len(function.description)
-        size += len(function.input_schema or b"") + len(function.output_schema or b"")
-        size += sum(KIB + len(parameter.default or b"") for parameter in function.parameters)
-    return size
-
-
-def _size_of_bundle(bundle: Bundle) -> int:
-    return KIB + sum(len(path) + len(data) for path, data in bundle.files.items())
