@@ -38,6 +38,7 @@ __all__ = ["KEY", "Response", "Server", "free_port", "running_server", "until"]
 START_S = 30.0  # a bound for a loaded machine, not a promise; bench/ measures the start
 STOP_S = 30.0
 KEY = "test-key-with-all-rights"
+PROGRAM = Path(sys.executable).with_name("polycall")
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,7 @@ class Server:
     environment: Mapping[str, str] = field(default_factory=dict)
     rest_port: int = field(default_factory=free_port)
     grpc_port: int = field(default_factory=free_port)
+    program: Path = PROGRAM
     process: subprocess.Popen[str] | None = None
     ready: dict[str, Any] = field(default_factory=dict)
     _channel: Channel | None = None
@@ -158,7 +160,7 @@ class Server:
         self.log.touch()
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [Path(sys.executable).with_name("polycall"), "serve", "--json"],
+                [self.program, "serve", "--json"],
                 env=environment,
                 stdout=subprocess.PIPE,
                 stderr=log,

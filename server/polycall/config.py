@@ -51,6 +51,8 @@ def _default_warm_memory() -> int:
 
 
 _LONGEST_DAYS = 36_500
+_IN_A_FILE = "_file"  # POLYCALL_DATABASE_URL_FILE: where a secret is, as Docker and Kubernetes mount them
+_LONGEST_SECRET = 64 << 10  # bytes; a key ring of a thousand keys
 _BEATS = 3
 
 
@@ -347,7 +349,8 @@ def load(
 ) -> Settings:
     """Read the settings. ``flags`` with value None count as not given.
 
-    ``file`` is a TOML file of top-level keys; without it, the one that ``POLYCALL_CONFIG`` names. Raises ConfigError.
+    ``file`` is a TOML file of top-level keys; without it, the one that ``POLYCALL_CONFIG`` names. A secret setting may
+    be in a file of its own, which its variable with ``_FILE`` names. Raises ConfigError.
     """
     environ = os.environ if environ is None else environ
     known = {item.name: item for item in fields(Settings)}
@@ -367,7 +370,13 @@ def load(
             take(name, value, f"{path}: {name}")
     for variable, value in environ.items():
         if variable.startswith(PREFIX) and variable not in CLIENT_VARIABLES:
-            take(variable.removeprefix(PREFIX).lower(), value, f"environment variable {variable}")
+            name = variable.removeprefix(PREFIX).lower()
+            held = name.removesuffix(_IN_A_FILE)
+            if held != name and name not in known and held in known and known[held].metadata["secret"]:
+                if variable.removesuffix(_IN_A_FILE.upper()) in environ:
+                    raise ConfigError(f"environment variable {variable} and the one without _FILE exclude each other.")
+                name, value = held, _secret(variable, value)
+            take(name, value, f"environment variable {variable}")
     for name, flag in (flags or {}).items():
         if flag is not None:
             take(name, flag, f"--{name.replace('_', '-')}")
@@ -380,6 +389,25 @@ def load(
             f"{_BEATS} heartbeats, or one that is late costs a server its Calls."
         )
     return settings
+
+
+def _secret(variable: str, path: str) -> str:
+    """Return what a file of one secret has, without the newline at its end."""
+    where = f"environment variable {variable}"
+    try:
+        with Path(path).open("rb") as stream:
+            data = stream.read(_LONGEST_SECRET + 1)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{where}: cannot read {path}: {getattr(error, 'strerror', error)}.") from None
+    if len(data) > _LONGEST_SECRET:
+        raise ConfigError(f"{where}: {path} has more than {_LONGEST_SECRET} bytes; that is no secret.")
+    try:
+        text = data.decode().strip()
+    except UnicodeDecodeError:
+        raise ConfigError(f"{where}: {path} is not UTF-8 text.") from None
+    if not text:
+        raise ConfigError(f"{where}: {path} is empty.")
+    return text
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -44,6 +44,7 @@ def test_there_is_a_command_for_everything_that_was_promised() -> None:
         *(("schedules", verb) for verb in ("create", "list", "get", "update", "pause", "resume", "run", "delete")),
         *(("runtimes", verb) for verb in ("build", "list", "get", "revisions", "log", "delete")),
         ("doctor",),
+        ("health",),
         ("gateway", "render"),
         ("gateway", "validate"),
         ("config", "show"),

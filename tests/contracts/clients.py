@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-__all__ = ["node_client", "python_client"]
+__all__ = ["made", "node_client", "python_client"]
 
 CACHE = Path(__file__).parents[2] / ".cache" / "clients"
 INSTALL_S = 600.0
@@ -39,7 +39,7 @@ def python_client(*requirements: str) -> Path:
             _run([python, "-m", "pip", "install", "-q", *wanted], directory)
 
     key = json.dumps(["python", sys.version_info[:2], sorted(requirements)])
-    return _made(key, install) / "bin" / "python"
+    return made(key, install) / "bin" / "python"
 
 
 def node_client(dependencies: Mapping[str, str]) -> Path:
@@ -53,10 +53,10 @@ def node_client(dependencies: Mapping[str, str]) -> Path:
         (directory / "package.json").write_text(json.dumps(package))
         _run(["npm", "install", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline"], directory)
 
-    return _made(json.dumps(["node", dict(sorted(dependencies.items()))]), install)
+    return made(json.dumps(["node", dict(sorted(dependencies.items()))]), install)
 
 
-def _made(key: str, install: Callable[[Path], None]) -> Path:
+def made(key: str, install: Callable[[Path], None]) -> Path:
     """Return the directory of a key, made by whoever comes first. A half-made one is made anew."""
     CACHE.mkdir(parents=True, exist_ok=True)
     name = hashlib.sha256(key.encode()).hexdigest()[:16]

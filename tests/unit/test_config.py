@@ -61,3 +61,32 @@ def test_the_stable_settings_have_their_documented_defaults() -> None:
 
 def test_client_variables_are_not_settings() -> None:
     assert load({}, {"POLYCALL_API_KEY": "k", "POLYCALL_SERVER": "h:1"}) == load({}, {})
+
+
+def test_a_secret_may_be_in_a_file_of_its_own(tmp_path: Path) -> None:
+    file = tmp_path / "database-url"
+    file.write_text("postgresql://u:pw@h/d\n")
+    settings = load({}, {"POLYCALL_DATABASE_URL_FILE": str(file)})
+    assert settings.database_url == "postgresql://u:pw@h/d"
+
+
+@pytest.mark.parametrize(
+    ("environ", "message"),
+    [
+        ({"POLYCALL_DATABASE_URL_FILE": "/nowhere/x"}, "cannot read /nowhere/x: No such file or directory."),
+        ({"POLYCALL_DATABASE_URL_FILE": "/dev/null"}, "/dev/null is empty."),
+        ({"POLYCALL_DATABASE_URL_FILE": "/dev/zero"}, "/dev/zero has more than 65536 bytes; that is no secret."),
+        (
+            {"POLYCALL_DATABASE_URL_FILE": "/x", "POLYCALL_DATABASE_URL": "y"},
+            "the one without _FILE exclude each other.",
+        ),
+        ({"POLYCALL_SLOTS_FILE": "/x"}, "POLYCALL_SLOTS_FILE is not a setting of polycall; "),
+    ],
+)
+def test_a_secret_that_cannot_be_read_is_an_error_that_names_variable_and_file(
+    environ: dict[str, str], message: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load({}, environ)
+    assert message in str(caught.value)
+    assert "_FILE" in str(caught.value)

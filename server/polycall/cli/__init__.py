@@ -35,6 +35,7 @@ _COMMANDS = {
     "keys": ("keys", "keys", "Create, see and revoke API keys."),
     "projects": ("keys", "projects", "Create and list projects."),
     "doctor": ("doctor", "doctor_command", "Say how far code is isolated here, and how to get what is missing."),
+    "health": ("health", "health_command", "Say whether the server, or the gateway, of this machine serves."),
     "gateway": ("gateway", "gateway", "Render, check and run the configuration of Envoy."),
     "backup": ("backup", "backup_command", "Back up the data directory, also while its server runs."),
     "restore": ("backup", "restore_command", "Put a backup into a data directory."),

@@ -111,7 +111,7 @@ def show_command(ctx: click.Context, settings: Settings, as_json: bool) -> None:
     def origin(name: str) -> str:
         if ctx.params[name] is not None:
             return "flag"
-        if f"{PREFIX}{name.upper()}" in os.environ:
+        if {f"{PREFIX}{name.upper()}", f"{PREFIX}{name.upper()}_FILE"} & os.environ.keys():
             return "environment"
         return str(file) if in_file.get(name, defaults[name]) != defaults[name] else "default"
 

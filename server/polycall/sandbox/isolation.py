@@ -117,8 +117,8 @@ _LANDLOCK = "use Linux 5.13 or newer with CONFIG_SECURITY_LANDLOCK=y and landloc
 _PROC = "docker run --security-opt systempaths=unconfined; Kubernetes: procMount: Unmasked with hostUsers: false"
 _INTERPRETER = "use a Python that other users may read, such as /usr/bin/python3, not one below a private home"
 _CONTAINER = (
-    "in a container, allow user namespaces: docker run --security-opt seccomp=unconfined --security-opt "
-    "apparmor=unconfined; Kubernetes: hostUsers: false and seccompProfile: Unconfined"
+    "in a container, allow user namespaces: docker run --security-opt seccomp=deploy/seccomp/polycall.json "
+    "--security-opt apparmor=unconfined; Kubernetes: that profile as seccompProfile of type Localhost (docs/deploy.md)"
 )
 # setting, value that forbids, remedy
 _SETTINGS = (

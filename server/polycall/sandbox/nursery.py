@@ -100,7 +100,8 @@ class Nursery:
         if self._deno is not None:
             self._deno = self._deno.inside()
         self._proc = sources.proc
-        socket.sethostname(_HOSTNAME)
+        with contextlib.suppress(PermissionError):  # Podman's filter refuses it: runs see the container's name then
+            socket.sethostname(_HOSTNAME)
         self._pid_namespace = os.open("self/ns/pid", os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._proc)
 
     def prepare(self) -> None:
