@@ -44,6 +44,7 @@ from polycall.engine.runtimes import Runtimes
 from polycall.engine.scheduler import Scheduler
 from polycall.engine.schedules import Schedules
 from polycall.engine.secrets import Secrets
+from polycall.engine.sharing import Sharing
 from polycall.engine.siblings import ALONE, NodeJoined, Siblings
 from polycall.engine.tasks import end
 from polycall.engine.tokens import Signer
@@ -73,7 +74,7 @@ from polycall.faces.xpander.rules import RULES as XPANDER_RULES
 from polycall.faces.xpander.v1 import xpander_pb2
 from polycall.gateway import NOTICED_S, gateway_config
 from polycall.member import Member, bus_socket, replica_of, server_socket, share_of
-from polycall.parts import build_settings, encryption_keys, entry_limits, limit_policy, missing
+from polycall.parts import build_settings, encryption_keys, entry_limits, limit_policy, missing, sharing_settings
 from polycall.running import App, ended
 from polycall.runtimes.distributions import parser_packages
 from polycall.runtimes.environments import Environments
@@ -151,9 +152,18 @@ async def _running(settings: Settings, signals: Signals, member: Member | None) 
         sealing_keys = encryption_keys(settings, data_dir)
         keys = KeyRing(store, key, siblings, Signer(sealing_keys))
         stack.push_async_callback(keys.close)
+        sharing = None
+        if cluster is not None and settings.shared_runtime_mib:
+            sharing = Sharing(
+                store,
+                environments,
+                sharing_settings(settings, place.node),
+                lambda: [image.path for image in sandbox.images],
+            )
+            stack.push_async_callback(sharing.close)
         builds = Builds(
             store,
-            Builder(sandbox, environments, build_settings(settings)),
+            Builder(sandbox, environments, build_settings(settings), sharing),
             most=settings.build_queue,
             at_once=settings.builds,
             siblings=siblings,
@@ -355,6 +365,11 @@ async def _running(settings: Settings, signals: Signals, member: Member | None) 
         if cluster is not None:
             watching = asyncio.create_task(cognite_deployer.watch(lambda: membership.others))
             stack.push_async_callback(end, watching)
+            taking_up = asyncio.create_task(builds.watch())
+            stack.push_async_callback(end, taking_up)
+        if sharing is not None:
+            touching = asyncio.create_task(sharing.run())
+            stack.push_async_callback(end, touching)
         # last: a Call that is taken by a server that then cannot start has lost an attempt
         work = asyncio.create_task(dispatcher.run())
         stack.push_async_callback(ended, work)

@@ -280,6 +280,11 @@ class Settings:
     build_memory_mib: int = setting(1024, _whole(64, 1 << 20), "Most memory of a build, MiB, beside what it writes.")
     runtime_mib: int = setting(512, _whole(1, 1 << 20), "Largest environment of a runtime, MiB.")
     runtimes_mib: int = setting(20_480, _whole(1, 1 << 30), "Most that all environments together may have, MiB.")
+    shared_runtime_mib: int = setting(
+        512,
+        _whole(0, 1 << 20),
+        "Largest environment, packed, that a server on PostgreSQL keeps for the others, MiB; 0: each builds its own.",
+    )
     runtime_preload: bool = setting(
         True, _flag, "Import the packages of a runtime once, ahead of its runs, in a process of that runtime alone."
     )

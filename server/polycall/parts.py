@@ -11,11 +11,12 @@ from polycall.domain import EntryQuota
 from polycall.engine.building import BuildSettings
 from polycall.engine.entries import EntryLimits
 from polycall.engine.limits import KIB, MAXIMUMS, MIB, LimitPolicy
+from polycall.engine.sharing import SharingSettings
 from polycall.sandbox.sandbox import Sandbox
 from polycall.sealing import parse_encryption_keys
 from polycall.serving import ServeError
 
-__all__ = ["build_settings", "encryption_keys", "entry_limits", "limit_policy", "missing"]
+__all__ = ["build_settings", "encryption_keys", "entry_limits", "limit_policy", "missing", "sharing_settings"]
 
 
 def limit_policy(settings: Settings) -> LimitPolicy:
@@ -41,6 +42,17 @@ def build_settings(settings: Settings) -> BuildSettings:
         python_index_url=settings.python_index_url,
         python_file_hosts=tuple(settings.python_file_hosts.replace(",", " ").split()),
         npm_registry_url=settings.npm_registry_url,
+    )
+
+
+def sharing_settings(settings: Settings, node: str) -> SharingSettings:
+    """Return what environments that servers have of each other may take."""
+    return SharingSettings(
+        node=node,
+        lease_s=settings.lease_s,
+        wait_s=2 * settings.build_timeout_s,  # packing it included
+        packed_bytes=settings.shared_runtime_mib * MIB,
+        disk_bytes=settings.runtimes_mib * MIB,
     )
 
 

@@ -34,6 +34,7 @@ from polycall.store.protocol import Beat, Page, Store
 from polycall.store.sql import SqlStore
 from polycall.store.tables import blobs
 from tests.store.entry_conformance import EntryConformance
+from tests.store.environment_conformance import EnvironmentConformance
 from tests.store.examples import (
     LATE,
     LOST,
@@ -1637,6 +1638,7 @@ class StoreConformance(
     FaceConformance,
     EntryConformance,
     RuntimeConformance,
+    EnvironmentConformance,
     NodeConformance,
     RetentionConformance,
     ScheduleConformance,

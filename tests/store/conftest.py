@@ -6,3 +6,4 @@ import pytest
 
 pytest.register_assert_rewrite("tests.store.conformance")
 pytest.register_assert_rewrite("tests.store.schedule_conformance")
+pytest.register_assert_rewrite("tests.store.environment_conformance")

@@ -57,7 +57,8 @@ def _schema(conn: sa.Connection) -> dict[str, Any]:
         statement = (
             "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public' "
             "UNION ALL SELECT relname, array_to_string(reloptions, ',') FROM pg_class WHERE relname = 'executions' "
-            "UNION ALL SELECT attname, attstorage::text FROM pg_attribute WHERE attrelid = 'blobs'::regclass "
+            "UNION ALL SELECT attname, attstorage::text FROM pg_attribute "
+            "WHERE attrelid IN ('blobs'::regclass, 'environment_pieces'::regclass) "
             "UNION ALL SELECT table_name || column_name, collation_name FROM information_schema.columns "
             "WHERE table_schema = 'public' ORDER BY 1"
         )

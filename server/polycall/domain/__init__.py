@@ -26,7 +26,7 @@ from polycall.domain.limits import DEFAULT_WARM, LimitOverrides, Limits, WarmPol
 from polycall.domain.objects import FaceObject
 from polycall.domain.packages import Package, Version, VersionState
 from polycall.domain.reasons import Reason
-from polycall.domain.runtimes import ManifestKind, RevisionState, Runtime, RuntimeRevision
+from polycall.domain.runtimes import ManifestKind, PackedEnvironment, RevisionState, Runtime, RuntimeRevision
 from polycall.domain.schedules import MissedTicks, Overlap, Schedule
 from polycall.domain.secrets import Secret
 from polycall.domain.tenancy import DEFAULT_PROJECT, ApiKey, Principal, Project, Scope, Session
@@ -61,6 +61,7 @@ __all__ = [
     "OutputChunk",
     "Overlap",
     "Package",
+    "PackedEnvironment",
     "Parameter",
     "Principal",
     "Project",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from polycall.domain.functions import Language
 
-__all__ = ["ManifestKind", "RevisionState", "Runtime", "RuntimeRevision"]
+__all__ = ["ManifestKind", "PackedEnvironment", "RevisionState", "Runtime", "RuntimeRevision"]
 
 
 class ManifestKind(enum.StrEnum):
@@ -67,3 +67,16 @@ class RuntimeRevision:
     log_truncated: bool = False
     error: str | None = None  # why the state is FAILED
     created_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackedEnvironment:
+    """A built environment as one server keeps it for the others."""
+
+    name: str  # sha256 (hex) of what it was built from: the digest of its revisions
+    archive: str  # sha256 (hex) of its archive, unpacked: the same wherever it is packed
+    upload: str  # where its pieces are
+    pieces: int
+    size_bytes: int  # as packed
+    data_bytes: int  # of its files
+    file_count: int  # files, links and directories

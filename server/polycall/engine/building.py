@@ -9,6 +9,7 @@ import queue
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from polycall.domain import (
 )
 from polycall.engine.buildlog import BuildLog
 from polycall.engine.limits import KIB, MIB
+from polycall.engine.sharing import Sharing, TakesTooLong
 from polycall.engine.tasks import through
 from polycall.runtimes.environments import Environments
 from polycall.runtimes.manifest import Manifest, digest_of, parse_imports, parse_manifest
@@ -88,10 +90,13 @@ class _Tried(msgspec.Struct):
 
 
 class Builder:
-    """Builds environments."""
+    """Builds environments; with ``sharing``, each of them on one of the servers that have a database together."""
 
-    def __init__(self, runner: Runner, environments: Environments, settings: BuildSettings) -> None:
+    def __init__(
+        self, runner: Runner, environments: Environments, settings: BuildSettings, sharing: Sharing | None = None
+    ) -> None:
         self._runner = runner
+        self._sharing = sharing
         self._environments = environments
         self._settings = settings
         self._one_at_a_time: dict[str, asyncio.Lock] = {}
@@ -109,7 +114,12 @@ class Builder:
         manifest = parse_manifest(revision.manifest_kind, revision.manifest)
         digest = self.digest(revision)
         async with self._one_at_a_time.setdefault(digest, asyncio.Lock()):
-            if await asyncio.to_thread(self._environments.has, digest):
+            if self._sharing is not None:
+                try:
+                    await self._sharing.make(digest, partial(self._make, digest, manifest, log), log)
+                except TakesTooLong:
+                    raise BuildFailed("Another server builds the same and does not get it done; try again.") from None
+            elif await asyncio.to_thread(self._environments.has, digest):
                 log.say("The same manifest was built before: its environment is used.")
             else:
                 await self._make(digest, manifest, log)
@@ -131,9 +141,21 @@ class Builder:
             preload=revision.preload,
         )
 
-    def is_there(self, revision: RuntimeRevision) -> bool:
-        """Tell whether the environment of a revision is on this machine. Blocking, for a moment."""
-        return self._environments.has(revision.digest)
+    async def use(self, revision: RuntimeRevision) -> bool:
+        """Note that the environment of a revision is about to be used; False if it is not here any more."""
+        return self._sharing is None or await self._sharing.use(revision.digest)
+
+    async def obtain(self, revision: RuntimeRevision) -> bool:
+        """See to it that the environment of a built revision is here; False: it has to be built again.
+
+        Raises Unavailable; OSError if this server's disk does not take it.
+        """
+        if self._sharing is None:
+            return await asyncio.to_thread(self._environments.has, revision.digest)
+        if await self._sharing.use(revision.digest):
+            return True
+        # what another interpreter or machine has built is of no use here
+        return self.digest(revision) == revision.digest and await self._sharing.fetch(revision.digest)
 
     def _registry(self, kind: ManifestKind) -> str:
         settings = self._settings
@@ -149,7 +171,7 @@ class Builder:
 
     async def _make(self, digest: str, manifest: Manifest, log: BuildLog) -> None:
         settings = self._settings
-        if await asyncio.to_thread(self._environments.size) + settings.size_bytes > settings.disk_bytes:
+        if not await self._room(settings.size_bytes):
             raise BuildFailed(
                 f"There is no room: environments may have {settings.disk_bytes // MIB} MiB together "
                 "(POLYCALL_RUNTIMES_MIB). Delete runtimes that are not used; their room is free after the next start."
@@ -183,6 +205,11 @@ class Builder:
             raise BuildFailed(failure or f"What was built cannot be used: {error}.") from None
         if failure:
             raise BuildFailed(failure)
+
+    async def _room(self, need: int) -> bool:
+        if self._sharing is not None:
+            return await self._sharing.room(need)
+        return await asyncio.to_thread(self._environments.size) + need <= self._settings.disk_bytes
 
     def _build_job(self, manifest: Manifest, tools: Image) -> Job:
         settings = self._settings

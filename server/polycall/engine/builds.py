@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 _UNFINISHED = tuple(state for state in RevisionState if not state.final)
 # Between attempts to write the end of a build while the database is away.
 _RETRY_S = 1.0
+_LOOK_S = 5.0  # after what lost servers have left; a lease is as long
 _BUSY_S = 30.0  # a build takes some seconds; when to come back if many wait
 
 _Key = tuple[str, str]  # project, revision
@@ -61,6 +62,23 @@ class Builds:
         self._workers = [asyncio.create_task(self._work()) for _ in range(self._at_once)]
         async with self._some:
             self._some.notify_all()
+
+    async def watch(self) -> None:
+        """Take up, for ever, what a server that was lost has left: what nobody has at two looks in a row."""
+        left: set[_Key] = set()
+        while True:
+            await asyncio.sleep(_LOOK_S)
+            try:
+                found = [r for r in await self._store.unfinished_revisions() if not self.has(*_key(r))]
+                nobodys = [r for r in found if not await self._siblings.tell(BuildAsked(r.project_id, r.id))]
+            except PolycallError as error:
+                log.warning("builds that others have left are looked for again: %s", error)
+                continue
+            for revision in nobodys:
+                if _key(revision) in left and not self.has(*_key(revision)):
+                    log.warning("took over the build of runtime revision %s from a server that was lost", revision.id)
+                    await self.submit(revision)
+            left = {_key(revision) for revision in nobodys}
 
     async def stop(self) -> None:
         """Kill what is being built; it stays BUILDING in the store, for the next start."""

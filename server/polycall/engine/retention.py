@@ -20,6 +20,7 @@ __all__ = ["Pruned", "Retention"]
 _EVERY_S = 3600.0
 _SLICE = 500  # rows of a transaction: some 6 ms on SQLite
 _BLOBS = 200  # looked at in a transaction; each is looked for in six indexes
+_PIECES = 50  # of a MiB each, deleted in a transaction
 _PAUSE_S = 0.05
 _DAY_MS = 86_400_000
 
@@ -33,6 +34,7 @@ class Pruned:
     executions: int = 0
     sessions: int = 0
     blobs: int = 0
+    pieces: int = 0  # of environments
 
 
 class Retention:
@@ -53,8 +55,8 @@ class Retention:
             else:
                 if pruned != Pruned():
                     log.info(
-                        "deleted what is kept no longer: %d executions, %d sessions, %d blobs",
-                        *(pruned.executions, pruned.sessions, pruned.blobs),
+                        "deleted: %d executions, %d sessions, %d blobs, %d pieces of environments",
+                        *(pruned.executions, pruned.sessions, pruned.blobs, pruned.pieces),
                     )
             await asyncio.sleep(_EVERY_S)
 
@@ -74,6 +76,9 @@ class Retention:
                 while count := await self._store.prune_executions(project.id, bound, _SLICE):
                     pruned.executions += count
                     await asyncio.sleep(_PAUSE_S)
+        while count := await self._store.sweep_environments(_PIECES):
+            pruned.pieces += count
+            await asyncio.sleep(_PAUSE_S)
         place: BlobPlace | None = None
         while True:
             place, count = await self._store.sweep_blobs(place, _BLOBS)

@@ -41,6 +41,7 @@ _LONGEST_TEXT = 4096  # characters of a display name, as packages have it
 _POLL_S = 0.5  # how often a build of another process is looked at while somebody waits for it
 _CACHE_S = 30.0  # how old another replica's deletion may be unseen; this one's own are seen at once
 _MOST_CACHED = 1000
+_FETCH_S = 30.0  # how long a run waits for an environment of another server: 512 MiB in some ten seconds
 _NAMED = 5  # of the versions that keep a runtime from being deleted, so many are named
 # What a version or a request may call the server's own runtime of a language.
 _DEFAULTS = frozenset({"", *Language})
@@ -221,7 +222,11 @@ class Runtimes:
         """Return what a process must be made of to run on a revision. Raises as ``pinned``."""
         key = (project_id, runtime, language)
         cached = self._ready.get(key)
-        if cached is None or cached.until <= time.monotonic():
+        if (
+            cached is None
+            or cached.until <= time.monotonic()
+            or not await self._builds.builder.use(cached.revision)  # gone since, for another one
+        ):
             revision = await self._usable(project_id, RevisionName.parse(runtime, "runtime"), language)
             cached = self._ready[key] = _Cached(revision, time.monotonic() + _CACHE_S)
             if len(self._ready) > _MOST_CACHED:
@@ -337,8 +342,8 @@ class Runtimes:
         if revision.state is not RevisionState.READY:
             why = f": {revision.error}" if revision.error else "; wait until it is READY"
             raise _missing(shown, revision.state, f"{shown} is {revision.state.name}{why}.")
-        if not self._builds.builder.is_there(revision):
-            # the data directory was changed by hand, or the revision was built on another machine
+        if not await self._obtained(revision, shown):
+            # the data directory was changed by hand, or it was built on another machine and could not be shared
             again = replace(revision, state=RevisionState.PENDING, started_at=None, ended_at=None, preload=())
             if await self._store.change_revision(again, [RevisionState.READY]):
                 await self._builds.submit(again)
@@ -346,6 +351,18 @@ class Runtimes:
                 shown, again.state, f"{shown} is not on this server and is being built again; try again soon."
             )
         return revision
+
+    async def _obtained(self, revision: RuntimeRevision, shown: str) -> bool:
+        """See to it that the environment of a revision is here; False: it is nowhere. Raises RuntimeMissing."""
+        try:
+            async with asyncio.timeout(_FETCH_S):
+                return await self._builds.builder.obtain(revision)
+        except TimeoutError:
+            words = f"{shown} is still being fetched from what another server has built; try again soon."
+            raise _missing(shown, revision.state, words) from None
+        except OSError as error:
+            words = f"{shown} could not be put on this server's disk: {error.strerror or error}."
+            raise _missing(shown, revision.state, f"{words} Its operator has to see to that.") from None
 
 
 def _missing(name: str, state: RevisionState, message: str) -> RuntimeMissing:

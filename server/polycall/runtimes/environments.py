@@ -3,15 +3,41 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
-__all__ = ["Environments"]
+__all__ = ["Environments", "Unfinished"]
 
 _UNFINISHED = ".unfinished-"
+
+
+class Unfinished:
+    """A place for an environment that is being made. ``path`` does not exist yet."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._scratch = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=root))
+        self.path = self._scratch / "made"
+
+    def keep(self, name: str) -> Path:
+        """Give it its name, and return where it is. Raises OSError. Whoever comes second uses what the first made."""
+        target = self._root / name
+        os.sync()  # a machine that fails after the rename must not come back with empty files under a good name
+        try:
+            self.path.rename(target)
+        except OSError:
+            if not target.is_dir():  # otherwise another build of the same was quicker
+                raise
+        return target
+
+    def drop(self) -> None:
+        """Remove what was not kept; harmless after ``keep``."""
+        shutil.rmtree(self._scratch, ignore_errors=True)
 
 
 class Environments:
@@ -28,38 +54,65 @@ class Environments:
         """Tell whether an environment is there."""
         return self.path(name).is_dir()
 
+    def begin(self) -> Unfinished:
+        """Return a place for an environment that is to be made. Raises OSError; ``drop`` is due."""
+        self._root.mkdir(mode=0o755, parents=True, exist_ok=True)
+        return Unfinished(self._root)
+
     def add(self, name: str, fill: Callable[[Path], None]) -> Path:
         """Return where the environment is; if it is not there yet, ``fill`` makes it at the path that it is given.
 
-        Raises what ``fill`` raises, and OSError; nothing is left then. Whoever comes second uses what the first made.
+        Raises what ``fill`` raises, and OSError; nothing is left then.
         """
         target = self.path(name)
         if target.is_dir():
             return target
-        self._root.mkdir(mode=0o755, parents=True, exist_ok=True)
-        unfinished = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=self._root))
+        unfinished = self.begin()
         try:
-            made = unfinished / "made"
-            fill(made)
-            os.sync()  # a machine that fails after the rename must not come back with empty files under a good name
-            try:
-                made.rename(target)
-            except OSError:
-                if not target.is_dir():  # otherwise another build of the same was quicker
-                    raise
+            fill(unfinished.path)
+            return unfinished.keep(name)
         finally:
-            shutil.rmtree(unfinished, ignore_errors=True)
-        return target
+            unfinished.drop()
 
     def size(self) -> int:
         """Return the bytes of all files of all that were built: their names are digests."""
-        total = 0
-        for built in self._root.glob("?" * 64):
-            for directory, _, files in os.walk(built):
-                for name in files:
-                    with contextlib.suppress(FileNotFoundError):  # removed meanwhile
-                        total += os.lstat(os.path.join(directory, name)).st_size
-        return total
+        return sum(map(_size, self._built()))
+
+    def touch(self, name: str) -> bool:
+        """Say that an environment is in use; False if it is not there."""
+        try:
+            with self._one_at_a_time():
+                os.utime(self.path(name))
+        except FileNotFoundError:
+            return False
+        return True
+
+    def remove(self, name: str) -> None:
+        """Remove an environment that nothing runs on."""
+        with self._one_at_a_time():
+            gone = self._set_aside(name)
+        shutil.rmtree(gone, ignore_errors=True)
+
+    def make_room(self, need: int, most: int, *, spare: Collection[str], idle_s: float) -> bool:
+        """Remove what was touched longest ago until ``need`` bytes more are at most ``most``; return whether they are.
+
+        Only what is in ``spare`` goes, and was not touched for ``idle_s`` seconds.
+        """
+        sizes = {path.name: _size(path) for path in self._built()}
+        total = sum(sizes.values())
+        if total + need <= most:
+            return True
+        gone = []
+        with contextlib.suppress(FileNotFoundError), self._one_at_a_time():
+            ages = sorted((self.path(name).stat().st_mtime, name) for name in sizes if name in spare)
+            for touched, name in ages:
+                if total + need <= most or touched > time.time() - idle_s:
+                    break
+                gone.append(self._set_aside(name))
+                total -= sizes[name]
+        for path in gone:
+            shutil.rmtree(path, ignore_errors=True)
+        return total + need <= most
 
     def sweep(self, used: Callable[[str], bool]) -> None:
         """Remove the environments that are not used, and what a server that was killed had not finished.
@@ -70,3 +123,32 @@ class Environments:
             for entry in list(self._root.iterdir()):
                 if entry.name.startswith(_UNFINISHED) or not used(entry.name):
                     shutil.rmtree(entry, ignore_errors=True)
+
+    def _built(self) -> list[Path]:
+        return list(self._root.glob("?" * 64))
+
+    def _set_aside(self, name: str) -> Path:
+        # renamed first: what is there under its name is whole
+        aside = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=self._root))
+        with contextlib.suppress(FileNotFoundError):
+            self.path(name).rename(aside / "gone")
+        return aside
+
+    @contextlib.contextmanager
+    def _one_at_a_time(self) -> Iterator[None]:
+        """Exclude other processes that use the directory, for the moment of a rename or a touch."""
+        directory = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(directory, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(directory)
+
+
+def _size(environment: Path) -> int:
+    total = 0
+    for directory, _, files in os.walk(environment):
+        for name in files:
+            with contextlib.suppress(FileNotFoundError):  # removed meanwhile
+                total += os.lstat(os.path.join(directory, name)).st_size
+    return total

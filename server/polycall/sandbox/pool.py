@@ -216,6 +216,11 @@ class Pool:
             if meant(lease.key):
                 lease.key = None
 
+    @property
+    def images(self) -> tuple[Image, ...]:
+        """The images that have processes, or had some a moment ago."""
+        return tuple(self._nests)
+
     def ready(self, image: Image) -> bool:
         """Whether an image has a zygote."""
         nest = self._nests.get(image)

@@ -419,6 +419,11 @@ class Sandbox:
             + (f"namespaces: {why.detail} ({why.remedy})." if why is not None else "it has no namespaces.")
         )
 
+    @property
+    def images(self) -> tuple[Image, ...]:
+        """The images that have processes, or had some a moment ago."""
+        return self._pool.images if self._pool is not None else ()
+
     def ready(self, job: Job) -> bool:
         """Whether there is a zygote for a job; where there is none, it may take seconds to start."""
         return self._pool is None or self._pool.ready(job.image)

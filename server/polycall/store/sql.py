@@ -11,6 +11,7 @@ from polycall.domain import Reason
 from polycall.errors import FailedPrecondition
 from polycall.store.config import StoreConfig
 from polycall.store.entry_store import SqlEntries
+from polycall.store.environment_store import SqlEnvironments
 from polycall.store.executions import SqlExecutions
 from polycall.store.executor import Executor
 from polycall.store.executor_sqlite import SqliteExecutor
@@ -40,6 +41,7 @@ class SqlStore(
     SqlObjects,
     SqlEntries,
     SqlRuntimes,
+    SqlEnvironments,
     SqlSchedules,
     SqlNodes,
     SqlRetention,
@@ -56,6 +58,7 @@ class SqlStore(
         SqlObjects.__init__(self, executor)
         SqlEntries.__init__(self, executor)
         SqlRuntimes.__init__(self, executor)
+        SqlEnvironments.__init__(self, executor)
         SqlNodes.__init__(self, executor)
         SqlRetention.__init__(self, executor)
         SqlSchedules.__init__(self, executor, config)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -56,3 +58,35 @@ def test_a_sweep_takes_what_is_not_used_and_what_was_not_finished(tmp_path: Path
     (tmp_path / "all" / ".unfinished-killed").mkdir()
     environments.sweep(lambda name: name == "used")
     assert names(tmp_path / "all") == ["used"]
+
+
+def sized(environments: Environments, name: str, size: int, age_s: float) -> str:
+    digest = name * 64
+
+    def fill(path: Path) -> None:
+        path.mkdir()
+        (path / "file").write_bytes(bytes(size))
+
+    then = time.time() - age_s
+    os.utime(environments.add(digest, fill), (then, then))
+    return digest
+
+
+def test_room_is_made_of_what_was_not_used_for_longest_and_can_be_had_again(tmp_path: Path) -> None:
+    environments = Environments(tmp_path)
+    used, kept, older, oldest = (
+        sized(environments, name, 100, age_s) for name, age_s in (("a", 1), ("b", 9000), ("c", 2000), ("d", 3000))
+    )
+    spare = {used, older, oldest}
+    assert environments.make_room(100, 500, spare=spare, idle_s=900)
+    assert names(tmp_path) == [used, kept, older, oldest]
+    assert environments.make_room(100, 499, spare=spare, idle_s=900)
+    assert names(tmp_path) == [used, kept, older]
+    assert not environments.make_room(400, 500, spare=spare, idle_s=900)
+    assert names(tmp_path) == [used, kept]
+    assert environments.touch(kept)
+    assert time.time() - environments.path(kept).stat().st_mtime < 60
+    assert not environments.touch(older)
+    environments.remove(kept)
+    environments.remove(older)
+    assert names(tmp_path) == [used]

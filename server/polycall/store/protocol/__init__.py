@@ -7,6 +7,7 @@ nothing with what was put in. One conformance suite (``tests/store``) runs over 
 from __future__ import annotations
 
 from polycall.store.protocol.entries import EntryStore
+from polycall.store.protocol.environments import EnvironmentStore
 from polycall.store.protocol.executions import ExecutionStore
 from polycall.store.protocol.nodes import Beat, NodeStore
 from polycall.store.protocol.objects import FaceStore
@@ -23,6 +24,7 @@ __all__ = [
     "Beat",
     "DueSchedules",
     "EntryStore",
+    "EnvironmentStore",
     "ExecutionStore",
     "FaceStore",
     "Fired",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from polycall.store.protocol.entries import EntryStore
+from polycall.store.protocol.environments import EnvironmentStore
 from polycall.store.protocol.executions import ExecutionStore
 from polycall.store.protocol.nodes import NodeStore
 from polycall.store.protocol.objects import FaceStore
@@ -27,6 +28,7 @@ class Store(
     FaceStore,
     EntryStore,
     RuntimeStore,
+    EnvironmentStore,
     ScheduleStore,
     ExecutionStore,
     NodeStore,

@@ -10,6 +10,7 @@ from __future__ import annotations
 from polycall.store.tables.blobs import blobs
 from polycall.store.tables.columns import METADATA, db_now, storable
 from polycall.store.tables.entries import entries, entry_totals
+from polycall.store.tables.environments import environment_pieces, environments
 from polycall.store.tables.executions import executions, output_chunks
 from polycall.store.tables.nodes import nodes
 from polycall.store.tables.objects import face_objects
@@ -27,6 +28,8 @@ __all__ = [
     "db_now",
     "entries",
     "entry_totals",
+    "environment_pieces",
+    "environments",
     "executions",
     "face_objects",
     "nodes",

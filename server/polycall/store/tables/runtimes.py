@@ -49,4 +49,5 @@ runtime_revisions = sa.Table(
     sa.ForeignKeyConstraint(["project_id", "runtime_id"], ["runtimes.project_id", "runtimes.id"], ondelete="CASCADE"),
     sa.Index("ix_runtime_revisions_runtime", "project_id", "runtime_id", "created_at", "id"),
     sa.Index("ix_runtime_revisions_state", "state", "created_at"),
+    sa.Index("ix_runtime_revisions_digest", "digest"),
 )

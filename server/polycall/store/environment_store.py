@@ -1,0 +1,56 @@
+"""Environments that servers keep for each other."""
+
+from __future__ import annotations
+
+from polycall.domain import PackedEnvironment
+from polycall.store import environments
+from polycall.store.executor import Executor
+
+__all__ = ["SqlEnvironments"]
+
+
+class SqlEnvironments:
+    """See ``polycall.store.protocol.EnvironmentStore``."""
+
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
+
+    async def find_environment(self, name: str) -> PackedEnvironment | None:
+        """Return what is kept of that name; None if nothing is. Raises Unavailable."""
+        return await self._executor.read(environments.find, name)
+
+    async def kept_environments(self) -> frozenset[str]:
+        """Return the names of all that is kept. Raises Unavailable."""
+        return await self._executor.read(environments.kept)
+
+    async def claim_environment(self, name: str, owner: str, lease_ms: int) -> bool:
+        """Make a node the one that builds it; see the protocol. Raises Unavailable."""
+        return await self._executor.write(environments.claim, name, owner, lease_ms)
+
+    async def touch_environment(self, name: str) -> bool:
+        """Keep a sweep away from what is kept of that name; False: nothing is. Raises Unavailable."""
+        return await self._executor.single(environments.touch, name)
+
+    async def let_environment_go(self, name: str, owner: str) -> None:
+        """Build it no more. Raises Unavailable."""
+        await self._executor.write(environments.let_go, name, owner)
+
+    async def add_environment_piece(self, upload: str, seq: int, data: bytes) -> None:
+        """Write a piece of an archive that ``keep_environment`` will name. Raises Unavailable."""
+        await self._executor.relaxed(environments.add_piece, upload, seq, data)
+
+    async def environment_piece(self, upload: str, seq: int) -> bytes | None:
+        """Return a piece; None if there is none. Raises Unavailable."""
+        return await self._executor.read(environments.piece, upload, seq)
+
+    async def keep_environment(self, packed: PackedEnvironment) -> bool:
+        """Name the archive of a claimed environment; see the protocol. Raises Unavailable."""
+        return await self._executor.write(environments.keep, packed)
+
+    async def forget_environment(self, name: str, upload: str) -> None:
+        """Drop an archive that turned out to be damaged. Raises Unavailable."""
+        await self._executor.write(environments.forget, name, upload)
+
+    async def sweep_environments(self, most: int) -> int:
+        """Delete what no revision has any more; return how many pieces of it, ``most`` at most. Raises Unavailable."""
+        return await self._executor.relaxed(environments.sweep, most)
