@@ -38,6 +38,7 @@ from polycall.engine.plans import Plans
 from polycall.engine.preparation import Preparation
 from polycall.engine.readiness import Readiness
 from polycall.engine.registry import Registry
+from polycall.engine.renewals import Renewals
 from polycall.engine.resealing import Resealing
 from polycall.engine.retention import Retention
 from polycall.engine.runtimes import Runtimes
@@ -150,7 +151,9 @@ async def _running(settings: Settings, signals: Signals, member: Member | None) 
 
         limits = limit_policy(settings)
         sealing_keys = encryption_keys(settings, data_dir)
-        keys = KeyRing(store, key, siblings, Signer(sealing_keys))
+        renewals = Renewals()
+        stack.push_async_callback(renewals.close)
+        keys = KeyRing(store, key, siblings, Signer(sealing_keys), renewals)
         stack.push_async_callback(keys.close)
         sharing = None
         if cluster is not None and settings.shared_runtime_mib:
@@ -169,7 +172,7 @@ async def _running(settings: Settings, signals: Signals, member: Member | None) 
             siblings=siblings,
         )
         stack.push_async_callback(builds.stop)
-        runtimes = Runtimes(store, builds, lambda: sandbox.isolation, siblings)
+        runtimes = Runtimes(store, builds, lambda: sandbox.isolation, siblings, renewals)
         parser = partial(parser_packages, environments)
         sealer = Sealer(sealing_keys)
         domo, domo_egress = domo_settings(settings.domo_file, settings.domo_hosts)
@@ -180,8 +183,19 @@ async def _running(settings: Settings, signals: Signals, member: Member | None) 
             "domo": domo_adapter(domo_egress),
         }
         rules = {"xpander": XPANDER_RULES}
-        registry = Registry(store, sandbox, limits, runtimes, sealer, siblings, parser, adapters=adapters, rules=rules)
-        secrets = Secrets(store, sealer, siblings)
+        registry = Registry(
+            store,
+            sandbox,
+            limits,
+            runtimes,
+            sealer,
+            siblings,
+            parser,
+            adapters=adapters,
+            rules=rules,
+            renewals=renewals,
+        )
+        secrets = Secrets(store, sealer, siblings, renewals)
         resealing = Resealing(store, sealer)
         if place.first:
             await resealing.check(settings.lost_encryption_keys.replace(",", " ").split())

@@ -116,7 +116,8 @@ class Cluster:
                     return False
                 return await answer
         except TimeoutError:
-            log.warning("%d servers do not answer: for half a minute they may go by what they know", len(waiting))
+            missing = len(self._asked[number].waiting)
+            log.warning("%d servers do not answer: for half a minute they may go by what they know", missing)
             return False
         finally:
             del self._asked[number]
@@ -136,11 +137,16 @@ class Cluster:
             size = 0
             for text, news in hints.items():
                 if pieces and size + len(text) > _LARGEST // 2:
-                    await self._say(_Notice(self._node, 0, tuple(pieces)))
+                    await self._hint(pieces)
                     pieces, size = [], 0
                 pieces.append(news)
                 size += len(text)
-            await self._say(_Notice(self._node, 0, tuple(pieces)))
+            await self._hint(pieces)
+
+    async def _hint(self, pieces: list[News]) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_ANSWER_S):
+                await self._say(_Notice(self._node, 0, tuple(pieces)))
 
     async def _say(self, notice: _Notice) -> bool:
         text = _encode(notice)

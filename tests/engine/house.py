@@ -125,6 +125,7 @@ class StoreBetween:
     def __init__(self, store: SqlStore) -> None:
         self.real = store
         self.away: set[str] = set()
+        self.unheard: set[str] = set()  # whose next answer is lost: the work is done
         self.failing: dict[str, Exception] = {}
         self.calls: list[str] = []
         self._open: dict[str, Opened] = {}
@@ -155,6 +156,9 @@ class StoreBetween:
             if name in self.failing:
                 raise self.failing[name]
             answer = await real(*args, **kwargs)
+            if name in self.unheard:
+                self.unheard.remove(name)
+                raise Unavailable("The database is away.", reason=Reason.STORE_UNAVAILABLE)
             opened = self._open.pop(name, None)
             if opened is not None:
                 opened.begun.set()

@@ -6,8 +6,10 @@ import asyncio
 
 import pytest
 
-from polycall.domain import ExecutionState, Reason
-from polycall.errors import Internal, Unavailable
+from polycall.domain import ExecutionState, Reason, Scope
+from polycall.engine import renewals
+from polycall.engine.requests import RunOptions
+from polycall.errors import Internal, Unauthenticated, Unavailable
 from tests.engine.house import DEFAULT, House, function, refusal, until
 
 
@@ -25,6 +27,46 @@ async def test_a_call_outlives_an_outage(home: House, step: str) -> None:
     ended = await home.engine.wait(DEFAULT, call.id, 10)
     assert (ended.state, ended.result, ended.attempt) == (ExecutionState.COMPLETED, b"1", 1)
     assert b"".join(chunk.data for chunk in await home.engine.output(DEFAULT, call.id)) == b"begun\ndone\n"
+
+
+@pytest.mark.parametrize("step", ["claim", "finish"])
+async def test_what_the_database_did_before_it_went_away_is_done_once(home: House, step: str) -> None:
+    await home.deploy()
+    call = await home.engine.call(DEFAULT, function("slow", input=b'{"x": 1}'), RunOptions(max_attempts=1))
+    home.store.unheard.add(step)
+    home.work()
+    ended = await home.engine.wait(DEFAULT, call.id, 10)
+    # a claim that nobody heard of was no attempt, or a Call of one attempt would never have been started
+    assert (ended.state, ended.result, ended.attempt) == (ExecutionState.COMPLETED, b"1", 1)
+    assert not home.store.unheard
+
+
+async def test_what_is_in_use_is_read_again_before_it_is_too_old(home: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    await home.deploy()
+    _, text = await home.keys.create(DEFAULT, name="k", scopes=frozenset({Scope.RUN}))
+    who = await home.keys.authenticate(text)
+    await home.engine.run(who, function(input=b'{"x": 1}'))
+    monkeypatch.setattr(renewals, "_EARLY_S", renewals.CACHE_S)  # all is old at once
+    home.store.calls.clear()
+    assert await home.keys.authenticate(text) == who
+    await home.engine.run(who, function(input=b'{"x": 1}'))
+    await until(lambda: {"find_key", "newest_version"} <= set(home.store.calls))
+    # what could not be read is gone by as before, and not for longer
+    home.store.away.add("*")
+    assert await home.keys.authenticate(text) == who
+    assert (await home.engine.run(who, function(input=b'{"x": 2}'))).result == b"2"
+    home.store.away.clear()
+    # revoked elsewhere, and nobody said so: seen at the renewal
+    await home.store.real.revoke_key("default", who.key_id, 1)
+
+    async def refused() -> bool:
+        try:
+            await home.keys.authenticate(text)
+        except Unauthenticated:
+            return True
+        return False
+
+    await until(refused)
 
 
 async def test_what_cannot_be_accepted_is_refused(home: House) -> None:

@@ -825,8 +825,8 @@ class NodeConformance:
         assert [claimed.id for claimed in await store.claim("a", {"default": 1})] == [mine.id]
         assert [claimed.id for claimed in await store.claim("b", {"default": 1})] == [others.id]
         assert (await store.beat("a", "first", 60_000)).owned == {mine.id}
-        assert await store.release("a", [others.id]) == 0
-        assert await store.release("a", [mine.id]) == 1
+        assert await store.release("a", {others.id: 1}) == 0
+        assert await store.release("a", {mine.id: 1}) == 1
         assert (await store.beat("a", "first", 60_000)).owned == frozenset()
 
     async def test_what_the_dead_left_is_queued_again_or_ends_and_what_the_living_have_stays(
@@ -1527,14 +1527,16 @@ class ExecutionConformance:
 
     async def test_what_waits_past_its_deadline_ends(self, store: Store) -> None:
         now = now_ms()
-        late, due = await store.enqueue(queued(deadline=now - 1)), await store.enqueue(queued(deadline=now))
-        kept = [await store.enqueue(queued(deadline=now + 1)), await store.enqueue(queued())]
+        late = [await store.enqueue(queued(deadline=now - ago)) for ago in (1, 60_000)]
+        kept = [await store.enqueue(queued(deadline=now + 60_000)), await store.enqueue(queued())]
         running = await store.enqueue(queued(deadline=now - 1, state=ExecutionState.RUNNING, owner="n", attempt=1))
-        assert await store.expire(now, LATE) == 2
-        assert await store.expire(now, LATE) == 0
-        for call in (late, due):
-            expected = replace(call, state=ExecutionState.TIMEOUT, ended_at=now, error=LATE)
-            assert await store.get("default", call.id) == expected
+        assert await store.expire(LATE) == 2
+        assert await store.expire(LATE) == 0
+        for call in late:
+            ended = await store.get("default", call.id)
+            assert ended.ended_at is not None
+            assert now <= ended.ended_at <= now_ms() + 1  # on the database's clock
+            assert ended == replace(call, state=ExecutionState.TIMEOUT, ended_at=ended.ended_at, error=LATE)
         for call in (*kept, running):
             assert await store.get("default", call.id) == call
 
@@ -1605,7 +1607,8 @@ class ExecutionConformance:
         mine = await store.enqueue(queued(**running, owner="n", attempt=1, max_attempts=2))
         last = await store.enqueue(queued(**running, owner="n", attempt=1, max_attempts=1))
         other = await store.enqueue(queued(**running, owner="m", attempt=1, max_attempts=2))
-        assert await store.release("n") == 1
+        assert await store.release("n", {mine.id: 2, last.id: 1, other.id: 1}) == 0
+        assert await store.release("n", {mine.id: 1}) == 1
         assert await store.release("n") == 0
         released = replace(mine, state=ExecutionState.QUEUED, owner=None, started_at=None)
         assert await store.get("default", mine.id) == released
@@ -1614,6 +1617,22 @@ class ExecutionConformance:
         assert await store.backlog() == 1
         (claimed,) = await store.claim("k", {"default": 9})
         assert (claimed.id, claimed.attempt) == (mine.id, 2)
+
+    async def test_what_was_claimed_without_its_owners_knowledge_was_not_claimed(self, store: Store) -> None:
+        running: dict[str, Any] = {"state": ExecutionState.RUNNING, "started_at": 5}
+        unheard = await store.enqueue(queued(**running, owner="n", attempt=1, max_attempts=1))
+        known = await store.enqueue(queued(**running, owner="n", attempt=1, max_attempts=1))
+        other = await store.enqueue(queued(**running, owner="m", attempt=1, max_attempts=1))
+        store.record(record := recorded(state=ExecutionState.RUNNING, owner="n", ended_at=None, result=None))
+        await store.flush()
+        assert await store.unclaim("n", [known.id]) == 1
+        assert await store.unclaim("n", [known.id]) == 0
+        for call in (known, other, record):
+            assert (await store.get("default", call.id)).state is ExecutionState.RUNNING
+        back = replace(unheard, state=ExecutionState.QUEUED, owner=None, started_at=None, attempt=0)
+        assert await store.get("default", unheard.id) == back
+        (claimed,) = await store.claim("k", {"default": 9})
+        assert (claimed.id, claimed.attempt) == (unheard.id, 1)
 
     async def test_the_backlog_counts_what_could_be_claimed(self, store: Store) -> None:
         assert await store.backlog() == 0

@@ -7,6 +7,7 @@ import contextlib
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -14,10 +15,11 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from polycall.domain import ExecutionState, Reason
 from polycall.errors import FailedPrecondition, Unavailable
+from polycall.store import executor_postgres
 from polycall.store.sql import SqlStore, StoreConfig, open_store
 from tests.harness import free_port
 from tests.store.conformance import StoreConformance
-from tests.store.examples import queued, recorded
+from tests.store.examples import LATE, queued, recorded
 
 
 @asynccontextmanager
@@ -80,24 +82,38 @@ async def test_many_servers_start_on_an_empty_database_at_once(postgres: str) ->
         await store.stop()
 
 
-async def test_a_lost_connection_is_unavailable_once_and_then_replaced(postgres: str) -> None:
+async def test_connections_that_the_database_has_closed_are_replaced_and_nobody_notices(postgres: str) -> None:
     async with _started(StoreConfig(database_url=postgres)) as store:
-        await store.enqueue(queued())
+        await asyncio.gather(*[store.enqueue(queued()) for _ in range(8)])  # several connections
         await _run(
             postgres,
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'polycall'",
         )
-        failures = 0
-        async with asyncio.timeout(20):
-            while True:
-                try:
-                    await store.enqueue(queued())
-                    break
-                except Unavailable:
-                    failures += 1
-        assert failures <= StoreConfig().pool_size
-        await store.ping()
-        assert await store.backlog() == 2
+        await asyncio.sleep(0.1)  # until the kernel has told us
+        await asyncio.gather(*[store.enqueue(queued()) for _ in range(8)])
+        assert await store.backlog() == 16
+
+
+async def test_a_server_that_stands_still_within_a_transaction_holds_nobody_up(
+    postgres: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(executor_postgres, "_IDLE_IN_TRANSACTION_S", 1)
+    config = StoreConfig(database_url=postgres)
+    async with _started(config) as still, _started(config) as other:
+        running: dict[str, Any] = {"state": ExecutionState.RUNNING, "owner": "gone", "attempt": 1}
+        locked = await other.enqueue(queued(**running, max_attempts=2))
+        free = await other.enqueue(queued(**running, max_attempts=2))
+        assert isinstance(still._executor, executor_postgres.PostgresExecutor)
+        assert still._executor._engine is not None
+        async with still._executor._engine.connect() as conn:
+            await conn.execute(sa.text(f"UPDATE executions SET max_attempts = 2 WHERE id = '{locked.id}'"))
+            # what it holds is passed over
+            assert await other.reap(LATE, 1000) == {ExecutionState.QUEUED: 1}
+            assert (await other.get("default", free.id)).state is ExecutionState.QUEUED
+            # and nobody waits for it longer than the database lets it stand
+            cancelled = await other.request_cancel("default", locked.id, 5)
+            assert cancelled.cancel_requested
+            await conn.invalidate()
 
 
 async def test_records_wait_for_the_database_to_come_back(postgres: str) -> None:

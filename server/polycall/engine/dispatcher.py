@@ -35,6 +35,8 @@ __all__ = ["Dispatcher"]
 _POLL_S = 1.0  # the bell is a hint; the queue is looked at this often anyway (durability, section 7)
 _OUTPUT_EVERY_S = 1.0  # output of a running Call is stored at most this often
 _RETRY_S = 0.2  # between attempts while the database is away
+# After a claim that failed: a statement that was cut off may be committed until the database gives it up (30 s).
+_UNCLEAR_S = 60.0
 _TOO_LATE = ExecutionError(
     reason=Reason.EXECUTION_TIMEOUT, message="The deadline passed before a slot was free; nothing ran."
 )
@@ -60,7 +62,9 @@ class Dispatcher:
         entitled: Callable[[], bool] = lambda: True,
     ) -> None:
         self._entitled = entitled
-        self._forsaken: set[uuid.UUID] = set()  # stopped here, and not handed back yet
+        self._forsaken: dict[uuid.UUID, int] = {}  # attempts that were stopped here, and not handed back yet
+        self._refused: set[uuid.UUID] = set()  # ran here, and the store took no end of them
+        self._unclear_until = 0.0  # time.monotonic: until then there may be claims that were not heard of
         self._siblings = siblings
         self._engine = engine
         self._store = store
@@ -157,6 +161,7 @@ class Dispatcher:
             self._ask = 2 * asked if full else 1
             return bool(self._due)
         except Exception as error:
+            self._unclear_until = time.monotonic() + _UNCLEAR_S
             _complain("cannot claim calls", error)
             return False
         finally:
@@ -187,9 +192,10 @@ class Dispatcher:
                         self.enqueued(project_id)
                 self._bell.set()  # also for what could not be claimed the last time
                 if self._forsaken:
-                    await self._store.release(self._node, forsaken := tuple(self._forsaken))
-                    self._forsaken.difference_update(forsaken)
-                await self._store.expire(now_ms(), _TOO_LATE)
+                    await self._store.release(self._node, forsaken := dict(self._forsaken))
+                    self._forsaken = dict(self._forsaken.items() - forsaken.items())
+                await self._unclaim()
+                await self._store.expire(_TOO_LATE)
                 for execution_id in await self._store.cancelled(self._node):
                     if (live := self._engine.live.find(execution_id)) is not None:
                         live.stop(ExecutionState.CANCELLED, CANCELLED)
@@ -199,6 +205,19 @@ class Dispatcher:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_POLL_S):
                     await self._looking.wait()
+
+    async def _unclaim(self) -> None:
+        """Give back what was claimed without our knowledge. Raises Unavailable.
+
+        A claim can be committed while its answer is lost with the connection. As long as this server lives nobody else
+        would take these.
+        """
+        if time.monotonic() >= self._unclear_until:
+            return
+        async with self._claiming:  # what is claimed is known from here on
+            known = {live.execution.id for live in self._engine.live.all()} | self._refused
+            if count := await self._store.unclaim(self._node, tuple(known)):
+                log.warning("gave back %d calls: the answer to their claim was lost", count)
 
     # one Call
 
@@ -215,7 +234,7 @@ class Dispatcher:
                 if final.error is SHUT_DOWN:
                     return  # `stop` hands it back
                 if final.error is LEASE_LOST:
-                    self._forsaken.add(final.id)  # if it is still ours once the database is back
+                    self._forsaken[final.id] = final.attempt  # if it is still ours once the database is back
                     return
             stored = await self._stored(live, final)
             await self._accompanied(final)
@@ -244,7 +263,7 @@ class Dispatcher:
         execution = live.execution
         if execution.cancel_requested:
             return live.ended_as(ExecutionState.CANCELLED, CANCELLED)
-        expires_at = _on_monotonic(execution.deadline)
+        expires_at = _on_monotonic(execution)
         if expires_at is not None and time.monotonic() >= expires_at:
             return live.ended_as(ExecutionState.TIMEOUT, _TOO_LATE)
         try:
@@ -307,6 +326,7 @@ class Dispatcher:
                 return execution if await self._finish(live, execution) else None
             except Exception as error:
                 _complain(f"the end of execution {final.id} is refused", error)
+        self._refused.add(final.id)
         return None
 
     async def _finish(self, live: LiveRun, execution: Execution) -> bool:
@@ -336,5 +356,9 @@ def _complain(what: str, error: Exception) -> None:
     )
 
 
-def _on_monotonic(deadline: int | None) -> float | None:
-    return None if deadline is None else time.monotonic() + (deadline - now_ms()) / 1000
+def _on_monotonic(execution: Execution) -> float | None:
+    """Return when a Call that was claimed just now is to end, by the database's clock: it said when that was."""
+    if execution.deadline is None:
+        return None
+    claimed_at = execution.started_at if execution.started_at is not None else now_ms()
+    return time.monotonic() + (execution.deadline - claimed_at) / 1000

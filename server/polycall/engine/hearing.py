@@ -82,6 +82,7 @@ class Hearing:
         self._keys.forget_all()
         self._registry.forget_all()
         self._runtimes.forget_all()
+        self._secrets.forget_all()
 
     async def _written(self, asked: RecordAsked) -> bool:
         """Write an execution that another process looks for, if it is one of ours. Raises Unavailable."""

@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from polycall.domain import DEFAULT_PROJECT, ApiKey, Principal, Project, Reason, Scope, Session
+from polycall.engine.renewals import CACHE_S, Renewals
 from polycall.engine.siblings import ALONE, KeyRevoked, Siblings
 from polycall.engine.tasks import end, through
 from polycall.engine.tokens import PREFIX, Claims, Signer
@@ -37,7 +38,6 @@ from polycall.store.protocol import SessionStore, TenancyStore
 __all__ = ["BOOTSTRAP_KEY_ID", "KeyRing", "new_key_text", "reading", "require"]
 
 BOOTSTRAP_KEY_ID = "bootstrap"
-_CACHE_S = 30.0  # how long another machine's revocation may go unseen (durability: keys at most 30 s old)
 _CACHE_KEYS = 10_000
 _TOUCH_S = 60.0  # last_used_at is exact to the minute: one write a minute for all keys, not one a request
 _LONGEST_KEY = 4096  # nothing longer is hashed: a credential is not a payload
@@ -96,9 +96,15 @@ class KeyRing:
     """
 
     def __init__(
-        self, store: KeyStore, bootstrap_key: str = "", siblings: Siblings = ALONE, signer: Signer | None = None
+        self,
+        store: KeyStore,
+        bootstrap_key: str = "",
+        siblings: Siblings = ALONE,
+        signer: Signer | None = None,
+        renewals: Renewals | None = None,
     ) -> None:
         self._store = store
+        self._renewals = renewals or Renewals()
         self._signer = signer
         self._siblings = siblings
         self._bootstrap = _digest(bootstrap_key) if bootstrap_key else None
@@ -137,6 +143,8 @@ class KeyRing:
         now = time.monotonic()
         if known is None or known.until < now:
             known = await self._look_up(digest, self._store.find_key(digest))
+        else:
+            self._renewals.use(digest, known.until, lambda: self._look_up(digest, self._store.find_key(digest)))
         return self._used_now(known)
 
     def token(self, who: Principal, lifetime_s: float) -> str:
@@ -162,6 +170,8 @@ class KeyRing:
         known = self._known.get(key_id)
         if known is None or known.until < time.monotonic():
             known = await self._look_up(key_id, self._with_id(project_id, key_id))
+        else:
+            self._renewals.use(key_id, known.until, lambda: self._look_up(key_id, self._with_id(project_id, key_id)))
         if known.principal.project_id != project_id:
             raise Unauthenticated("This API key is not valid.")
         return self._used_now(known)
@@ -311,13 +321,13 @@ class KeyRing:
             return None
 
     async def _look_up(self, name: bytes | str, finding: Awaitable[ApiKey | None]) -> _Known:
-        self._known.pop(name, None)
         revocations = self._revocations
         key = await finding
+        self._known.pop(name, None)
         if key is None or key.revoked_at is not None:
             raise Unauthenticated("This API key is not valid.")
         principal = Principal(project_id=key.project_id, key_id=key.id, scopes=key.scopes, user_id=_user_id(key.id))
-        known = _Known(principal, time.monotonic() + _CACHE_S, key.expires_at)
+        known = _Known(principal, time.monotonic() + CACHE_S, key.expires_at)
         if revocations == self._revocations:  # else what was read may be older than the revocation
             if len(self._known) >= _CACHE_KEYS:
                 self._known.pop(next(iter(self._known)))

@@ -189,7 +189,8 @@ class LiveRuns:
 
     def close(self, run: LiveRun, execution: Execution | None) -> None:
         """End one, once the store has its end; None: it ends elsewhere."""
-        self._runs.pop(run.execution.id, None)
+        if self._runs.get(run.execution.id) is run:  # else a later attempt runs here
+            del self._runs[run.execution.id]
         run.finish(execution)
 
     def get(self, project_id: str, execution_id: uuid.UUID) -> LiveRun | None:

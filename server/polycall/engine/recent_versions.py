@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from polycall.domain import Version, VersionState
 from polycall.engine.limits import KIB, MIB
 from polycall.engine.recent import Recent
+from polycall.engine.renewals import CACHE_S
 from polycall.sandbox.job import Bundle
 
 __all__ = ["LATEST", "RecentVersions"]
 
-_CACHE_S = 30.0  # how old another machine's release may be unseen; this one's own changes are seen at once
 _CACHE_VERSION_BYTES = 32 * MIB
 _CACHE_BUNDLE_BYTES = 32 * MIB
 LATEST = ""  # key of the version that was made last; no version has this id
@@ -32,16 +32,16 @@ class RecentVersions:
         self._bundles: Recent[tuple[str, str], Bundle] = Recent(_CACHE_BUNDLE_BYTES, _size_of_bundle)
         self.changes = 0  # how often something was forgotten
 
-    def get(self, key: tuple[str, str, str]) -> Version | None:
-        """Return a version, unless it was read too long ago."""
+    def get(self, key: tuple[str, str, str]) -> tuple[Version, float] | None:
+        """Return a version and until when it may be gone by (time.monotonic); None if it was read too long ago."""
         cached = self._versions.get(key)
-        return cached.version if cached is not None and cached.until > time.monotonic() else None
+        return (cached.version, cached.until) if cached is not None and cached.until > time.monotonic() else None
 
     def remember(self, key: tuple[str, str, str], found: Version, changes: int) -> None:
         """Keep what was read after ``changes``."""
         # else what was read may be older than the change; what is being analysed changes in a moment
         if changes == self.changes and found.state is not VersionState.ANALYSING:
-            self._versions.put(key, _Cached(found, time.monotonic() + _CACHE_S))
+            self._versions.put(key, _Cached(found, time.monotonic() + CACHE_S))
 
     def forget(self, project_id: str, package_id: str) -> None:
         """Go by the store for a package."""

@@ -33,6 +33,7 @@ from polycall.engine.keys import require
 from polycall.engine.limits import LimitPolicy
 from polycall.engine.reader import SandboxedReader
 from polycall.engine.recent_versions import LATEST, RecentVersions
+from polycall.engine.renewals import Renewals
 from polycall.engine.revisions import NUMBER, Revisions
 from polycall.engine.rules import Rules
 from polycall.engine.runtimes import Runtimes
@@ -75,6 +76,7 @@ class Registry:
         parser: Callable[[], Path] | None = None,
         adapters: Mapping[str, Adapter] | None = None,
         rules: Mapping[str, Rules] | None = None,
+        renewals: Renewals | None = None,
     ) -> None:
         self._store = store
         self._adapters = adapters or {}
@@ -95,6 +97,7 @@ class Registry:
         self.revisions = Revisions(self, store, limits)
         self.analyses = Analyses(store.analysing_versions, self._analyze, self._give_up)
         self._recent = RecentVersions()
+        self._renewals = renewals or Renewals()
         self.on_change: Callable[[str, str], None] = lambda project_id, package_id: None
         self._numbering = asyncio.Lock()
 
@@ -186,14 +189,19 @@ class Registry:
 
     async def latest(self, project_id: str, package_id: str) -> Version | None:
         """Return the version that was made last, whatever its state; None without versions. Raises NotFound."""
+        cached = self._recent.get((project_id, package_id, LATEST))
+        if cached is None:
+            return await self._read_latest(project_id, package_id)
+        found, until = cached
         key = (project_id, package_id, LATEST)
-        cached = self._recent.get(key)
-        if cached is not None:
-            return cached
+        self._renewals.use(key, until, lambda: self._read_latest(project_id, package_id))
+        return found
+
+    async def _read_latest(self, project_id: str, package_id: str) -> Version | None:
         changes = self._recent.changes
         found = await self._store.latest_version(project_id, package_id)
         if found is not None:
-            self._recent.remember(key, found, changes)
+            self._recent.remember((project_id, package_id, LATEST), found, changes)
         return found
 
     # versions
@@ -316,8 +324,14 @@ class Registry:
         wanted = version_id or NEWEST
         key = (project_id, package_id, wanted)
         cached = self._recent.get(key)
-        if cached is not None:
-            return cached
+        if cached is None:
+            return await self._read(key)
+        found, until = cached
+        self._renewals.use(key, until, lambda: self._read(key))
+        return found
+
+    async def _read(self, key: tuple[str, str, str]) -> Version:
+        project_id, package_id, wanted = key
         changes = self._recent.changes
         if wanted == NEWEST:
             found = await self._store.newest_version(project_id, package_id)

@@ -19,6 +19,7 @@ from polycall.domain import (
 )
 from polycall.engine.builds import Builds
 from polycall.engine.keys import require
+from polycall.engine.renewals import CACHE_S, Renewals
 from polycall.engine.siblings import ALONE, RuntimeDeleted, Siblings
 from polycall.engine.tasks import through
 from polycall.errors import (
@@ -39,7 +40,6 @@ __all__ = ["RevisionDraft", "Runtimes"]
 
 _LONGEST_TEXT = 4096  # characters of a display name, as packages have it
 _POLL_S = 0.5  # how often a build of another process is looked at while somebody waits for it
-_CACHE_S = 30.0  # how old another replica's deletion may be unseen; this one's own are seen at once
 _MOST_CACHED = 1000
 _FETCH_S = 30.0  # how long a run waits for an environment of another server: 512 MiB in some ten seconds
 _NAMED = 5  # of the versions that keep a runtime from being deleted, so many are named
@@ -71,12 +71,15 @@ class Runtimes:
         builds: Builds,
         isolation: Callable[[], IsolationLevel],
         siblings: Siblings = ALONE,
+        renewals: Renewals | None = None,
     ) -> None:
         self._store = store
+        self._renewals = renewals or Renewals()
         self._siblings = siblings
         self._builds = builds
         self._isolation = isolation
         self._ready: dict[tuple[str, str, str], _Cached] = {}
+        self._changes = 0  # how often something was forgotten
 
     # runtimes
 
@@ -227,13 +230,23 @@ class Runtimes:
             or cached.until <= time.monotonic()
             or not await self._builds.builder.use(cached.revision)  # gone since, for another one
         ):
-            revision = await self._usable(project_id, RevisionName.parse(runtime, "runtime"), language)
-            cached = self._ready[key] = _Cached(revision, time.monotonic() + _CACHE_S)
-            if len(self._ready) > _MOST_CACHED:
-                del self._ready[next(iter(self._ready))]
+            cached = await self._looked_up(key)
+        else:
+            self._renewals.use(key, cached.until, lambda: self._looked_up(key))
         return self._builds.builder.image(cached.revision)
 
     # within
+
+    async def _looked_up(self, key: tuple[str, str, Language]) -> _Cached:
+        project_id, runtime, language = key
+        changes = self._changes
+        revision = await self._usable(project_id, RevisionName.parse(runtime, "runtime"), language)
+        cached = _Cached(revision, time.monotonic() + CACHE_S)
+        if changes == self._changes:  # else what was read may be older than the change
+            self._ready[key] = cached
+            if len(self._ready) > _MOST_CACHED:
+                del self._ready[next(iter(self._ready))]
+        return cached
 
     def _drafted(self, who: Principal, runtime: Runtime, draft: RevisionDraft) -> RuntimeRevision:
         wrong: list[FieldViolation] = []
@@ -297,6 +310,7 @@ class Runtimes:
 
     def forget(self, project_id: str, runtime_id: str) -> None:
         """Go by the database for a runtime that was deleted, here or elsewhere; its builds end."""
+        self._changes += 1
         self._builds.forget(project_id, runtime_id)
         for key in [key for key, cached in self._ready.items() if key[0] == project_id]:
             if self._ready[key].revision.runtime_id == runtime_id:
@@ -304,6 +318,7 @@ class Runtimes:
 
     def forget_all(self) -> None:
         """Go by the database for every runtime: one may have been deleted elsewhere."""
+        self._changes += 1
         self._ready.clear()
 
     async def _newest(self, runtime: Runtime) -> RuntimeRevision | None:

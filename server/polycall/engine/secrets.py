@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 from polycall.domain import Principal, Reason, Scope, Secret
 from polycall.engine.keys import require
 from polycall.engine.limits import KIB, MIB
 from polycall.engine.recent import Recent
+from polycall.engine.renewals import CACHE_S, Renewals
 from polycall.engine.siblings import ALONE, SecretChanged, Siblings
 from polycall.engine.tasks import through
 from polycall.errors import FailedPrecondition, FieldViolation, InvalidArgument, NotFound
@@ -33,7 +35,6 @@ __all__ = [
 
 T = TypeVar("T")
 
-_CACHE_S = 30.0  # how old another machine's change may be unseen; this one's own are seen at once
 _CACHE_BYTES = 4 * MIB
 
 MOST_SECRETS = 1000  # of one project: 64 MiB of values at most
@@ -56,8 +57,11 @@ class Secrets:
     What was looked up is kept for a while as it is in the store: sealed.
     """
 
-    def __init__(self, store: SecretStore, sealer: Sealer, siblings: Siblings = ALONE) -> None:
+    def __init__(
+        self, store: SecretStore, sealer: Sealer, siblings: Siblings = ALONE, renewals: Renewals | None = None
+    ) -> None:
         self._store = store
+        self._renewals = renewals or Renewals()
         self._sealer = sealer
         self._siblings = siblings
         self._recent: Recent[tuple[str, str], _Cached] = Recent(_CACHE_BYTES, lambda cached: KIB + len(cached.sealed))
@@ -188,22 +192,31 @@ class Secrets:
         self._recent.drop_where(lambda key: key[0] == project_id)
         self.on_change(project_id)
 
+    def forget_all(self) -> None:
+        """Go by the database for every secret: one may have been changed elsewhere."""
+        self._changes += 1
+        self._recent.drop_where(lambda key: True)
+
     # within
 
     async def _sealed(self, project_id: str, ids: Collection[str]) -> Mapping[str, str]:
-        now, found = time.monotonic(), {}
+        now, found = time.monotonic(), dict[str, str]()
         for secret_id in ids:
             cached = self._recent.get((project_id, secret_id))
             if cached is not None and cached.until > now:
                 found[secret_id] = cached.sealed
+                self._renewals.use((project_id, secret_id), cached.until, partial(self._read, project_id, {secret_id}))
         if missing := set(ids) - found.keys():
-            changes = self._changes
-            read = await self._store.sealed_secrets(project_id, missing)
-            if changes == self._changes:  # else what was read may be older than the change
-                for secret_id, sealed in read.items():
-                    self._recent.put((project_id, secret_id), _Cached(sealed, now + _CACHE_S))
-            found |= read
+            found |= await self._read(project_id, missing)
         return found
+
+    async def _read(self, project_id: str, ids: Collection[str]) -> Mapping[str, str]:
+        now, changes = time.monotonic(), self._changes
+        read = await self._store.sealed_secrets(project_id, ids)
+        if changes == self._changes:  # else what was read may be older than the change
+            for secret_id, sealed in read.items():
+                self._recent.put((project_id, secret_id), _Cached(sealed, now + CACHE_S))
+        return read
 
     async def _changed(self, project_id: str, change: Awaitable[T]) -> T:
         done = await change

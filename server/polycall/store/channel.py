@@ -17,9 +17,10 @@ import sqlalchemy as sa
 __all__ = ["Channel"]
 
 _NAME = "polycall"
-_FIRST_RETRY_S, _LAST_RETRY_S = 0.1, 5.0
-_CONNECT_S = 10.0
-_ALIVE_S = 5.0  # a connection that was cut off is silent; this often it must answer
+# Until this server hears others again it goes by what it knows: a database that is back is to be noticed soon.
+_FIRST_RETRY_S, _LAST_RETRY_S = 0.1, 1.0
+_CONNECT_S = 3.0
+_ALIVE_S = 2.0  # a connection that was cut off is silent; this often it must answer
 _SAY_S = 2.0
 
 log = logging.getLogger(__name__)
@@ -33,6 +34,7 @@ class Channel:
         self._hear = hear
         self._gap = gap
         self._connection: Any = None
+        self._connected = asyncio.Event()
         self._saying = asyncio.Lock()
         self._listening: asyncio.Task[None] | None = None
 
@@ -49,18 +51,27 @@ class Channel:
             await asyncio.wait([self._listening])
 
     async def say(self, text: str) -> bool:
-        """Tell everybody; False: it could not be said. At most 7999 bytes (PostgreSQL, NOTIFY)."""
-        async with self._saying:  # a connection does one thing at a time
-            connection = self._connection
-            if connection is None:
-                return False
-            try:
-                await connection.execute("SELECT pg_notify($1, $2)", _NAME, text, timeout=_SAY_S)
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
-                log.warning("other servers cannot be told of a change: %s", type(error).__name__)
-                connection.terminate()
-                return False
-            return True
+        """Tell everybody, once there is a connection: the caller bounds the wait. At most 7999 bytes (NOTIFY).
+
+        What was said on a connection that then broke is said again: the others take news twice as they take it once.
+        False: the database refuses it.
+        """
+        while True:
+            await self._connected.wait()
+            async with self._saying:  # a connection does one thing at a time
+                connection = self._connection
+                if connection is None:
+                    continue
+                try:
+                    await connection.execute("SELECT pg_notify($1, $2)", _NAME, text, timeout=_SAY_S)
+                except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+                    log.warning("other servers cannot be told of a change: %s", type(error).__name__)
+                    refused = not connection.is_closed() and isinstance(error, asyncpg.PostgresError)
+                    self._lose(connection)
+                    if refused:
+                        return False
+                else:
+                    return True
 
     async def _listen(self, first: asyncio.Event) -> None:
         retry_s = _FIRST_RETRY_S
@@ -86,6 +97,7 @@ class Channel:
             connection.add_termination_listener(lambda _: ended.set())
             await connection.add_listener(_NAME, lambda _, pid, channel, text: self._hear(str(text)))
             self._connection = connection
+            self._connected.set()
             self._gap()
             first.set()
             while not ended.is_set():
@@ -96,5 +108,10 @@ class Channel:
                     async with self._saying:
                         await connection.execute("SELECT 1", timeout=_SAY_S)
         finally:
+            self._lose(connection)
+
+    def _lose(self, connection: Any) -> None:
+        if self._connection is connection:
             self._connection = None
-            connection.terminate()
+            self._connected.clear()
+        connection.terminate()

@@ -210,9 +210,9 @@ class SqlExecutions:
         """Return which of an owner's running executions are to be stopped; raise Unavailable."""
         return await self._executor.read(queue.cancelled, owner)
 
-    async def expire(self, now_ms: int, error: ExecutionError) -> int:
+    async def expire(self, error: ExecutionError) -> int:
         """End what is QUEUED past its deadline as TIMEOUT; return how many. Raises Unavailable."""
-        return await self._executor.single(queue.expire, now_ms, error)
+        return await self._executor.single(queue.expire, error)
 
     async def recover(self, error: ExecutionError, living: Sequence[str] = ()) -> Mapping[ExecutionState, int]:
         """At boot, when nothing runs yet: queue again or end what earlier boots left RUNNING; return counts.
@@ -221,9 +221,13 @@ class SqlExecutions:
         """
         return await self._executor.single(queue.recover, error, living)
 
-    async def release(self, owner: str, only: Sequence[uuid.UUID] | None = None) -> int:
-        """Queue again what an owner has not finished (of these), where attempts are left; return how many."""
-        return await self._executor.single(queue.release, owner, only)
+    async def release(self, owner: str, only: Mapping[uuid.UUID, int] | None = None) -> int:
+        """Queue again what an owner has not finished (of these attempts), where attempts are left; return how many."""
+        return await self._executor.write(queue.release, owner, only)
+
+    async def unclaim(self, owner: str, known: Sequence[uuid.UUID]) -> int:
+        """Queue again, as if never claimed, what an owner has beside what it knows of; return how many."""
+        return await self._executor.single(queue.unclaim, owner, known)
 
     async def waiting(self, project_id: str, most: int) -> int:
         """Return how many of a project are QUEUED, ``most`` at most; raise Unavailable."""

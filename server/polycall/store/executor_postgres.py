@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import sqlalchemy as sa
+import sqlalchemy.exc
 
 from polycall.domain import Reason
 from polycall.errors import FailedPrecondition, Internal, Unavailable
@@ -28,6 +31,13 @@ __all__ = ["PostgresExecutor"]
 P = ParamSpec("P")
 T = TypeVar("T")
 
+# A server that stands still, or whose machine is gone, within a transaction holds its locks: on schedules, on what it
+# was about to end. Nothing here waits for anything else while it has one, so the database ends it after this long.
+_IDLE_IN_TRANSACTION_S = 5
+# A host that has gone without a word, as in a failover, is not waited for longer than that.
+_SILENT_S = 5
+_PREPARE_S = 3600.0  # migrations of many rows, and the wait for another server that does them
+
 
 class PostgresExecutor:
     """Runs functions on connections of a pool, READ COMMITTED; see ``Executor``."""
@@ -40,21 +50,12 @@ class PostgresExecutor:
 
     async def start(self, prepare: Callable[[sa.Connection], None]) -> None:
         """Connect and prepare. Raises Unavailable, FailedPrecondition (the tables cannot be made)."""
-        self._engine = create_async_engine(
-            self._url,
-            pool_size=self._config.pool_size,
-            max_overflow=0,
-            pool_timeout=self._config.pool_wait_s,
-            hide_parameters=True,
-            connect_args={
-                "timeout": self._config.connect_s,
-                "command_timeout": self._config.statement_s,
-                "server_settings": {"application_name": "polycall"},
-            },
-        )
         name = f"The database {self._url.database} at {self._url.host or 'a local socket'}"
+        preparing = self._connections(_PREPARE_S, pool_size=1)
         try:
-            await self.write(prepare)
+            with translated():
+                async with preparing.begin() as conn:
+                    await conn.run_sync(prepare)
         except Unavailable:
             raise Unavailable(
                 f"{name} cannot be reached. Check POLYCALL_DATABASE_URL, and that the database runs and lets this "
@@ -68,6 +69,25 @@ class PostgresExecutor:
                 subject="database_url",
                 reason=Reason.STORE_UNAVAILABLE,
             ) from None
+        finally:
+            await preparing.dispose()
+        self._engine = self._connections(self._config.statement_s, pool_size=self._config.pool_size)
+        sa.event.listen(self._engine.sync_engine, "connect", _opened)
+        sa.event.listen(self._engine.sync_engine, "checkout", _checked)
+
+    def _connections(self, statement_s: float, *, pool_size: int) -> AsyncEngine:
+        return create_async_engine(
+            self._url,
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_timeout=self._config.pool_wait_s,
+            hide_parameters=True,
+            connect_args={
+                "timeout": self._config.connect_s,
+                "command_timeout": statement_s,
+                "server_settings": {"application_name": "polycall"},
+            },
+        )
 
     async def stop(self) -> None:
         """Close the connections."""
@@ -112,3 +132,29 @@ def _driver_url(url: sa.URL) -> sa.URL:
     if "sslmode" in query:
         query["ssl"] = query.pop("sslmode")
     return url.set(drivername="postgresql+asyncpg", query=query)
+
+
+def _opened(connection: Any, record: object) -> None:
+    """Set what PostgreSQL and the kernel shall do with a connection whose other end is silent."""
+    connection.run_async(_bounded)
+
+
+async def _bounded(driver: Any) -> None:
+    # not as settings of the connection: a pooler refuses those that it does not know
+    await driver.execute(f"SET idle_in_transaction_session_timeout = '{_IDLE_IN_TRANSACTION_S}s'")
+    transport = getattr(driver, "_transport", None)  # asyncpg has no other way to it
+    own = transport.get_extra_info("socket") if transport is not None else None
+    if own is None or own.family == socket.AF_UNIX:
+        return
+    # of the same socket, by a descriptor that may be closed; uvloop's sockets take no options
+    with socket.socket(own.family, socket.SOCK_STREAM, fileno=os.dup(own.fileno())) as same:
+        same.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        same.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _SILENT_S)
+        same.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 1)
+        same.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _SILENT_S * 1000)
+
+
+def _checked(connection: Any, record: object, proxy: object) -> None:
+    """Have a connection that the database has closed meanwhile replaced, and all that are older: it was restarted."""
+    if connection.driver_connection.is_closed():
+        raise sqlalchemy.exc.InvalidatePoolError

@@ -35,6 +35,7 @@ __all__ = [
     "release",
     "request_cancel",
     "reserve",
+    "unclaim",
     "waiting",
 ]
 
@@ -230,16 +231,17 @@ def cancelled(conn: sa.Connection, owner: str) -> list[uuid.UUID]:
     return list(conn.execute(_CANCELLED_OF, {"node": owner}).scalars())
 
 
+# the database's clock: one server whose own is fast must not end what the others would run
 _EXPIRE = (
     sa.update(executions)
-    .where(_IS_QUEUED, _e.deadline.is_not(None), _e.deadline <= sa.bindparam("now"))
-    .values(state=_TIMEOUT, ended_at=sa.bindparam("now"), error=sa.bindparam("error"))
+    .where(_IS_QUEUED, _e.deadline.is_not(None), _e.deadline <= db_now())
+    .values(state=_TIMEOUT, ended_at=db_now(), error=sa.bindparam("error"))
 )
 
 
-def expire(conn: sa.Connection, now_ms: int, error: ExecutionError) -> int:
+def expire(conn: sa.Connection, error: ExecutionError) -> int:
     """End what is queued past its deadline; return how many."""
-    return conn.execute(_EXPIRE, {"now": now_ms, "error": json_text(error)}).rowcount
+    return conn.execute(_EXPIRE, {"error": json_text(error)}).rowcount
 
 
 # RUNNING counts as started, also where the owner was lost between the claim and the start. A synchronous execution has
@@ -248,9 +250,12 @@ _again = sa.and_(_e.attempt < _e.max_attempts, _e.kind != ExecutionKind.SYNC.val
 
 
 def _recovery(lost: sa.ColumnElement[bool]) -> sa.Executable:
+    # A row that somebody has locked is passed over: by a server that stands still, perhaps, and who waits for it cannot
+    # say meanwhile that it lives itself. It is found the next time.
+    left = sa.select(_e.id).where(_IS_RUNNING, sa.or_(_e.owner.is_(None), lost)).with_for_update(skip_locked=True)
     return (
         sa.update(executions)
-        .where(_IS_RUNNING, sa.or_(_e.owner.is_(None), lost))
+        .where(_e.id.in_(sa.select(left.cte("left_behind").c.id)))
         .values(
             owner=None,
             state=sa.case((_e.cancel_requested, _CANCELLED), (_again, _QUEUED), else_=_FAILED),
@@ -301,10 +306,32 @@ _RELEASE = (
 )
 
 
-def release(conn: sa.Connection, owner: str, only: Sequence[uuid.UUID] | None) -> int:
-    """Queue an owner's executions (these) again where attempts are left; return how many."""
-    statement = _RELEASE if only is None else _RELEASE.where(_e.id.in_(only))
-    return conn.execute(statement, {"node": owner}).rowcount
+def release(conn: sa.Connection, owner: str, only: Mapping[uuid.UUID, int] | None) -> int:
+    """Queue an owner's executions (these, at those attempts) again where attempts are left; return how many."""
+    if only is None:
+        return conn.execute(_RELEASE, {"node": owner}).rowcount
+    statement = _RELEASE.where(_e.id == sa.bindparam("of"), _e.attempt == sa.bindparam("started"))
+    return sum(
+        conn.execute(statement, {"node": owner, "of": execution_id, "started": attempt}).rowcount
+        for execution_id, attempt in only.items()
+    )
+
+
+_UNCLAIM = (
+    sa.update(executions)
+    .where(
+        _IS_RUNNING,
+        _e.owner == sa.bindparam("node"),
+        _e.kind != ExecutionKind.SYNC.value,
+        _e.id.not_in(sa.bindparam("known", expanding=True)),
+    )
+    .values(state=_QUEUED, owner=None, attempt=_e.attempt - 1, started_at=None)
+)
+
+
+def unclaim(conn: sa.Connection, owner: str, known: Sequence[uuid.UUID]) -> int:
+    """Queue again, as if never claimed, what an owner has without knowing; return how many."""
+    return conn.execute(_UNCLAIM, {"node": owner, "known": list(known)}).rowcount
 
 
 _BACKLOG = sa.select(sa.func.count()).select_from(executions).where(_IS_QUEUED, _e.run_at <= db_now())

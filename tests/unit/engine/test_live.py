@@ -111,6 +111,14 @@ async def _last(run: LiveRun) -> object:
     return [event async for event in run.events()][-1]
 
 
+def test_the_end_of_an_attempt_leaves_a_later_one_of_the_same_execution_where_it_is() -> None:
+    runs = LiveRuns()
+    first = runs.open(live().execution)
+    second = runs.open(first.execution)
+    runs.close(first, None)
+    assert runs.find(first.execution.id) is second
+
+
 def test_a_run_is_found_by_its_own_project() -> None:
     runs = LiveRuns()
     run = runs.open(live().execution)

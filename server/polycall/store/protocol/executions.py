@@ -81,8 +81,8 @@ class ExecutionStore(Protocol):
     async def cancelled(self, owner: str) -> Sequence[uuid.UUID]:
         """Return the RUNNING ones of an owner whose cancel was requested."""
 
-    async def expire(self, now_ms: int, error: ExecutionError) -> int:
-        """QUEUED past their deadline -> TIMEOUT with that error; returns how many."""
+    async def expire(self, error: ExecutionError) -> int:
+        """QUEUED past their deadline, on the database's clock -> TIMEOUT with that error; returns how many."""
 
     async def reserve(self, execution: Execution) -> Execution | None:
         """Commit a RUNNING synchronous execution before it runs: where others may get the same request id.
@@ -97,8 +97,18 @@ class ExecutionStore(Protocol):
         are never queued). Returns counts.
         """
 
-    async def release(self, owner: str, only: Sequence[uuid.UUID] | None = None) -> int:
-        """Hand claimed but unfinished ones (of these) with attempts left back to the queue; returns how many."""
+    async def release(self, owner: str, only: Mapping[uuid.UUID, int] | None = None) -> int:
+        """Hand claimed but unfinished ones with attempts left back to the queue; returns how many.
+
+        ``only``: of these, each at its attempt.
+        """
+
+    async def unclaim(self, owner: str, known: Sequence[uuid.UUID]) -> int:
+        """Undo claims of an owner that it never heard of: the answer to ``claim`` was lost with its connection.
+
+        All RUNNING Calls of the owner but the ``known`` ones are QUEUED again, and that attempt was none. Returns how
+        many.
+        """
 
     async def waiting(self, project_id: str, most: int) -> int:
         """Return how many of a project are QUEUED, due or not; counting stops at ``most``."""
