@@ -13,10 +13,8 @@ import sqlalchemy as sa
 
 from polycall.domain import ExecutionFilter, ExecutionState, OutputChunk, Stream
 from polycall.errors import Unavailable
-from polycall.ids import new_id
 from polycall.store import queue
 from polycall.store.executor_sqlite import SqliteExecutor
-from polycall.store.listing import list_statement
 from polycall.store.schema import prepare
 from polycall.store.sql import DATABASE_FILE, SqlStore, StoreConfig, open_store
 from polycall.store.turn import Turn
@@ -75,44 +73,6 @@ async def test_pieces_of_output_are_no_rows_of_their_own(store: SqlStore, tmp_pa
     await store.append_output(call.id, 0, flood)
     assert len(await store.output("default", call.id)) == 20_000
     assert _rows(tmp_path, "SELECT attempt, seq FROM output_chunks") == [(0, 0), (0, 1)]
-
-
-@pytest.mark.parametrize(
-    ("where", "index"),
-    [
-        (ExecutionFilter(), "ix_executions_project (project_id=?)"),
-        (ExecutionFilter(queued_before=1), "ix_executions_project (project_id=? AND id<?)"),
-        (ExecutionFilter(queued_after=1), "ix_executions_project (project_id=? AND id>?)"),
-        (ExecutionFilter(package_id="p"), "ix_executions_package (project_id=? AND package_id=?)"),
-        (ExecutionFilter(states=(FAILED,)), "ix_executions_failed (project_id=?)"),
-        (ExecutionFilter(states=(FAILED, TIMEOUT), queued_after=1), "ix_executions_failed (project_id=? AND id>?)"),
-        (
-            ExecutionFilter(states=(FAILED,), package_id="p"),
-            "ix_executions_package_failed (project_id=? AND package_id=?)",
-        ),
-        (ExecutionFilter(states=(RUNNING,)), "ix_executions_active (project_id=?)"),
-        (ExecutionFilter(states=(RUNNING,), package_id="p", function="f"), "ix_executions_active (project_id=?)"),
-        (ExecutionFilter(states=(RUNNING, FAILED)), "ix_executions_project (project_id=?)"),
-    ],
-)
-async def test_a_list_is_found_by_index(tmp_path: Path, where: ExecutionFilter, index: str) -> None:
-    def plan(conn: sa.Connection, after: bool, ascending: bool) -> list[str]:
-        place = new_id() if after else None
-        statement = list_statement("default", where, place, 10, ascending=ascending)
-        compiled = statement.compile(conn, compile_kwargs={"render_postcompile": True})
-        arguments = tuple(str(compiled.params[name]) for name in compiled.positiontup or ())
-        rows = conn.exec_driver_sql(f"EXPLAIN QUERY PLAN {compiled}", arguments).all()
-        return [str(row[-1]) for row in rows]
-
-    executor = SqliteExecutor(tmp_path / DATABASE_FILE, readers=1, waiting=8)
-    await executor.start(prepare)
-    assert await executor.read(plan, False, False) == [f"SEARCH executions USING INDEX {index}"]
-    assert await executor.read(plan, False, True) == [f"SEARCH executions USING INDEX {index}"]
-    for ascending in (False, True):
-        (step,) = await executor.read(plan, True, ascending)  # nothing is sorted
-        assert index.split()[0] in step
-        assert "AND id" in step
-    await executor.stop()
 
 
 async def test_a_claim_costs_the_same_however_much_others_have_queued(tmp_path: Path) -> None:

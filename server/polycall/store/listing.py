@@ -1,4 +1,8 @@
-"""Lists of executions: a filter, a place, an index."""
+"""Lists of executions: a filter, a place, an index.
+
+What has ended is found by state: every index of ended executions has the state before the id, so that a page is read
+where it stands, however rare what is asked for, and a list of several states is merged from a page of each.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +24,11 @@ _ID_SKEW_MS = 60_000
 _LAST_ID_MS = (1 << 48) - 1  # RFC 9562: 48 bits of milliseconds
 
 _e = executions.c
+_FINAL = tuple(state for state in ExecutionState if state.final)
+_UNFINISHED = tuple(state for state in ExecutionState if not state.final)
+# as the partial indexes spell their predicates: the planners match them by literals, not by bound values
+_HAS_ENDED = sa.text("executions.state NOT IN (0, 1)")
+_IS_ACTIVE = sa.text("executions.state < 2 AND executions.project_id <> ''")
 
 
 def list_statement(
@@ -27,10 +36,40 @@ def list_statement(
 ) -> sa.Select[Any]:
     """Return the statement of up to ``rows`` rows that follow ``after`` in the order of their ids.
 
-    States that are all unfinished or all failures, packages, schedules and times are found by index; version, function
-    and face are looked for among what those leave.
+    States, schedules, packages and what is below them, faces and the times of acceptance are found by index; what else
+    is asked for is looked for among what those leave.
     """
-    conditions: list[sa.ColumnElement[bool] | sa.TextClause] = [_e.project_id == project_id]
+    order = _e.id.asc() if ascending else _e.id.desc()
+    conditions = _conditions(project_id, where, after, ascending=ascending)
+    index = _index_of_ended(where)
+    if not where.states and not index:
+        return sa.select(*LISTED).where(*conditions).order_by(order).limit(rows)
+    wanted = set(where.states or ExecutionState)
+    branches = [([_HAS_ENDED, _e.state == int(state)], index or "ix_executions_state") for state in _FINAL]
+    branches = [branch for branch, state in zip(branches, _FINAL, strict=True) if state in wanted]
+    if unfinished := [int(state) for state in _UNFINISHED if state in wanted]:
+        # few by nature: a project's queue has a length
+        branches.append(([_IS_ACTIVE, _e.state.in_(unfinished)], "ix_executions_active"))
+
+    def page(what: tuple[Any, ...], which: list[Any], index: str) -> sa.Select[Any]:
+        statement = sa.select(*what).where(*conditions, *which)
+        # without statistics SQLite takes every index for equally good, and a partial one for no better than the whole
+        return statement.with_hint(executions, f"INDEXED BY {index}", "sqlite").order_by(order).limit(rows)
+
+    if len(branches) == 1:
+        return page(LISTED, *branches[0])
+    # a member of a compound has neither order nor limit of its own: it selects from one that has
+    found = sa.union_all(*(sa.select(page((_e.id,), *branch).subquery().c.id) for branch in branches)).subquery()
+    merged = sa.select(found.c.id).order_by(found.c.id.asc() if ascending else found.c.id.desc()).limit(rows)
+    own = sa.and_(_e.project_id == project_id, _e.id.in_(merged))
+    return sa.select(*LISTED).where(own).order_by(order)
+
+
+def _conditions(
+    project_id: str, where: ExecutionFilter, after: uuid.UUID | None, *, ascending: bool
+) -> list[sa.ColumnElement[bool]]:
+    """Return all that is asked for but the states."""
+    conditions: list[sa.ColumnElement[bool]] = [_e.project_id == project_id]
     for column, value in (
         (_e.package_id, where.package_id),
         (_e.version_id, where.version_id),
@@ -51,36 +90,28 @@ def list_statement(
     # what has not ended has not ended before anything
     if where.ended_after is not None:
         conditions.append(_e.ended_at >= where.ended_after)
-    if where.ended_before is not None:
-        conditions.append(_e.ended_at < where.ended_before)
+    if where.ended_before is not None:  # and nothing ends before it is accepted
+        conditions += [_e.ended_at < where.ended_before, _e.id < _id_near(where.ended_before + _ID_SKEW_MS)]
     if after is not None:
         conditions.append(_e.id > after if ascending else _e.id < after)
-    index = ""
-    if where.states:
-        conditions.append(_e.state.in_([int(state) for state in where.states]))
-    if where.schedule_id is not None:
-        index = "ix_executions_schedule"
-    elif where.states:
-        index, implied = _partial_index(where)
-        if implied:
-            conditions.append(sa.text(implied))
-    statement = sa.select(*LISTED).where(*conditions)
-    if index:
-        # without statistics SQLite takes every index for equally good, and a partial one for no better than the whole
-        statement = statement.with_hint(executions, f"INDEXED BY {index}", "sqlite")
-    return statement.order_by(_e.id.asc() if ascending else _e.id.desc()).limit(rows)
+    return conditions
 
 
 def _id_near(time_ms: int) -> uuid.UUID:
     return id_at(min(time_ms, _LAST_ID_MS))
 
 
-def _partial_index(where: ExecutionFilter) -> tuple[str, str]:
-    """Return the partial index that holds all rows of some states, and its predicate, as the index spells it."""
-    if max(where.states) <= ExecutionState.RUNNING:
-        return "ix_executions_active", "executions.state < 2 AND executions.project_id <> ''"
-    if min(where.states) > ExecutionState.COMPLETED:
-        if where.package_id is not None:
-            return "ix_executions_package_failed", "executions.state > 2"
-        return "ix_executions_failed", "executions.state > 2"
-    return "", ""
+def _index_of_ended(where: ExecutionFilter) -> str:
+    """Return the index that leads to what has ended of a schedule, of a package or below it, of a face."""
+    if where.schedule_id is not None:
+        return "ix_executions_schedule"
+    if where.package_id is not None:
+        match where.version_id is not None, where.function is not None:
+            case True, True:
+                return "ix_executions_version_function"
+            case True, False:
+                return "ix_executions_version"
+            case False, True:
+                return "ix_executions_function"
+        return "ix_executions_package"
+    return "ix_executions_face" if where.face is not None else ""

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from polycall.ids import id_at
 from polycall.store.tables import blobs, db_now, executions, face_objects, sessions, versions
 
-__all__ = ["BlobPlace", "oldest_kept", "prune_executions", "prune_sessions", "sweep_blobs"]
+__all__ = ["BlobPlace", "oldest_kept", "prune_executions", "prune_sessions", "prune_statement", "sweep_blobs"]
 
 _e, _b, _s = executions.c, blobs.c, sessions.c
 _HAS_ENDED = sa.text("executions.state >= 2")
@@ -39,8 +39,13 @@ def prune_executions(conn: sa.Connection, project_id: str, before: uuid.UUID | i
     Their output goes with them; their bodies are taken by a later sweep, if nothing else refers to them.
     """
     bound = before if isinstance(before, uuid.UUID) else id_at(before)
-    old = sa.select(_e.id).where(_e.project_id == project_id, _e.id < bound, _HAS_ENDED).order_by(_e.id).limit(most)
-    return conn.execute(sa.delete(executions).where(_e.project_id == project_id, _e.id.in_(old))).rowcount
+    return conn.execute(prune_statement(project_id, bound, most)).rowcount
+
+
+def prune_statement(project_id: str, before: uuid.UUID, most: int) -> sa.Delete:
+    """Return the statement of one slice."""
+    old = sa.select(_e.id).where(_e.project_id == project_id, _e.id < before, _HAS_ENDED).order_by(_e.id).limit(most)
+    return sa.delete(executions).where(_e.project_id == project_id, _e.id.in_(old))
 
 
 def prune_sessions(conn: sa.Connection, project_id: str, before_ms: int, most: int) -> int:

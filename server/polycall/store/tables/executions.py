@@ -62,12 +62,9 @@ executions = sa.Table(
 )
 _e = executions.c
 sa.Index("ix_executions_project", _e.project_id, _e.id)
-partial("ix_executions_package", _e.project_id, _e.package_id, _e.id, where="package_id IS NOT NULL")
 
 # the empty project keeps PostgreSQL from taking this one for the queue's statements, which name no project, and sorting
 partial("ix_executions_active", _e.project_id, _e.id, where="state < 2 AND project_id <> ''")
-partial("ix_executions_failed", _e.project_id, _e.id, where="state > 2")
-partial("ix_executions_package_failed", _e.project_id, _e.package_id, _e.id, where="state > 2")
 partial("ix_executions_ready", _e.run_at, _e.id, where="state = 0")
 partial("ix_executions_due", _e.deadline, where="state = 0 AND deadline IS NOT NULL")
 partial("ix_executions_owned", _e.owner, where="state = 1")
@@ -78,7 +75,21 @@ partial("ix_executions_input_blob", _e.project_id, _e.input_blob, where="input_b
 partial("ix_executions_result_blob", _e.project_id, _e.result_blob, where="result_blob IS NOT NULL")
 partial("ix_executions_stdout_blob", _e.project_id, _e.stdout_blob, where="stdout_blob IS NOT NULL")
 partial("ix_executions_stderr_blob", _e.project_id, _e.stderr_blob, where="stderr_blob IS NOT NULL")
-partial("ix_executions_schedule", _e.project_id, _e.schedule_id, _e.id, where="schedule_id IS NOT NULL")
+
+# What has ended, for lists (polycall.store.listing): the state before the id, so that a page of one state is read where
+# it stands. What has not ended is in none of them: a Call is put there once, at its end.
+# not `> 1`: SQLite would read a range of states and sort, where it is told which state
+_ENDED = "state NOT IN (0, 1)"
+_OF_PACKAGE = f"{_ENDED} AND package_id IS NOT NULL"
+_place = (_e.project_id, _e.package_id)
+partial("ix_executions_state", _e.project_id, _e.state, _e.id, where=_ENDED)
+partial("ix_executions_package", *_place, _e.state, _e.id, where=_OF_PACKAGE)
+partial("ix_executions_function", *_place, _e.function, _e.state, _e.id, where=_OF_PACKAGE)
+partial("ix_executions_version", *_place, _e.version_id, _e.state, _e.id, where=_OF_PACKAGE)
+partial("ix_executions_version_function", *_place, _e.version_id, _e.function, _e.state, _e.id, where=_OF_PACKAGE)
+partial("ix_executions_face", _e.project_id, _e.face, _e.state, _e.id, where=f"{_ENDED} AND face IS NOT NULL")
+_by_schedule = (_e.project_id, _e.schedule_id, _e.state, _e.id)
+partial("ix_executions_schedule", *_by_schedule, where=f"{_ENDED} AND schedule_id IS NOT NULL")
 
 # what the policies on overlap ask for, however many executions have ended
 partial("ix_executions_schedule_active", _e.project_id, _e.schedule_id, where="state < 2 AND schedule_id IS NOT NULL")
