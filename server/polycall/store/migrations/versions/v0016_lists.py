@@ -1,6 +1,6 @@
 """What has ended is found by state, in lists of every kind.
 
-Revision: 0015
+Revision: 0016
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0015"
-down_revision = "0014"
+revision = "0016"
+down_revision = "0015"
 
 _ENDED = "state NOT IN (0, 1)"
 _OF_PACKAGE = f"{_ENDED} AND package_id IS NOT NULL"
