@@ -10,6 +10,7 @@ import contextlib
 import os
 import time
 import uuid
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from functools import partial
@@ -47,10 +48,11 @@ from polycall.engine.schedules import Schedules
 from polycall.engine.secrets import Secrets
 from polycall.engine.sharing import Sharing
 from polycall.engine.siblings import ALONE, NodeJoined, Siblings
+from polycall.engine.tally import Tally
 from polycall.engine.tasks import end
 from polycall.engine.tokens import Signer
 from polycall.engine.trial import Trial
-from polycall.errors import PolycallError
+from polycall.errors import Code, PolycallError
 from polycall.faces.adapter import mount
 from polycall.faces.cognite.companion import CogniteCompanion, client_address
 from polycall.faces.cognite.deployer import Deployer
@@ -75,6 +77,7 @@ from polycall.faces.xpander.rules import RULES as XPANDER_RULES
 from polycall.faces.xpander.v1 import xpander_pb2
 from polycall.gateway import NOTICED_S, gateway_config
 from polycall.member import Member, bus_socket, replica_of, server_socket, share_of
+from polycall.metrics.endpoint import listen
 from polycall.parts import build_settings, encryption_keys, entry_limits, limit_policy, missing, sharing_settings
 from polycall.running import App, ended
 from polycall.runtimes.distributions import parser_packages
@@ -244,6 +247,8 @@ async def _running(settings: Settings, signals: Signals, member: Member | None) 
             schedules=Schedules(store, registry, limits, most=settings.project_schedules),
             siblings=siblings,
         )
+        tally = Tally()
+        engine.live.on_end = tally.end
         readiness = Readiness(store, registry, secrets, preparation, sandbox, share=place.count)
         membership = Membership(
             store,
@@ -283,13 +288,14 @@ async def _running(settings: Settings, signals: Signals, member: Member | None) 
         cognite_files = Files(engine.objects, store, keys)
         # Two servers: the faces' services belong to the gateway, which says in headers what was asked of it, and to
         # nobody else. Who reaches the native address finds no faces there.
+        calls: Counter[tuple[str, Code]] = Counter()
         open_doors = {
             **cognite_doors(cognite_files),
             **domo_doors(keys, settings.domo_app_key),
             **guance_doors(),
         }
         native, behind = (
-            grpc.aio.server(interceptors=interceptors(keys, doors), options=options)
+            grpc.aio.server(interceptors=interceptors(keys, doors, calls), options=options)
             for doors, options in (
                 (None, server_options(settings.max_timeout_s, shared=place.count > 1)),
                 (open_doors, server_options(settings.max_timeout_s, largest=FILE_BYTES)),
@@ -390,6 +396,21 @@ async def _running(settings: Settings, signals: Signals, member: Member | None) 
         stack.push_async_callback(dispatcher.stop, 0)
         ticking = asyncio.create_task(scheduler.run())
         stack.push_async_callback(ended, ticking)
+        if settings.metrics_address:
+            from polycall.metrics.families import Metrics  # others shall not wait for Prometheus' library
+
+            metrics = Metrics.of(
+                engine=engine,
+                dispatcher=dispatcher,
+                scheduler=scheduler,
+                membership=membership if cluster is not None else None,
+                store=store,
+                tally=tally,
+                calls=calls,
+                pool=lambda: sandbox.counts,
+            )
+            endpoint = await listen(settings.metrics_address, place.index, metrics.expose)
+            stack.push_async_callback(endpoint.stop)
         app = App(
             grace_s=settings.drain_grace_s,
             notice_s=NOTICED_S if settings.internal_address else 0.0,

@@ -71,6 +71,13 @@ def _address(value: object) -> str:
     return text
 
 
+def _tcp_address(value: object) -> str:
+    text = _address(value)
+    if text.startswith("unix:"):
+        raise ValueError("must be HOST:PORT, such as 127.0.0.1:9464; Prometheus reads no sockets of files")
+    return text
+
+
 def _url(value: object) -> str:
     text = _text(value)
     parts = urlsplit(text)
@@ -190,6 +197,12 @@ class Settings:
         "",
         _address,
         "Address for gateways elsewhere, faces included; for a closed network only; empty: none. One process.",
+    )
+    metrics_address: str = setting(
+        "",
+        _tcp_address,
+        "Address of GET /metrics for Prometheus, without a key: for a closed network only; empty: none. Of several "
+        "processes each has the next port.",
     )
     replicas: str = setting(
         "", _text, "Internal addresses of the servers behind `polycall gateway run`: HOST:PORT, with commas."

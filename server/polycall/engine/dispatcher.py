@@ -78,6 +78,7 @@ class Dispatcher:
         self._heard = 0
         self._ask = 1  # how many to claim at once: more, as long as there are more
         self._running: dict[asyncio.Task[None], LiveRun] = {}
+        self.fenced = 0  # ends that were dropped: others had taken the executions over
         self._stopping = False
         self._closed = False
         engine.on_enqueue = self._accepted
@@ -336,6 +337,7 @@ class Dispatcher:
                 await self._append(live)
                 if await self._store.finish(execution, owner=self._node):
                     return True
+                self.fenced += 1
                 log.warning("execution %s was finished by another server; this end is dropped", execution.id)
                 return False
             except Unavailable as error:

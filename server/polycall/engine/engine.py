@@ -112,6 +112,11 @@ class Engine:
         return self.runner.isolation
 
     @property
+    def draining(self) -> bool:
+        """Whether new work is refused because the server is about to end."""
+        return self._draining
+
+    @property
     def isolation_floor(self) -> IsolationLevel:
         """The lowest level at which code is run."""
         return self._settings.isolation_floor

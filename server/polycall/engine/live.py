@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncGenerator, Awaitable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
@@ -178,6 +178,7 @@ class LiveRuns:
 
     def __init__(self) -> None:
         self._runs: dict[uuid.UUID, LiveRun] = {}
+        self.on_end: Callable[[Execution], None] = lambda _: None  # it counts
 
     def __len__(self) -> int:
         return len(self._runs)
@@ -191,6 +192,8 @@ class LiveRuns:
         """End one, once the store has its end; None: it ends elsewhere."""
         if self._runs.get(run.execution.id) is run:  # else a later attempt runs here
             del self._runs[run.execution.id]
+        if execution is not None:
+            self.on_end(execution)
         run.finish(execution)
 
     def get(self, project_id: str, execution_id: uuid.UUID) -> LiveRun | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable
 
 from polycall.domain import Execution, ExecutionError, ExecutionKind, ExecutionState, Reason
@@ -49,6 +50,7 @@ class Membership:
         self._heartbeat_s = heartbeat_s
         self._lease_s = lease_s
         self._until = 0.0  # time.monotonic: the lease holds at least until then
+        self.reaped: Counter[ExecutionState] = Counter()  # what became of executions of the dead
         self.others: frozenset[str] = frozenset()
         self.on_reap: Callable[[], None] = lambda: None  # something was queued again
 
@@ -106,6 +108,7 @@ class Membership:
     async def _reap(self) -> None:
         reaped = await self._store.reap(_LOST, int(self._lease_s * 1000))
         if reaped:
+            self.reaped.update(reaped)
             log.warning(
                 "took over from servers that were lost: %s",
                 ", ".join(f"{count} {ExecutionState(state).name}" for state, count in reaped.items()),

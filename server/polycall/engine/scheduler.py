@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import hashlib
 import logging
+from collections import Counter
 from dataclasses import replace
 
 from polycall.domain import MissedTicks, Schedule
@@ -46,6 +47,8 @@ class Scheduler:
         self._grace_ms = int(grace_s * 1000)
         self._node = node
         self._bell = asyncio.Event()
+        self.fired: Counter[Fired] = Counter()  # ticks, by what came of them
+        self.missed = 0  # ticks that were too late when somebody looked
         engine.schedules.on_change = self._bell.set
 
     async def run(self) -> None:
@@ -117,6 +120,9 @@ class Scheduler:
             # whatever it is about the execution: the next tick may do better, and others must not wait behind this one
             log.exception("the execution of schedule %s is refused", seen.id)
             fired = await self._store.fire(seen, replace(firing, execution=None, why=_FAULT))
+        self.fired[fired] += 1
+        if fired is not Fired.LOST:
+            self.missed += firing.missed
         if fired is Fired.RAN:
             self._engine.on_enqueue(seen.project_id)
         return firing.next_run

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 
@@ -25,7 +26,10 @@ log = logging.getLogger("polycall.calls")
 
 
 class Telemetry:
-    """Measures calls and tells of them."""
+    """Measures calls and tells of them; counts them by method and code in ``counts``, if that is given."""
+
+    def __init__(self, counts: Counter[tuple[str, Code]] | None = None) -> None:
+        self._counts: Counter[tuple[str, Code]] = Counter() if counts is None else counts
 
     def unary(self, inner: Unary) -> Unary:
         """Call, and log."""
@@ -41,6 +45,7 @@ class Telemetry:
                 code = _code_of(error, rpc)
                 raise
             finally:
+                self._counts[rpc.method, code] += 1
                 _log(rpc, code, time.perf_counter() - begun)
 
         return measured
@@ -62,6 +67,7 @@ class Telemetry:
                 code = _code_of(error, rpc)
                 raise
             finally:
+                self._counts[rpc.method, code] += 1
                 _log(rpc, code, time.perf_counter() - begun)
 
         return measured

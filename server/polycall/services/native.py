@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
@@ -13,6 +14,7 @@ from grpc_reflection.v1alpha import reflection
 from polycall.engine.engine import Engine
 from polycall.engine.keys import KeyRing
 from polycall.engine.plans import Plans
+from polycall.errors import Code
 from polycall.interceptors.authentication import Authentication
 from polycall.interceptors.counts import Counts
 from polycall.interceptors.errors import Errors
@@ -84,14 +86,17 @@ class HealthHandle:
                     group.create_task(self._servicer.set(service, status))
 
 
-def interceptors(keys: KeyRing, doors: Mapping[str, Gate] | None = None) -> list[grpc.aio.ServerInterceptor]:
+def interceptors(
+    keys: KeyRing, doors: Mapping[str, Gate] | None = None, calls: Counter[tuple[str, Code]] | None = None
+) -> list[grpc.aio.ServerInterceptor]:
     """Return what the server is built with; what a call passes first stands first. Faces authenticate themselves.
 
-    ``doors``: who is let in where no key is asked for, by the path of the method.
+    ``doors``: who is let in where no key is asked for, by the path of the method. ``calls``: counts them, by method and
+    code.
     """
-    authentication = Authentication(keys)
-    layers = (Telemetry(), Errors(LARGEST_MESSAGE), authentication, Counts())
-    return [Stack(native=layers, faces=(Telemetry(),), gate=authentication, doors=doors)]
+    authentication, telemetry = Authentication(keys), Telemetry(calls)
+    layers = (telemetry, Errors(LARGEST_MESSAGE), authentication, Counts())
+    return [Stack(native=layers, faces=(telemetry,), gate=authentication, doors=doors)]
 
 
 def add_native(servers: Sequence[grpc.aio.Server], engine: Engine, plans: Plans, info: NativeInfo) -> HealthHandle:

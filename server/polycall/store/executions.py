@@ -64,6 +64,11 @@ class SqlExecutions:
         """What became of the records taken so far."""
         return self._buffer.counts
 
+    @property
+    def records_waiting(self) -> int:
+        """How many records wait to be written."""
+        return len(self._buffer)
+
     # records
 
     def record(self, execution: Execution) -> None:

@@ -15,6 +15,7 @@ from polycall.store.environment_store import SqlEnvironments
 from polycall.store.executions import SqlExecutions
 from polycall.store.executor import Executor
 from polycall.store.executor_sqlite import SqliteExecutor
+from polycall.store.measured import MeasuredExecutor
 from polycall.store.node_store import SqlNodes
 from polycall.store.object_store import SqlObjects
 from polycall.store.registry import SqlRegistry
@@ -50,6 +51,7 @@ class SqlStore(
     """The parts over one executor, and their life; see ``polycall.store.protocol.Store``."""
 
     def __init__(self, executor: Executor, config: StoreConfig) -> None:
+        self.measured = executor = MeasuredExecutor(executor)
         SqlTenancy.__init__(self, executor)
         SqlSessions.__init__(self, executor)
         SqlSecrets.__init__(self, executor)
