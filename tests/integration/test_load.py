@@ -19,7 +19,7 @@ from tests.integration.load import execute, run_function, spread
 DOUBLE = "def f(n):\n    return {'twice': n * 2}\n"
 SLOW = "import time\ndef f(n):\n    time.sleep(0.05)\n    return {'twice': n * 2}\n"
 # Pipes and sockets that may come with use, once: an old zygote whose warm workers live on. What every hundredth run
-# leaked would be five times as many.
+# leaked would be more than twice as many.
 SLACK = 20
 FINAL = (
     execution_pb2.Execution.STATE_COMPLETED,
@@ -65,7 +65,7 @@ def _left(cgroups: set[str]) -> list[str]:
     ]
 
 
-async def test_eleven_thousand_runs_get_their_own_answers_and_leave_nothing(tmp_path: Path) -> None:
+async def test_five_thousand_runs_get_their_own_answers_and_leave_nothing(tmp_path: Path) -> None:
     mounts = _mounts()
     with running_server(tmp_path) as server:
         server.deploy("double", {"main.py": DOUBLE})
@@ -74,13 +74,13 @@ async def test_eleven_thousand_runs_get_their_own_answers_and_leave_nothing(tmp_
             warm = run_function(_stub(channel), server, "packages/double/functions/f")
             fresh = execute(_stub(channel), server)
             # by then every slot has its warm worker
-            assert await spread(warm, 1_000) == {"own": 1_000}
+            assert await spread(warm, 500) == {"own": 500}
             assert await spread(fresh, 50) == {"own": 50}
             pipes = _pipes(server.process.pid)
             cgroups = _cgroups(server)
             assert bool(cgroups) == (server.ready["isolation_level"] == 3)
-            assert await spread(warm, 10_000) == {"own": 10_000}
-            assert await spread(fresh, 1_000) == {"own": 1_000}
+            assert await spread(warm, 4_500) == {"own": 4_500}
+            assert await spread(fresh, 500) == {"own": 500}
 
             def settled() -> bool:
                 assert server.process is not None

@@ -34,8 +34,8 @@ async def _started(config: StoreConfig) -> AsyncIterator[SqlStore]:
 
 class TestPostgres(StoreConformance):
     @pytest.fixture
-    async def store(self, postgres: str) -> AsyncIterator[SqlStore]:
-        async with _started(StoreConfig(database_url=postgres, flush_ms=20)) as store:
+    async def store(self, emptied_postgres: str) -> AsyncIterator[SqlStore]:
+        async with _started(StoreConfig(database_url=emptied_postgres, flush_ms=20)) as store:
             yield store
 
 
