@@ -20,6 +20,7 @@ from bench.contestants import (
 from bench.overload import overload
 from bench.packages import packages
 from bench.payload import payload
+from bench.records import records
 from bench.rounds import Part, Recorder
 from bench.targets import REST, WARM, several
 
@@ -74,6 +75,7 @@ PARTS: Mapping[str, Part] = {
     "payload": payload,
     "overload": overload,
     "packages": packages,
+    "records": records,
 }
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from bench.overload import ALONE, FLOODED, REFUSALS
 from bench.packages import NUMPY
 from bench.payload import LARGE, SMALL
+from bench.records import KEPT, NOT_KEPT, RECORD_COST
 from bench.rounds import Figure
 
 __all__ = ["REST", "TARGETS", "WARM", "Result", "Target", "results", "several"]
@@ -78,6 +79,11 @@ def _over(what: str, ours: str, theirs: str, load: str = "c=16") -> Callable[[Ro
     return lambda r: getattr(r[ours, load], what) / getattr(r[theirs, load], what)
 
 
+def _record_cost(database: str) -> Callable[[Round], float]:
+    kept, not_kept = KEPT.format(database), NOT_KEPT.format(database)
+    return lambda r: r[RECORD_COST, kept].value / r[RECORD_COST, not_kept].value
+
+
 TARGETS = (
     Target(1, "warm rate / inline rate, c=16", _over("rate", WARM, _INLINE), least=0.75),
     Target(1, "warm rate / naive pool rate, c=16", _over("rate", WARM, _POOL), least=1.5),
@@ -100,6 +106,8 @@ TARGETS = (
     Target(4, "refusal p99 at 3 x", lambda r: r[_WAIT, REFUSALS].p99, most=20, unit="ms"),
     Target(5, "server CPU, 1 MiB less 1 KiB", lambda r: r[_CPU, LARGE].value - r[_CPU, SMALL].value, most=2, unit="ms"),
     Target(6, "numpy, first call without a worker: p50", lambda r: r[NUMPY, "4/s"].p50, most=25, unit="ms"),
+    Target(7, "server CPU with records / without, SQLite", _record_cost("SQLite"), most=1.25),
+    Target(7, "server CPU with records / without, PostgreSQL", _record_cost("PostgreSQL"), most=1.25),
 )
 
 

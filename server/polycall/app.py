@@ -38,6 +38,7 @@ from polycall.engine.objects import Objects
 from polycall.engine.plans import Plans
 from polycall.engine.preparation import Preparation
 from polycall.engine.readiness import Readiness
+from polycall.engine.recording import Recording
 from polycall.engine.registry import Registry
 from polycall.engine.renewals import Renewals
 from polycall.engine.resealing import Resealing
@@ -227,6 +228,7 @@ async def _running(settings: Settings, signals: Signals, member: Member | None) 
                 missing=missing(sandbox),
                 call_queue=settings.call_queue,
                 node=place.node,
+                recording=Recording(settings.records_sync, settings.records_sample),
             ),
             runner=sandbox,
             store=store,

@@ -312,6 +312,12 @@ class Settings:
     entry_kib: int = setting(256, _whole(1, 1024), "Largest of these values, as JSON, KiB.")
     # how long
     drain_grace_s: float = setting(30.0, _seconds(0, 3600), "Seconds that running work is given at SIGTERM.")
+    records_sync: str = setting(
+        "all",
+        _choice("all", "errors", "sampled", "none"),
+        "Records of synchronous native executions: all, errors, sampled (errors, and one in `records_sample`), none.",
+    )
+    records_sample: int = setting(100, _whole(1, 1_000_000), "One in so many that did not fail is recorded: `sampled`.")
     records_flush_ms: int = setting(100, _whole(1, 10_000), "Milliseconds between flushes of execution records.")
     retention_days: float = setting(90.0, _days, "Days that ended executions and sessions are kept; 0: for ever.")
     retention_executions: int = setting(

@@ -35,6 +35,7 @@ from polycall.engine.objects import Objects
 from polycall.engine.plans import FaceSchedules, Plans
 from polycall.engine.preparation import Preparation
 from polycall.engine.readiness import Readiness
+from polycall.engine.recording import ALL, Recording
 from polycall.engine.registry import Registry, VersionDraft
 from polycall.engine.requests import AdHocRun, FunctionRun
 from polycall.engine.resealing import Resealing
@@ -240,6 +241,7 @@ async def house(
     floor: IsolationLevel = IsolationLevel.PROCESS,
     limits: LimitPolicy | None = None,
     bootstrap: str = "",
+    recording: Recording = ALL,
 ) -> AsyncIterator[House]:
     """Build everything over a directory, as the composition root does; a second time in it is a restart."""
     store = StoreBetween(open_store(StoreConfig(data_dir=directory, flush_ms=20)))
@@ -253,7 +255,7 @@ async def house(
     keys = KeyRing(between, bootstrap, signer=Signer([bytes(32)]))
     preparation = Preparation(registry, policy, secrets)
     engine = Engine(
-        EngineSettings(isolation_floor=floor),
+        EngineSettings(isolation_floor=floor, recording=recording),
         runner=sandbox,
         store=between,
         registry=registry,

@@ -1,7 +1,8 @@
 """The verbs: execute, run, call; and what can be done to an execution afterwards.
 
 One engine, whoever asks: services and faces are thin coats over it. A synchronous execution is killed when its caller
-goes away; a Call outlives caller and server. Every execution gets exactly one record, whatever happens to it.
+goes away; a Call outlives caller and server. Whatever happens to an execution, it gets one record: a synchronous one
+if the operator wants it kept (``Recording``), and by default it is.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from polycall.engine.limits import LimitPolicy
 from polycall.engine.live import Finished, LiveRun, LiveRuns, Moved, Started, StreamEvent
 from polycall.engine.objects import Objects
 from polycall.engine.preparation import Preparation, Prepared, spec_of
+from polycall.engine.recording import ALL, Recording
 from polycall.engine.references import refers
 from polycall.engine.registry import Registry
 from polycall.engine.requests import AdHocRun, FunctionRun, RunOptions
@@ -64,6 +66,7 @@ class EngineSettings:
     missing: str = ""  # what keeps this machine from a higher level, in words
     call_queue: int = 10_000  # Calls of one project that may wait
     node: str = ""  # who owns what runs here
+    recording: Recording = ALL
 
 
 class Engine:
@@ -102,7 +105,12 @@ class Engine:
         self._preparation = preparation
         self._backlog = Backlog(store, settings.call_queue)
         self._siblings = siblings
-        self._synchronous = Synchronous(runner, store, self.live, admission, node=settings.node, shared=siblings.some)
+        self._synchronous = Synchronous(
+            *(runner, store, self.live, admission),
+            node=settings.node,
+            shared=siblings.some,
+            recording=settings.recording,
+        )
         self._draining = False
         self.on_enqueue: Callable[[str], None] = lambda _: None  # the dispatcher's bell
 

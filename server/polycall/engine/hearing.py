@@ -90,6 +90,7 @@ class Hearing:
             execution_id = uuid.UUID(asked.execution_id)
             live = self._live.get(asked.project_id, execution_id)
             if live is not None and live.execution.kind is ExecutionKind.SYNC:
+                live.shown = True
                 self._store.record(live.execution)
             return await self._store.settle(asked.project_id, execution_id)
         return await self._store.settle_alias(asked.project_id, asked.face, asked.alias)

@@ -52,6 +52,7 @@ class LiveRun:
     stored: int = 0  # how many pieces of a Call's output the store has
     finished: Execution | None = None
     moved: bool = False
+    shown: bool = False  # the store has it as RUNNING, so it gets its end too
     outbound: tuple[tuple[OutboundRequest, ...], int] = ((), 0)
     _task: asyncio.Task[object] | None = None  # what waits for the sandbox; cancelling it kills the process tree
     _begun_at: float | None = None  # time.monotonic

@@ -1,4 +1,4 @@
-"""Executions that somebody waits for: a slot, a run, a record. Exactly one record each, whatever happens."""
+"""Executions that somebody waits for: a slot, a run, and a record, one at most, whatever happens."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import TypeAlias
 from polycall.domain import Execution, ExecutionKind, ExecutionState, Reason, Usage
 from polycall.engine.admission import Admission
 from polycall.engine.live import LiveRun, LiveRuns
+from polycall.engine.recording import ALL, Recording
 from polycall.engine.repeats import Repeats
 from polycall.engine.requests import RunOptions
 from polycall.engine.running import CLIENT_GONE, FAULT, SHUT_DOWN, perform
@@ -57,7 +58,10 @@ class Synchronous:
         *,
         node: str = "",
         shared: bool = False,
+        recording: Recording = ALL,
     ) -> None:
+        self._recording = recording
+        self._keeps_everything = recording.everything
         self._runner = runner
         self._store = store
         self._live = live
@@ -164,25 +168,33 @@ class Synchronous:
             pause_s = min(_POLL_S, pause_s * 2)
 
     async def _recorded(self, live: LiveRun, job: Job, expires_at: float | None) -> Execution:
-        visible = asyncio.get_running_loop().call_later(_VISIBLE_AFTER_S, self._store.record, live.execution)
+        loop = asyncio.get_running_loop()
+        # what is not kept is not shown before its end either, unless somebody asks for it (``LiveRun.shown``)
+        visible = loop.call_later(_VISIBLE_AFTER_S, self._show, live) if self._keeps_everything else None
         final: Execution | None = None
         answered = False
         try:
             final = await perform(self._runner, live, job, expires_at)
             if live.late:
-                raise _late(final, live.late)
+                raise _late(final, live.late, kept=live.shown or self._recording.keeps(final))
             answered = True
             return final
         except asyncio.CancelledError:
             live.stop(ExecutionState.CANCELLED, CLIENT_GONE)
             raise
         finally:
-            visible.cancel()
+            if visible is not None:
+                visible.cancel()
             if final is None:
                 final = live.ended_as(*(live.stopped or (ExecutionState.FAILED, FAULT)))
-            # a request id stands for an answer: where there was none, a repeat runs (AIP-155)
-            self._store.record(final if answered else replace(final, request_id=None))
+            if self._keeps_everything or live.shown or self._recording.keeps(final):
+                # a request id stands for an answer: where there was none, a repeat runs (AIP-155)
+                self._store.record(final if answered else replace(final, request_id=None))
             self._live.close(live, final)
+
+    def _show(self, live: LiveRun) -> None:
+        live.shown = True
+        self._store.record(live.execution)
 
 
 def shutting_down() -> Unavailable:
@@ -204,11 +216,11 @@ def _before(expires_at: float | None) -> float | None:
     return expires_at - min(_ANSWER_MOST_S, left_s * _ANSWER_SHARE)
 
 
-def _late(execution: Execution, phase: str) -> DeadlineExceeded:
+def _late(execution: Execution, phase: str, *, kept: bool = True) -> DeadlineExceeded:
     ran_s = ((execution.ended_at or now_ms()) - (execution.started_at or 0)) / 1000
+    where = f"Output so far is in executions/{execution.id}" if kept else "This server keeps no record of it"
     return DeadlineExceeded(
-        f"Execution stopped after {ran_s:.2f} s: the caller's deadline. Output so far is in executions/{execution.id}; "
-        "raise the deadline, or use Call.",
+        f"Execution stopped after {ran_s:.2f} s: the caller's deadline. {where}; raise the deadline, or use Call.",
         reason=Reason.EXECUTION_TIMEOUT,
         metadata={"phase": phase, "execution": f"executions/{execution.id}"},
     )
