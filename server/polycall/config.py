@@ -306,6 +306,11 @@ class Settings:
     runtime_idle_s: float = setting(
         3600.0, _seconds(1, 86_400 * 30), "Idle seconds after which a runtime's processes end."
     )
+    project_storage_mib: int = setting(
+        10_240,
+        _whole(0, 1 << 30),
+        "MiB of sources, files and values that a project may store; 0: any number.",
+    )
     # what code keeps between runs, of each project
     entries: int = setting(10_000, _whole(0, 10_000_000), "Values that the code of a project may keep.")
     entries_mib: int = setting(64, _whole(1, 1 << 20), "MiB that these values and their keys may have together.")

@@ -53,6 +53,7 @@ async def started(
             data_dir=data_dir,
             database_url=settings.database_url,
             flush_ms=settings.records_flush_ms,
+            project_bytes=settings.project_storage_mib * MIB,
             shared=place.count > 1,
         )
     )

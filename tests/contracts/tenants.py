@@ -16,7 +16,7 @@ from polycall.v1 import package_pb2, tenancy_service_pb2
 from tests.contracts.routes import Route
 from tests.harness import Response, Server, until
 
-__all__ = ["SAID", "Tenant", "furnished", "nobodys", "plain"]
+__all__ = ["SAID", "Tenant", "furnished", "newcomer", "nobodys", "plain"]
 
 
 _CODE = "def execute(input): return 1"
@@ -38,6 +38,7 @@ SAID: dict[str, Callable[[Ids], Any]] = {
     "native.UpdateSecret": lambda ids: {"value": "another"},
     "cognite.CreateFunctions": lambda ids: {"items": [{"name": "another", "fileId": int(ids["file_id"])}]},
     "cognite.DeleteFunctions": lambda ids: {"items": [{"id": int(ids["function_id"])}]},
+    "cognite.DeleteFiles": lambda ids: {"items": [{"id": int(ids["file_id"])}]},
     "cognite.RetrieveFiles": lambda ids: {"items": [{"id": int(ids["file_id"])}]},
     "cognite.RetrieveFunctions": lambda ids: {"items": [{"id": int(ids["function_id"])}]},
     "cognite.ListCalls": lambda ids: {"scheduleId": ids["schedule_id"]},
@@ -122,7 +123,7 @@ class Tenant:
         return answer.json()
 
 
-def _newcomer(server: Server) -> Tenant:
+def newcomer(server: Server) -> Tenant:
     """Return somebody with a new project."""
     project = f"tnc-{uuid.uuid4().hex[:8]}"
     scopes = tenancy_service_pb2.ApiKey
@@ -132,7 +133,7 @@ def _newcomer(server: Server) -> Tenant:
 
 def furnished(server: Server, routes: tuple[Route, ...]) -> Tenant:
     """Return somebody whose project has something for every path variable of the routes."""
-    tenant = _newcomer(server)
+    tenant = newcomer(server)
     tenant.ids.update(
         native=_native(tenant),
         riza=_riza(tenant),

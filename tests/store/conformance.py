@@ -777,8 +777,10 @@ class FaceConformance:
         assert page == Page((face_object("a", created_at=1),))
 
     async def test_a_blob_belongs_to_its_project(self, store: Store) -> None:
-        digest = await store.keep_blob("default", b"\x00" * 100_000)
-        assert digest == hashlib.sha256(b"\x00" * 100_000).hexdigest()
+        made = await store.put_object(await store.create_object(face_object("a")), b"\x00" * 100_000)
+        digest = hashlib.sha256(b"\x00" * 100_000).hexdigest()
+        assert made is not None
+        assert made.blob == digest
         assert await store.get_blob("default", digest) == b"\x00" * 100_000
         assert await store.get_blob(OTHER, digest) is None
 
@@ -899,8 +901,13 @@ class RetentionConformance:
         ran = recorded(input=b'"' + b"i" * 100_000 + b'"', result=b'"' + b"r" * 100_000 + b'"', stdout=b"o" * 100_000)
         store.record(ran)
         await store.flush()
-        file, orphan = [await store.keep_blob("default", name * 100_000) for name in (b"f", b"x")]
-        await store.create_object(face_object("a", blob=file))
+        made, blobs = await store.create_object(face_object("a")), []
+        for content in (b"x" * 100_000, b"f" * 100_000):
+            changed = await store.put_object(made, content)
+            assert changed is not None
+            made = changed
+            blobs.append(made.blob or "")
+        orphan, file = blobs
         place, deleted = await store.sweep_blobs(None, 100)
         assert (place, deleted) == (None, 0)  # all are young
         await _age_blobs(store)

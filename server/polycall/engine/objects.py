@@ -65,14 +65,15 @@ class Objects:
         """Return the object with an alias. Raises NotFound."""
         return await self._store.find_object(project_id, face, kind, alias)
 
-    async def put(self, changed: FaceObject) -> FaceObject | None:
+    async def put(self, changed: FaceObject, content: bytes | None = None) -> FaceObject | None:
         """Replace alias, data and blob of what was read at ``revision``; None: it was changed since, or is gone.
 
-        Raises InvalidArgument (size), AlreadyExists (alias).
+        ``content``: what its blob shall be, kept with it. Raises InvalidArgument (size), AlreadyExists (alias),
+        QuotaExceeded.
         """
         changed = replace(changed, updated_at=now_ms())
         _check(changed)
-        return await self._store.put_object(changed)
+        return await self._store.put_object(changed, content)
 
     async def delete(self, project_id: str, face: str, kind: str, object_id: str) -> None:
         """Delete an object. Raises NotFound."""
@@ -87,10 +88,6 @@ class Objects:
     async def of_kind(self, face: str, kind: str, most: int) -> Sequence[FaceObject]:
         """Return objects of all projects, oldest first: for who goes on with what an earlier server has begun."""
         return await self._store.objects_of_kind(face, kind, most)
-
-    async def keep_blob(self, project_id: str, data: bytes) -> str:
-        """Keep something large and return its digest, which an object must refer to within a day."""
-        return await self._store.keep_blob(project_id, data)
 
     async def get_blob(self, project_id: str, digest: str) -> bytes | None:
         """Return what was kept; None if there is none."""

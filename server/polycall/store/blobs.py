@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -28,16 +29,20 @@ class Blob:
         return cls(project_id, hashlib.sha256(data).hexdigest(), data)
 
 
-def write_blobs(conn: sa.Connection, new: Iterable[Blob]) -> None:
-    """Insert what is not there yet, and touch what is, so that no sweep takes it."""
+def write_blobs(conn: sa.Connection, new: Iterable[Blob], *, counted: bool = False) -> None:
+    """Insert what is not there yet, and touch what is, so that no sweep takes it.
+
+    ``counted``: from now on it is part of what the project may store; see ``polycall.store.quota``.
+    """
     # in one order whoever writes: two transactions that lock the same rows the other way round would wait for ever
     ordered = sorted({(blob.project_id, blob.digest): blob for blob in new}.items())
     if not ordered:
         return
-    statement = insert(conn.dialect.name, blobs).values(touched_at=db_now())
-    statement = statement.on_conflict_do_update(
-        index_elements=["project_id", "sha256"], set_={"touched_at": statement.excluded.touched_at}
-    )
+    statement = insert(conn.dialect.name, blobs).values(touched_at=db_now(), counted=counted)
+    again: dict[str, Any] = {"touched_at": statement.excluded.touched_at}
+    if counted:
+        again["counted"] = True
+    statement = statement.on_conflict_do_update(index_elements=["project_id", "sha256"], set_=again)
     conn.execute(
         statement,
         [

@@ -30,6 +30,8 @@ class StoreConfig:
     buffer_bytes: int = 64 * _MIB
     # larger inputs, results and outputs go to the blobs table: rows that lists pass over stay small
     inline_bytes: int = 32 * _KIB
+    # sources, files and values that a project may store; 0: any number. Each server says so for itself
+    project_bytes: int = 0
     # reads and writes that may wait; beyond it the database is taken to be away
     waiting: int = 4096
     # SQLite: threads that read, each with its connection

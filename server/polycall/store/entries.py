@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from polycall.domain import Entry, EntryQuota
 from polycall.errors import QuotaExceeded
 from polycall.store.dialects import insert
+from polycall.store.quota import StorageQuota
 from polycall.store.tables import entries, entry_totals
 
 __all__ = ["Change", "Place", "change_entries", "entry_keys", "get_entries", "get_entry", "purge_entries"]
@@ -52,9 +53,18 @@ def get_entries(
 
 
 def change_entries(
-    conn: sa.Connection, project_id: str, places: Sequence[Place], change: Change, now: int, quota: EntryQuota
+    conn: sa.Connection,
+    project_id: str,
+    places: Sequence[Place],
+    change: Change,
+    now: int,
+    quota: EntryQuota,
+    storage: StorageQuota,
 ) -> None:
-    """Replace what is kept at some places, all at once. Raises QuotaExceeded, and whatever ``change`` raises."""
+    """Replace what is kept at some places, all at once. Raises QuotaExceeded, and whatever ``change`` raises.
+
+    ``quota`` is of these values, ``storage`` of all that the project stores.
+    """
     totals = _locked(conn, project_id)
     before = [_row(conn, project_id, place) for place in places]
     alive = [
@@ -94,6 +104,8 @@ def change_entries(
                 subject="entries_mib",
             )
         _put_totals(conn, project_id, totals)
+        if size > 0:
+            storage.check(conn, project_id)
 
 
 def purge_entries(conn: sa.Connection, project_id: str, now: int) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from polycall.domain import Entry, EntryQuota
 from polycall.store import entries
 from polycall.store.executor import Executor
+from polycall.store.quota import StorageQuota
 
 __all__ = ["SqlEntries"]
 
@@ -14,8 +15,9 @@ __all__ = ["SqlEntries"]
 class SqlEntries:
     """See ``polycall.store.protocol.EntryStore``."""
 
-    def __init__(self, executor: Executor) -> None:
+    def __init__(self, executor: Executor, quota: StorageQuota) -> None:
         self._executor = executor
+        self._quota = quota
 
     async def get_entry(self, project_id: str, place: entries.Place, now: int) -> Entry | None:
         """Return what is kept at a place; None if there is nothing. Raises Unavailable."""
@@ -37,7 +39,7 @@ class SqlEntries:
         self, project_id: str, places: Sequence[entries.Place], change: entries.Change, now: int, quota: EntryQuota
     ) -> None:
         """Replace what is kept at some places, all at once. Raises QuotaExceeded, Unavailable, what ``change`` does."""
-        await self._executor.write(entries.change_entries, project_id, tuple(places), change, now, quota)
+        await self._executor.write(entries.change_entries, project_id, tuple(places), change, now, quota, self._quota)
 
     async def purge_entries(self, project_id: str, now: int) -> int:
         """Delete what has expired of a project; return how many. Raises Unavailable."""

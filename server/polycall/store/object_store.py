@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
 from polycall.domain import FaceObject
 from polycall.store import objects
-from polycall.store.blobs import Blob, read_blobs, write_blobs
+from polycall.store.blobs import Blob, read_blobs
 from polycall.store.executor import Executor
 from polycall.store.failures import Conflict
 from polycall.store.packages import Place
 from polycall.store.paging import page_of, read_token
 from polycall.store.protocol import Page
+from polycall.store.quota import StorageQuota
 
 __all__ = ["SqlObjects"]
 
@@ -20,12 +22,13 @@ __all__ = ["SqlObjects"]
 class SqlObjects:
     """See ``polycall.store.protocol.FaceStore``."""
 
-    def __init__(self, executor: Executor) -> None:
+    def __init__(self, executor: Executor, quota: StorageQuota) -> None:
         self._executor = executor
+        self._quota = quota
 
     async def create_object(self, made: FaceObject, most: int | None = None) -> FaceObject:
         """Insert; raise AlreadyExists (id or alias), NotFound (project), QuotaExceeded, Unavailable."""
-        await self._executor.write(objects.create_object, made, most)
+        await self._executor.write(self._quota.within, made.project_id, objects.create_object, made, most)
         return made
 
     async def get_object(self, project_id: str, face: str, kind: str, object_id: str) -> FaceObject:
@@ -36,12 +39,24 @@ class SqlObjects:
         """Return the one with an alias; raise NotFound, Unavailable."""
         return await self._executor.read(objects.find_object, project_id, face, kind, alias)
 
-    async def put_object(self, changed: FaceObject) -> FaceObject | None:
-        """Replace what may change if it is still at that revision, else None. Raises AlreadyExists, Unavailable."""
-        try:
-            return await self._executor.write(objects.put_object, changed)
-        except Conflict:  # somebody took the alias in this moment
-            return await self._executor.write(objects.put_object, changed)
+    async def put_object(self, changed: FaceObject, content: bytes | None = None) -> FaceObject | None:
+        """Replace what may change if it is still at that revision, else None; see the protocol.
+
+        Raises AlreadyExists, QuotaExceeded, Unavailable.
+        """
+        blob = None
+        if content is not None:
+            blob = await asyncio.to_thread(Blob.of, changed.project_id, content)
+            changed = replace(changed, blob=blob.digest)
+        for attempt in range(2):
+            try:
+                return await self._executor.write(
+                    self._quota.within, changed.project_id, objects.put_object, changed, blob
+                )
+            except Conflict:  # somebody took the alias in this moment
+                if attempt:
+                    raise
+        raise AssertionError("unreachable")
 
     async def delete_object(self, project_id: str, face: str, kind: str, object_id: str) -> None:
         """Delete; raise NotFound, Unavailable."""
@@ -59,12 +74,6 @@ class SqlObjects:
     async def objects_of_kind(self, face: str, kind: str, most: int) -> Sequence[FaceObject]:
         """Return objects of all projects, oldest first; raise Unavailable."""
         return await self._executor.read(objects.objects_of_kind, face, kind, most)
-
-    async def keep_blob(self, project_id: str, data: bytes) -> str:
-        """Keep something large and return its digest. Raises Unavailable."""
-        blob = await asyncio.to_thread(Blob.of, project_id, data)
-        await self._executor.write(write_blobs, [blob])
-        return blob.digest
 
     async def get_blob(self, project_id: str, digest: str) -> bytes | None:
         """Return a blob of a project; None if there is none. Raises Unavailable."""

@@ -8,9 +8,11 @@ import sqlalchemy as sa
 
 from polycall.domain import FaceObject, Reason
 from polycall.errors import AlreadyExists, NotFound, QuotaExceeded
+from polycall.store.blobs import Blob, write_blobs
 from polycall.store.dialects import insert
 from polycall.store.packages import Place
-from polycall.store.tables import face_objects, projects
+from polycall.store.quota import lock_project, row_bytes
+from polycall.store.tables import face_objects
 
 __all__ = [
     "create_object",
@@ -23,14 +25,16 @@ __all__ = [
 ]
 
 _o = face_objects.c
+_SHOWN = tuple(column for column in _o if column.name != "size")
 
 
 def create_object(conn: sa.Connection, made: FaceObject, most: int | None) -> None:
     """Insert; raise AlreadyExists (id or alias), NotFound (project), QuotaExceeded."""
-    if conn.execute(sa.select(projects.c.id).where(projects.c.id == made.project_id)).first() is None:
+    if not lock_project(conn, made.project_id):  # else two that create at once would not count each other's
         name = f"projects/{made.project_id}"
         raise NotFound(Reason.PROJECT_NOT_FOUND, "polycall.v1.Project", name, f"{name} does not exist.")
-    values = {name: getattr(made, name) for name in _o.keys()}  # noqa: SIM118 - columns are no mapping
+    values = {column.name: getattr(made, column.name) for column in _SHOWN}
+    values["size"] = row_bytes({"data": made.data})
     if conn.execute(insert(conn.dialect.name, face_objects).on_conflict_do_nothing(), values).rowcount != 1:
         place = (made.project_id, made.face, made.kind)
         taken = conn.execute(sa.select(_o.id).where(*_is_object(*place, made.id))).first()
@@ -50,7 +54,7 @@ def _count(conn: sa.Connection, made: FaceObject) -> int:
 
 def get_object(conn: sa.Connection, project_id: str, face: str, kind: str, object_id: str) -> FaceObject:
     """Return; raise NotFound."""
-    row = conn.execute(sa.select(face_objects).where(*_is_object(project_id, face, kind, object_id))).first()
+    row = conn.execute(sa.select(*_SHOWN).where(*_is_object(project_id, face, kind, object_id))).first()
     if row is None:
         raise _no_object(face, kind, object_id)
     return _object_of(row)
@@ -58,14 +62,16 @@ def get_object(conn: sa.Connection, project_id: str, face: str, kind: str, objec
 
 def find_object(conn: sa.Connection, project_id: str, face: str, kind: str, alias: str) -> FaceObject:
     """Return the one with an alias; raise NotFound."""
-    row = conn.execute(sa.select(face_objects).where(*_of_kind(project_id, face, kind), *_has_alias(alias))).first()
+    row = conn.execute(sa.select(*_SHOWN).where(*_of_kind(project_id, face, kind), *_has_alias(alias))).first()
     if row is None:
         raise _no_object(face, kind, alias)
     return _object_of(row)
 
 
-def put_object(conn: sa.Connection, changed: FaceObject) -> FaceObject | None:
+def put_object(conn: sa.Connection, changed: FaceObject, content: Blob | None) -> FaceObject | None:
     """Replace what may change if nobody did since; None: somebody did, or it is gone. Raises AlreadyExists (alias)."""
+    if content is not None:
+        write_blobs(conn, [content], counted=True)
     place = (changed.project_id, changed.face, changed.kind)
     if changed.alias is not None:
         found = conn.execute(sa.select(_o.id).where(*_of_kind(*place), *_has_alias(changed.alias))).first()
@@ -78,10 +84,11 @@ def put_object(conn: sa.Connection, changed: FaceObject) -> FaceObject | None:
             alias=changed.alias,
             updated_at=changed.updated_at,
             data=changed.data,
+            size=row_bytes({"data": changed.data}),
             blob=changed.blob,
             revision=changed.revision + 1,
         )
-        .returning(face_objects)
+        .returning(*_SHOWN)
     ).first()
     return _object_of(row) if row is not None else None
 
@@ -96,7 +103,7 @@ def list_objects(
     conn: sa.Connection, project_id: str, face: str, kind: str, after: Place | None, rows: int
 ) -> list[tuple[str, FaceObject]]:
     """Return objects of a kind with their places, newest first, from the one after a place on."""
-    statement = sa.select(face_objects).where(*_of_kind(project_id, face, kind))
+    statement = sa.select(*_SHOWN).where(*_of_kind(project_id, face, kind))
     if after is not None:
         statement = statement.where(sa.tuple_(_o.created_at, _o.id) < sa.tuple_(*after))
     found = conn.execute(statement.order_by(_o.created_at.desc(), _o.id.desc()).limit(rows))
@@ -105,7 +112,7 @@ def list_objects(
 
 def objects_of_kind(conn: sa.Connection, face: str, kind: str, most: int) -> list[FaceObject]:
     """Return objects of all projects, oldest first."""
-    statement = sa.select(face_objects).where(_o.face == face, _o.kind == kind)
+    statement = sa.select(*_SHOWN).where(_o.face == face, _o.kind == kind)
     return [_object_of(row) for row in conn.execute(statement.order_by(_o.created_at, _o.id).limit(most))]
 
 

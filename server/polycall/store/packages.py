@@ -12,6 +12,7 @@ from polycall.errors import AlreadyExists, NotFound
 from polycall.names import PackageName
 from polycall.store.dialects import insert
 from polycall.store.paging import place_number
+from polycall.store.quota import row_bytes
 from polycall.store.rows import json_text
 from polycall.store.tables import packages, projects
 
@@ -56,14 +57,9 @@ def create_package(conn: sa.Connection, package: Package) -> None:
     values = {
         "project_id": package.project_id,
         "id": package.id,
-        "display_name": package.display_name,
-        "description": package.description,
-        "labels": json_text(package.labels),
         "created_at": package.created_at,
-        "updated_at": package.updated_at,
         "face": package.face,
-        "alias": package.alias,
-        "face_data": package.face_data,
+        **_changeable(package),
     }
     if conn.execute(insert(conn.dialect.name, packages).on_conflict_do_nothing(), values).rowcount != 1:
         taken = conn.execute(sa.select(_p.id).where(*_is_package(package.project_id, package.id))).first()
@@ -81,14 +77,7 @@ def update_package(conn: sa.Connection, package: Package) -> Package:
     row = conn.execute(
         sa.update(packages)
         .where(*_is_package(package.project_id, package.id))
-        .values(
-            display_name=package.display_name,
-            description=package.description,
-            labels=json_text(package.labels),
-            updated_at=package.updated_at,
-            alias=package.alias,
-            face_data=package.face_data,
-        )
+        .values(_changeable(package))
         .returning(packages)
     ).first()
     if row is None:
@@ -140,6 +129,18 @@ def delete_package(conn: sa.Connection, project_id: str, package_id: str) -> Non
     # its versions go with it (ON DELETE CASCADE)
     if conn.execute(sa.delete(packages).where(*_is_package(project_id, package_id))).rowcount != 1:
         raise no_package(package_id)
+
+
+def _changeable(package: Package) -> dict[str, Any]:
+    values = {
+        "display_name": package.display_name,
+        "description": package.description,
+        "labels": json_text(package.labels),
+        "updated_at": package.updated_at,
+        "alias": package.alias,
+        "face_data": package.face_data,
+    }
+    return {**values, "size": row_bytes(values)}
 
 
 def _is_package(project_id: str, package_id: str) -> tuple[sa.ColumnElement[bool], ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Concatenate, ParamSpec, TypeVar
 
 import sqlalchemy as sa
 
@@ -16,8 +17,12 @@ from polycall.store.executor import Executor
 from polycall.store.failures import Conflict
 from polycall.store.paging import page_of, read_token
 from polycall.store.protocol import Page
+from polycall.store.quota import StorageQuota
 
 __all__ = ["SqlRegistry"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 _Put = Callable[[sa.Connection, Version, Blob], None]
 
@@ -25,21 +30,22 @@ _Put = Callable[[sa.Connection, Version, Blob], None]
 class SqlRegistry:
     """What can be run; see ``polycall.store.protocol.RegistryStore``."""
 
-    def __init__(self, executor: Executor) -> None:
+    def __init__(self, executor: Executor, quota: StorageQuota) -> None:
         self._executor = executor
+        self._quota = quota
 
     async def create_package(self, package: Package) -> Package:
-        """Insert; raise AlreadyExists, NotFound (project), Unavailable."""
-        await self._executor.write(packages.create_package, package)
+        """Insert; raise AlreadyExists, NotFound (project), QuotaExceeded, Unavailable."""
+        await self._growing(package.project_id, packages.create_package, package)
         return package
 
     async def update_package(self, package: Package) -> Package:
         """Replace all but ids, face and creation; return the package. Raises NotFound, AlreadyExists, Unavailable."""
-        return await self._executor.write(packages.update_package, package)
+        return await self._growing(package.project_id, packages.update_package, package)
 
     async def exchange_package(self, package: Package, face_data: bytes | None) -> Package | None:
         """Do the same if it still has that ``face_data``, else return None. Raises as ``update_package``."""
-        return await self._executor.write(packages.exchange_package, package, face_data)
+        return await self._growing(package.project_id, packages.exchange_package, package, face_data)
 
     async def get_package(self, project_id: str, package_id: str) -> Package:
         """Return; raise NotFound, Unavailable."""
@@ -68,9 +74,9 @@ class SqlRegistry:
         ]
 
     async def create_with_version(self, package: Package, version: Version, files: Mapping[str, bytes]) -> Version:
-        """Insert a package and its first version; raise AlreadyExists, NotFound (project), Unavailable."""
+        """Insert both or neither; raise AlreadyExists, NotFound (project), QuotaExceeded, Unavailable."""
         version, blob = await _packed(version, files)
-        await self._executor.write(revisions.create_with_version, package, version, blob)
+        await self._growing(package.project_id, revisions.create_with_version, package, version, blob)
         return version
 
     async def revise(
@@ -86,7 +92,7 @@ class SqlRegistry:
         blob = None
         if version is not None:
             version, blob = await _packed(version, files or {})
-        return await self._executor.write(revisions.revise, package, texts, after, version, blob)
+        return await self._growing(package.project_id, revisions.revise, package, texts, after, version, blob)
 
     async def latest_version(self, project_id: str, package_id: str) -> Version | None:
         """Return the version that was made last, whatever its state. Raises NotFound (package), Unavailable."""
@@ -122,7 +128,8 @@ class SqlRegistry:
         Raises AlreadyExists(VERSION_RELEASED), NotFound (package or version), Unavailable.
         """
         version, blob = await _packed(version, files)
-        return version if await self._executor.write(versions.swap_version, version, blob, old) else None
+        swapped = await self._growing(version.project_id, versions.swap_version, version, blob, old)
+        return version if swapped else None
 
     async def set_version_state(
         self,
@@ -180,10 +187,20 @@ class SqlRegistry:
         """Return the files of a bundle; raise NotFound, Unavailable."""
         return await self._executor.read(versions.get_bundle, project_id, digest)
 
+    async def _growing(
+        self,
+        project_id: str,
+        work: Callable[Concatenate[sa.Connection, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """Do what adds to what a project stores. Raises QuotaExceeded, what ``work`` raises, Unavailable."""
+        return await self._executor.write(self._quota.within, project_id, work, *args, **kwargs)
+
     async def _put(self, work: _Put, version: Version, files: Mapping[str, bytes]) -> Version:
         version, blob = await _packed(version, files)
         try:
-            await self._executor.write(work, version, blob)
+            await self._growing(version.project_id, work, version, blob)
         except Conflict:  # the package went away after it was looked for
             raise packages.no_package(version.package_id) from None
         return version

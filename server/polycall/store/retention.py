@@ -10,13 +10,24 @@ import sqlalchemy as sa
 from polycall.ids import id_at
 from polycall.store.tables import blobs, db_now, executions, face_objects, sessions, versions
 
-__all__ = ["BlobPlace", "oldest_kept", "prune_executions", "prune_sessions", "prune_statement", "sweep_blobs"]
+__all__ = [
+    "BlobPlace",
+    "free_blobs",
+    "oldest_kept",
+    "prune_executions",
+    "prune_sessions",
+    "prune_statement",
+    "sweep_blobs",
+]
 
 _e, _b, _s = executions.c, blobs.c, sessions.c
 _HAS_ENDED = sa.text("executions.state >= 2")
 # What is written now may be referred to in a moment; whoever writes it again touches it first, in one transaction with
 # the row that refers to it, so what was touched lately is never taken from under anybody.
 _YOUNG_MS = 86_400_000
+# Sources and files are written in one transaction with what refers to them: no longer than one takes (30 s at most,
+# StoreConfig.statement_s) are they without it.
+_FREED_MS = 60_000
 
 
 class BlobPlace(NamedTuple):
@@ -74,6 +85,19 @@ def sweep_blobs(conn: sa.Connection, after: BlobPlace | None, most: int) -> tupl
         )
     )
     return (places[-1] if len(places) == most else None), deleted.rowcount
+
+
+def free_blobs(conn: sa.Connection, project_id: str) -> int:
+    """Delete the sources and files of a project that nothing refers to; return how many. See ``sweep_blobs``."""
+    deleted = conn.execute(
+        sa.delete(blobs).where(
+            _b.project_id == project_id,
+            sa.text("counted"),
+            _b.touched_at < db_now() - _FREED_MS,
+            *(~_referring(project, digest) for project, digest in _REFERENCES),
+        )
+    )
+    return deleted.rowcount
 
 
 _REFERENCES: tuple[tuple[sa.Column[str], sa.Column[str]], ...] = (

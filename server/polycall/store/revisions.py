@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from polycall.domain import Package, Version
 from polycall.store.blobs import Blob
 from polycall.store.packages import create_package, get_package, no_package, package_of
+from polycall.store.quota import lock_project
 from polycall.store.tables import packages
 from polycall.store.versions import create_version, latest_version
 
@@ -37,6 +38,7 @@ def revise(
     (package), AlreadyExists (version).
     """
     project_id, package_id = package.project_id, package.id
+    lock_project(conn, project_id)  # first of all, as whoever adds to a project does
     # locks the row: until this is committed, nobody else adds a version here (SQLite has one writer anyway)
     locked = sa.select(_p.id).where(*_is_package(project_id, package_id)).with_for_update()
     if conn.execute(locked).first() is None:

@@ -10,6 +10,7 @@ from polycall.store.failures import Conflict
 from polycall.store.packages import no_package
 from polycall.store.paging import page_of, read_token
 from polycall.store.protocol import DueSchedules, Fired, Firing, Page, ScheduleFilter
+from polycall.store.quota import StorageQuota
 
 __all__ = ["SqlSchedules"]
 
@@ -17,9 +18,10 @@ __all__ = ["SqlSchedules"]
 class SqlSchedules:
     """See ``polycall.store.protocol.ScheduleStore``."""
 
-    def __init__(self, executor: Executor, config: StoreConfig) -> None:
+    def __init__(self, executor: Executor, config: StoreConfig, quota: StorageQuota) -> None:
         self._executor = executor
         self._inline_bytes = config.inline_bytes
+        self._quota = quota
 
     async def clock(self) -> int:
         """Return the database's time, ms. Raises Unavailable."""
@@ -28,7 +30,9 @@ class SqlSchedules:
     async def create_schedule(self, schedule: Schedule, *, most: int, most_of_package: int | None = None) -> Schedule:
         """Insert; raise AlreadyExists, NotFound (package, version), QuotaExceeded, Unavailable."""
         try:
-            await self._executor.write(schedules.create_schedule, schedule, most, most_of_package)
+            await self._executor.write(
+                self._quota.within, schedule.project_id, schedules.create_schedule, schedule, most, most_of_package
+            )
         except Conflict:  # the package went away after it was looked for
             raise no_package(schedule.package_id) from None
         return schedule
@@ -47,9 +51,14 @@ class SqlSchedules:
         return page_of(scope, found, page_size)
 
     async def change_schedule(self, schedule: Schedule, *, retime: bool) -> bool:
-        """Write what callers change; False if it is at another revision, or gone. Raises NotFound, Unavailable."""
+        """Write what callers change; False if it is at another revision, or gone.
+
+        Raises NotFound, QuotaExceeded, Unavailable.
+        """
         try:
-            return await self._executor.write(schedules.change_schedule, schedule, retime)
+            return await self._executor.write(
+                self._quota.within, schedule.project_id, schedules.change_schedule, schedule, retime
+            )
         except Conflict:  # the package, or the version, is not there
             raise no_package(schedule.package_id) from None
 

@@ -26,8 +26,9 @@ from polycall.store.dialects import insert
 from polycall.store.packages import get_package
 from polycall.store.paging import place_number
 from polycall.store.protocol import Fired, Firing, ScheduleFilter
+from polycall.store.quota import lock_project, row_bytes
 from polycall.store.rows import json_text
-from polycall.store.tables import db_now, executions, projects, schedules
+from polycall.store.tables import db_now, executions, schedules
 from polycall.store.versions import get_version
 
 __all__ = [
@@ -47,7 +48,7 @@ _e = executions.c
 _decode_limits = msgspec.json.Decoder(LimitOverrides).decode
 # inputs may have megabytes: a list does without
 _LISTED: tuple[sa.ColumnElement[Any], ...] = tuple(column for column in _s if column is not _s.input)
-_PLAIN = tuple(column.name for column in _s if column.name not in ("limits", "overlap", "missed", "input"))
+_PLAIN = tuple(column.name for column in _s if column.name not in ("limits", "overlap", "missed", "input", "size"))
 _OVERLAPS = "An earlier execution of this schedule has not ended (overlap SKIP)."
 _REPLACED = ExecutionError(
     reason=Reason.EXECUTION_CANCELLED, message="The next execution of its schedule took its place (overlap REPLACE)."
@@ -81,7 +82,7 @@ def clock(conn: sa.Connection) -> int:
 def create_schedule(conn: sa.Connection, schedule: Schedule, most: int, most_of_package: int | None) -> None:
     """Insert; raise AlreadyExists, NotFound (package, version), QuotaExceeded."""
     # who makes one waits for who makes another in the same project: so neither is one too many
-    conn.execute(sa.select(projects.c.id).where(projects.c.id == schedule.project_id).with_for_update(key_share=True))
+    lock_project(conn, schedule.project_id)
     get_package(conn, schedule.project_id, schedule.package_id)
     if schedule.version_id is not None:
         get_version(conn, schedule.project_id, schedule.package_id, schedule.version_id)
@@ -262,7 +263,7 @@ def _is_schedule(project_id: str, schedule_id: str) -> tuple[sa.ColumnElement[bo
 
 
 def _changeable(schedule: Schedule) -> dict[str, Any]:
-    return {
+    values = {
         "package_id": schedule.package_id,
         "version_id": schedule.version_id,
         "function": schedule.function,
@@ -280,6 +281,7 @@ def _changeable(schedule: Schedule) -> dict[str, Any]:
         "face_data": schedule.face_data,
         "input": schedule.input,
     }
+    return {**values, "size": row_bytes(values)}
 
 
 def _schedule_of(row: sa.Row[Any], text: bytes = b"") -> Schedule:

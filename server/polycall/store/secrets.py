@@ -14,7 +14,8 @@ from polycall.store.dialects import insert
 from polycall.store.executor import Executor
 from polycall.store.paging import page_of, place_number, read_token
 from polycall.store.protocol import Page
-from polycall.store.tables import projects, secrets
+from polycall.store.quota import lock_project
+from polycall.store.tables import secrets
 
 __all__ = ["SqlSecrets"]
 
@@ -88,9 +89,7 @@ class SqlSecrets:
 
 
 def _create(conn: sa.Connection, secret: Secret, sealed: str, most: int, unique_name: bool) -> None:
-    # locks the project (PostgreSQL; SQLite has one writer): what is counted and looked for stays so until the commit
-    locked = sa.select(projects.c.id).where(projects.c.id == secret.project_id).with_for_update(key_share=True)
-    if conn.execute(locked).first() is None:
+    if not lock_project(conn, secret.project_id):
         name = f"projects/{secret.project_id}"
         raise NotFound(Reason.PROJECT_NOT_FOUND, "polycall.v1.Project", name, f"{name} does not exist.")
     if unique_name and (taken := _find(conn, secret.project_id, secret.name)) is not None:

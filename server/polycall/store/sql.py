@@ -18,6 +18,7 @@ from polycall.store.executor_sqlite import SqliteExecutor
 from polycall.store.measured import MeasuredExecutor
 from polycall.store.node_store import SqlNodes
 from polycall.store.object_store import SqlObjects
+from polycall.store.quota import StorageQuota
 from polycall.store.registry import SqlRegistry
 from polycall.store.retention_store import SqlRetention
 from polycall.store.runtime_store import SqlRuntimes
@@ -52,18 +53,19 @@ class SqlStore(
 
     def __init__(self, executor: Executor, config: StoreConfig) -> None:
         self.measured = executor = MeasuredExecutor(executor)
+        quota = StorageQuota(config.project_bytes)
         SqlTenancy.__init__(self, executor)
         SqlSessions.__init__(self, executor)
         SqlSecrets.__init__(self, executor)
         SqlSealed.__init__(self, executor)
-        SqlRegistry.__init__(self, executor)
-        SqlObjects.__init__(self, executor)
-        SqlEntries.__init__(self, executor)
+        SqlRegistry.__init__(self, executor, quota)
+        SqlObjects.__init__(self, executor, quota)
+        SqlEntries.__init__(self, executor, quota)
         SqlRuntimes.__init__(self, executor)
         SqlEnvironments.__init__(self, executor)
         SqlNodes.__init__(self, executor)
         SqlRetention.__init__(self, executor)
-        SqlSchedules.__init__(self, executor, config)
+        SqlSchedules.__init__(self, executor, config, quota)
         SqlExecutions.__init__(self, executor, config)
         self._executor = executor
 

@@ -25,6 +25,7 @@ from polycall.store.blobs import Blob, read_blobs, write_blobs
 from polycall.store.dialects import insert
 from polycall.store.packages import get_package
 from polycall.store.paging import place_number
+from polycall.store.quota import row_bytes
 from polycall.store.rows import json_text
 from polycall.store.tables import versions
 
@@ -72,7 +73,7 @@ class Place(NamedTuple):
 def create_version(conn: sa.Connection, version: Version, bundle: Blob) -> None:
     """Insert with its bundle; raise AlreadyExists, NotFound (package)."""
     get_package(conn, version.project_id, version.package_id)
-    write_blobs(conn, [bundle])
+    write_blobs(conn, [bundle], counted=True)
     if conn.execute(insert(conn.dialect.name, versions).on_conflict_do_nothing(), _version_row(version)).rowcount != 1:
         raise AlreadyExists("polycall.v1.Version", _version_name(version.package_id, version.id))
 
@@ -80,7 +81,7 @@ def create_version(conn: sa.Connection, version: Version, bundle: Blob) -> None:
 def put_version(conn: sa.Connection, version: Version, bundle: Blob) -> None:
     """Insert, or replace one that is not released; raise AlreadyExists(VERSION_RELEASED), NotFound (package)."""
     get_package(conn, version.project_id, version.package_id)
-    write_blobs(conn, [bundle])
+    write_blobs(conn, [bundle], counted=True)
     row = _version_row(version)
     statement = insert(conn.dialect.name, versions)
     statement = statement.on_conflict_do_update(
@@ -95,7 +96,7 @@ def put_version(conn: sa.Connection, version: Version, bundle: Blob) -> None:
 def swap_version(conn: sa.Connection, version: Version, bundle: Blob, old: Version) -> bool:
     """Replace exactly ``old``; False: it was changed since. Raises AlreadyExists(VERSION_RELEASED), NotFound."""
     is_old = (_v.created_at == old.created_at, _v.bundle == old.bundle, _v.face_data == old.face_data)
-    write_blobs(conn, [bundle])
+    write_blobs(conn, [bundle], counted=True)
     changed = conn.execute(
         sa.update(versions)
         .where(
@@ -150,6 +151,7 @@ def finish_analysis(conn: sa.Connection, version: Version) -> bool:
             functions=json_text(version.functions),
             error=version.error,
             released_at=version.released_at,
+            size=_version_row(version)["size"],
         )
     )
     return conn.execute(statement).rowcount == 1
@@ -238,7 +240,7 @@ def _is_version(project_id: str, package_id: str, version_id: str) -> tuple[sa.C
 
 
 def _version_row(version: Version) -> dict[str, Any]:
-    return {
+    row = {
         "project_id": version.project_id,
         "package_id": version.package_id,
         "id": version.id,
@@ -261,6 +263,7 @@ def _version_row(version: Version) -> dict[str, Any]:
         "face_data": version.face_data,
         "adapter": version.adapter or None,
     }
+    return {**row, "size": row_bytes(row)}
 
 
 def _version_of(row: sa.Row[Any]) -> Version:

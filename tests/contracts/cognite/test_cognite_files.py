@@ -1,4 +1,4 @@
-"""Files: made, filled through an address of their own, looked up."""
+"""Files: made, filled through an address of their own, looked up, deleted."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from polycall.v1 import tenancy_service_pb2
 from tests.contracts.cognite.driver import ECHO, Cognite, archive, newcomer
-from tests.harness import Response, Server
+from tests.harness import Response, Server, until
 
 _DEPLOY = tenancy_service_pb2.ApiKey.SCOPE_DEPLOY
 _ZIP = archive({"handler.py": ECHO})
@@ -150,6 +150,34 @@ def test_files_are_looked_up_by_either_id(caller: Cognite) -> None:
     }
     found = caller.post("files/byids", ask | {"ignoreUnknownIds": True}).json()["items"]
     assert [each["id"] for each in found] == [made["id"]]
+
+
+def test_files_are_deleted_all_or_none(caller: Cognite) -> None:
+    one, two = _made(caller, externalId="deleted"), _made(caller)
+    assert _put(caller, two["uploadUrl"]).status == 200
+    both = [{"externalId": "deleted"}, {"id": two["id"]}, {"id": two["id"]}]
+    answer = caller.post("files/delete", {"items": [*both, {"id": 999_999}]})
+    assert (answer.status, answer.json()["error"]["missing"]) == (400, [{"id": 999_999}])
+    assert _shown(caller, two["id"])["uploaded"] is True
+    answer = caller.post("files/delete", {"items": both})
+    assert (answer.status, answer.json()) == (200, {})
+    answer = caller.post("files/byids", {"items": both, "ignoreUnknownIds": True})
+    assert answer.json() == {"items": []}
+    assert [_put(caller, made["uploadUrl"]).status for made in (one, two)] == [403, 403]
+    assert caller.post("files/delete", {"items": both, "ignoreUnknownIds": True}).status == 200
+    assert _made(caller, externalId="deleted")["id"] not in (one["id"], two["id"])
+
+
+def test_a_function_keeps_the_file_that_it_was_made_from(caller: Cognite) -> None:
+    made = _made(caller)
+    assert _put(caller, made["uploadUrl"]).status == 200
+    function = caller.post("functions", {"items": [{"name": "f", "fileId": made["id"]}]}).json()["items"][0]["id"]
+    assert caller.post("files/delete", {"items": [{"id": made["id"]}]}).status == 200
+    shown = until(
+        lambda: (found := caller.get(f"functions/{function}").json())["status"] in ("Ready", "Failed") and found,
+        what="the function",
+    )
+    assert (shown["status"], shown["fileId"]) == ("Ready", made["id"])
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Files: made, filled, looked up."""
+"""Files: made, filled, looked up, deleted."""
 
 from __future__ import annotations
 
@@ -36,6 +36,7 @@ class FileRoutes(Resource):
             "CreateFile": self.create_file,
             "UploadFile": self.upload_file,
             "RetrieveFiles": self.retrieve_files,
+            "DeleteFiles": self.delete_files,
         }
 
     async def create_file(self, inbound: Inbound) -> Reply:
@@ -69,6 +70,19 @@ class FileRoutes(Resource):
         if missing and not ask.ignore_unknown:
             raise Missing("File", missing)
         return Reply(body=dump({"items": [FileBody.of(found[each]) for each in ask.references if each in found]}))
+
+    async def delete_files(self, inbound: Inbound) -> Reply:
+        """POST files/delete: all of them, or none if one is unknown. Functions made from them keep what they have."""
+        who = await self._caller(inbound)
+        require(who, Scope.DEPLOY)
+        ask = read_asked_files(await self._small(inbound))
+        found = await self._files.find(who.project_id, ask.references)
+        missing = [reference for reference in ask.references if reference not in found]
+        if missing and not ask.ignore_unknown:
+            raise Missing("File", missing)
+        for file_id in {kept.id for kept in found.values()}:
+            await self._files.delete(who.project_id, file_id)
+        return Reply(body=b"{}")
 
     @staticmethod
     async def _small(inbound: Inbound) -> bytes:

@@ -148,14 +148,13 @@ class Files:
         raise PermissionDenied("This upload URL is not valid, or not any more; make the file anew.")
 
     async def upload(self, project_id: str, file_id: str, token: str, content: bytes, now_ms: int) -> None:
-        """Keep the content of a file, in place of what it has. Raises PermissionDenied, Unavailable."""
+        """Keep the content of a file, in place of what it has. Raises PermissionDenied, QuotaExceeded, Unavailable."""
         await self.check_upload(project_id, file_id, token, now_ms)
         is_zip = await asyncio.to_thread(zipfile.is_zipfile, io.BytesIO(content))
-        digest = await self._objects.keep_blob(project_id, content)
         for _ in range(_TRIES):
             kept = await self.check_upload(project_id, file_id, token, now_ms)  # it may have been begun anew meanwhile
             data = msgspec.structs.replace(_data(kept), uploaded_at=now_ms, is_zip=is_zip)
-            if await self._objects.put(replace(kept, data=msgspec.json.encode(data), blob=digest)) is not None:
+            if await self._objects.put(replace(kept, data=msgspec.json.encode(data)), content) is not None:
                 return
         raise Unavailable("Others change this file again and again; repeat the request.")
 
@@ -175,6 +174,11 @@ class Files:
                 else:
                     found[reference] = await self._objects.find(project_id, FACE, _KIND, reference.external_id)
         return found
+
+    async def delete(self, project_id: str, file_id: str) -> None:
+        """Delete a file, if it is there: its address is good for nothing then, and its external id is free."""
+        with suppress(NotFound):
+            await self._objects.delete(project_id, FACE, _KIND, file_id)
 
     async def _known(self, project_id: str, external_id: str | None) -> FaceObject | None:
         if external_id is None:

@@ -17,6 +17,7 @@ from polycall.errors import (
     PayloadTooLarge,
     PermissionDenied,
     PolycallError,
+    QuotaExceeded,
     ResourceExhausted,
     Unauthenticated,
     Unavailable,
@@ -90,6 +91,8 @@ def _status(error: PolycallError) -> int:
             return 409
         case PayloadTooLarge():
             return 413
+        case QuotaExceeded():
+            return 400  # a 429 says that it helps to come back
         case ResourceExhausted():
             return 429
         case Cancelled():

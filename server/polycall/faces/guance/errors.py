@@ -110,7 +110,7 @@ def failure_of(error: PolycallError, func_id: str, task_id: str) -> Failure | No
             return Failure("EClientUnsupported", 400.44, error.message)
         case DeadlineExceeded():
             return timed_out(task_id)
-        case LimitOutOfRange() | Unavailable():
+        case LimitOutOfRange() | QuotaExceeded() | Unavailable():
             return Failure("ESysLimitReached", 503.1, error.message)
         case ResourceExhausted():
             return Failure("EClientRateLimit.WorkerQueueLength", 429.46, "Too many tasks in queue")

@@ -15,6 +15,7 @@ from polycall.errors import (
     DeadlineExceeded,
     PayloadTooLarge,
     PolycallError,
+    QuotaExceeded,
     ResourceExhausted,
     Unauthenticated,
     Unavailable,
@@ -48,6 +49,8 @@ def failed(error: PolycallError, headers: Mapping[str, str]) -> Reply:
             return _reply(Code.UNAUTHENTICATED, 401, "unauthenticated")
         case PayloadTooLarge():
             return _reply(Code.INVALID_ARGUMENT, 413, error.message)
+        case QuotaExceeded():
+            return _reply(Code.RESOURCE_EXHAUSTED, 400, error.message)  # a 429 would be repeated
         case ResourceExhausted():
             return _again(Code.RESOURCE_EXHAUSTED, error, error.retry_after_s)
         case DeadlineExceeded() if error.metadata.get("phase") == "queue":  # nothing ran

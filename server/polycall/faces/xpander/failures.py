@@ -17,6 +17,7 @@ from polycall.errors import (
     PayloadTooLarge,
     PermissionDenied,
     PolycallError,
+    QuotaExceeded,
     ResourceExhausted,
     Unauthenticated,
     Unavailable,
@@ -59,6 +60,8 @@ def failed(error: PolycallError) -> Reply:
             return _list(not_json(0, error.message).problems)
         case PayloadTooLarge():
             return _reply(Code.RESOURCE_EXHAUSTED, 413, "Request body too large")
+        case QuotaExceeded():
+            return _reply(Code.RESOURCE_EXHAUSTED, 409, error.message)  # a 429 says that it helps to come back
         case ResourceExhausted():
             return _again(Code.RESOURCE_EXHAUSTED, "Too Many Requests", error.retry_after_s)
         case DeadlineExceeded() if error.metadata.get("phase") == "queue":  # nothing ran

@@ -17,7 +17,7 @@ class FaceStore(Protocol):
     async def create_object(self, made: FaceObject, most: int | None = None) -> FaceObject:
         """Insert; raise AlreadyExists (id or alias: ``resource_name`` tells), NotFound (project).
 
-        QuotaExceeded: the project has ``most`` of its kind.
+        QuotaExceeded: the project has ``most`` of its kind, or stores as much as it may.
         """
 
     async def get_object(self, project_id: str, face: str, kind: str, object_id: str) -> FaceObject:
@@ -26,10 +26,11 @@ class FaceStore(Protocol):
     async def find_object(self, project_id: str, face: str, kind: str, alias: str) -> FaceObject:
         """Return the one with an alias; raise NotFound."""
 
-    async def put_object(self, changed: FaceObject) -> FaceObject | None:
+    async def put_object(self, changed: FaceObject, content: bytes | None = None) -> FaceObject | None:
         """Replace alias, ``updated_at``, data and blob of one that is still at ``revision``, which rises by one.
 
-        None: it was changed since it was read, or is gone. Raises AlreadyExists (alias).
+        ``content``: what its blob shall be, kept with it. None: it was changed since it was read, or is gone. Raises
+        AlreadyExists (alias), QuotaExceeded (what the project may store).
         """
 
     async def delete_object(self, project_id: str, face: str, kind: str, object_id: str) -> None:
@@ -42,9 +43,6 @@ class FaceStore(Protocol):
 
     async def objects_of_kind(self, face: str, kind: str, most: int) -> Sequence[FaceObject]:
         """Return objects, oldest first. Crosses projects: for who goes on with what an earlier server has begun."""
-
-    async def keep_blob(self, project_id: str, data: bytes) -> str:
-        """Keep something large and return its digest; a sweep takes it if no object refers to it within a day."""
 
     async def get_blob(self, project_id: str, digest: str) -> bytes | None:
         """Return a blob of a project; None if there is none."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from polycall.store.tables.columns import METADATA, octets, text, time
+from polycall.store.tables.columns import METADATA, flag, octets, partial, text, time
 
 __all__ = ["blobs"]
 
@@ -17,7 +17,10 @@ blobs = sa.Table(
     octets("data", null=False),
     time("touched_at"),  # when it was last written; a sweep leaves the young alone
     sa.PrimaryKeyConstraint("project_id", "sha256"),
+    flag("counted", default="false"),  # a source or a file, which the project's quota is of
 )
+# `counted` too: else SQLite would look it up in each row
+partial("ix_blobs_counted", blobs.c.project_id, blobs.c.size, blobs.c.counted, where="counted")
 
 
 @sa.event.listens_for(blobs, "after_create")

@@ -9,7 +9,7 @@ from sqlalchemy.sql.functions import FunctionElement
 
 from polycall.errors import InvalidArgument
 
-__all__ = ["METADATA", "Text", "db_now", "flag", "number", "octets", "partial", "storable", "text", "time"]
+__all__ = ["METADATA", "Text", "db_now", "flag", "number", "octets", "partial", "size", "storable", "text", "time"]
 
 METADATA = sa.MetaData(
     naming_convention={
@@ -81,9 +81,14 @@ def number(name: str, *, null: bool = False) -> sa.Column[int]:
     return sa.Column(name, sa.Integer, nullable=null)
 
 
-def flag(name: str) -> sa.Column[bool]:
-    """Make a column of truth values."""
-    return sa.Column(name, sa.Boolean, nullable=False)
+def flag(name: str, *, default: str | None = None) -> sa.Column[bool]:
+    """Make a column of truth values. ``default``: of rows that the release before adds, as SQL."""
+    return sa.Column(name, sa.Boolean, nullable=False, server_default=None if default is None else sa.text(default))
+
+
+def size() -> sa.Column[int]:
+    """Make the column of how many bytes the texts of a row have; 0 in rows that the release before adds."""
+    return sa.Column("size", sa.Integer, nullable=False, server_default=sa.text("0"))
 
 
 def octets(name: str, *, null: bool = True) -> sa.Column[bytes]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from polycall.store.tables.columns import METADATA, number, octets, partial, text, time
+from polycall.store.tables.columns import METADATA, number, octets, partial, size, text, time
 
 __all__ = ["face_objects"]
 
@@ -23,6 +23,8 @@ face_objects = sa.Table(
     text("blob", null=True),  # sha256 (hex) of a blob of the project
     sa.PrimaryKeyConstraint("project_id", "face", "kind", "id"),
     sa.ForeignKeyConstraint(["project_id"], ["projects.id"]),
+    size(),
+    sa.Index("ix_face_objects_size", "project_id", "size"),
     sa.Index("ix_face_objects_kind", "project_id", "face", "kind", "created_at", "id"),
 )
 _o = face_objects.c

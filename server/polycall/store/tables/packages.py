@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from polycall.store.tables.columns import METADATA, flag, octets, partial, text, time
+from polycall.store.tables.columns import METADATA, flag, octets, partial, size, text, time
 
 __all__ = ["packages", "versions"]
 
@@ -23,6 +23,8 @@ packages = sa.Table(
     text("face", null=True),
     text("alias", null=True),  # the id as the face also spells it
     octets("face_data"),  # JSON
+    size(),
+    sa.Index("ix_packages_size", "project_id", "size"),
     sa.Index("ix_packages_project", "project_id", "created_at", "id"),
     sa.Index("ix_packages_face", "project_id", "face", "created_at", "id"),
 )
@@ -59,9 +61,11 @@ versions = sa.Table(
     text("secret_env", null=True),  # JSON: variable -> secret id
     text("secrets", null=True),  # JSON: name -> sealed value
     text("adapter", null=True),
+    size(),
     sa.PrimaryKeyConstraint("seq"),
     sa.ForeignKeyConstraint(["project_id", "package_id"], ["packages.project_id", "packages.id"], ondelete="CASCADE"),
     sa.UniqueConstraint("project_id", "package_id", "id"),
     sa.Index("ix_versions_package", "project_id", "package_id", "created_at", "seq"),
     sa.Index("ix_versions_bundle", "project_id", "bundle"),
+    sa.Index("ix_versions_size", "project_id", "size"),
 )

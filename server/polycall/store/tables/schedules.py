@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from polycall.store.tables.columns import METADATA, flag, number, octets, partial, text, time
+from polycall.store.tables.columns import METADATA, flag, number, octets, partial, size, text, time
 
 __all__ = ["schedules"]
 
@@ -39,6 +39,8 @@ schedules = sa.Table(
     text("last_skip"),
     sa.Column("revision", sa.BigInteger, nullable=False),
     octets("input", null=False),
+    size(),
+    sa.Index("ix_schedules_size", "project_id", "size"),
     sa.PrimaryKeyConstraint("project_id", "id"),
     sa.ForeignKeyConstraint(["project_id", "package_id"], ["packages.project_id", "packages.id"], ondelete="CASCADE"),
     # of a schedule that names no version nothing is asked

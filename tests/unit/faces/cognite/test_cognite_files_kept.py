@@ -87,7 +87,6 @@ async def test_of_many_who_overwrite_a_file_the_last_token_is_good(files: Files)
 
 async def test_who_starts_takes_over_what_belongs_to_nobody_who_lives(store: SqlStore) -> None:
     objects, sealer = Objects(store), Sealer([bytes(32)])
-    await store.keep_blob("default", b"zip")
     for number, node in ((1, "dead"), (2, "living"), (3, "me")):
         await Deployments(objects, sealer, node).begin(Deployment("default", str(number), "b", "k"), {"s": "hush"})
     mine = Deployments(objects, sealer, "me")

@@ -26,7 +26,7 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-polycall/faces/cognite/v1/cognite_files.proto\x12\x19polycall.faces.cognite.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\"H\n\x11\x43reateFileRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\"\n\x04\x62ody\x18\x02 \x01(\x0b\x32\x14.google.api.HttpBody\"Y\n\x11UploadFileRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x0f\n\x07\x66ile_id\x18\x02 \x01(\t\x12\"\n\x04\x62ody\x18\x03 \x01(\x0b\x32\x14.google.api.HttpBody\"K\n\x14RetrieveFilesRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\"\n\x04\x62ody\x18\x02 \x01(\x0b\x32\x14.google.api.HttpBody2\xbb\x03\n\x12\x43ogniteFileService\x12\x80\x01\n\nCreateFile\x12,.polycall.faces.cognite.v1.CreateFileRequest\x1a\x14.google.api.HttpBody\".\x82\xd3\xe4\x93\x02(\" /api/v1/projects/{project}/files:\x04\x62ody\x12\x92\x01\n\nUploadFile\x12,.polycall.faces.cognite.v1.UploadFileRequest\x1a\x14.google.api.HttpBody\"@\x82\xd3\xe4\x93\x02:\x1a\x32/api/v1/projects/{project}/files/{file_id}/content:\x04\x62ody\x12\x8c\x01\n\rRetrieveFiles\x12/.polycall.faces.cognite.v1.RetrieveFilesRequest\x1a\x14.google.api.HttpBody\"4\x82\xd3\xe4\x93\x02.\"&/api/v1/projects/{project}/files/byids:\x04\x62odyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-polycall/faces/cognite/v1/cognite_files.proto\x12\x19polycall.faces.cognite.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\"H\n\x11\x43reateFileRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\"\n\x04\x62ody\x18\x02 \x01(\x0b\x32\x14.google.api.HttpBody\"Y\n\x11UploadFileRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x0f\n\x07\x66ile_id\x18\x02 \x01(\t\x12\"\n\x04\x62ody\x18\x03 \x01(\x0b\x32\x14.google.api.HttpBody\"I\n\x12\x44\x65leteFilesRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\"\n\x04\x62ody\x18\x02 \x01(\x0b\x32\x14.google.api.HttpBody\"K\n\x14RetrieveFilesRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\"\n\x04\x62ody\x18\x02 \x01(\x0b\x32\x14.google.api.HttpBody2\xc7\x04\n\x12\x43ogniteFileService\x12\x80\x01\n\nCreateFile\x12,.polycall.faces.cognite.v1.CreateFileRequest\x1a\x14.google.api.HttpBody\".\x82\xd3\xe4\x93\x02(\" /api/v1/projects/{project}/files:\x04\x62ody\x12\x92\x01\n\nUploadFile\x12,.polycall.faces.cognite.v1.UploadFileRequest\x1a\x14.google.api.HttpBody\"@\x82\xd3\xe4\x93\x02:\x1a\x32/api/v1/projects/{project}/files/{file_id}/content:\x04\x62ody\x12\x8c\x01\n\rRetrieveFiles\x12/.polycall.faces.cognite.v1.RetrieveFilesRequest\x1a\x14.google.api.HttpBody\"4\x82\xd3\xe4\x93\x02.\"&/api/v1/projects/{project}/files/byids:\x04\x62ody\x12\x89\x01\n\x0b\x44\x65leteFiles\x12-.polycall.faces.cognite.v1.DeleteFilesRequest\x1a\x14.google.api.HttpBody\"5\x82\xd3\xe4\x93\x02/\"\'/api/v1/projects/{project}/files/delete:\x04\x62odyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,12 +39,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_COGNITEFILESERVICE'].methods_by_name['UploadFile']._serialized_options = b'\202\323\344\223\002:\0322/api/v1/projects/{project}/files/{file_id}/content:\004body'
   _globals['_COGNITEFILESERVICE'].methods_by_name['RetrieveFiles']._loaded_options = None
   _globals['_COGNITEFILESERVICE'].methods_by_name['RetrieveFiles']._serialized_options = b'\202\323\344\223\002.\"&/api/v1/projects/{project}/files/byids:\004body'
+  _globals['_COGNITEFILESERVICE'].methods_by_name['DeleteFiles']._loaded_options = None
+  _globals['_COGNITEFILESERVICE'].methods_by_name['DeleteFiles']._serialized_options = b'\202\323\344\223\002/\"\'/api/v1/projects/{project}/files/delete:\004body'
   _globals['_CREATEFILEREQUEST']._serialized_start=133
   _globals['_CREATEFILEREQUEST']._serialized_end=205
   _globals['_UPLOADFILEREQUEST']._serialized_start=207
   _globals['_UPLOADFILEREQUEST']._serialized_end=296
-  _globals['_RETRIEVEFILESREQUEST']._serialized_start=298
-  _globals['_RETRIEVEFILESREQUEST']._serialized_end=373
-  _globals['_COGNITEFILESERVICE']._serialized_start=376
-  _globals['_COGNITEFILESERVICE']._serialized_end=819
+  _globals['_DELETEFILESREQUEST']._serialized_start=298
+  _globals['_DELETEFILESREQUEST']._serialized_end=371
+  _globals['_RETRIEVEFILESREQUEST']._serialized_start=373
+  _globals['_RETRIEVEFILESREQUEST']._serialized_end=448
+  _globals['_COGNITEFILESERVICE']._serialized_start=451
+  _globals['_COGNITEFILESERVICE']._serialized_end=1034
 # @@protoc_insertion_point(module_scope)

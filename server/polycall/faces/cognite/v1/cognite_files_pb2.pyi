@@ -25,6 +25,14 @@ class UploadFileRequest(_message.Message):
     body: _httpbody_pb2.HttpBody
     def __init__(self, project: _Optional[str] = ..., file_id: _Optional[str] = ..., body: _Optional[_Union[_httpbody_pb2.HttpBody, _Mapping]] = ...) -> None: ...
 
+class DeleteFilesRequest(_message.Message):
+    __slots__ = ("project", "body")
+    PROJECT_FIELD_NUMBER: _ClassVar[int]
+    BODY_FIELD_NUMBER: _ClassVar[int]
+    project: str
+    body: _httpbody_pb2.HttpBody
+    def __init__(self, project: _Optional[str] = ..., body: _Optional[_Union[_httpbody_pb2.HttpBody, _Mapping]] = ...) -> None: ...
+
 class RetrieveFilesRequest(_message.Message):
     __slots__ = ("project", "body")
     PROJECT_FIELD_NUMBER: _ClassVar[int]

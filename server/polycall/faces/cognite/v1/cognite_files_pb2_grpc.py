@@ -53,6 +53,11 @@ class CogniteFileServiceStub:
                 request_serializer=polycall_dot_faces_dot_cognite_dot_v1_dot_cognite__files__pb2.RetrieveFilesRequest.SerializeToString,
                 response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
                 _registered_method=True)
+        self.DeleteFiles = channel.unary_unary(
+                '/polycall.faces.cognite.v1.CogniteFileService/DeleteFiles',
+                request_serializer=polycall_dot_faces_dot_cognite_dot_v1_dot_cognite__files__pb2.DeleteFilesRequest.SerializeToString,
+                response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+                _registered_method=True)
 
 
 class CogniteFileServiceServicer:
@@ -82,6 +87,13 @@ class CogniteFileServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DeleteFiles(self, request, context):
+        """Deletes files.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_CogniteFileServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -98,6 +110,11 @@ def add_CogniteFileServiceServicer_to_server(servicer, server):
             'RetrieveFiles': grpc.unary_unary_rpc_method_handler(
                     servicer.RetrieveFiles,
                     request_deserializer=polycall_dot_faces_dot_cognite_dot_v1_dot_cognite__files__pb2.RetrieveFilesRequest.FromString,
+                    response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
+            ),
+            'DeleteFiles': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteFiles,
+                    request_deserializer=polycall_dot_faces_dot_cognite_dot_v1_dot_cognite__files__pb2.DeleteFilesRequest.FromString,
                     response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
             ),
     }
@@ -184,6 +201,33 @@ class CogniteFileService:
             target,
             '/polycall.faces.cognite.v1.CogniteFileService/RetrieveFiles',
             polycall_dot_faces_dot_cognite_dot_v1_dot_cognite__files__pb2.RetrieveFilesRequest.SerializeToString,
+            google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteFiles(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/polycall.faces.cognite.v1.CogniteFileService/DeleteFiles',
+            polycall_dot_faces_dot_cognite_dot_v1_dot_cognite__files__pb2.DeleteFilesRequest.SerializeToString,
             google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
             options,
             channel_credentials,

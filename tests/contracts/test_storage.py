@@ -1,0 +1,86 @@
+"""A project stores as much as it may, through whichever contract; each says so in its own words."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from polycall.errors import Code
+from tests.contracts.tenants import Tenant, newcomer
+from tests.harness import Response, Server, running_server
+from tests.integration.native import refusal
+
+_HALF = f"# {'x' * (600 << 10)}\n"  # of the MiB that a project may store
+_WHY = "This project may store 1 MiB (sources, files, and values that code keeps) and would store 1.2."
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with running_server(tmp_path_factory.mktemp("small"), POLYCALL_PROJECT_STORAGE_MIB="1") as server:
+        yield server
+
+
+def _riza(tenant: Tenant, text: str) -> Response:
+    tool = {"name": f"t{uuid.uuid4().hex[:8]}", "language": "python", "code": f"{text}def execute(input): return 1"}
+    return tenant.ask("riza", "POST", "/v1/tools", tool)
+
+
+def _cognite(tenant: Tenant, text: str) -> Response:
+    at = f"/api/v1/projects/{tenant.project}"
+    url = tenant.good("cognite", "POST", f"{at}/files", {"name": "f.zip"})["uploadUrl"]
+    return tenant.server.http("PUT", url.removeprefix(tenant.server.rest), body=text.encode())
+
+
+def _guance(tenant: Tenant, text: str) -> Response:
+    of_set = f"s{uuid.uuid4().hex[:8]}"
+    tenant.good("guance", "POST", "/api/v1/script-sets/do/add", {"data": {"id": of_set, "title": "t"}})
+    script = {"data": {"id": f"{of_set}__s", "codeDraft": text}}
+    return tenant.ask("guance", "POST", "/api/v1/scripts/do/add", script)
+
+
+def _xpander(tenant: Tenant, text: str) -> Response:
+    code = f"{text}def xpander_run_action():\n    return 1\n"
+    return tenant.ask("xpander", "POST", "/v1/custom_functions", {"name": "f", "source_code": code})
+
+
+def _domo(tenant: Tenant, text: str) -> Response:
+    package = {"name": "p", "language": "PYTHON", "code": f"{text}def f(): return 1\n", "version": "1.0.0"}
+    return tenant.ask("domo", "POST", "/api/codeengine/v2/packages", package)
+
+
+_SAYS: dict[str, tuple[Callable[[Tenant, str], Response], int, Callable[[Any], tuple[Any, str]], Any]] = {
+    "riza": (_riza, 400, lambda body: (body["code"], body["message"]), 8),
+    "cognite": (_cognite, 400, lambda body: (body["error"]["code"], body["error"]["message"]), 400),
+    "guance": (_guance, 503, lambda body: (body["reason"], body["message"]), "ESysLimitReached"),
+    "xpander": (_xpander, 409, lambda body: (None, body["detail"]), None),
+    "domo": (_domo, 400, lambda body: (body["statusReason"], body["message"]), "Bad Request"),
+}
+
+
+@pytest.mark.parametrize("face", sorted(_SAYS))
+def test_a_project_that_is_full_is_told_in_the_words_of_the_contract(small: Server, face: str) -> None:
+    store, status, said, what = _SAYS[face]
+    tenant = newcomer(small)
+    assert store(tenant, f"#1{_HALF}").status in (200, 201)
+    refused = store(tenant, f"#2{_HALF}")
+    assert refused.status == status, refused.body
+    got, message = said(refused.json())
+    assert (got, message.startswith(_WHY)) == (what, True), message
+    assert "retry-after" not in refused.headers
+    # of another project nothing is full
+    assert store(newcomer(small), f"#1{_HALF}").status in (200, 201)
+
+
+def test_natively_it_is_resource_exhausted_with_what_is_full(small: Server) -> None:
+    tenant = newcomer(small)
+    small.deploy("p", {"main.py": f"{_HALF}def f(): return 1\n"}, key=tenant.key)
+    refused = refusal(lambda: small.deploy("p", {"main.py": f"#{_HALF}def f(): return 1\n"}, key=tenant.key))
+    assert (refused.code, refused.reason) == (Code.RESOURCE_EXHAUSTED, "QUOTA_EXCEEDED")
+    assert refused.message.startswith(_WHY)
+    assert refused.metadata["limit_bytes"] == str(1 << 20)
+    assert int(refused.metadata["bytes"]) > 1200 << 10
+    assert set(refused.details) == {"QuotaFailure"}
+    assert [violation.subject for violation in refused.details["QuotaFailure"].violations] == ["project_storage_mib"]
