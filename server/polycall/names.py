@@ -26,6 +26,7 @@ __all__ = [
     "SECRET_RULE",
     "VERSION_RULE",
     "ApiKeyName",
+    "DeliveryName",
     "ExecutionName",
     "FunctionName",
     "PackageName",
@@ -261,6 +262,21 @@ class ScheduleName:
 
 
 @dataclass(frozen=True, slots=True)
+class DeliveryName:
+    """``deliveries/{UUID}``: that of the execution whose end is told."""
+
+    execution: uuid.UUID
+
+    @classmethod
+    def parse(cls, text: str, field: str = "name") -> DeliveryName:
+        """Read a name. Raises InvalidArgument naming ``field``."""
+        return cls(uuid.UUID(_match(_DELIVERY_NAME, "deliveries/{UUID}", text, field)[1]))
+
+    def __str__(self) -> str:
+        return f"deliveries/{self.execution}"
+
+
+@dataclass(frozen=True, slots=True)
 class ProjectName:
     """``projects/{project}``."""
 
@@ -297,6 +313,7 @@ _PACKAGE_NAME = re.compile(f"packages/({_SEGMENT})")
 _VERSION_NAME = re.compile(f"packages/({_SEGMENT})/versions/({_SEGMENT})")
 _FUNCTION_NAME = re.compile(f"packages/({_SEGMENT})(?:/versions/({_SEGMENT}))?/functions/({_FUNCTION})")
 _PARENT_NAME = re.compile(f"packages/({_SEGMENT})(?:/versions/({_SEGMENT}))?(?:/functions/({_FUNCTION}))?")
+_DELIVERY_NAME = re.compile(f"deliveries/({_UUID})")
 _EXECUTION_NAME = re.compile(f"executions/({_UUID})")
 _RUNTIME_NAME = re.compile(f"runtimes/({_SEGMENT})")
 _REVISION_NAME = re.compile(f"runtimes/({_SEGMENT})(?:/revisions/({_SEGMENT}))?")

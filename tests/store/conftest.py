@@ -7,3 +7,4 @@ import pytest
 pytest.register_assert_rewrite("tests.store.conformance")
 pytest.register_assert_rewrite("tests.store.schedule_conformance")
 pytest.register_assert_rewrite("tests.store.environment_conformance")
+pytest.register_assert_rewrite("tests.store.delivery_conformance")

@@ -52,7 +52,9 @@ def _schema(conn: sa.Connection) -> dict[str, Any]:
             ),
         }
     if conn.dialect.name == "sqlite":
-        statement = "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL ORDER BY name"
+        statement = (
+            "SELECT name, sql FROM sqlite_master WHERE type IN ('index', 'trigger') AND sql IS NOT NULL ORDER BY name"
+        )
     else:
         statement = (
             "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public' "
@@ -60,7 +62,9 @@ def _schema(conn: sa.Connection) -> dict[str, Any]:
             "UNION ALL SELECT attname, attstorage::text FROM pg_attribute "
             "WHERE attrelid IN ('blobs'::regclass, 'environment_pieces'::regclass) "
             "UNION ALL SELECT table_name || column_name, collation_name FROM information_schema.columns "
-            "WHERE table_schema = 'public' ORDER BY 1"
+            "WHERE table_schema = 'public' "
+            "UNION ALL SELECT tgname, pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal "
+            "UNION ALL SELECT proname, prosrc FROM pg_proc WHERE proname = 'executions_ended' ORDER BY 1"
         )
     found["more"] = [tuple(row) for row in conn.execute(sa.text(statement))]
     return found

@@ -7,6 +7,7 @@ their unit in the name; JSON text is ``bytes`` (UTF-8), checked but never rebuil
 
 from __future__ import annotations
 
+from polycall.domain.deliveries import Delivery, DeliveryState, DueDelivery, SigningSecret
 from polycall.domain.egress import Credential, CredentialKind, EgressPolicy, EgressRule, OutboundRequest
 from polycall.domain.entries import Entry, EntryQuota
 from polycall.domain.executions import (
@@ -39,6 +40,9 @@ __all__ = [
     "Credential",
     "CredentialKind",
     "DeclaredType",
+    "Delivery",
+    "DeliveryState",
+    "DueDelivery",
     "EgressPolicy",
     "EgressRule",
     "Entry",
@@ -74,6 +78,7 @@ __all__ = [
     "Scope",
     "Secret",
     "Session",
+    "SigningSecret",
     "StartKind",
     "Stream",
     "Usage",

@@ -155,6 +155,7 @@ class Execution:
     face_data: bytes | None = None  # JSON: what the face wants back when it shows the execution
     schedule_id: str | None = None  # what made it; the schedule may be gone
     scheduled_at: int | None = None  # the tick it is for; None: somebody asked for it
+    completion_url: str | None = field(default=None, repr=False)  # where its end is told; may hold a token
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

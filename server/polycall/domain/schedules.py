@@ -45,6 +45,7 @@ class Schedule:
     limits: LimitOverrides = field(default_factory=LimitOverrides)
     max_attempts: int | None = None  # as of a Call
     deadline_ms: int | None = None  # how long after its tick an execution may wait and run
+    completion_url: str | None = field(default=None, repr=False)  # where the end of each execution is told
     overlap: Overlap = Overlap.ALLOW
     missed: MissedTicks = MissedTicks.SKIP
     paused: bool = False

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import sqlalchemy as sa
 
 from polycall.ids import id_at
-from polycall.store.tables import blobs, db_now, executions, face_objects, sessions, versions
+from polycall.store.tables import blobs, db_now, deliveries, executions, face_objects, sessions, versions
 
 __all__ = [
     "BlobPlace",
@@ -20,8 +20,9 @@ __all__ = [
     "sweep_blobs",
 ]
 
-_e, _b, _s = executions.c, blobs.c, sessions.c
+_e, _b, _s, _d = executions.c, blobs.c, sessions.c, deliveries.c
 _HAS_ENDED = sa.text("executions.state >= 2")
+_IS_TO_BE_TOLD = sa.select(_d.execution_id).where(_d.execution_id == _e.id, sa.text("deliveries.state = 0")).exists()
 # What is written now may be referred to in a moment; whoever writes it again touches it first, in one transaction with
 # the row that refers to it, so what was touched lately is never taken from under anybody.
 _YOUNG_MS = 86_400_000
@@ -47,7 +48,8 @@ def oldest_kept(conn: sa.Connection, project_id: str, most: int) -> uuid.UUID | 
 def prune_executions(conn: sa.Connection, project_id: str, before: uuid.UUID | int, most: int) -> int:
     """Delete up to ``most`` ended executions older than an id, or a time in milliseconds; return how many.
 
-    Their output goes with them; their bodies are taken by a later sweep, if nothing else refers to them.
+    One whose end is still to be told stays until it was. Output and deliveries go with them; their bodies are taken by
+    a later sweep, if nothing else refers to them.
     """
     bound = before if isinstance(before, uuid.UUID) else id_at(before)
     return conn.execute(prune_statement(project_id, bound, most)).rowcount
@@ -55,7 +57,8 @@ def prune_executions(conn: sa.Connection, project_id: str, before: uuid.UUID | i
 
 def prune_statement(project_id: str, before: uuid.UUID, most: int) -> sa.Delete:
     """Return the statement of one slice."""
-    old = sa.select(_e.id).where(_e.project_id == project_id, _e.id < before, _HAS_ENDED).order_by(_e.id).limit(most)
+    old = sa.select(_e.id).where(_e.project_id == project_id, _e.id < before, _HAS_ENDED, ~_IS_TO_BE_TOLD)
+    old = old.order_by(_e.id).limit(most)
     return sa.delete(executions).where(_e.project_id == project_id, _e.id.in_(old))
 
 

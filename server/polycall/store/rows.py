@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 import sqlalchemy as sa
@@ -89,6 +90,8 @@ def row_of(execution: Execution, inline_bytes: int) -> tuple[dict[str, Any], lis
         "face_data": e.face_data,
         "schedule_id": e.schedule_id,
         "scheduled_at": e.scheduled_at,
+        "completion_url": e.completion_url,
+        "completion_host": e.completion_url and urlsplit(e.completion_url).hostname,
     }
     large = []
     for name, body in zip(BODIES, (e.input, e.result, e.stdout or None, e.stderr or None), strict=True):
@@ -167,4 +170,5 @@ def _fields(row: sa.Row[Any]) -> dict[str, Any]:
         "face_data": row.face_data,
         "schedule_id": row.schedule_id,
         "scheduled_at": row.scheduled_at,
+        "completion_url": row.completion_url,
     }

@@ -280,6 +280,7 @@ def _changeable(schedule: Schedule) -> dict[str, Any]:
         "updated_at": schedule.updated_at,
         "face_data": schedule.face_data,
         "input": schedule.input,
+        "completion_url": schedule.completion_url,
     }
     return {**values, "size": row_bytes(values)}
 

@@ -10,6 +10,7 @@ import sqlalchemy.exc
 from polycall.domain import Reason
 from polycall.errors import FailedPrecondition
 from polycall.store.config import StoreConfig
+from polycall.store.delivery_store import SqlDeliveries
 from polycall.store.entry_store import SqlEntries
 from polycall.store.environment_store import SqlEnvironments
 from polycall.store.executions import SqlExecutions
@@ -47,6 +48,7 @@ class SqlStore(
     SqlSchedules,
     SqlNodes,
     SqlRetention,
+    SqlDeliveries,
     SqlExecutions,
 ):
     """The parts over one executor, and their life; see ``polycall.store.protocol.Store``."""
@@ -65,6 +67,7 @@ class SqlStore(
         SqlEnvironments.__init__(self, executor)
         SqlNodes.__init__(self, executor)
         SqlRetention.__init__(self, executor)
+        SqlDeliveries.__init__(self, executor)
         SqlSchedules.__init__(self, executor, config, quota)
         SqlExecutions.__init__(self, executor, config)
         self._executor = executor

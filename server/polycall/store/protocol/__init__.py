@@ -6,6 +6,7 @@ nothing with what was put in. One conformance suite (``tests/store``) runs over 
 
 from __future__ import annotations
 
+from polycall.store.protocol.deliveries import Attempted, DeliveryStore, Lane, PendingLanes
 from polycall.store.protocol.entries import EntryStore
 from polycall.store.protocol.environments import EnvironmentStore
 from polycall.store.protocol.executions import ExecutionStore
@@ -21,7 +22,9 @@ from polycall.store.protocol.store import Store
 from polycall.store.protocol.tenancy import SessionStore, TenancyStore
 
 __all__ = [
+    "Attempted",
     "Beat",
+    "DeliveryStore",
     "DueSchedules",
     "EntryStore",
     "EnvironmentStore",
@@ -29,8 +32,10 @@ __all__ = [
     "FaceStore",
     "Fired",
     "Firing",
+    "Lane",
     "NodeStore",
     "Page",
+    "PendingLanes",
     "RegistryStore",
     "RetentionStore",
     "RuntimeStore",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from polycall.store.protocol.deliveries import DeliveryStore
 from polycall.store.protocol.entries import EntryStore
 from polycall.store.protocol.environments import EnvironmentStore
 from polycall.store.protocol.executions import ExecutionStore
@@ -31,6 +32,7 @@ class Store(
     EnvironmentStore,
     ScheduleStore,
     ExecutionStore,
+    DeliveryStore,
     NodeStore,
     RetentionStore,
     Protocol,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from polycall.store.tables.blobs import blobs
 from polycall.store.tables.columns import METADATA, db_now, storable
+from polycall.store.tables.deliveries import deliveries, signing_secrets
 from polycall.store.tables.entries import entries, entry_totals
 from polycall.store.tables.environments import environment_pieces, environments
 from polycall.store.tables.executions import executions, output_chunks
@@ -26,6 +27,7 @@ __all__ = [
     "blobs",
     "counters",
     "db_now",
+    "deliveries",
     "entries",
     "entry_totals",
     "environment_pieces",
@@ -41,6 +43,7 @@ __all__ = [
     "schedules",
     "secrets",
     "sessions",
+    "signing_secrets",
     "storable",
     "versions",
 ]

@@ -56,6 +56,8 @@ executions = sa.Table(
     text("outbound", null=True),  # JSON
     text("schedule_id", null=True),  # no foreign key: the schedule may go, its executions stay
     time("scheduled_at", null=True),
+    text("completion_url", null=True),  # where its end is told
+    text("completion_host", null=True),  # the host in it
     sa.PrimaryKeyConstraint("id"),
     # dead rows slow the claim down long before a fifth of the table is dead, which is the default
     postgresql_with={"autovacuum_vacuum_scale_factor": "0.01"},

@@ -39,6 +39,7 @@ schedules = sa.Table(
     text("last_skip"),
     sa.Column("revision", sa.BigInteger, nullable=False),
     octets("input", null=False),
+    text("completion_url", null=True),
     size(),
     sa.Index("ix_schedules_size", "project_id", "size"),
     sa.PrimaryKeyConstraint("project_id", "id"),
