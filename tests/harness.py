@@ -31,6 +31,7 @@ from polycall.v1 import (
     secret_service_pb2_grpc,
     tenancy_service_pb2,
     tenancy_service_pb2_grpc,
+    webhook_service_pb2_grpc,
 )
 
 __all__ = ["KEY", "Response", "Server", "free_port", "running_server", "until"]
@@ -140,6 +141,11 @@ class Server:
     def schedules(self) -> schedule_service_pb2_grpc.ScheduleServiceStub:
         """The ScheduleService."""
         return schedule_service_pb2_grpc.ScheduleServiceStub(self.channel)
+
+    @property
+    def webhooks(self) -> webhook_service_pb2_grpc.WebhookServiceStub:
+        """The WebhookService."""
+        return webhook_service_pb2_grpc.WebhookServiceStub(self.channel)
 
     @property
     def tenancy(self) -> tenancy_service_pb2_grpc.TenancyServiceStub:

@@ -53,6 +53,7 @@ from polycall.engine.tally import Tally
 from polycall.engine.tasks import end
 from polycall.engine.tokens import Signer
 from polycall.engine.trial import Trial
+from polycall.engine.webhooks.webhooks import Webhooks
 from polycall.errors import Code, PolycallError
 from polycall.faces.adapter import mount
 from polycall.faces.cognite.companion import CogniteCompanion, client_address
@@ -88,6 +89,7 @@ from polycall.services.native import NativeInfo, add_native, interceptors, serve
 from polycall.serving import Ready, ServeError, Signals, listening, unless
 from polycall.starting import bind, raise_open_files, started, sweep
 from polycall.supervision import SupervisedEnvoy
+from polycall.telling import webhook_deliverer, webhook_targets
 from polycall_gateway.errors import GatewayError
 
 __all__ = ["Ready", "ServeError", "serve"]
@@ -222,6 +224,8 @@ async def _running(settings: Settings, signals: Signals, member: Member | None) 
             languages=sandbox.languages,
             companions={"cognite": cognite_companion},
         )
+        targets = webhook_targets(settings)
+        webhooks = Webhooks(store, sealer, targets)
         engine = Engine(
             EngineSettings(
                 isolation_floor=settings.isolation_floor,
@@ -246,7 +250,8 @@ async def _running(settings: Settings, signals: Signals, member: Member | None) 
                 project_queue=settings.project_queue,
             ),
             objects=Objects(store),
-            schedules=Schedules(store, registry, limits, most=settings.project_schedules),
+            schedules=Schedules(store, registry, limits, webhooks, most=settings.project_schedules),
+            webhooks=webhooks,
             siblings=siblings,
         )
         tally = Tally()
@@ -392,6 +397,11 @@ async def _running(settings: Settings, signals: Signals, member: Member | None) 
         if sharing is not None:
             touching = asyncio.create_task(sharing.run())
             stack.push_async_callback(end, touching)
+        deliverer = webhook_deliverer(settings, store, sealer, targets, place, shared=cluster is not None)
+        webhooks.on_due = deliverer.ring
+        telling = asyncio.create_task(deliverer.run())
+        stack.push_async_callback(ended, telling)
+        stack.push_async_callback(deliverer.stop)
         # last: a Call that is taken by a server that then cannot start has lost an attempt
         work = asyncio.create_task(dispatcher.run())
         stack.push_async_callback(ended, work)

@@ -236,6 +236,23 @@ class Settings:
         True, _flag, "Whether a rule `*` reaches every public host; xpander functions have one by default."
     )
     egress_ca_file: str = setting("", _text, "Certificates (PEM) that outbound TLS trusts besides the system's.")
+    webhook_hosts: str = setting(
+        "",
+        _text,
+        "Hosts that completion URLs may lead to, as HOST or PROJECT=HOST: hooks.example.com, *.example.com, with a "
+        "port or ports 80 and 443; with commas; empty: none.",
+    )
+    webhook_networks: str = setting(
+        "", _networks, "Address ranges that are not public and that these hosts may have; with commas."
+    )
+    webhook_http: bool = setting(False, _flag, "Whether completion URLs may be http, without TLS.")
+    webhook_attempts: int = setting(9, _whole(1, 20), "Attempts to deliver a notification before it is given up.")
+    webhook_backoff_s: float = setting(
+        5.0,
+        _seconds(0.1, 3600),
+        "Seconds from the first attempt to the second; then four times as long each, up to 8 h.",
+    )
+    webhook_timeout_s: float = setting(15.0, _seconds(1, 120), "Seconds that a receiver may take to answer.")
     max_output_mib: int = setting(
         256, _whole(1, 1 << 20), "Output of one run, both streams, beyond which it is killed, MiB."
     )

@@ -150,7 +150,9 @@ def furnished(server: Server, routes: tuple[Route, ...]) -> Tenant:
 def _native(tenant: Tenant) -> dict[str, str]:
     package = _deployed(tenant, f"tnc-{uuid.uuid4().hex[:8]}")
     good = tenant.good
-    called = good("native", "POST", f"/polycall/v1/packages/{package}/functions/tncfunction:call", {})["name"]
+    good("native", "POST", "/polycall/v1/webhooks:rotateSigningSecret", {})
+    told = {"completionUrl": f"https://127.0.0.1/{tenant.canary}"}
+    called = good("native", "POST", f"/polycall/v1/packages/{package}/functions/tncfunction:call", told)["name"]
     until(lambda: good("native", "GET", f"/polycall/v1/{called}")["state"] == "STATE_COMPLETED", what="the call")
     secret = good(
         "native", "POST", "/polycall/v1/secrets", {"secret": {"displayName": tenant.canary, "value": tenant.canary}}
@@ -169,6 +171,7 @@ def _native(tenant: Tenant) -> dict[str, str]:
         "versions": "7.7.7",
         "functions": "tncfunction",
         "executions": called.rpartition("/")[2],
+        "deliveries": called.rpartition("/")[2],
         "schedules": schedule.rpartition("/")[2],
         "secrets": secret["name"].rpartition("/")[2],
         "apiKeys": key.rpartition("/")[2],

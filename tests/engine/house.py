@@ -45,6 +45,8 @@ from polycall.engine.schedules import Schedules
 from polycall.engine.secrets import Secrets
 from polycall.engine.tasks import end
 from polycall.engine.tokens import Signer
+from polycall.engine.webhooks.targets import Targets
+from polycall.engine.webhooks.webhooks import Webhooks
 from polycall.errors import Unavailable
 from polycall.runtimes.environments import Environments
 from polycall.sandbox.sandbox import Sandbox
@@ -252,6 +254,7 @@ async def house(
     sealer = Sealer([bytes(32)])
     registry = Registry(between, sandbox, policy, Runtimes(between, builds, lambda: sandbox.isolation), sealer)
     secrets = Secrets(between, sealer)
+    webhooks = Webhooks(between, sealer, Targets("", http=False))
     keys = KeyRing(between, bootstrap, signer=Signer([bytes(32)]))
     preparation = Preparation(registry, policy, secrets)
     engine = Engine(
@@ -266,7 +269,8 @@ async def house(
         preparation=preparation,
         admission=Admission(slots, queue, project_slots=project_slots),
         objects=Objects(between),
-        schedules=Schedules(between, registry, policy, most=most_schedules),
+        schedules=Schedules(between, registry, policy, webhooks, most=most_schedules),
+        webhooks=webhooks,
     )
     dispatcher = Dispatcher(engine, between, preparation, slots=call_slots, node="node")
     readiness = Readiness(between, registry, secrets, preparation, sandbox)

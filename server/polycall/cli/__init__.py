@@ -27,6 +27,7 @@ _COMMANDS = {
     "call": ("run", "call_command", "Have a function run later, durably."),
     "executions": ("executions", "executions", "See, follow, wait for and cancel runs."),
     "schedules": ("schedules", "schedules", "Have functions run by the clock."),
+    "webhooks": ("webhooks", "webhooks", "See and repeat notifications of ends; make what signs them."),
     "packages": ("packages", "packages", "See, release and delete what is deployed."),
     "runtimes": ("runtimes", "runtimes", "Build, see and delete runtimes: packages that code runs with."),
     "functions": ("functions", "functions", "See what functions a source has; get code that calls one."),

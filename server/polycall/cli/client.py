@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from polycall.v1.secret_service_pb2_grpc import SecretServiceStub
     from polycall.v1.server_service_pb2_grpc import ServerServiceStub
     from polycall.v1.tenancy_service_pb2_grpc import TenancyServiceStub
+    from polycall.v1.webhook_service_pb2_grpc import WebhookServiceStub
 
 __all__ = ["Client", "connect", "dialled", "rest_url", "with_client"]
 
@@ -86,6 +87,13 @@ class Client:
         from polycall.v1.schedule_service_pb2_grpc import ScheduleServiceStub
 
         return ScheduleServiceStub(self._channel)
+
+    @property
+    def webhooks(self) -> WebhookServiceStub:
+        """The WebhookService."""
+        from polycall.v1.webhook_service_pb2_grpc import WebhookServiceStub
+
+        return WebhookServiceStub(self._channel)
 
     @property
     def secrets(self) -> SecretServiceStub:

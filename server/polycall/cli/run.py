@@ -167,6 +167,7 @@ def _execute_request(
 @click.option("--deadline", type=DURATION, metavar="DURATION", help="Stop waiting and running after so long.")
 @click.option("--max-attempts", type=int, default=0, help="Starts if servers are lost: 1 to 10. Default: 3.")
 @click.option("--request-id", metavar="UUID", default="", help="Repeating one makes no second execution.")
+@click.option("--completion-url", metavar="URL", default="", help="Tell its end there; see `polycall webhooks`.")
 @run_limit_options
 @json_option
 @with_client
@@ -181,6 +182,7 @@ def call_command(
     deadline: float | None,
     max_attempts: int,
     request_id: str,
+    completion_url: str,
     timeout: float | None,
     memory: int | None,
     cpu_time: float | None,
@@ -203,6 +205,7 @@ def call_command(
         limits=limits_of(timeout, memory, cpu_time),
         max_attempts=max_attempts,
         request_id=request_id,
+        completion_url=completion_url,
     )
     if deadline is not None:
         request.deadline.FromDatetime(datetime.now(UTC) + timedelta(seconds=deadline))

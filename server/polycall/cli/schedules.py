@@ -47,6 +47,9 @@ def _asked(command: _Command) -> _Command:
         click.option("--max-attempts", type=int, help="Starts if servers are lost: 1 to 10. Default: 3."),
         click.option("--display-name", metavar="TEXT", help="Name for people."),
         click.option("--description", metavar="TEXT", help="What it is for."),
+        click.option(
+            "--completion-url", metavar="URL", help="Tell the end of each run there; see `polycall webhooks`."
+        ),
     ]
     command = run_limit_options(command)
     for option in reversed(options):
@@ -227,6 +230,7 @@ def _schedule(asked: dict[str, Any], *, function: str | None, cron: str | None) 
         "missed_ticks": f"MISSED_TICKS_{asked['missed'].upper().replace('-', '_')}" if asked["missed"] else None,
         "display_name": asked["display_name"],
         "description": asked["description"],
+        "completion_url": asked["completion_url"],
     }
     given = {name: value for name, value in given.items() if value is not None}
     wanted = schedule_pb2.Schedule(**given)
@@ -266,6 +270,7 @@ def _print(schedule: Schedule, *, as_json: bool) -> None:
             ("deadline", elapsed(schedule.deadline) if schedule.HasField("deadline") else ""),
             ("limits", limits_line(schedule.limits)),
             ("attempts", str(schedule.max_attempts or "")),
+            ("tells", schedule.completion_url),
             ("made by", schedule.face),
             ("input", schedule.input_json),
         ]

@@ -37,7 +37,7 @@ class Delivery:
     next_attempt: int | None = None  # PENDING: when the next one may begin; while one is under way, when it is given up
     attempted_at: int | None = None  # when the last one began
     ended_at: int | None = None  # when it became DELIVERED or DEAD
-    status: int | None = None  # HTTP status of the last attempt that was answered
+    status: int | None = None  # what the last attempt was answered, an HTTP status; None: nothing
     error: str = ""  # why the last attempt failed
 
 

@@ -238,6 +238,8 @@ class Dispatcher:
                     self._forsaken[final.id] = final.attempt  # if it is still ours once the database is back
                     return
             stored = await self._stored(live, final)
+            if stored is not None and stored.completion_url is not None:
+                self._engine.webhooks.on_due()
             await self._accompanied(final)
         finally:
             slot.release()

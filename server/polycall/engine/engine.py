@@ -45,6 +45,7 @@ from polycall.engine.secrets import Secrets
 from polycall.engine.siblings import ALONE, CancelAsked, RecordAsked, Siblings
 from polycall.engine.synchronous import Synchronous, shutting_down
 from polycall.engine.tasks import end
+from polycall.engine.webhooks.webhooks import Webhooks
 from polycall.errors import IsolationUnavailable, NotFound, Unavailable
 from polycall.ids import new_id, now_ms
 from polycall.sandbox.job import Job, Runner
@@ -87,10 +88,12 @@ class Engine:
         admission: Admission,
         objects: Objects,
         schedules: Schedules,
+        webhooks: Webhooks,
         siblings: Siblings = ALONE,
     ) -> None:
         self.objects = objects
         self.schedules = schedules
+        self.webhooks = webhooks
         self.registry = registry
         self.runtimes = registry.runtimes
         self.secrets = secrets
@@ -157,6 +160,8 @@ class Engine:
 
         Raises as ``run``; QueueFull when too many Calls of the project wait.
         """
+        if options.completion_url is not None:
+            await self.webhooks.check(who.project_id, options.completion_url)
         execution = await self.prepare_call(who, run, options)
         return execution if options.validate_only else await self.accept(execution, delay_s=options.delay_s)
 
@@ -402,6 +407,7 @@ class Engine:
             limits=prepared.limits,
             spec=spec_of(kept) if kept is not None else None,
             face_data=options.face_data,
+            completion_url=options.completion_url if is_call else None,
         )
 
     async def _awaited(self, who: Principal, prepared: Prepared, options: RunOptions) -> Execution:

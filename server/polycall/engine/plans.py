@@ -100,7 +100,9 @@ class Plans:
         deadline = execution.deadline
         if schedule.deadline_ms is not None:
             deadline = (execution.queued_at if tick is None else tick) + schedule.deadline_ms
-        return replace(execution, schedule_id=schedule.id, scheduled_at=tick, deadline=deadline)
+        # not checked again: code whose end cannot be told shall run nevertheless; its delivery says why it cannot
+        url = schedule.completion_url
+        return replace(execution, schedule_id=schedule.id, scheduled_at=tick, deadline=deadline, completion_url=url)
 
 
 def _native(schedule: Schedule) -> tuple[FunctionRun, RunOptions]:

@@ -77,7 +77,7 @@ class RunOptions:
     milliseconds that is stored with a Call. ``execution_id`` is a new id that the face has told the code already.
     ``face``, ``alias`` and ``face_data`` are kept on the execution for the face that shows it. ``max_attempts`` counts
     starts; only ``call`` may have more than one. ``delay_s``:
-    how long a Call waits before it may run.
+    how long a Call waits before it may run. ``completion_url``: where the end of a Call is told.
     """
 
     request_id: str | None = None
@@ -88,6 +88,7 @@ class RunOptions:
     alias: str | None = None
     face_data: bytes | None = None
     max_attempts: int | None = None
+    completion_url: str | None = field(default=None, repr=False)
     delay_s: float = 0.0
     validate_only: bool = False
 

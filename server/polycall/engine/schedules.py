@@ -11,6 +11,7 @@ from polycall.engine.cron import Cron
 from polycall.engine.keys import require
 from polycall.engine.limits import MIB, LimitPolicy
 from polycall.engine.registry import Registry
+from polycall.engine.webhooks.webhooks import Webhooks
 from polycall.errors import FieldViolation, InvalidArgument, Unavailable
 from polycall.ids import new_id, now_ms
 from polycall.names import SCHEDULE_RULE, is_schedule_id
@@ -28,10 +29,13 @@ _TRIES = 5  # to change what others change at the same time
 class Schedules:
     """Schedules of all projects, at most ``most`` of one. ``on_change`` hears when one may be due earlier."""
 
-    def __init__(self, store: ScheduleStore, registry: Registry, limits: LimitPolicy, *, most: int) -> None:
+    def __init__(
+        self, store: ScheduleStore, registry: Registry, limits: LimitPolicy, webhooks: Webhooks, *, most: int
+    ) -> None:
         self._store = store
         self._registry = registry
         self._limits = limits
+        self._webhooks = webhooks
         self._most = most
         self.on_change: Callable[[], None] = lambda: None
 
@@ -60,6 +64,8 @@ class Schedules:
             updated_at=now_ms(),
             created_by=who.key_id,
         )
+        if made.completion_url is not None:
+            await self._webhooks.check(who.project_id, made.completion_url, "schedule.completion_url")
         made = await self._checked(made, now, function_later=function_later)
         if not validate_only:
             made = await self._store.create_schedule(made, most=self._most, most_of_package=most_of_package)
@@ -122,6 +128,8 @@ class Schedules:
                     "schedule.function",
                     f"cannot be changed: the schedule was made through the contract {kept.face}, which goes by it",
                 )
+            if changed.completion_url is not None and changed.completion_url != kept.completion_url:
+                await self._webhooks.check(who.project_id, changed.completion_url, "schedule.completion_url")
             retime = (kept.cron, kept.timezone, kept.paused) != (changed.cron, changed.timezone, changed.paused)
             if changed.paused and not kept.paused:  # must be possible whatever the rest has become
                 changed = replace(changed, next_run=None)

@@ -87,6 +87,7 @@ def execution_message(execution: Execution, *, named: bool = True, payloads: boo
         outbound_requests=outbound_message(execution) if show else None,
         schedule=str(ScheduleName(execution.schedule_id)) if execution.schedule_id is not None else None,
         scheduled_time=timestamp(execution.scheduled_at),
+        completion_url=execution.completion_url,
     )
 
 

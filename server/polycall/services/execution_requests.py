@@ -72,6 +72,7 @@ def read_call(request: execution_service_pb2.CallRequest) -> Run:
         request_id=request_id(request.request_id, wrong),
         deadline=optional_moment(request.HasField("deadline"), request.deadline, "deadline", wrong),
         max_attempts=request.max_attempts or None,
+        completion_url=request.completion_url or None,
         validate_only=request.validate_only,
     )
     return _function_run(request, wrong), options

@@ -29,6 +29,7 @@ from polycall.services.schedule import ScheduleService
 from polycall.services.secret import SecretService
 from polycall.services.server import NativeInfo, ServerService
 from polycall.services.tenancy import TenancyService
+from polycall.services.webhook import WebhookService
 from polycall.v1 import (
     execution_service_pb2,
     execution_service_pb2_grpc,
@@ -46,6 +47,8 @@ from polycall.v1 import (
     server_service_pb2_grpc,
     tenancy_service_pb2,
     tenancy_service_pb2_grpc,
+    webhook_service_pb2,
+    webhook_service_pb2_grpc,
 )
 
 __all__ = ["SERVICES", "HealthHandle", "NativeInfo", "add_native", "interceptors", "server_options"]
@@ -57,6 +60,7 @@ SERVICES = (
     secret_service_pb2.DESCRIPTOR.services_by_name["SecretService"].full_name,
     key_service_pb2.DESCRIPTOR.services_by_name["KeyService"].full_name,
     schedule_service_pb2.DESCRIPTOR.services_by_name["ScheduleService"].full_name,
+    webhook_service_pb2.DESCRIPTOR.services_by_name["WebhookService"].full_name,
     tenancy_service_pb2.DESCRIPTOR.services_by_name["TenancyService"].full_name,
     server_service_pb2.DESCRIPTOR.services_by_name["ServerService"].full_name,
 )
@@ -106,7 +110,7 @@ def add_native(servers: Sequence[grpc.aio.Server], engine: Engine, plans: Plans,
     """
     executions, packages, runtimes = ExecutionService(engine), PackageService(engine), RuntimeService(engine)
     secrets, keys = SecretService(engine), KeyService(engine)
-    schedules = ScheduleService(engine, plans)
+    schedules, webhooks = ScheduleService(engine, plans), WebhookService(engine)
     tenancy, about = TenancyService(engine, keys), ServerService(engine, info)
     servicer = health.aio.HealthServicer()
     for server in servers:
@@ -116,6 +120,7 @@ def add_native(servers: Sequence[grpc.aio.Server], engine: Engine, plans: Plans,
         secret_service_pb2_grpc.add_SecretServiceServicer_to_server(secrets, server)
         key_service_pb2_grpc.add_KeyServiceServicer_to_server(keys, server)
         schedule_service_pb2_grpc.add_ScheduleServiceServicer_to_server(schedules, server)
+        webhook_service_pb2_grpc.add_WebhookServiceServicer_to_server(webhooks, server)
         tenancy_service_pb2_grpc.add_TenancyServiceServicer_to_server(tenancy, server)
         server_service_pb2_grpc.add_ServerServiceServicer_to_server(about, server)
         health_pb2_grpc.add_HealthServicer_to_server(servicer, server)

@@ -54,6 +54,7 @@ _CHANGEABLE: Mapping[str, Sequence[str]] = {
     "missed_ticks": ("missed",),
     "display_name": ("display_name",),
     "description": ("description",),
+    "completion_url": ("completion_url",),
 }
 
 
@@ -103,6 +104,7 @@ def schedule_message(
         last_skip_reason=clean(schedule.last_skip),
         face=schedule.face,
         when=in_words(schedule.cron),
+        completion_url=schedule.completion_url,
     )
 
 
@@ -195,6 +197,7 @@ def _schedule(
         paused=message.paused,
         display_name=message.display_name,
         description=message.description,
+        completion_url=message.completion_url or None,
         face=message.face or None,
         **values,
     )

@@ -177,7 +177,7 @@ class OutboundRequests(_message.Message):
     def __init__(self, requests: _Optional[_Iterable[_Union[OutboundRequest, _Mapping]]] = ..., omitted: _Optional[int] = ...) -> None: ...
 
 class Execution(_message.Message):
-    __slots__ = ("name", "kind", "state", "language", "function", "create_time", "start_time", "end_time", "output_json", "error", "exit_code", "signal", "stdout", "stderr", "stdout_truncated", "stderr_truncated", "usage", "limits", "start_kind", "isolation_level", "attempt", "max_attempts", "cancel_requested", "request_id", "input_json", "outbound_requests", "schedule", "scheduled_time")
+    __slots__ = ("name", "kind", "state", "language", "function", "create_time", "start_time", "end_time", "output_json", "error", "exit_code", "signal", "stdout", "stderr", "stdout_truncated", "stderr_truncated", "usage", "limits", "start_kind", "isolation_level", "attempt", "max_attempts", "cancel_requested", "request_id", "input_json", "outbound_requests", "schedule", "scheduled_time", "completion_url")
     class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         KIND_UNSPECIFIED: _ClassVar[Execution.Kind]
@@ -254,6 +254,7 @@ class Execution(_message.Message):
     OUTBOUND_REQUESTS_FIELD_NUMBER: _ClassVar[int]
     SCHEDULE_FIELD_NUMBER: _ClassVar[int]
     SCHEDULED_TIME_FIELD_NUMBER: _ClassVar[int]
+    COMPLETION_URL_FIELD_NUMBER: _ClassVar[int]
     name: str
     kind: Execution.Kind
     state: Execution.State
@@ -282,4 +283,5 @@ class Execution(_message.Message):
     outbound_requests: OutboundRequests
     schedule: str
     scheduled_time: _timestamp_pb2.Timestamp
-    def __init__(self, name: _Optional[str] = ..., kind: _Optional[_Union[Execution.Kind, str]] = ..., state: _Optional[_Union[Execution.State, str]] = ..., language: _Optional[_Union[Language, str]] = ..., function: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., output_json: _Optional[str] = ..., error: _Optional[_Union[ExecutionError, _Mapping]] = ..., exit_code: _Optional[int] = ..., signal: _Optional[int] = ..., stdout: _Optional[str] = ..., stderr: _Optional[str] = ..., stdout_truncated: _Optional[bool] = ..., stderr_truncated: _Optional[bool] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., start_kind: _Optional[_Union[Execution.StartKind, str]] = ..., isolation_level: _Optional[_Union[Execution.IsolationLevel, str]] = ..., attempt: _Optional[int] = ..., max_attempts: _Optional[int] = ..., cancel_requested: _Optional[bool] = ..., request_id: _Optional[str] = ..., input_json: _Optional[str] = ..., outbound_requests: _Optional[_Union[OutboundRequests, _Mapping]] = ..., schedule: _Optional[str] = ..., scheduled_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    completion_url: str
+    def __init__(self, name: _Optional[str] = ..., kind: _Optional[_Union[Execution.Kind, str]] = ..., state: _Optional[_Union[Execution.State, str]] = ..., language: _Optional[_Union[Language, str]] = ..., function: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., output_json: _Optional[str] = ..., error: _Optional[_Union[ExecutionError, _Mapping]] = ..., exit_code: _Optional[int] = ..., signal: _Optional[int] = ..., stdout: _Optional[str] = ..., stderr: _Optional[str] = ..., stdout_truncated: _Optional[bool] = ..., stderr_truncated: _Optional[bool] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., start_kind: _Optional[_Union[Execution.StartKind, str]] = ..., isolation_level: _Optional[_Union[Execution.IsolationLevel, str]] = ..., attempt: _Optional[int] = ..., max_attempts: _Optional[int] = ..., cancel_requested: _Optional[bool] = ..., request_id: _Optional[str] = ..., input_json: _Optional[str] = ..., outbound_requests: _Optional[_Union[OutboundRequests, _Mapping]] = ..., schedule: _Optional[str] = ..., scheduled_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., completion_url: _Optional[str] = ...) -> None: ...

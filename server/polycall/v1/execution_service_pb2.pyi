@@ -84,7 +84,7 @@ class RunFunctionRequest(_message.Message):
     def __init__(self, function: _Optional[str] = ..., input_json: _Optional[str] = ..., limits: _Optional[_Union[_execution_pb2.Limits, _Mapping]] = ..., request_id: _Optional[str] = ..., validate_only: _Optional[bool] = ...) -> None: ...
 
 class CallRequest(_message.Message):
-    __slots__ = ("function", "input_json", "limits", "request_id", "validate_only", "deadline", "max_attempts")
+    __slots__ = ("function", "input_json", "limits", "request_id", "validate_only", "deadline", "max_attempts", "completion_url")
     FUNCTION_FIELD_NUMBER: _ClassVar[int]
     INPUT_JSON_FIELD_NUMBER: _ClassVar[int]
     LIMITS_FIELD_NUMBER: _ClassVar[int]
@@ -92,6 +92,7 @@ class CallRequest(_message.Message):
     VALIDATE_ONLY_FIELD_NUMBER: _ClassVar[int]
     DEADLINE_FIELD_NUMBER: _ClassVar[int]
     MAX_ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    COMPLETION_URL_FIELD_NUMBER: _ClassVar[int]
     function: str
     input_json: str
     limits: _execution_pb2.Limits
@@ -99,7 +100,8 @@ class CallRequest(_message.Message):
     validate_only: bool
     deadline: _timestamp_pb2.Timestamp
     max_attempts: int
-    def __init__(self, function: _Optional[str] = ..., input_json: _Optional[str] = ..., limits: _Optional[_Union[_execution_pb2.Limits, _Mapping]] = ..., request_id: _Optional[str] = ..., validate_only: _Optional[bool] = ..., deadline: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., max_attempts: _Optional[int] = ...) -> None: ...
+    completion_url: str
+    def __init__(self, function: _Optional[str] = ..., input_json: _Optional[str] = ..., limits: _Optional[_Union[_execution_pb2.Limits, _Mapping]] = ..., request_id: _Optional[str] = ..., validate_only: _Optional[bool] = ..., deadline: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., max_attempts: _Optional[int] = ..., completion_url: _Optional[str] = ...) -> None: ...
 
 class GetExecutionRequest(_message.Message):
     __slots__ = ("name",)

@@ -111,6 +111,7 @@ class FakeEngine:
     secrets: Any = field(default_factory=FakeKeys)
     resealing: Any = field(default_factory=FakeKeys)
     schedules: Any = field(default_factory=FakeKeys)
+    webhooks: Any = field(default_factory=FakeKeys)
     limits: LimitPolicy = field(default_factory=LimitPolicy)
     isolation: IsolationLevel = IsolationLevel.CONTAINED
     isolation_floor: IsolationLevel = IsolationLevel.NAMESPACED

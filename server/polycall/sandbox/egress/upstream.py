@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import ssl
 from collections.abc import Iterable
@@ -54,7 +55,9 @@ async def connect(addresses: Iterable[Address], authority: Authority, bounds: Bo
         except TimeoutError:
             why = f"no connection within {bounds.connect_s:g} s"
         except OSError as error:
-            why = (error.strerror or "refused").lower()
+            # the system's words: the event loop's name the address, and how the inside of a network is numbered is not
+            # for the code to know
+            why = os.strerror(error.errno).lower() if error.errno else "refused"
         except BaseException:
             sock.close()
             raise
