@@ -54,7 +54,7 @@ class DeliveryConformance:
         cancelled = await store.enqueue(_told())
         await store.request_cancel("default", cancelled.id, now_ms())
         expired = await store.enqueue(_told(deadline=1))
-        assert await store.expire(now_ms(), LATE) == 1
+        assert await store.expire(LATE) == 1
         lost = await store.enqueue(_told(max_attempts=1, state=ExecutionState.RUNNING, owner="dead", attempt=1))
         assert await store.recover(LOST) == {ExecutionState.FAILED: 1}
         reaped = await store.enqueue(_told(max_attempts=1, state=ExecutionState.RUNNING, owner="dead", attempt=1))
