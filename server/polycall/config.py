@@ -92,6 +92,20 @@ def _optional_url(value: object) -> str:
     return _url(value) if _text(value) else ""
 
 
+def _object_url(value: object) -> str:
+    text = _text(value)
+    if not text:
+        return text
+    parts = urlsplit(text)
+    if parts.scheme not in ("s3", "gs", "az", "file") or (parts.scheme != "file" and not parts.hostname):
+        raise ValueError(
+            "must be s3://BUCKET, gs://BUCKET, az://CONTAINER, each with a prefix or without, or file:///DIR"
+        )
+    if parts.username or parts.password or parts.query or parts.fragment or (parts.scheme == "file" and parts.netloc):
+        raise ValueError("must be a bucket and a prefix alone; credentials come from the environment")
+    return text
+
+
 def _path(value: object) -> Path:
     return Path(_text(value)).expanduser() if not isinstance(value, Path) else value
 
@@ -211,6 +225,14 @@ class Settings:
     access_log: str = setting("", _text, "File for Envoy's access log; empty: none, /dev/stdout: standard output.")
     data_dir: Path = setting(default_data_dir, _path, "Directory of the embedded database, sockets and keys.")
     database_url: str = setting("", _text, "SQLAlchemy URL; empty: SQLite in the data directory.", secret=True)
+    object_store_url: str = setting(
+        "",
+        _object_url,
+        "Where large values go: s3://, gs:// or az://BUCKET/PREFIX, file:///DIR; empty: the database.",
+    )
+    object_threshold_kib: int = setting(
+        1024, _whole(32, 1 << 20), "Inputs, results, output, files and sources above that go to the object store, KiB."
+    )
     # who
     bootstrap_key: str = setting("", _text, "API key with all rights on project default.", secret=True)
     encryption_key: str = setting(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import resource
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from polycall.cluster import in_cluster
 from polycall.config import Settings
 from polycall.datadir import LOCK_FILE
 from polycall.domain import ExecutionError, ExecutionState, Reason
-from polycall.engine.limits import MIB
+from polycall.engine.limits import KIB, MIB
 from polycall.engine.tasks import through
 from polycall.errors import PolycallError
 from polycall.member import Member
@@ -31,6 +32,21 @@ __all__ = ["bind", "raise_open_files", "started", "sweep"]
 
 # Connections, and some six for every process of a sandbox; 1024, the usual soft limit, is not enough for both.
 _OPEN_FILES = 65_536
+
+# What the object store's client takes from the environment and others must not see.
+_CREDENTIALS = (
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AZURE_STORAGE_ACCOUNT_KEY",
+    "AZURE_STORAGE_ACCESS_KEY",
+    "AZURE_STORAGE_MASTER_KEY",
+    "AZURE_STORAGE_CLIENT_SECRET",
+    "AZURE_CLIENT_SECRET",
+    "AZURE_STORAGE_SAS_KEY",
+    "AZURE_STORAGE_SAS_TOKEN",
+    "AZURE_STORAGE_TOKEN",
+    "GOOGLE_SERVICE_ACCOUNT_KEY",
+)
 
 log = logging.getLogger(__name__)
 
@@ -55,8 +71,12 @@ async def started(
             flush_ms=settings.records_flush_ms,
             project_bytes=settings.project_storage_mib * MIB,
             shared=place.count > 1,
+            object_store_url=settings.object_store_url,
+            object_threshold=settings.object_threshold_kib * KIB,
         )
     )
+    for name in _CREDENTIALS:
+        os.environ.pop(name, None)  # the object store's client has them now, and no other process shall
     stack.push_async_callback(store.stop)
     try:
         async with asyncio.TaskGroup() as group:

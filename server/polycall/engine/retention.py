@@ -20,6 +20,7 @@ __all__ = ["Pruned", "Retention"]
 _EVERY_S = 3600.0
 _SLICE = 500  # rows of a transaction: some 6 ms on SQLite
 _BLOBS = 200  # looked at in a transaction; each is looked for in six indexes
+_OBJECT_ROUNDS = 24  # a list of all objects costs requests, and what nothing names is an upload that was broken off
 _PIECES = 50  # of a MiB each, deleted in a transaction
 _PAUSE_S = 0.05
 _DAY_MS = 86_400_000
@@ -35,6 +36,7 @@ class Pruned:
     sessions: int = 0
     blobs: int = 0
     pieces: int = 0  # of environments
+    objects: int = 0  # that nothing named, in the object store
 
 
 class Retention:
@@ -44,6 +46,7 @@ class Retention:
         self._store = store
         self._days = days
         self._executions = executions
+        self._rounds = 0
 
     async def run(self) -> None:
         """Do a round every hour, for ever. A round that the database cannot do is done the next time."""
@@ -55,8 +58,8 @@ class Retention:
             else:
                 if pruned != Pruned():
                     log.info(
-                        "deleted: %d executions, %d sessions, %d blobs, %d pieces of environments",
-                        *(pruned.executions, pruned.sessions, pruned.blobs, pruned.pieces),
+                        "deleted: %d executions, %d sessions, %d blobs, %d pieces of environments, %d objects",
+                        *(pruned.executions, pruned.sessions, pruned.blobs, pruned.pieces, pruned.objects),
                     )
             await asyncio.sleep(_EVERY_S)
 
@@ -79,6 +82,9 @@ class Retention:
         while count := await self._store.sweep_environments(_PIECES):
             pruned.pieces += count
             await asyncio.sleep(_PAUSE_S)
+        if self._rounds % _OBJECT_ROUNDS == 0:
+            pruned.objects = await self._store.sweep_objects()
+        self._rounds += 1
         place: BlobPlace | None = None
         while True:
             place, count = await self._store.sweep_blobs(place, _BLOBS)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import sqlalchemy as sa
 
 from polycall.store.dialects import insert
 from polycall.store.tables import blobs, db_now
 
-__all__ = ["Blob", "read_blobs", "write_blobs"]
+__all__ = ["Blob", "Elsewhere", "Value", "read_blobs", "write_blobs"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +22,25 @@ class Blob:
     project_id: str
     digest: str
     data: bytes
+    size: int = -1  # -1: that of the data
+    place: str | None = None  # the key of an object that has the data, which is left out here then
 
     @classmethod
     def of(cls, project_id: str, data: bytes) -> Blob:
         """Digest a value."""
         return cls(project_id, hashlib.sha256(data).hexdigest(), data)
+
+
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """A value that lies in an object store: what its row says of it."""
+
+    digest: str
+    size: int
+    place: str
+
+
+Value: TypeAlias = bytes | Elsewhere
 
 
 def write_blobs(conn: sa.Connection, new: Iterable[Blob], *, counted: bool = False) -> None:
@@ -46,18 +60,23 @@ def write_blobs(conn: sa.Connection, new: Iterable[Blob], *, counted: bool = Fal
     conn.execute(
         statement,
         [
-            {"project_id": blob.project_id, "sha256": blob.digest, "size": len(blob.data), "data": blob.data}
+            {
+                "project_id": blob.project_id,
+                "sha256": blob.digest,
+                "size": len(blob.data) if blob.size < 0 else blob.size,
+                "data": blob.data,
+                "place": blob.place,
+            }
             for _, blob in ordered
         ],
     )
 
 
-def read_blobs(conn: sa.Connection, project_id: str, digests: Iterable[str]) -> dict[str, bytes]:
+def read_blobs(conn: sa.Connection, project_id: str, digests: Iterable[str]) -> dict[str, Value]:
     """Return the blobs of a project by digest; those that do not exist are left out."""
     wanted = sorted(set(digests))
     if not wanted:
         return {}
-    rows = conn.execute(
-        sa.select(blobs.c.sha256, blobs.c.data).where(blobs.c.project_id == project_id, blobs.c.sha256.in_(wanted))
-    )
-    return {row.sha256: row.data for row in rows}
+    columns = (blobs.c.sha256, blobs.c.data, blobs.c.size, blobs.c.place)
+    rows = conn.execute(sa.select(*columns).where(blobs.c.project_id == project_id, blobs.c.sha256.in_(wanted)))
+    return {row.sha256: row.data if row.place is None else Elsewhere(row.sha256, row.size, row.place) for row in rows}

@@ -32,6 +32,9 @@ class StoreConfig:
     inline_bytes: int = 32 * _KIB
     # sources, files and values that a project may store; 0: any number. Each server says so for itself
     project_bytes: int = 0
+    # larger ones go to an object store, if there is one: s3://bucket/prefix, gs://, az://, file://
+    object_store_url: str = ""
+    object_threshold: int = 1 * _MIB
     # reads and writes that may wait; beyond it the database is taken to be away
     waiting: int = 4096
     # SQLite: threads that read, each with its connection

@@ -5,6 +5,7 @@ from __future__ import annotations
 from polycall.domain import PackedEnvironment
 from polycall.store import environments
 from polycall.store.executor import Executor
+from polycall.store.outside import Outside
 
 __all__ = ["SqlEnvironments"]
 
@@ -12,8 +13,9 @@ __all__ = ["SqlEnvironments"]
 class SqlEnvironments:
     """See ``polycall.store.protocol.EnvironmentStore``."""
 
-    def __init__(self, executor: Executor) -> None:
+    def __init__(self, executor: Executor, outside: Outside) -> None:
         self._executor = executor
+        self._outside = outside
 
     async def find_environment(self, name: str) -> PackedEnvironment | None:
         """Return what is kept of that name; None if nothing is. Raises Unavailable."""
@@ -37,11 +39,13 @@ class SqlEnvironments:
 
     async def add_environment_piece(self, upload: str, seq: int, data: bytes) -> None:
         """Write a piece of an archive that ``keep_environment`` will name. Raises Unavailable."""
-        await self._executor.relaxed(environments.add_piece, upload, seq, data)
+        if not await self._outside.put_piece(upload, seq, data):
+            await self._executor.relaxed(environments.add_piece, upload, seq, data)
 
     async def environment_piece(self, upload: str, seq: int) -> bytes | None:
         """Return a piece; None if there is none. Raises Unavailable."""
-        return await self._executor.read(environments.piece, upload, seq)
+        found = await self._executor.read(environments.piece, upload, seq)
+        return found if found is not None else await self._outside.piece(upload, seq, environments.LARGEST_PIECE)
 
     async def keep_environment(self, packed: PackedEnvironment) -> bool:
         """Name the archive of a claimed environment; see the protocol. Raises Unavailable."""
@@ -49,8 +53,12 @@ class SqlEnvironments:
 
     async def forget_environment(self, name: str, upload: str) -> None:
         """Drop an archive that turned out to be damaged. Raises Unavailable."""
-        await self._executor.write(environments.forget, name, upload)
+        pieces = await self._executor.write(environments.forget, name, upload)
+        await self._outside.discard_pieces(upload, pieces)
 
     async def sweep_environments(self, most: int) -> int:
         """Delete what no revision has any more; return how many pieces of it, ``most`` at most. Raises Unavailable."""
-        return await self._executor.relaxed(environments.sweep, most)
+        count, dropped = await self._executor.relaxed(environments.sweep, most)
+        for upload, pieces in dropped:
+            await self._outside.discard_pieces(upload, pieces)
+        return count

@@ -6,6 +6,8 @@ One node at a time builds it: its row says who. Once the row names an archive, i
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import sqlalchemy as sa
 
 from polycall.domain import PackedEnvironment
@@ -15,6 +17,7 @@ from polycall.store.nodes import living
 from polycall.store.tables import db_now, environment_pieces, environments, nodes, runtime_revisions
 
 __all__ = [
+    "LARGEST_PIECE",
     "add_piece",
     "claim",
     "find",
@@ -28,6 +31,7 @@ __all__ = [
 ]
 
 _e, _p = environments.c, environment_pieces.c
+LARGEST_PIECE = 1 << 20  # bytes
 # What is written now may be referred to in a moment: whoever has an environment built writes its revision last.
 _YOUNG_MS = 86_400_000
 
@@ -113,19 +117,25 @@ def keep(conn: sa.Connection, packed: PackedEnvironment) -> bool:
     return changed.rowcount == 1
 
 
-def forget(conn: sa.Connection, name: str, upload: str) -> None:
-    """Drop an archive that turned out to be damaged, unless there is another by now."""
-    if conn.execute(sa.delete(environments).where(_e.name == name, _e.upload == upload)).rowcount:
-        conn.execute(sa.delete(environment_pieces).where(_p.upload == upload))
+def forget(conn: sa.Connection, name: str, upload: str) -> int:
+    """Drop an archive that turned out to be damaged, unless there is another by now; return how many pieces it had."""
+    gone = sa.delete(environments).where(_e.name == name, _e.upload == upload)
+    pieces: int | None = conn.execute(gone.returning(_e.pieces)).scalar_one_or_none()
+    if pieces is None:
+        return 0
+    conn.execute(sa.delete(environment_pieces).where(_p.upload == upload))
+    return pieces
 
 
-def sweep(conn: sa.Connection, most: int) -> int:
-    """Delete what no revision has any more, and up to ``most`` pieces that belong to nothing; return how many those.
+def sweep(conn: sa.Connection, most: int) -> tuple[int, Sequence[tuple[str, int]]]:
+    """Delete what no revision has any more, and up to ``most`` pieces that belong to nothing.
 
-    What is younger than a day stays.
+    What is younger than a day stays. Returns how many pieces were deleted, and the uploads that are named no more, with
+    the number of their pieces, wherever these are.
     """
     used = sa.exists().where(runtime_revisions.c.digest == _e.name)
-    conn.execute(sa.delete(environments).where(_e.touched_at < db_now() - _YOUNG_MS, ~used))
+    gone = sa.delete(environments).where(_e.touched_at < db_now() - _YOUNG_MS, ~used)
+    dropped = [(row.upload, row.pieces) for row in conn.execute(gone.returning(_e.upload, _e.pieces)) if row.upload]
     old = id_at(now_ms() - _YOUNG_MS).hex
     named = sa.exists().where(_e.upload == _p.upload)
     dead = (
@@ -134,4 +144,4 @@ def sweep(conn: sa.Connection, most: int) -> int:
     pairs = conn.execute(sa.select(dead.c.upload, dead.c.seq)).all()
     for upload, seq in pairs:
         conn.execute(sa.delete(environment_pieces).where(_p.upload == upload, _p.seq == seq))
-    return len(pairs)
+    return len(pairs), dropped

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Concatenate, ParamSpec
 
 import msgspec
 import sqlalchemy as sa
@@ -20,22 +21,28 @@ from polycall.domain import (
     Reason,
     Stream,
 )
-from polycall.errors import NotFound
+from polycall.errors import NotFound, Unavailable
 from polycall.ids import now_ms
 from polycall.store import queue
+from polycall.store.bodies import Bodies
 from polycall.store.buffer import RecordBuffer, RecordCounts
 from polycall.store.config import StoreConfig
 from polycall.store.executor import Executor
 from polycall.store.failures import Conflict
 from polycall.store.listing import list_statement
+from polycall.store.outside import Damaged, Outside
 from polycall.store.paging import page_of, read_token
 from polycall.store.protocol import Page
 from polycall.store.records import RecordWriter
-from polycall.store.rows import BODIES, listed_execution, read_executions
+from polycall.store.rows import BODIES, Placed, listed_execution, read_executions
 from polycall.store.tables import executions, output_chunks
 
 __all__ = ["SqlExecutions"]
 
+P = ParamSpec("P")
+
+_CLAIM_S = 10.0  # for the input of a claimed Call; longer than an object store that works takes for 256 MiB
+_AGAIN_MS = 2000  # and when it is tried again, if that was not enough
 _LOOK_AGAIN_FLUSHES = 2  # a record that another server holds back is written within that many intervals
 
 _e = executions.c
@@ -46,8 +53,9 @@ _decode_chunks = msgspec.msgpack.Decoder(list[tuple[Stream, int, bytes]]).decode
 class SqlExecutions:
     """The executions of all projects; see ``polycall.store.protocol.ExecutionStore``."""
 
-    def __init__(self, executor: Executor, config: StoreConfig) -> None:
+    def __init__(self, executor: Executor, config: StoreConfig, outside: Outside) -> None:
         self._executor = executor
+        self._bodies = Bodies(outside)
         self._inline_bytes = config.inline_bytes
         self._flush_s = config.flush_ms / 1000
         self._buffer = RecordBuffer(rows=config.buffer_rows, size=config.buffer_bytes)
@@ -57,6 +65,7 @@ class SqlExecutions:
             flush_s=self._flush_s,
             flush_rows=config.flush_rows,
             inline_bytes=config.inline_bytes,
+            bodies=self._bodies,
         )
 
     @property
@@ -90,7 +99,9 @@ class SqlExecutions:
         recorded = self._buffer.find_request(execution.project_id, execution.request_id or "")
         if recorded is not None:
             return recorded
-        return await self._executor.write(queue.reserve, execution, self._inline_bytes)
+        placed = await self._bodies.placed(execution)
+        stored = await self._executor.write(queue.reserve, placed, self._inline_bytes)
+        return execution if stored is placed else stored and await self._bodies.whole(stored)
 
     async def settle(self, project_id: str, execution_id: uuid.UUID) -> bool:
         """Write an execution now if it is in the buffer, and return whether it was; raise Unavailable."""
@@ -123,7 +134,7 @@ class SqlExecutions:
         found = self._buffer.find_alias(project_id, face, alias)
         if found is None:
             same = sa.and_(_e.project_id == project_id, _e.face == face, _e.alias == alias)
-            found = await self._executor.read(_select, same)
+            found = await self._select(same)
         if found is None:
             raise _not_found(alias)
         return found
@@ -133,7 +144,7 @@ class SqlExecutions:
         found = self._buffer.find_request(project_id, request_id)
         if found is None:
             same = sa.and_(_e.project_id == project_id, _e.request_id == request_id)
-            found = await self._executor.read(_select, same)
+            found = await self._select(same)
         return found
 
     async def list(
@@ -171,8 +182,10 @@ class SqlExecutions:
             recorded = self._buffer.find_request(execution.project_id, execution.request_id)
             if recorded is not None:
                 return recorded
-        run = self._executor.write if self._has_blobs(execution) else self._executor.single
-        return await run(queue.enqueue, execution, self._inline_bytes, delay_ms)
+        placed = await self._bodies.placed(execution)
+        run = self._executor.write if self._has_blobs(placed) else self._executor.single
+        stored = await run(queue.enqueue, placed, self._inline_bytes, delay_ms)
+        return execution if stored is placed else await self._bodies.whole(stored)
 
     async def due(self) -> Sequence[str]:
         """Return the projects that have something QUEUED; raise Unavailable."""
@@ -183,14 +196,19 @@ class SqlExecutions:
 
         Raises Unavailable.
         """
-        return await self._executor.write(queue.claim, owner, wanted)
+        claimed = await self._executor.write(queue.claim, owner, wanted)
+        if all(map(self._bodies.are_here, claimed)):
+            return claimed
+        whole = await asyncio.gather(*(self._claimed(execution, owner) for execution in claimed))
+        return [execution for execution in whole if execution is not None]
 
     async def finish(self, execution: Execution, *, owner: str) -> bool:
         """Write the end of what ``owner`` claimed. False: fenced off; drop it. Raises Unavailable."""
         if not execution.state.final:
             raise ValueError(f"{execution.state.name} is not an end")
-        run = self._executor.write if self._has_blobs(execution) else self._executor.single
-        return await run(queue.finish, execution, owner, self._inline_bytes)
+        placed = await self._bodies.placed(execution)
+        run = self._executor.write if self._has_blobs(placed) else self._executor.single
+        return await run(queue.finish, placed, owner, self._inline_bytes)
 
     async def append_output(self, execution_id: uuid.UUID, attempt: int, chunks: Sequence[OutputChunk]) -> None:
         """Append output of an attempt; raise NotFound, Unavailable."""
@@ -209,7 +227,7 @@ class SqlExecutions:
         found = await self._executor.write(queue.request_cancel, project_id, execution_id, now_ms)
         if found is None:
             raise _not_found(execution_id)
-        return found
+        return await self._bodies.whole(found)
 
     async def cancelled(self, owner: str) -> Sequence[uuid.UUID]:
         """Return which of an owner's running executions are to be stopped; raise Unavailable."""
@@ -248,14 +266,44 @@ class SqlExecutions:
         found = self._buffer.find(project_id, execution_id)
         if found is not None:
             return found
-        return await self._executor.read(_select, sa.and_(_e.id == execution_id, _e.project_id == project_id))
+        return await self._select(sa.and_(_e.id == execution_id, _e.project_id == project_id))
+
+    async def _select(self, condition: sa.ColumnElement[bool]) -> Execution | None:
+        found = await self._executor.read(_select, condition)
+        return found and await self._bodies.whole(found)
+
+    async def _claimed(self, execution: Execution, owner: str) -> Execution | None:
+        """Return a claimed execution with its input; None: it was ended, or waits until the input can be had."""
+        try:
+            async with asyncio.timeout(_CLAIM_S):  # others wait to be claimed
+                return await self._bodies.whole(execution)
+        except Damaged as error:
+            failed = ExecutionError(reason=Reason.INTERNAL, message=f"It could not be started: {error.message}")
+            ended = replace(execution, input=None, state=ExecutionState.FAILED, ended_at=now_ms(), error=failed)
+            await self._insist(queue.finish, ended, owner, self._inline_bytes)
+        except (Unavailable, TimeoutError):
+            await self._insist(queue.give_back, owner, execution.id, execution.attempt, _AGAIN_MS)
+        return None
+
+    async def _insist(
+        self, work: Callable[Concatenate[sa.Connection, P], object], *args: P.args, **kwargs: P.kwargs
+    ) -> None:
+        """Write what has to be written about a claim, however long the database is away; its lease ends with it."""
+        while True:
+            try:
+                await self._executor.write(work, *args, **kwargs)
+            except Unavailable:
+                await asyncio.sleep(self._flush_s)
+            else:
+                return
 
     def _may_be_on_its_way(self, execution_id: uuid.UUID) -> bool:
         age_s = (now_ms() - (execution_id.int >> 80)) / 1000  # the first 48 bits of a UUIDv7 are its milliseconds
         return execution_id.version == 7 and abs(age_s) < _LOOK_AGAIN_FLUSHES * self._flush_s
 
     def _has_blobs(self, execution: Execution) -> bool:
-        return any(len(getattr(execution, body) or b"") > self._inline_bytes for body in BODIES)
+        bodies = [getattr(execution, body) for body in BODIES]
+        return any(isinstance(body, Placed) or len(body or b"") > self._inline_bytes for body in bodies)
 
 
 def _acceptable(execution: Execution) -> bool:

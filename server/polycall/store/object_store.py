@@ -11,6 +11,7 @@ from polycall.store import objects
 from polycall.store.blobs import Blob, read_blobs
 from polycall.store.executor import Executor
 from polycall.store.failures import Conflict
+from polycall.store.outside import Outside
 from polycall.store.packages import Place
 from polycall.store.paging import page_of, read_token
 from polycall.store.protocol import Page
@@ -22,9 +23,10 @@ __all__ = ["SqlObjects"]
 class SqlObjects:
     """See ``polycall.store.protocol.FaceStore``."""
 
-    def __init__(self, executor: Executor, quota: StorageQuota) -> None:
+    def __init__(self, executor: Executor, quota: StorageQuota, outside: Outside) -> None:
         self._executor = executor
         self._quota = quota
+        self._outside = outside
 
     async def create_object(self, made: FaceObject, most: int | None = None) -> FaceObject:
         """Insert; raise AlreadyExists (id or alias), NotFound (project), QuotaExceeded, Unavailable."""
@@ -46,7 +48,7 @@ class SqlObjects:
         """
         blob = None
         if content is not None:
-            blob = await asyncio.to_thread(Blob.of, changed.project_id, content)
+            blob = await self._outside.place(await asyncio.to_thread(Blob.of, changed.project_id, content))
             changed = replace(changed, blob=blob.digest)
         for attempt in range(2):
             try:
@@ -77,4 +79,5 @@ class SqlObjects:
 
     async def get_blob(self, project_id: str, digest: str) -> bytes | None:
         """Return a blob of a project; None if there is none. Raises Unavailable."""
-        return (await self._executor.read(read_blobs, project_id, [digest])).get(digest)
+        found = (await self._executor.read(read_blobs, project_id, [digest])).get(digest)
+        return None if found is None else await self._outside.value(found)

@@ -29,6 +29,7 @@ __all__ = [
     "enqueue",
     "expire",
     "finish",
+    "give_back",
     "insert_queued",
     "reap",
     "recover",
@@ -332,6 +333,24 @@ _UNCLAIM = (
 def unclaim(conn: sa.Connection, owner: str, known: Sequence[uuid.UUID]) -> int:
     """Queue again, as if never claimed, what an owner has without knowing; return how many."""
     return conn.execute(_UNCLAIM, {"node": owner, "known": list(known)}).rowcount
+
+
+_GIVE_BACK = (
+    sa.update(executions)
+    .where(
+        _e.id == sa.bindparam("of"),
+        _e.owner == sa.bindparam("node"),
+        _e.attempt == sa.bindparam("started"),
+        _IS_RUNNING,
+    )
+    .values(state=_QUEUED, owner=None, started_at=None, attempt=_e.attempt - 1, run_at=_LATER)
+)
+
+
+def give_back(conn: sa.Connection, owner: str, execution_id: uuid.UUID, attempt: int, delay_ms: int) -> None:
+    """Queue again what was claimed and not started, as if it had not been claimed; due after a delay."""
+    values = {"of": execution_id, "node": owner, "started": attempt, "delay_ms": delay_ms}
+    conn.execute(_GIVE_BACK, values)
 
 
 _BACKLOG = sa.select(sa.func.count()).select_from(executions).where(_IS_QUEUED, _e.run_at <= db_now())

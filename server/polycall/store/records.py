@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from polycall.domain import Execution, ExecutionKind, ExecutionState
 from polycall.errors import Unavailable
 from polycall.store.blobs import write_blobs
+from polycall.store.bodies import Bodies
 from polycall.store.buffer import RecordBuffer
 from polycall.store.bulk import FIXED, upsert_rows
 from polycall.store.dialects import insert
@@ -35,9 +36,17 @@ class RecordWriter:
     """Flushes a buffer ``flush_s`` seconds after its first record, or as soon as it holds a batch."""
 
     def __init__(
-        self, executor: Executor, buffer: RecordBuffer, *, flush_s: float, flush_rows: int, inline_bytes: int
+        self,
+        executor: Executor,
+        buffer: RecordBuffer,
+        *,
+        flush_s: float,
+        flush_rows: int,
+        inline_bytes: int,
+        bodies: Bodies,
     ) -> None:
         self._executor = executor
+        self._bodies = bodies
         self._buffer = buffer
         self._flush_s = flush_s
         self._flush_rows = flush_rows
@@ -112,6 +121,7 @@ class RecordWriter:
 
     async def _write(self, batch: Sequence[Execution]) -> int:
         """Write a batch; returns how many of it the database does not take, whatever is tried."""
+        batch = [await self._bodies.placed(execution) for execution in batch]
         try:
             await self._executor.relaxed(_upsert, batch, self._inline_bytes)
         except Unavailable:

@@ -9,12 +9,13 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 import sqlalchemy as sa
 
-from polycall.bundle import pack_bundle
+from polycall.bundle import pack_bundle, unpack_bundle
 from polycall.domain import Package, Version, VersionState
 from polycall.store import packages, revisions, versions
-from polycall.store.blobs import Blob
+from polycall.store.blobs import Blob, read_blobs
 from polycall.store.executor import Executor
 from polycall.store.failures import Conflict
+from polycall.store.outside import Outside
 from polycall.store.paging import page_of, read_token
 from polycall.store.protocol import Page
 from polycall.store.quota import StorageQuota
@@ -30,9 +31,10 @@ _Put = Callable[[sa.Connection, Version, Blob], None]
 class SqlRegistry:
     """What can be run; see ``polycall.store.protocol.RegistryStore``."""
 
-    def __init__(self, executor: Executor, quota: StorageQuota) -> None:
+    def __init__(self, executor: Executor, quota: StorageQuota, outside: Outside) -> None:
         self._executor = executor
         self._quota = quota
+        self._outside = outside
 
     async def create_package(self, package: Package) -> Package:
         """Insert; raise AlreadyExists, NotFound (project), QuotaExceeded, Unavailable."""
@@ -75,7 +77,7 @@ class SqlRegistry:
 
     async def create_with_version(self, package: Package, version: Version, files: Mapping[str, bytes]) -> Version:
         """Insert both or neither; raise AlreadyExists, NotFound (project), QuotaExceeded, Unavailable."""
-        version, blob = await _packed(version, files)
+        version, blob = await self._packed(version, files)
         await self._growing(package.project_id, revisions.create_with_version, package, version, blob)
         return version
 
@@ -91,7 +93,7 @@ class SqlRegistry:
         """Set texts and add a version; see the protocol. Raises NotFound (package), AlreadyExists, Unavailable."""
         blob = None
         if version is not None:
-            version, blob = await _packed(version, files or {})
+            version, blob = await self._packed(version, files or {})
         return await self._growing(package.project_id, revisions.revise, package, texts, after, version, blob)
 
     async def latest_version(self, project_id: str, package_id: str) -> Version | None:
@@ -127,7 +129,7 @@ class SqlRegistry:
 
         Raises AlreadyExists(VERSION_RELEASED), NotFound (package or version), Unavailable.
         """
-        version, blob = await _packed(version, files)
+        version, blob = await self._packed(version, files)
         swapped = await self._growing(version.project_id, versions.swap_version, version, blob, old)
         return version if swapped else None
 
@@ -185,7 +187,14 @@ class SqlRegistry:
 
     async def get_bundle(self, project_id: str, digest: str) -> Mapping[str, bytes]:
         """Return the files of a bundle; raise NotFound, Unavailable."""
-        return await self._executor.read(versions.get_bundle, project_id, digest)
+        found = (await self._executor.read(read_blobs, project_id, [digest])).get(digest)
+        if found is None:
+            raise versions.no_bundle(digest)
+        data = await self._outside.value(found)
+        try:
+            return await asyncio.to_thread(unpack_bundle, data)
+        except ValueError:  # a large value of an execution, not a bundle
+            raise versions.no_bundle(digest) from None
 
     async def _growing(
         self,
@@ -198,15 +207,14 @@ class SqlRegistry:
         return await self._executor.write(self._quota.within, project_id, work, *args, **kwargs)
 
     async def _put(self, work: _Put, version: Version, files: Mapping[str, bytes]) -> Version:
-        version, blob = await _packed(version, files)
+        version, blob = await self._packed(version, files)
         try:
             await self._growing(version.project_id, work, version, blob)
         except Conflict:  # the package went away after it was looked for
             raise packages.no_package(version.package_id) from None
         return version
 
-
-async def _packed(version: Version, files: Mapping[str, bytes]) -> tuple[Version, Blob]:
-    # megabytes take milliseconds to digest: neither on the loop nor in the one writer
-    blob = await asyncio.to_thread(lambda: Blob.of(version.project_id, pack_bundle(files)))
-    return replace(version, bundle=blob.digest), blob
+    async def _packed(self, version: Version, files: Mapping[str, bytes]) -> tuple[Version, Blob]:
+        # megabytes take milliseconds to digest: neither on the loop nor in the one writer
+        blob = await asyncio.to_thread(lambda: Blob.of(version.project_id, pack_bundle(files)))
+        return replace(version, bundle=blob.digest), await self._outside.place(blob)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import sqlalchemy as sa
@@ -68,26 +69,30 @@ def prune_sessions(conn: sa.Connection, project_id: str, before_ms: int, most: i
     return conn.execute(sa.delete(sessions).where(_s.project_id == project_id, _s.id.in_(old))).rowcount
 
 
-def sweep_blobs(conn: sa.Connection, after: BlobPlace | None, most: int) -> tuple[BlobPlace | None, int]:
+def sweep_blobs(
+    conn: sa.Connection, after: BlobPlace | None, most: int
+) -> tuple[BlobPlace | None, Sequence[str | None]]:
     """Look at ``most`` blobs from a place on and delete those that nothing refers to.
 
-    Returns the place to go on from, None at the end, and how many were deleted.
+    Returns the place to go on from, None at the end, and of each that was deleted the key of its object, if it had one.
     """
     statement = sa.select(_b.project_id, _b.sha256).order_by(_b.project_id, _b.sha256).limit(most)
     if after is not None:
         statement = statement.where(sa.tuple_(_b.project_id, _b.sha256) > sa.tuple_(*after))
     places = [BlobPlace(*row) for row in conn.execute(statement)]
     if not places:
-        return None, 0
+        return None, ()
     deleted = conn.execute(
-        sa.delete(blobs).where(
+        sa.delete(blobs)
+        .where(
             sa.tuple_(_b.project_id, _b.sha256) >= sa.tuple_(*places[0]),
             sa.tuple_(_b.project_id, _b.sha256) <= sa.tuple_(*places[-1]),
             _b.touched_at < db_now() - _YOUNG_MS,
             *(~_referring(project_id, digest) for project_id, digest in _REFERENCES),
         )
+        .returning(_b.place)
     )
-    return (places[-1] if len(places) == most else None), deleted.rowcount
+    return (places[-1] if len(places) == most else None), deleted.scalars().all()
 
 
 def free_blobs(conn: sa.Connection, project_id: str) -> int:

@@ -6,6 +6,7 @@ import uuid
 
 from polycall.store import retention
 from polycall.store.executor import Executor
+from polycall.store.outside import Outside
 from polycall.store.retention import BlobPlace
 
 __all__ = ["SqlRetention"]
@@ -14,8 +15,9 @@ __all__ = ["SqlRetention"]
 class SqlRetention:
     """See ``polycall.store.protocol.RetentionStore``."""
 
-    def __init__(self, executor: Executor) -> None:
+    def __init__(self, executor: Executor, outside: Outside) -> None:
         self._executor = executor
+        self._outside = outside
 
     async def oldest_kept(self, project_id: str, most: int) -> uuid.UUID | None:
         """Return the id of the oldest of a project's newest ``most`` executions; None if there are no more."""
@@ -31,4 +33,10 @@ class SqlRetention:
 
     async def sweep_blobs(self, after: BlobPlace | None, most: int) -> tuple[BlobPlace | None, int]:
         """Delete those of ``most`` blobs that nothing refers to; return where to go on, and how many they were."""
-        return await self._executor.relaxed(retention.sweep_blobs, after, most)
+        place, deleted = await self._executor.relaxed(retention.sweep_blobs, after, most)
+        await self._outside.discard([key for key in deleted if key is not None])  # now that no row names them
+        return place, len(deleted)
+
+    async def sweep_objects(self) -> int:
+        """Delete from the object store what no row names; return how many. Raises Unavailable."""
+        return await self._outside.sweep()

@@ -21,10 +21,10 @@ from polycall.domain import (
     StartKind,
     Usage,
 )
-from polycall.store.blobs import Blob, read_blobs
+from polycall.store.blobs import Blob, Elsewhere, Value, read_blobs
 from polycall.store.tables import executions
 
-__all__ = ["BODIES", "LISTED", "json_text", "listed_execution", "read_executions", "row_of"]
+__all__ = ["BODIES", "LISTED", "Placed", "json_text", "listed_execution", "read_executions", "row_of"]
 
 BODIES = ("input", "result", "stdout", "stderr")
 _BODY_COLUMNS = frozenset(name for body in BODIES for name in (body, f"{body}_blob"))
@@ -32,6 +32,19 @@ _BODY_COLUMNS = frozenset(name for body in BODIES for name in (body, f"{body}_bl
 LISTED = tuple(
     column for column in executions.c if column.name not in _BODY_COLUMNS and column.name not in ("spec", "outbound")
 )
+
+
+class Placed(bytes):
+    """A body that is not here: it was read from, or is written to, an object store. Empty; only the store sees any."""
+
+    where: Blob | Elsewhere
+
+    @classmethod
+    def of(cls, where: Blob | Elsewhere) -> Placed:
+        """Stand for a value."""
+        body = cls()
+        body.where = where
+        return body
 
 
 class _Outbound(msgspec.Struct, omit_defaults=True):
@@ -94,10 +107,12 @@ def row_of(execution: Execution, inline_bytes: int) -> tuple[dict[str, Any], lis
         "completion_host": e.completion_url and urlsplit(e.completion_url).hostname,
     }
     large = []
-    for name, body in zip(BODIES, (e.input, e.result, e.stdout or None, e.stderr or None), strict=True):
-        row[name], row[f"{name}_blob"] = body, None
-        if body is not None and len(body) > inline_bytes:
-            blob = Blob.of(e.project_id, body)
+    for name, body in zip(BODIES, (e.input, e.result, e.stdout, e.stderr), strict=True):
+        row[name], row[f"{name}_blob"] = body if body or name in ("input", "result") else None, None
+        if body is not None and (isinstance(body, Placed) or len(body) > inline_bytes):
+            blob = body.where if isinstance(body, Placed) else Blob.of(e.project_id, body)
+            if isinstance(blob, Elsewhere):  # read, and written again without having been completed
+                raise TypeError(f"the {name} of execution {e.id} is not here")
             large.append(blob)
             row[name], row[f"{name}_blob"] = None, blob.digest
     return row, large
@@ -118,9 +133,14 @@ def listed_execution(row: sa.Row[Any]) -> Execution:
     return Execution(**_fields(row))
 
 
-def _full_execution(row: sa.Row[Any], blobs: Mapping[str, bytes]) -> Execution:
+def _full_execution(row: sa.Row[Any], blobs: Mapping[str, Value]) -> Execution:
     def body(inline: bytes | None, digest: str | None) -> bytes | None:
-        return inline if digest is None else blobs.get(digest)
+        found = inline if digest is None else blobs.get(digest)
+        return Placed.of(found) if isinstance(found, Elsewhere) else found
+
+    def output(inline: bytes | None, digest: str | None) -> bytes:
+        found = body(inline, digest)
+        return b"" if found is None else found
 
     outbound = _decode_outbound(row.outbound) if row.outbound is not None else _Outbound()
     return Execution(
@@ -130,8 +150,8 @@ def _full_execution(row: sa.Row[Any], blobs: Mapping[str, bytes]) -> Execution:
         outbound_omitted=outbound.omitted,
         input=body(row.input, row.input_blob),
         result=body(row.result, row.result_blob),
-        stdout=body(row.stdout, row.stdout_blob) or b"",
-        stderr=body(row.stderr, row.stderr_blob) or b"",
+        stdout=output(row.stdout, row.stdout_blob),
+        stderr=output(row.stderr, row.stderr_blob),
     )
 
 

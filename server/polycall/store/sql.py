@@ -9,6 +9,7 @@ import sqlalchemy.exc
 
 from polycall.domain import Reason
 from polycall.errors import FailedPrecondition
+from polycall.store.bucket import Bucket
 from polycall.store.config import StoreConfig
 from polycall.store.delivery_store import SqlDeliveries
 from polycall.store.entry_store import SqlEntries
@@ -19,6 +20,7 @@ from polycall.store.executor_sqlite import SqliteExecutor
 from polycall.store.measured import MeasuredExecutor
 from polycall.store.node_store import SqlNodes
 from polycall.store.object_store import SqlObjects
+from polycall.store.outside import Outside
 from polycall.store.quota import StorageQuota
 from polycall.store.registry import SqlRegistry
 from polycall.store.retention_store import SqlRetention
@@ -53,32 +55,34 @@ class SqlStore(
 ):
     """The parts over one executor, and their life; see ``polycall.store.protocol.Store``."""
 
-    def __init__(self, executor: Executor, config: StoreConfig) -> None:
+    def __init__(self, executor: Executor, config: StoreConfig, bucket: Bucket | None = None) -> None:
         self.measured = executor = MeasuredExecutor(executor)
         quota = StorageQuota(config.project_bytes)
+        outside = self._outside = Outside(executor, bucket, threshold=config.object_threshold)
         SqlTenancy.__init__(self, executor)
         SqlSessions.__init__(self, executor)
         SqlSecrets.__init__(self, executor)
         SqlSealed.__init__(self, executor)
-        SqlRegistry.__init__(self, executor, quota)
-        SqlObjects.__init__(self, executor, quota)
+        SqlRegistry.__init__(self, executor, quota, outside)
+        SqlObjects.__init__(self, executor, quota, outside)
         SqlEntries.__init__(self, executor, quota)
         SqlRuntimes.__init__(self, executor)
-        SqlEnvironments.__init__(self, executor)
+        SqlEnvironments.__init__(self, executor, outside)
         SqlNodes.__init__(self, executor)
-        SqlRetention.__init__(self, executor)
+        SqlRetention.__init__(self, executor, outside)
         SqlDeliveries.__init__(self, executor)
         SqlSchedules.__init__(self, executor, config, quota)
-        SqlExecutions.__init__(self, executor, config)
+        SqlExecutions.__init__(self, executor, config, outside)
         self._executor = executor
 
     async def start(self) -> None:
         """Open, migrate, begin to write records.
 
         Raises FailedPrecondition for a database that cannot be used (in use by another process, on a network file
-        system, damaged), Unavailable for one that cannot be reached.
+        system, damaged), Unavailable for one that cannot be reached; the same of an object store.
         """
         await self._executor.start(prepare)
+        await self._outside.start()
         self._records.start()
 
     async def stop(self) -> None:
@@ -93,7 +97,7 @@ class SqlStore(
 
 def open_store(config: StoreConfig) -> SqlStore:
     """Return the store of a configuration, not started. Raises FailedPrecondition for a URL that cannot be used."""
-    return SqlStore(_executor(config), config)
+    return SqlStore(_executor(config), config, _bucket(config))
 
 
 def _executor(config: StoreConfig) -> Executor:
@@ -116,6 +120,14 @@ def _executor(config: StoreConfig) -> Executor:
             return PostgresExecutor(url, config)
         case backend:
             raise _unusable(f"names {backend}; polycall knows postgresql, and sqlite with a file")
+
+
+def _bucket(config: StoreConfig) -> Bucket | None:
+    if not config.object_store_url:
+        return None
+    from polycall.store.bucket_obstore import ObstoreBucket  # an extra, which few servers need
+
+    return ObstoreBucket(config.object_store_url)
 
 
 def _unusable(what: str) -> FailedPrecondition:

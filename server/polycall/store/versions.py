@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 import msgspec
 import sqlalchemy as sa
 
-from polycall.bundle import unpack_bundle
 from polycall.domain import (
     DEFAULT_WARM,
     EgressPolicy,
@@ -21,7 +20,7 @@ from polycall.domain import (
 )
 from polycall.errors import AlreadyExists, NotFound
 from polycall.names import VersionName
-from polycall.store.blobs import Blob, read_blobs, write_blobs
+from polycall.store.blobs import Blob, write_blobs
 from polycall.store.dialects import insert
 from polycall.store.packages import get_package
 from polycall.store.paging import place_number
@@ -35,11 +34,11 @@ __all__ = [
     "create_version",
     "delete_version",
     "finish_analysis",
-    "get_bundle",
     "get_version",
     "latest_version",
     "list_versions",
     "newest_version",
+    "no_bundle",
     "put_version",
     "set_version_state",
     "swap_version",
@@ -225,14 +224,9 @@ def delete_version(conn: sa.Connection, project_id: str, package_id: str, versio
         raise _no_version(package_id, version_id)
 
 
-def get_bundle(conn: sa.Connection, project_id: str, digest: str) -> dict[str, bytes]:
-    """Return the files of a bundle; raise NotFound."""
-    found = read_blobs(conn, project_id, [digest])
-    try:
-        return unpack_bundle(found[digest])
-    except (KeyError, ValueError):  # ValueError: a large value of an execution, not a bundle
-        name = f"bundles/{digest}"
-        raise NotFound(Reason.VERSION_NOT_FOUND, "polycall.v1.Version", name) from None
+def no_bundle(digest: str) -> NotFound:
+    """Return what is raised for sources that are not there, or a large value that is something else."""
+    return NotFound(Reason.VERSION_NOT_FOUND, "polycall.v1.Version", f"bundles/{digest}")
 
 
 def _is_version(project_id: str, package_id: str, version_id: str) -> tuple[sa.ColumnElement[bool], ...]:

@@ -27,3 +27,6 @@ class RetentionStore(Protocol):
 
         Returns the place to go on from, None at the end, and how many were deleted.
         """
+
+    async def sweep_objects(self) -> int:
+        """Delete from the object store, if there is one, what is a day old and no row names; return how many."""

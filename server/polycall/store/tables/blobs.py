@@ -14,13 +14,15 @@ blobs = sa.Table(
     text("project_id"),
     text("sha256"),  # hex, computed here, never taken from a caller
     sa.Column("size", sa.BigInteger, nullable=False),
-    octets("data", null=False),
+    octets("data", null=False),  # empty if it is in the object store
     time("touched_at"),  # when it was last written; a sweep leaves the young alone
     sa.PrimaryKeyConstraint("project_id", "sha256"),
     flag("counted", default="false"),  # a source or a file, which the project's quota is of
+    text("place", null=True),  # the key of its object, if it is in the object store
 )
 # `counted` too: else SQLite would look it up in each row
 partial("ix_blobs_counted", blobs.c.project_id, blobs.c.size, blobs.c.counted, where="counted")
+partial("ix_blobs_place", blobs.c.place, where="place IS NOT NULL")  # a sweep asks whether anything names an object
 
 
 @sa.event.listens_for(blobs, "after_create")

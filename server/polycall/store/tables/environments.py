@@ -21,6 +21,7 @@ environments = sa.Table(
     number("file_count"),
     time("touched_at"),  # a sweep leaves the young alone
     sa.PrimaryKeyConstraint("name"),
+    sa.Index("ix_environments_upload", "upload"),
 )
 
 environment_pieces = sa.Table(

@@ -1,0 +1,351 @@
+"""A store with an object store: all that every store does, wherever its large values lie; and what goes wrong there."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from polycall.domain import ExecutionFilter, ExecutionState, Reason
+from polycall.errors import FailedPrecondition, Unavailable
+from polycall.ids import new_id
+from polycall.store import bucket_obstore, outside
+from polycall.store.blobs import Blob, write_blobs
+from polycall.store.bucket import BucketAway
+from polycall.store.bucket_obstore import ObstoreBucket
+from polycall.store.outside import Damaged
+from polycall.store.sql import SqlStore, StoreConfig, open_store
+from polycall.store.tables import blobs
+from tests.contracts.clients import python_client
+from tests.harness import free_port, until
+from tests.store.conformance import ExecutionConformance
+from tests.store.environment_conformance import kept, packed
+from tests.store.examples import ended, face_object, package, queued, recorded, version
+
+ANY = ExecutionFilter()
+LARGE = os.urandom(300)
+THRESHOLD = 256
+
+
+@asynccontextmanager
+async def _started(directory: Path, **changes: Any) -> AsyncIterator[SqlStore]:
+    config = StoreConfig(
+        data_dir=directory,
+        flush_ms=20,
+        inline_bytes=64,
+        object_store_url=f"file://{directory}/objects",
+        object_threshold=THRESHOLD,
+    )
+    store = open_store(replace(config, **changes))
+    try:
+        await store.start()
+        yield store
+    finally:
+        await store.stop()
+
+
+class TestBodiesOutside(ExecutionConformance):
+    """Whatever is asked of executions, with every body of them in the object store."""
+
+    @pytest.fixture
+    async def store(self, tmp_path: Path) -> AsyncIterator[SqlStore]:
+        async with _started(tmp_path, inline_bytes=0, object_threshold=0) as store:
+            yield store
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[SqlStore]:
+    async with _started(tmp_path) as store:
+        yield store
+
+
+async def keep(store: SqlStore, data: bytes) -> str:
+    """Keep a value that nothing refers to, and return its digest."""
+    blob = Blob.of("default", data)
+    await store._executor.write(write_blobs, [await store._outside.place(blob)])
+    return blob.digest
+
+
+def objects(directory: Path, part: str = "blobs") -> list[Path]:
+    return sorted(path for path in directory.glob(f"objects/polycall-*/{part}/**/*") if path.is_file())
+
+
+async def rows(store: SqlStore) -> list[tuple[int, int, bool]]:
+    """Size, bytes in the database and whether there is an object, of every blob."""
+
+    def look(conn: sa.Connection) -> list[tuple[int, int, bool]]:
+        found = conn.execute(sa.select(blobs.c.size, blobs.c.data, blobs.c.place))
+        return sorted((row.size, len(row.data), row.place is not None) for row in found)
+
+    return await store._executor.read(look)
+
+
+async def old(store: SqlStore, directory: Path) -> None:
+    """Make everything two days old."""
+    await store._executor.write(lambda conn: conn.execute(sa.update(blobs).values(touched_at=1)))
+    then = time.time() - 2 * 86_400
+    for path in (*objects(directory), *objects(directory, "environments")):
+        os.utime(path, (then, then))
+
+
+async def test_values_go_by_their_size(store: SqlStore, tmp_path: Path) -> None:
+    medium = LARGE[:THRESHOLD]
+    made = await store.enqueue(queued(input=LARGE, result=None))
+    await store.enqueue(queued(input=medium, alias=None, request_id=None))
+    await store.enqueue(queued(input=medium[:64], alias=None, request_id=None))
+    assert made.input == LARGE
+    assert await rows(store) == [(256, 256, False), (300, 0, True)]
+    assert [path.read_bytes() for path in objects(tmp_path)] == [LARGE]
+    assert (await store.get("default", made.id)).input == LARGE
+    # a value that is there is not written again, to neither place
+    await store.enqueue(queued(input=LARGE, alias=None, request_id=None))
+    assert len(objects(tmp_path)) == 1
+
+
+async def test_what_no_row_names_is_swept_and_nothing_that_is_young(store: SqlStore, tmp_path: Path) -> None:
+    made = await store.enqueue(queued(input=LARGE))
+    await keep(store, LARGE[::-1])
+    directory = objects(tmp_path)[0].parent
+    (directory / "broken-off").write_bytes(b"x")
+    strange = tmp_path / "objects" / "polycall-another" / "blobs" / "default" / "theirs"
+    strange.parent.mkdir(parents=True)
+    strange.write_bytes(b"another installation's")
+    await store.add_environment_piece(new_id().hex, 0, b"x")
+    assert await store.sweep_objects() == 0
+    await old(store, tmp_path)
+    assert await store.sweep_objects() == 2
+    assert len(objects(tmp_path)) == 3
+    assert await store.sweep_blobs(None, 100) == (None, 1)
+    assert [path.read_bytes() for path in objects(tmp_path) if path != strange] == [LARGE]
+    assert strange.exists()
+    assert (await store.get("default", made.id)).input == LARGE
+
+
+async def test_a_files_content_goes_there_too(store: SqlStore, tmp_path: Path) -> None:
+    made = await store.create_object(face_object("a"))
+    put = await store.put_object(made, LARGE)
+    assert put is not None
+    assert len(objects(tmp_path)) == 1
+    assert await store.get_blob("default", put.blob or "") == LARGE
+    assert await store.get_blob("other", put.blob or "") is None
+
+
+async def test_sources_go_there_too(store: SqlStore, tmp_path: Path) -> None:
+    await store.create_package(package())
+    files = {"main.py": b"def function(n): ...\n", "noise": LARGE}
+    made = await store.create_version(version(), files)
+    assert len(objects(tmp_path)) == 1
+    assert await store.get_bundle("default", made.bundle) == files
+
+
+async def test_environments_go_there_too_and_are_read_from_wherever_they_are(store: SqlStore, tmp_path: Path) -> None:
+    there = await kept(store, packed("ab" * 32))
+    assert len(objects(tmp_path, "environments")) == there.pieces
+    outside, store._outside._bucket = store._outside._bucket, None
+    before = await kept(store, packed("cd" * 32))  # from before there was an object store
+    assert await store.environment_piece(there.upload, 0) is None
+    store._outside._bucket = outside
+    for environment in (there, before):
+        assert await store.environment_piece(environment.upload, 1) == b"\1\1\1"
+    await old(store, tmp_path)
+    assert await store.sweep_objects() == 0
+    await store.forget_environment(there.name, there.upload)
+    assert objects(tmp_path, "environments") == []
+
+
+async def test_a_value_that_is_written_while_it_is_swept_is_kept(store: SqlStore, tmp_path: Path) -> None:
+    digest = await keep(store, LARGE)
+    await old(store, tmp_path)
+    # whoever writes it again touches it before it counts on it
+    assert await keep(store, LARGE) == digest
+    assert await store.sweep_blobs(None, 100) == (None, 0)
+    await old(store, tmp_path)
+    assert await store.sweep_blobs(None, 100) == (None, 1)
+    assert await keep(store, LARGE) == digest
+    assert await store.get_blob("default", digest) == LARGE
+    assert await store.get_blob("other", digest) is None
+
+
+@pytest.mark.parametrize("how", ["changed", "longer", "gone"])
+async def test_a_value_that_was_damaged_is_said_to_be(store: SqlStore, tmp_path: Path, how: str) -> None:
+    finished = await store.enqueue(queued(input=LARGE, max_attempts=1))
+    (path,) = objects(tmp_path)
+    if how == "gone":
+        path.unlink()
+    else:
+        path.write_bytes(LARGE[:-1] + bytes(1 if how == "changed" else 2))
+    with pytest.raises(Damaged, match=r"A stored value \(sha256 .*\) was lost or damaged in the object store"):
+        await store.get("default", finished.id)
+    # whoever lists does not need it; a Call that it is the input of has ended, and nothing runs on half of it
+    assert [one.id for one in (await store.list("default", ANY, 10)).items] == [finished.id]
+    assert await store.claim("node", {"default": 5}) == []
+    (listed,) = (await store.list("default", ANY, 10)).items
+    assert listed.state is ExecutionState.FAILED
+    assert listed.error is not None
+    assert "lost or damaged in the object store" in listed.error.message
+
+
+async def test_while_the_object_store_is_away_nothing_is_lost(
+    store: SqlStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket = store._outside._bucket
+    assert isinstance(bucket, ObstoreBucket)
+    before = await store.enqueue(queued(input=LARGE, max_attempts=1))
+
+    async def away(*_: object) -> None:
+        raise BucketAway("it went away")
+
+    with monkeypatch.context() as patch:
+        for name in ("put", "get", "delete"):
+            patch.setattr(bucket, name, away)
+        # what is there cannot be read, and a Call that needs it waits and has lost no attempt
+        with pytest.raises(Unavailable, match="object store, where this value is, cannot be reached"):
+            await store.get("default", before.id)
+        assert await store.claim("node", {"default": 5}) == []
+        (waits,) = (await store.list("default", ANY, 10)).items
+        assert (waits.state, waits.attempt, waits.owner) == (ExecutionState.QUEUED, 0, None)
+        # what is new stays in the database
+        record = recorded(input=LARGE[::-1])
+        store.record(record)
+        await store.flush()
+        assert await store.get("default", record.id) == record
+        assert await rows(store) == [(300, 0, True), (300, 300, False)]
+    store._outside._away.until = 0.0
+    await store._executor.write(lambda conn: conn.exec_driver_sql("UPDATE executions SET run_at = 0 WHERE state = 0"))
+    (claimed,) = await store.claim("node", {"default": 5})
+    assert (claimed.id, claimed.attempt, claimed.input) == (before.id, 1, LARGE)
+    end = ended(claimed, result=LARGE * 2)
+    assert await store.finish(end, owner="node")
+    assert (await store.get("default", before.id)).result == LARGE * 2
+    assert len(objects(tmp_path)) == 2
+
+
+async def test_a_database_with_values_outside_does_not_start_without_them(tmp_path: Path) -> None:
+    async with _started(tmp_path) as store:
+        await keep(store, LARGE)
+    with pytest.raises(FailedPrecondition, match="POLYCALL_OBJECT_STORE_URL names none") as raised:
+        async with _started(tmp_path, object_store_url=""):
+            pass
+    assert raised.value.reason is Reason.STORE_UNAVAILABLE
+    async with _started(tmp_path) as store:
+        assert [row[1:] for row in await rows(store)] == [(0, True)]
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("az://container", r"The object store az://container cannot be used: .*Account must be specified"),
+        ("file:///proc/polycall", r"cannot be used"),
+    ],
+)
+async def test_an_object_store_that_cannot_be_used_is_refused_at_the_start(
+    tmp_path: Path, url: str, words: str
+) -> None:
+    with pytest.raises(FailedPrecondition, match=words):
+        async with _started(tmp_path, object_store_url=url):
+            pass
+
+
+async def test_the_extra_that_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "obstore", None)
+    monkeypatch.delitem(sys.modules, "polycall.store.bucket_obstore")
+    with pytest.raises(FailedPrecondition, match=r"pip install 'polycall\[objects\]'"):
+        open_store(StoreConfig(data_dir=tmp_path, object_store_url="s3://bucket"))
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[str]:
+    """Return the address of a server that speaks S3 and has a bucket."""
+    python = python_client("moto[server]==5.2.5")
+    port = free_port()
+    with subprocess.Popen(
+        [python, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+
+        def made() -> bool:
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+            try:
+                connection.request("PUT", "/bucket")
+                return connection.getresponse().status == 200
+            except OSError:
+                assert process.poll() is None
+                return False
+            finally:
+                connection.close()
+
+        try:
+            until(made, seconds=60, what="the bucket")
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.kill()
+
+
+def credentials(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    for name, value in (
+        ("AWS_ENDPOINT_URL", address),
+        ("AWS_ALLOW_HTTP", "true"),
+        ("AWS_ACCESS_KEY_ID", "id"),
+        ("AWS_SECRET_ACCESS_KEY", "secret"),
+        ("AWS_REGION", "eu-central-1"),
+    ):
+        monkeypatch.setenv(name, value)
+
+
+async def test_on_s3_values_are_written_read_listed_and_swept(
+    s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    credentials(monkeypatch, s3)
+    async with _started(tmp_path, object_store_url="s3://bucket/some/prefix") as store:
+        body = os.urandom(3 << 20)
+        made = await store.enqueue(queued(input=body))
+        assert await rows(store) == [(len(body), 0, True)]
+        assert (await store.get("default", made.id)).input == body
+        digest = await keep(store, LARGE)
+        upload = new_id().hex
+        await store.add_environment_piece(upload, 0, LARGE)
+        assert await store.environment_piece(upload, 0) == LARGE
+        assert await store.environment_piece(upload, 1) is None
+        await store._executor.write(lambda conn: conn.execute(sa.update(blobs).values(touched_at=1)))
+        assert await store.sweep_objects() == 0  # all of it is young
+        monkeypatch.setattr(outside, "_YOUNG_MS", -60_000)
+        assert await store.sweep_objects() == 1  # the piece, which no environment names
+        assert await store.environment_piece(upload, 0) is None
+        assert await store.get_blob("default", digest) == LARGE
+        assert await store.sweep_blobs(None, 100) == (None, 1)
+        assert await store.get_blob("default", digest) is None
+        assert (await store.get("default", made.id)).input == body
+
+
+async def test_an_s3_that_is_not_there_or_has_no_such_bucket_is_refused_at_the_start(
+    s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = "The object store of POLYCALL_OBJECT_STORE_URL cannot be used: "
+    for address, bucket in ((s3, "another"), (f"http://127.0.0.1:{free_port()}", "bucket")):
+        credentials(monkeypatch, address)
+        with pytest.raises(Unavailable, match=words) as raised:
+            async with _started(tmp_path, object_store_url=f"s3://{bucket}"):
+                pass
+        assert "secret" not in raised.value.message
+        assert "\n" not in raised.value.message
+
+
+async def test_an_s3_that_never_answers_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bucket_obstore, "_ALL_S", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        credentials(monkeypatch, f"http://127.0.0.1:{silent.getsockname()[1]}")
+        with pytest.raises(Unavailable, match=r"cannot be used: it did not answer within 0\.5 s"):
+            async with _started(tmp_path, object_store_url="s3://bucket"):
+                pass
