@@ -379,7 +379,12 @@ async def _running(settings: Settings, signals: Signals, member: Member | None) 
         stack.push_async_callback(ended, analyses)
 
         if place.index == 0:
-            keeping = Retention(store, days=settings.retention_days, executions=settings.retention_executions)
+            keeping = Retention(
+                store,
+                days=settings.retention_days,
+                executions=settings.retention_executions,
+                held=cognite_ticks.held_sessions,
+            )
             forgetting = asyncio.create_task(keeping.run())
             stack.push_async_callback(end, forgetting)
             sweeping = asyncio.create_task(entries.sweep(store))

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import cast
 
 import pytest
 
-from polycall.domain import ExecutionFilter, Project
+from polycall.domain import ExecutionFilter, Project, Session
+from polycall.engine.engine import Engine
 from polycall.engine.retention import Pruned, Retention
+from polycall.faces.cognite.schedules import ScheduleData
+from polycall.faces.cognite.sessions import Sessions
+from polycall.faces.cognite.ticks import Ticks
 from polycall.ids import id_at, now_ms
 from polycall.store.sql import StoreConfig, open_store
-from tests.store.examples import recorded
+from tests.store.examples import package, recorded, schedule
 
 DAY_MS = 86_400_000
 
@@ -37,6 +42,35 @@ async def test_what_is_older_and_what_is_more_is_deleted_in_every_project(
         for project in ("default", "other"):
             page = await store.list(project, ExecutionFilter(), 10)
             assert [round((now - kept.id.int // (1 << 80)) / DAY_MS) for kept in page.items] == left
+    finally:
+        await store.stop()
+
+
+async def test_the_session_of_a_paused_schedule_stays_for_as_long_as_the_schedule(tmp_path: Path) -> None:
+    store = open_store(StoreConfig(data_dir=tmp_path))
+    await store.start()
+    try:
+        for number in (1, 2):
+            session = Session(
+                project_id="default",
+                id=number,
+                type="TOKEN_EXCHANGE",
+                status="ACTIVE",
+                created_at=1,
+                expires_at=2,
+                nonce_expires_at=2,
+            )
+            await store.create_session(session, bytes([number]))
+        await store.create_package(package())
+        kept = ScheduleData(session_id=2, has_data=False).dump()
+        held = schedule("1", version_id=None, face="cognite", face_data=kept, paused=True, next_run=None)
+        await store.create_schedule(held, most=1)
+        ticks = Ticks(cast("Engine", None), store, cast("Sessions", None))
+        retention = Retention(store, days=90, executions=0, held=ticks.held_sessions)
+        assert await retention.round() == Pruned(sessions=1)
+        assert [each.id for each in await store.get_sessions("default", [1, 2])] == [2]
+        await store.delete_schedule("default", "1")
+        assert await retention.round() == Pruned(sessions=1)
     finally:
         await store.stop()
 

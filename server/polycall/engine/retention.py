@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 
 from polycall.errors import PolycallError
@@ -25,6 +26,8 @@ _PIECES = 50  # of a MiB each, deleted in a transaction
 _PAUSE_S = 0.05
 _DAY_MS = 86_400_000
 
+Held = Callable[[str], Awaitable[Collection[int]]]
+
 log = logging.getLogger(__name__)
 
 
@@ -40,10 +43,14 @@ class Pruned:
 
 
 class Retention:
-    """Deletes what is older than ``days``, and of each project all but the newest ``executions``; 0: neither."""
+    """Deletes what is older than ``days``, and of each project all but the newest ``executions``; 0: neither.
 
-    def __init__(self, store: Store, *, days: float, executions: int) -> None:
+    ``held`` tells which sessions of a project somebody needs, however long ago they ended: a paused schedule has one.
+    """
+
+    def __init__(self, store: Store, *, days: float, executions: int, held: Held | None = None) -> None:
         self._store = store
+        self._held = held
         self._days = days
         self._executions = executions
         self._rounds = 0
@@ -70,7 +77,8 @@ class Retention:
             bounds: list[uuid.UUID | int] = []
             if self._days:
                 bounds.append(before := now_ms() - int(self._days * _DAY_MS))
-                while count := await self._store.prune_sessions(project.id, before, _SLICE):
+                keep = await self._held(project.id) if self._held is not None else ()
+                while count := await self._store.prune_sessions(project.id, before, _SLICE, keep):
                     pruned.sessions += count
                     await asyncio.sleep(_PAUSE_S)
             if self._executions and (oldest := await self._store.oldest_kept(project.id, self._executions)) is not None:

@@ -63,9 +63,11 @@ def prune_statement(project_id: str, before: uuid.UUID, most: int) -> sa.Delete:
     return sa.delete(executions).where(_e.project_id == project_id, _e.id.in_(old))
 
 
-def prune_sessions(conn: sa.Connection, project_id: str, before_ms: int, most: int) -> int:
-    """Delete up to ``most`` sessions of a project that ended before a time; return how many."""
+def prune_sessions(conn: sa.Connection, project_id: str, before_ms: int, most: int, keep: tuple[int, ...] = ()) -> int:
+    """Delete up to ``most`` sessions of a project that ended before a time, but for some; return how many."""
     old = sa.select(_s.id).where(_s.project_id == project_id, _s.expires_at < before_ms).limit(most)
+    if keep:
+        old = old.where(_s.id.not_in(keep))
     return conn.execute(sa.delete(sessions).where(_s.project_id == project_id, _s.id.in_(old))).rowcount
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Collection
 
 from polycall.store import retention
 from polycall.store.executor import Executor
@@ -27,9 +28,9 @@ class SqlRetention:
         """Delete up to ``most`` ended executions older than an id or a time; return how many. Raises Unavailable."""
         return await self._executor.relaxed(retention.prune_executions, project_id, before, most)
 
-    async def prune_sessions(self, project_id: str, before_ms: int, most: int) -> int:
-        """Delete up to ``most`` sessions that ended before a time; return how many. Raises Unavailable."""
-        return await self._executor.relaxed(retention.prune_sessions, project_id, before_ms, most)
+    async def prune_sessions(self, project_id: str, before_ms: int, most: int, keep: Collection[int] = ()) -> int:
+        """Delete up to ``most`` sessions that ended before a time, but for some. Raises Unavailable."""
+        return await self._executor.relaxed(retention.prune_sessions, project_id, before_ms, most, tuple(keep))
 
     async def sweep_blobs(self, after: BlobPlace | None, most: int) -> tuple[BlobPlace | None, int]:
         """Delete those of ``most`` blobs that nothing refers to; return where to go on, and how many they were."""

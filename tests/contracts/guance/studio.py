@@ -12,7 +12,7 @@ from polycall.v1 import tenancy_service_pb2
 from tests.contracts.guance.driver import FAILURE_KEYS, SUCCESS_KEYS
 from tests.harness import Response, Server
 
-__all__ = ["Studio", "new_studio"]
+__all__ = ["Studio", "new_studio", "signed_in"]
 
 
 @dataclass
@@ -74,7 +74,8 @@ class Studio:
         return self.good("POST", f"func/{func_id}", {"kwargs": kwargs, "options": options})["result"]
 
 
-def _signed_in(server: Server, key: str) -> Studio:
+def signed_in(server: Server, key: str) -> Studio:
+    """Return whoever has a key, signed in with it."""
     """Sign in with a key."""
     body = json.dumps({"signIn": {"username": "ada", "password": key}}).encode()
     answer = server.http("POST", "/api/v1/auth/do/sign-in", body=body, headers={"Content-Type": "application/json"})
@@ -86,4 +87,4 @@ def new_studio(server: Server) -> Studio:
     """Return somebody with a project of their own, signed in."""
     scopes = tenancy_service_pb2.ApiKey
     all_of_them = [scopes.SCOPE_RUN, scopes.SCOPE_READ, scopes.SCOPE_DEPLOY]
-    return _signed_in(server, server.new_key(project=f"studio-{uuid.uuid4().hex[:8]}", scopes=all_of_them))
+    return signed_in(server, server.new_key(project=f"studio-{uuid.uuid4().hex[:8]}", scopes=all_of_them))

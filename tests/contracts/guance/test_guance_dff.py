@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import uuid
 from datetime import UTC, datetime, timedelta
@@ -9,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from polycall.v1.tenancy_service_pb2 import ApiKey, RevokeApiKeyRequest
 from tests.contracts.guance.driver import Guance
-from tests.contracts.guance.studio import Studio, new_studio
+from tests.contracts.guance.studio import Studio, new_studio, signed_in
 from tests.harness import running_server, until
 
 KEEPER = """
@@ -353,6 +355,23 @@ def test_arguments_of_a_link_are_its_own(keeper: Studio) -> None:
     assert keeper.ask("POST", f"al/{link}", headers={}).json()["data"] == {"result": 42}
     found = keeper.bad("POST", f"al/{link}", {"kwargs": {"expression": "DFF.STORE.keys()"}}, headers={})
     assert (found["error"], found["detail"]) == (400.43, {"message": "Found unexpected field `expression`"})
+
+
+def test_a_link_ends_with_the_key_that_made_it_or_changed_it_last(keeper: Studio) -> None:
+    link = linked(keeper, "run", funcCallKwargsJSON={"expression": "1"})
+    project = base64.urlsafe_b64decode(link.split("-")[1] + "==").decode()
+    key = keeper.server.new_key(project=project, scopes=[ApiKey.SCOPE_DEPLOY, ApiKey.SCOPE_READ])
+    modify = f"auth-links/{link}/do/modify"
+    signed_in(keeper.server, key).good("POST", modify, {"data": {"note": "theirs"}})
+    assert keeper.ask("POST", f"al/{link}", headers={}).json()["data"] == {"result": 1}
+    keeper.server.tenancy.RevokeApiKey(
+        RevokeApiKeyRequest(name=f"apiKeys/{key.split('_')[1]}", project=f"projects/{project}"),
+        metadata=keeper.server.metadata,
+    )
+    found = keeper.bad("POST", f"al/{link}", {}, headers={})
+    assert (found["error"], found["reason"]) == (403.21, "EBizCondition.AuthLinkExpired")
+    keeper.good("POST", modify, {"data": {"note": "mine"}})
+    assert keeper.ask("POST", f"al/{link}", headers={}).json()["data"] == {"result": 1}
 
 
 def test_a_link_that_ended_lets_nobody_in(keeper: Studio) -> None:

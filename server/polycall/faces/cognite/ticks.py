@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
+from typing import Protocol
 
 from polycall.domain import Principal, Reason, Schedule
 from polycall.engine.cron import Cron
@@ -16,6 +18,7 @@ from polycall.faces.cognite.runs import CALL_COUNTER, function_run
 from polycall.faces.cognite.schedules import LONGEST_NAME, ScheduleData
 from polycall.faces.cognite.sessions import Sessions, SessionsStore
 from polycall.ids import now_ms
+from polycall.store.protocol import ScheduleFilter, ScheduleStore
 
 __all__ = ["SCHEDULE_COUNTER", "Ticks"]
 
@@ -24,6 +27,11 @@ _NO_DATA = b"null"
 # A session lasts this much longer than the next tick, which makes it last on: so it ends by itself once its schedule is
 # gone, whichever way. It is as long as one that was bound to a call.
 _KEPT_MS = 3_600_000
+_PAGE = 1000
+
+
+class TicksStore(SessionsStore, ScheduleStore, Protocol):
+    """What ticks need of the store."""
 
 
 class Ticks:
@@ -31,7 +39,7 @@ class Ticks:
 
     most_of_function = 100  # the vendor's; those of a project are the operator's setting
 
-    def __init__(self, engine: Engine, store: SessionsStore, sessions: Sessions) -> None:
+    def __init__(self, engine: Engine, store: TicksStore, sessions: Sessions) -> None:
         self._engine = engine
         self._store = store
         self._sessions = sessions
@@ -87,6 +95,16 @@ class Ticks:
         until = (Cron.kept(schedule.cron, schedule.timezone).after(now) or now) + _KEPT_MS
         session_id = ScheduleData.of(schedule).session_id
         return await self._sessions.acting(schedule.project_id, session_id, until) is not None
+
+    async def held_sessions(self, project_id: str) -> Collection[int]:
+        """Return the sessions that schedules of a project act for, also those that are paused. Raises Unavailable."""
+        held, token = set[int](), ""
+        while True:
+            page = await self._store.list_schedules(project_id, ScheduleFilter(face=FACE), _PAGE, token)
+            held.update(ScheduleData.of(schedule).session_id for schedule in page.items)
+            token = page.next_token
+            if not token:
+                return held
 
     async def own_session(self, who: Principal, now_ms: int) -> int:
         """Make a session that acts for a caller, bind it, and return its id. Raises PermissionDenied."""

@@ -21,7 +21,7 @@ from polycall.domain import ExecutionState, FaceObject, Principal, Scope
 from polycall.engine.engine import Engine
 from polycall.engine.keys import require
 from polycall.engine.requests import RunOptions
-from polycall.errors import InvalidArgument, NotFound, PolycallError
+from polycall.errors import InvalidArgument, NotFound, PolycallError, Unauthenticated
 from polycall.faces.guance.catalog import query_of
 from polycall.faces.guance.envelope import Dump, Exchange
 from polycall.faces.guance.errors import Failure, Refused, bare_failure_of, failed, failure_of, no_such, unreadable
@@ -66,6 +66,7 @@ class AuthLink(msgspec.Struct, kw_only=True, omit_defaults=True, rename="camel")
     expires_at: int | None = None
     is_disabled: bool = False
     note: str | None = None
+    created_by: str = ""  # the key that it ends with; "": made by an earlier release, which did not say
 
 
 class AuthLinks:
@@ -83,14 +84,14 @@ class AuthLinks:
         await self._check(who, new)
         project = base64.urlsafe_b64encode(who.project_id.encode()).decode().rstrip("=")
         link_id = f"auln-{project}-{''.join(secrets.choice(_ALPHABET) for _ in range(_RANDOM_CHARS))}"
-        await self._engine.objects.create(who.project_id, FACE, _KIND, link_id, _kept(new))
+        await self._engine.objects.create(who.project_id, FACE, _KIND, link_id, _kept(_of(who, new)))
         return link_id
 
     async def modify(self, who: Principal, link_id: str, changes: Mapping[str, Any]) -> None:
-        """Change what is named. Raises Refused."""
+        """Change what is named; from now on the link is of the key that changed it. Raises Refused."""
         require(who, Scope.DEPLOY)
         found, link = await self._get(who.project_id, link_id)
-        link = msgspec.structs.replace(link, **changes)
+        link = _of(who, msgspec.structs.replace(link, **changes))
         await self._check(who, link)
         if await self._engine.objects.put(replace(found, data=_kept(link))) is None:
             raise Refused(Failure("EBizRequestConflict.authLinkAlreadyChanged", 409.25, "Auth link already changed"))
@@ -142,7 +143,7 @@ class AuthLinks:
             project_id, link = await self._open_link(link_id)
             options = _fixed(link, read_options(body, datetime.fromtimestamp(exchange.at / 1000, UTC)))
             run, seconds = await self._runs.prepare(project_id, link.func_id, options, files=True)
-            who = Principal(project_id=project_id, key_id="", scopes=frozenset({Scope.RUN}))
+            who = Principal(project_id=project_id, key_id=link.created_by, scopes=frozenset({Scope.RUN}))
             kept = RunOptions(face=FACE, alias=exchange.task_id, expires_at=exchange.expires_at(seconds))
             execution = await self._engine.run(who, run, kept)
         except PolycallError as error:
@@ -168,7 +169,12 @@ class AuthLinks:
         if link.is_disabled:
             raise Refused(Failure("EBizCondition.AuthLinkDisabled", 403.21, "Auth Link is disabled"))
         if link.expires_at is not None and link.expires_at <= now_ms():
-            raise Refused(Failure("EBizCondition.AuthLinkExpired", 403.21, "Auth Link is expired"))
+            raise _expired()
+        if link.created_by:
+            try:
+                await self._engine.keys.of_id(project_id, link.created_by)
+            except Unauthenticated:
+                raise _expired() from None
         return project_id, link
 
     async def _get(self, project_id: str, link_id: str) -> tuple[FaceObject, AuthLink]:
@@ -183,6 +189,14 @@ class AuthLinks:
             await self._runs.prepare(who.project_id, link.func_id, Options())
         except NotFound:
             raise no_such("Func", funcId=link.func_id) from None
+
+
+def _of(who: Principal, link: AuthLink) -> AuthLink:
+    return msgspec.structs.replace(link, created_by=who.key_id)
+
+
+def _expired() -> Refused:
+    return Refused(Failure("EBizCondition.AuthLinkExpired", 403.21, "Auth Link is expired"))
 
 
 def _kept(link: AuthLink) -> bytes:

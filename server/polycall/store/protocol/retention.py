@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Collection
 from typing import Protocol
 
 from polycall.store.retention import BlobPlace
@@ -19,8 +20,8 @@ class RetentionStore(Protocol):
     async def prune_executions(self, project_id: str, before: uuid.UUID | int, most: int) -> int:
         """Delete up to ``most`` ended executions older than an id, or a time in ms, with output; return how many."""
 
-    async def prune_sessions(self, project_id: str, before_ms: int, most: int) -> int:
-        """Delete up to ``most`` sessions that ended before a time; return how many."""
+    async def prune_sessions(self, project_id: str, before_ms: int, most: int, keep: Collection[int] = ()) -> int:
+        """Delete up to ``most`` sessions that ended before a time, but for some; return how many."""
 
     async def sweep_blobs(self, after: BlobPlace | None, most: int) -> tuple[BlobPlace | None, int]:
         """Look at ``most`` blobs of all projects from a place on; delete what nothing refers to and is a day old.
