@@ -41,8 +41,10 @@ def gateway_config(settings: Settings, sockets: Path, *, elsewhere: bool = False
     )
 
 
-async def run_gateway(config: GatewayConfig, ready: Callable[[Mapping[str, str]], None]) -> None:
+async def run_gateway(config: GatewayConfig, ready: Callable[[Mapping[str, str]], None], grace_s: float) -> None:
     """Run Envoy, again whenever it ends, until SIGTERM or SIGINT. ``ready`` is told the addresses by name.
+
+    Requests that are open then are given ``grace_s`` seconds; a second signal ends them at once.
 
     Raises ServeError: it does not start, or does not stay.
     """
@@ -58,7 +60,8 @@ async def run_gateway(config: GatewayConfig, ready: Callable[[Mapping[str, str]]
                     raise ServeError(watch.result())
             finally:
                 await end(watch)
-            await envoy.drain()
+            if not signals.now.is_set():
+                await unless(signals.now, envoy.drain(grace_s))
         except GatewayError as error:
             raise ServeError(str(error)) from error
         finally:

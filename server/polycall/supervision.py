@@ -71,10 +71,10 @@ class SupervisedEnvoy:
                 log.warning("Envoy was started again")
                 failure = f"ended with status {await self._launcher.wait_exited()}"
 
-    async def drain(self) -> None:
-        """Turn clients away politely; returns at once."""
+    async def drain(self, grace_s: float = 0.0) -> None:
+        """Turn clients away politely; returns when no request is open, after ``grace_s`` at the latest."""
         with contextlib.suppress(GatewayError):
-            await self._launcher.drain(0)
+            await self._launcher.drain(grace_s)
 
     async def stop(self) -> None:
         """End Envoy; nothing if it has ended, or never ran."""

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,7 +116,9 @@ def _gateway(directory: Path, replicas: list[str]) -> Iterator[tuple[str, str]]:
             process.stdout.close()
 
 
-def test_a_function_stays_on_a_server_by_rest_and_by_grpc_and_faces_are_served(cluster: Cluster) -> None:
+def test_a_function_stays_on_a_server_and_a_gateway_that_ends_lets_open_requests_end(
+    cluster: Cluster, tmp_path: Path
+) -> None:
     for function in FUNCTIONS:
         kinds = [cluster.run(function, n).json()["startKind"] for n in range(6)]
         assert kinds[0] != "START_KIND_WARM"
@@ -136,6 +139,26 @@ def test_a_function_stays_on_a_server_by_rest_and_by_grpc_and_faces_are_served(c
         timeout=30,
     )
     assert (answer.status_code, answer.json()["output"]) == (200, [1])
+    cluster.servers[0].deploy("slow", {"main.py": "import time\ndef nap(s): time.sleep(s)"}, release=True)
+    replicas = [server.environment["POLYCALL_INTERNAL_ADDRESS"] for server in cluster.servers]
+    with ThreadPoolExecutor() as pool:
+        with _gateway(tmp_path / "second", replicas) as (rest, _):
+            slow = pool.submit(
+                requests.post,
+                f"http://{rest}/polycall/v1/packages/slow/functions/nap:run",
+                headers={"authorization": f"Bearer {KEY}"},
+                json={"input_json": '{"s": 3}'},
+                timeout=30,
+            )
+            until(lambda: any(_runs(server) for server in cluster.servers), what="a run under way")
+        # the gateway is gone
+        assert slow.result().json()["state"] == "STATE_COMPLETED"
+
+
+def _runs(server: Server) -> bool:
+    # RUNNING is in the store a second after the start
+    request = execution_service_pb2.ListExecutionsRequest(states=[execution_pb2.Execution.STATE_RUNNING])
+    return bool(server.executions.ListExecutions(request, metadata=server.metadata).executions)
 
 
 def test_a_rolling_restart_fails_no_call(cluster: Cluster) -> None:

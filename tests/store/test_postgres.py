@@ -7,6 +7,7 @@ import contextlib
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -236,3 +237,15 @@ async def test_the_queue_is_found_by_index_however_old_the_statistics_are(postgr
         assert "ix_executions_active" in await store._executor.read(plan, due)
         owned = "SELECT id FROM executions WHERE state = 1 AND owner = 'n'"
         assert "ix_executions_owned" in await store._executor.read(plan, owned)
+
+
+async def test_the_backlog_that_the_chart_has_keda_read_is_the_one_that_servers_show(postgres: str) -> None:
+    query = (Path(__file__).parents[2] / "deploy" / "chart" / "files" / "backlog.sql").read_text()
+    async with _started(StoreConfig(database_url=postgres)) as store:
+        for delay_ms in (0, 0, 60_000):  # the last is not due
+            await store.enqueue(queued(), delay_ms=delay_ms)
+        engine = create_async_engine(sa.make_url(postgres).set(drivername="postgresql+asyncpg"))
+        async with engine.connect() as conn:
+            counted = (await conn.execute(sa.text(query))).scalar_one()
+        await engine.dispose()
+        assert (counted, await store.backlog()) == (2, 2)

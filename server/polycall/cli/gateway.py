@@ -50,7 +50,8 @@ def run_command(settings: Settings, as_json: bool) -> None:
     """Run Envoy alone, in front of servers elsewhere (--replicas), until SIGTERM or Ctrl-C.
 
     Each function has a server of its own as long as that has room, where its processes are warm; the servers say
-    themselves when they take no more. A name in --replicas stands for one server.
+    themselves when they take no more. A name in --replicas stands for one server. At the end, requests that are open
+    are given --drain-grace-s.
     """
     import json
 
@@ -73,7 +74,8 @@ def run_command(settings: Settings, as_json: bool) -> None:
 
     log_to(sys.stderr, settings.log_level)
     try:
-        uvloop.run(run_gateway(gateway_config(settings, settings.data_dir / "gateway", elsewhere=True), ready))
+        config = gateway_config(settings, settings.data_dir / "gateway", elsewhere=True)
+        uvloop.run(run_gateway(config, ready, settings.drain_grace_s))
     except (ServeError, GatewayError) as error:
         raise Failure(str(error), Exit.UNREACHABLE) from None
 

@@ -1,0 +1,1 @@
+SELECT count(*) FROM executions WHERE executions.state = 0 AND run_at <= floor(extract(epoch FROM statement_timestamp()) * 1000)
