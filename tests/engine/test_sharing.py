@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -201,6 +202,33 @@ async def test_a_disk_without_room_takes_nothing_and_says_so(
     assert archive_digest(first.root / NAME) == digest
     kept = await store.find_environment(NAME)
     assert kept is not None
+
+
+async def test_a_file_that_the_system_does_not_let_grow_is_no_environment(first: Machine, second: Machine) -> None:
+    await first.make()
+    _, hard = limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2 * MIB, hard))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            await second.sharing.fetch(NAME)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert second.names() == []
+    again = Machine(first.store, second.root)
+    assert await again.sharing.fetch(NAME)
+    assert again.whole()
+
+
+async def test_what_is_fetched_at_the_same_time_counts_together(
+    store: SqlStore, first: Machine, tmp_path: Path
+) -> None:
+    await first.make()
+    tight = Machine(store, tmp_path / "tight", disk_bytes=4 * MIB)
+    tight.sharing._coming = 2 * MIB
+    with pytest.raises(NoRoom):
+        await tight.sharing.fetch(NAME)
+    assert tight.sharing._coming == 2 * MIB
+    assert tight.names() == []
 
 
 def full_disk(machine: Machine) -> Machine:

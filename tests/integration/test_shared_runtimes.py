@@ -20,7 +20,10 @@ from polycall.v1.runtime_service_pb2 import CreateRuntimeRequest, WaitRuntimeRev
 from tests.harness import Server, until
 from tests.index import Index, running_index
 
-SOURCE = b"import shared\ndef where(n): return [shared.X + n, shared.__file__]\n"
+SOURCE = b"""import shared
+def where(n): return [shared.X + n, shared.__file__]
+def large(n): return "x" * n
+"""
 
 
 class Pair:
@@ -34,7 +37,10 @@ class Pair:
             "POLYCALL_LEASE_S": "5",
             "POLYCALL_GATEWAY": "false",
             "POLYCALL_PYTHON_INDEX_URL": index.url,
+            "POLYCALL_OBJECT_STORE_URL": f"file://{root}/objects",
+            "POLYCALL_OBJECT_THRESHOLD_KIB": "32",
         }
+        self.objects = root / "objects"
         self.first, self.second = (Server(root / name, environment=settings) for name in ("first", "second"))
 
 
@@ -60,6 +66,16 @@ def build(server: Server, runtime_id: str, manifest: str) -> Any:
     wait = WaitRuntimeRevisionRequest(name=made.newest_revision.name, timeout=duration_pb2.Duration(seconds=55))
     done = server.runtimes.WaitRuntimeRevision(wait, metadata=server.metadata)
     assert done.state == RuntimeRevision.STATE_READY, done
+    return done
+
+
+def call(server: Server, function: str, n: int) -> execution_pb2.Execution:
+    """Have a Call run, and return it as it has ended."""
+    request = execution_service_pb2.CallRequest(function=f"packages/p/functions/{function}", input_json=f'{{"n": {n}}}')
+    name = server.executions.Call(request, metadata=server.metadata).name
+    wait = execution_service_pb2.WaitExecutionRequest(name=name, timeout=duration_pb2.Duration(seconds=30))
+    done: execution_pb2.Execution = server.executions.WaitExecution(wait, metadata=server.metadata)
+    assert done.state == execution_pb2.Execution.STATE_COMPLETED, done
     return done
 
 
@@ -100,6 +116,13 @@ def test_one_builds_and_the_other_serves(pair: tuple[Pair, Index]) -> None:
     assert environments(first) == environments(second)
     assert len(index.asked) == asked
     assert "fetched environment" in second.log.read_text()
+    # what is large lies where both reach it, and nowhere else
+    large = call(first, "large", 100_000)
+    assert call(second, "large", 100_000).output_json == large.output_json == json.dumps("x" * 100_000)
+    read = execution_service_pb2.GetExecutionRequest(name=large.name)
+    assert second.executions.GetExecution(read, metadata=second.metadata).output_json == large.output_json
+    kinds = {path.relative_to(servers.objects).parts[1] for path in servers.objects.rglob("*") if path.is_file()}
+    assert kinds == {"blobs", "environments"}
     # what a disk has spoiled is found out at the next start, and fetched again
     assert second.terminate() == 0
     for path in (second.data_dir / "runtimes").glob("?" * 64):

@@ -72,6 +72,7 @@ class Sharing:
         self._fetches: dict[str, asyncio.Task[bool]] = {}
         self._whole: set[str] = set()  # compared with their archive since the start, or made since
         self._touched: dict[str, float] = {}  # time.monotonic
+        self._coming = 0  # bytes of what is being fetched
         self._failed: dict[str, tuple[float, OSError]] = {}  # until when it is not tried again, and why
 
     async def run(self) -> None:
@@ -139,7 +140,7 @@ class Sharing:
 
     async def room(self, need: int) -> bool:
         """Make room for so many bytes more; return whether there is. Raises Unavailable."""
-        return await self._room(need, await self._store.kept_environments())
+        return await self._room(need + self._coming, await self._store.kept_environments())
 
     # within
 
@@ -181,7 +182,15 @@ class Sharing:
         packed = await self._store.find_environment(name)
         if packed is None:
             return False
-        if not await self.room(packed.data_bytes):
+        self._coming += packed.data_bytes
+        try:
+            return await self._fetched_whole(packed)
+        finally:
+            self._coming -= packed.data_bytes
+
+    async def _fetched_whole(self, packed: PackedEnvironment) -> bool:
+        name = packed.name
+        if not await self.room(0):  # all that is coming counts
             raise NoRoom(
                 f"environments may have {self._settings.disk_bytes // MIB} MiB together (POLYCALL_RUNTIMES_MIB), and "
                 "those in use leave too little"

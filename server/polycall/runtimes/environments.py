@@ -45,6 +45,7 @@ class Environments:
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        self._sizes: dict[str, int] = {}  # of what was built, which never changes
 
     def path(self, name: str) -> Path:
         """Return where an environment is, or would be."""
@@ -76,7 +77,7 @@ class Environments:
 
     def size(self) -> int:
         """Return the bytes of all files of all that were built: their names are digests."""
-        return sum(map(_size, self._built()))
+        return sum(map(self._size, self._built()))
 
     def touch(self, name: str) -> bool:
         """Say that an environment is in use; False if it is not there."""
@@ -98,7 +99,7 @@ class Environments:
 
         Only what is in ``spare`` goes, and was not touched for ``idle_s`` seconds.
         """
-        sizes = {path.name: _size(path) for path in self._built()}
+        sizes = {path.name: self._size(path) for path in self._built()}
         total = sum(sizes.values())
         if total + need <= most:
             return True
@@ -127,6 +128,12 @@ class Environments:
     def _built(self) -> list[Path]:
         return list(self._root.glob("?" * 64))
 
+    def _size(self, built: Path) -> int:
+        size = self._sizes.get(built.name)
+        if size is None:
+            size = self._sizes[built.name] = _bytes_of(built)
+        return size
+
     def _set_aside(self, name: str) -> Path:
         # renamed first: what is there under its name is whole
         aside = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=self._root))
@@ -145,7 +152,7 @@ class Environments:
             os.close(directory)
 
 
-def _size(environment: Path) -> int:
+def _bytes_of(environment: Path) -> int:
     total = 0
     for directory, _, files in os.walk(environment):
         for name in files:

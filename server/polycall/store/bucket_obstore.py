@@ -49,7 +49,9 @@ class ObstoreBucket:
         try:
             if urlsplit(url).scheme == "file":
                 self._directory = Path(unquote(urlsplit(url).path))
-                self._store: ObjectStore = LocalStore(self._directory, mkdir=True)
+                # what is in it is nobody else's business
+                self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+                self._store: ObjectStore = LocalStore(self._directory)
             else:
                 self._store = from_url(
                     url,
@@ -98,7 +100,12 @@ class ObstoreBucket:
                     raise ObjectLost("it is not there") from None
                 if found.meta["size"] > most:
                     raise ObjectLost(f"it has {found.meta['size']} bytes instead of {most}")
-                return bytes(await found.bytes_async())
+                data = bytearray()
+                async for chunk in found.stream():
+                    data += chunk
+                    if len(data) > most:  # whatever it has announced
+                        raise ObjectLost(f"it has more than {most} bytes")
+                return bytes(data)
 
     async def delete(self, keys: Sequence[str]) -> None:
         """Delete objects; those that are not there do no harm. Raises BucketAway."""

@@ -41,7 +41,7 @@ __all__ = ["SqlExecutions"]
 
 P = ParamSpec("P")
 
-_CLAIM_S = 10.0  # for the input of a claimed Call; longer than an object store that works takes for 256 MiB
+_CLAIM_S = 20.0  # for the input of a claimed Call; longer than an object store that works takes for 64 MiB
 _AGAIN_MS = 2000  # and when it is tried again, if that was not enough
 _LOOK_AGAIN_FLUSHES = 2  # a record that another server holds back is written within that many intervals
 
