@@ -20,6 +20,7 @@ import psutil
 from grpc import Channel, RpcError, insecure_channel
 
 from polycall.v1 import (
+    audit_service_pb2_grpc,
     execution_pb2,
     execution_service_pb2_grpc,
     key_service_pb2_grpc,
@@ -146,6 +147,11 @@ class Server:
     def webhooks(self) -> webhook_service_pb2_grpc.WebhookServiceStub:
         """The WebhookService."""
         return webhook_service_pb2_grpc.WebhookServiceStub(self.channel)
+
+    @property
+    def audit(self) -> audit_service_pb2_grpc.AuditServiceStub:
+        """The AuditService."""
+        return audit_service_pb2_grpc.AuditServiceStub(self.channel)
 
     @property
     def tenancy(self) -> tenancy_service_pb2_grpc.TenancyServiceStub:

@@ -18,6 +18,7 @@ __all__ = ["FUNCTION", "rest_routes", "retry_policy", "seconds", "territory"]
 
 # The function that a gRPC request is about, such as packages/p/functions/f: said by the client, for the ring alone.
 FUNCTION = "x-polycall-function"
+_VERBS = 8  # in one regex: Envoy refuses those that RE2 compiles to more than 100 instructions, some ten words
 
 # Only where no server can have seen the request: after anything else the code may have run.
 _RETRY: Mapping[str, Any] = {
@@ -90,8 +91,9 @@ def _strangers(bindings: list[Binding]) -> Iterator[dict[str, Any]]:
     # The transcoder takes a verb that it knows off any path, then finds no RPC, and passes the request on as it is.
     verbs = sorted({binding.template.verb for binding in bindings if binding.template.verb})
     for root in sorted({f"/{binding.template.segments[0]}/" for binding in bindings}):
-        regex = f"^{re.escape(root)}.*:({'|'.join(verbs)})$"
-        yield {"match": {"safe_regex": {"regex": regex}}, "direct_response": {"status": 404}}
+        for first in range(0, len(verbs), _VERBS):
+            regex = f"^{re.escape(root)}.*:({'|'.join(verbs[first : first + _VERBS])})$"
+            yield {"match": {"safe_regex": {"regex": regex}}, "direct_response": {"status": 404}}
 
 
 def retry_policy(config: GatewayConfig) -> dict[str, Any]:

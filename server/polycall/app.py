@@ -25,6 +25,7 @@ from polycall.config import Settings
 from polycall.datadir import kept_bootstrap_key, make_data_dir, socket_directory
 from polycall.engine.adapters import Adapter
 from polycall.engine.admission import Admission
+from polycall.engine.audit import AuditLog
 from polycall.engine.building import Builder
 from polycall.engine.builds import Builds
 from polycall.engine.dispatcher import Dispatcher
@@ -161,6 +162,8 @@ async def _running(settings: Settings, signals: Signals, member: Member | None) 
         stack.push_async_callback(renewals.close)
         keys = KeyRing(store, key, siblings, Signer(sealing_keys), renewals)
         stack.push_async_callback(keys.close)
+        audit = AuditLog(store, settings.audit_refusals_s)
+        stack.push_async_callback(audit.flush)
         sharing = None
         if cluster is not None and settings.shared_runtime_mib:
             sharing = Sharing(
@@ -302,7 +305,7 @@ async def _running(settings: Settings, signals: Signals, member: Member | None) 
             **guance_doors(),
         }
         native, behind = (
-            grpc.aio.server(interceptors=interceptors(keys, doors, calls), options=options)
+            grpc.aio.server(interceptors=interceptors(keys, audit, doors, calls), options=options)
             for doors, options in (
                 (None, server_options(settings.max_timeout_s, shared=place.count > 1)),
                 (open_doors, server_options(settings.max_timeout_s, largest=FILE_BYTES)),
@@ -314,6 +317,7 @@ async def _running(settings: Settings, signals: Signals, member: Member | None) 
             (native, behind),
             engine,
             plans,
+            audit,
             NativeInfo(
                 findings=sandbox.findings,
                 limits=sandbox.enforcements,
@@ -371,6 +375,9 @@ async def _running(settings: Settings, signals: Signals, member: Member | None) 
         if envoy is not None:
             await envoy.start()
 
+        counting = asyncio.create_task(audit.run())
+        stack.push_async_callback(end, counting)
+
         getting_ready = asyncio.create_task(readiness.run())
         stack.push_async_callback(end, getting_ready)
 
@@ -384,6 +391,7 @@ async def _running(settings: Settings, signals: Signals, member: Member | None) 
                 days=settings.retention_days,
                 executions=settings.retention_executions,
                 held=cognite_ticks.held_sessions,
+                audit_days=settings.audit_days,
             )
             forgetting = asyncio.create_task(keeping.run())
             stack.push_async_callback(end, forgetting)

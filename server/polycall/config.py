@@ -158,6 +158,13 @@ def _days(value: object) -> float:
     return days
 
 
+def _audit_days(value: object) -> float:
+    days = _days(value)
+    if days and days < 2:  # the database itself lets nothing of the last day go
+        raise ValueError(f"must be 0, or a number of days from 2 to {_LONGEST_DAYS}")
+    return days
+
+
 def _level(value: object) -> IsolationLevel:
     return IsolationLevel(_whole(0, 3)(value))
 
@@ -366,6 +373,10 @@ class Settings:
     retention_days: float = setting(90.0, _days, "Days that ended executions and sessions are kept; 0: for ever.")
     retention_executions: int = setting(
         0, _whole(0, 1_000_000_000), "Executions of a project that are kept at most, the newest; 0: any number."
+    )
+    audit_days: float = setting(365.0, _audit_days, "Days that events of the audit log are kept; 0: for ever.")
+    audit_refusals_s: float = setting(
+        300.0, _seconds(1, 3600), "Seconds between writes of what was refused to the audit log."
     )
     # servers that share a database
     heartbeat_s: float = setting(2.0, _seconds(0.1, 60), "Seconds between heartbeats of a server on PostgreSQL.")

@@ -11,7 +11,7 @@ from google.protobuf import descriptor_pb2
 
 from polycall_gateway.descriptors import DESCRIPTORS, NATIVE
 
-__all__ = ["Route", "routes", "rpcs_without_routes"]
+__all__ = ["Route", "methods", "routes", "rpcs_without_routes"]
 
 _VARIABLE = re.compile(r"\{([a-z][a-z0-9_.]*)(?:=([^{}]+))?\}")
 _OURS = re.compile(r"polycall\.(?:v1|faces\.([a-z]+)\.v1)")
@@ -46,7 +46,7 @@ class Route:
 def routes() -> tuple[Route, ...]:
     """Return all of them."""
     found = []
-    for face, _, method in _methods():
+    for face, _, method in methods():
         rule = method.options.Extensions[annotations_pb2.http]
         for one in (rule, *rule.additional_bindings):
             if (verb := one.WhichOneof("pattern")) is not None:
@@ -59,12 +59,13 @@ def rpcs_without_routes() -> tuple[str, ...]:
     """Return the full methods that gRPC alone reaches: ``/polycall.v1.Service/Method``."""
     return tuple(
         f"/{service}/{method.name}"
-        for _, service, method in _methods()
+        for _, service, method in methods()
         if method.options.Extensions[annotations_pb2.http].WhichOneof("pattern") is None
     )
 
 
-def _methods() -> Iterator[tuple[str, str, descriptor_pb2.MethodDescriptorProto]]:
+def methods() -> Iterator[tuple[str, str, descriptor_pb2.MethodDescriptorProto]]:
+    """Yield face, full service and method of every RPC."""
     for file in descriptor_pb2.FileDescriptorSet.FromString(DESCRIPTORS.read_bytes()).file:
         if (ours := _OURS.fullmatch(file.package)) is not None:
             for service in file.service:

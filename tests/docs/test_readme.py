@@ -17,7 +17,7 @@ LIMITS, ANALYSIS = ROOT / "docs" / "limits.md", ROOT / "docs" / "analysis.md"
 OPERATIONS = ROOT / "docs" / "operations.md"
 SCHEDULES = ROOT / "docs" / "schedules.md"
 EGRESS, RUNTIMES = ROOT / "docs" / "egress.md", ROOT / "docs" / "runtimes.md"
-SECRETS = ROOT / "docs" / "secrets.md"
+SECRETS, AUDIT = ROOT / "docs" / "secrets.md", ROOT / "docs" / "audit.md"
 IMPORT = ROOT / "docs" / "import.md"
 
 _OUTPUT = ("json", "text")  # what the block above it prints
@@ -56,7 +56,7 @@ def test_every_command_block_is_run_or_is_a_make_target_or_a_vendors_snippet() -
     assert left_out(JAVASCRIPT) == left_out(LIMITS) == left_out(ANALYSIS) == []
     assert left_out(OPERATIONS)[0].startswith("POLYCALL_REPLICAS=")  # tests/integration/test_gateway_elsewhere.py
     assert left_out(OPERATIONS)[1:] == ['pg_dump --format=custom --file=polycall.dump "$POLYCALL_DATABASE_URL"']
-    assert left_out(RUNTIMES) == left_out(SECRETS) == left_out(IMPORT) == []
+    assert left_out(RUNTIMES) == left_out(SECRETS) == left_out(AUDIT) == left_out(IMPORT) == []
     assert left_out(EGRESS) == ["[[egress]]"]  # a manifest, which test_pages reads
 
 
@@ -132,6 +132,11 @@ def test_the_page_of_operations_runs_from_top_to_bottom(polycall: Server, tmp_pa
 def test_the_page_of_secrets_runs(polycall: Server, tmp_path: Path) -> None:
     assert len(snippets(SECRETS)) == 1
     run(SECRETS, polycall, tmp_path)
+
+
+def test_the_page_of_the_audit_log_runs(polycall: Server, tmp_path: Path) -> None:
+    assert len(snippets(AUDIT)) == 1
+    run(AUDIT, polycall, tmp_path)
 
 
 def test_the_page_of_imports_runs_as_it_stands(polycall: Server, tmp_path: Path) -> None:

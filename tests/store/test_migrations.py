@@ -61,10 +61,12 @@ def _schema(conn: sa.Connection) -> dict[str, Any]:
             "UNION ALL SELECT relname, array_to_string(reloptions, ',') FROM pg_class WHERE relname = 'executions' "
             "UNION ALL SELECT attname, attstorage::text FROM pg_attribute "
             "WHERE attrelid IN ('blobs'::regclass, 'environment_pieces'::regclass) "
+            "UNION ALL SELECT tgname, pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal "
+            "UNION ALL SELECT proname, prosrc FROM pg_proc WHERE pronamespace = 'public'::regnamespace "
             "UNION ALL SELECT table_name || column_name, collation_name FROM information_schema.columns "
             "WHERE table_schema = 'public' "
             "UNION ALL SELECT tgname, pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal "
-            "UNION ALL SELECT proname, prosrc FROM pg_proc WHERE proname = 'executions_ended' ORDER BY 1"
+            "UNION ALL SELECT proname, prosrc FROM pg_proc WHERE proname = 'executions_ended' ORDER BY 1, 2"
         )
     found["more"] = [tuple(row) for row in conn.execute(sa.text(statement))]
     return found

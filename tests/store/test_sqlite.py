@@ -18,6 +18,7 @@ from polycall.store.executor_sqlite import SqliteExecutor
 from polycall.store.schema import prepare
 from polycall.store.sql import DATABASE_FILE, SqlStore, StoreConfig, open_store
 from polycall.store.turn import Turn
+from tests.store.audit_conformance import event
 from tests.store.conformance import StoreConformance
 from tests.store.examples import package, queued, recorded, version
 
@@ -47,6 +48,39 @@ def _rows(directory: Path, statement: str) -> list[Any]:
         return raw.execute(statement).fetchall()
     finally:
         raw.close()
+
+
+async def test_an_event_of_the_audit_log_is_not_replaced_either(store: SqlStore, tmp_path: Path) -> None:
+    await store.append_audit([event()])
+    before = _rows(tmp_path, "SELECT * FROM audit_events")
+    raw = sqlite3.connect(tmp_path / DATABASE_FILE)
+    try:
+        # the trigger for DELETE is not asked by REPLACE, nor that for UPDATE
+        with pytest.raises(sqlite3.IntegrityError, match="append-only"):
+            raw.execute("INSERT OR REPLACE INTO audit_events SELECT * FROM audit_events")
+        with pytest.raises(sqlite3.IntegrityError, match="append-only"):
+            raw.execute("UPDATE OR REPLACE audit_events SET actor = 'mallory'")
+    finally:
+        raw.close()
+    assert _rows(tmp_path, "SELECT * FROM audit_events") == before
+
+
+async def test_every_list_of_the_audit_log_goes_by_an_index(store: SqlStore, tmp_path: Path) -> None:
+    plans = {
+        "": "time>?",
+        "project_id = 'p'": "project_id=?",
+        "project_id = 'p' AND action = 'key.revoke'": "project_id=? AND action=?",
+        "actor = 'k'": "actor=?",
+        "resource = 'r'": "resource=?",
+    }
+    for where, by in plans.items():
+        conditions = f"{where} AND time > 5" if where else "time > 5"
+        (row,) = _rows(
+            tmp_path,
+            f"EXPLAIN QUERY PLAN SELECT * FROM audit_events WHERE {conditions} ORDER BY time DESC, id DESC LIMIT 50",
+        )
+        assert "USING INDEX ix_audit_events_" in row[3]
+        assert by in row[3], row
 
 
 async def test_a_large_value_is_stored_once_in_a_project(store: SqlStore, tmp_path: Path) -> None:

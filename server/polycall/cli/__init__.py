@@ -35,6 +35,7 @@ _COMMANDS = {
     "secrets": ("secrets", "secrets", "Keep texts that code uses and that nobody reads back."),
     "keys": ("keys", "keys", "Create, see and revoke API keys."),
     "projects": ("keys", "projects", "Create and list projects."),
+    "audit": ("audit", "audit", "See who did what, and take it elsewhere."),
     "doctor": ("doctor", "doctor_command", "Say how far code is isolated here, and how to get what is missing."),
     "health": ("health", "health_command", "Say whether the server, or the gateway, of this machine serves."),
     "gateway": ("gateway", "gateway", "Render, check and run the configuration of Envoy."),

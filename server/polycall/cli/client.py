@@ -16,6 +16,7 @@ from polycall.cli.terminal import Progress
 
 if TYPE_CHECKING:
     from polycall.config import Settings
+    from polycall.v1.audit_service_pb2_grpc import AuditServiceStub
     from polycall.v1.execution_service_pb2_grpc import ExecutionServiceStub
     from polycall.v1.key_service_pb2_grpc import KeyServiceStub
     from polycall.v1.package_service_pb2_grpc import PackageServiceStub
@@ -115,6 +116,13 @@ class Client:
         from polycall.v1.tenancy_service_pb2_grpc import TenancyServiceStub
 
         return TenancyServiceStub(self._channel)
+
+    @property
+    def audit(self) -> AuditServiceStub:
+        """The AuditService."""
+        from polycall.v1.audit_service_pb2_grpc import AuditServiceStub
+
+        return AuditServiceStub(self._channel)
 
     @property
     def server(self) -> ServerServiceStub:

@@ -18,6 +18,7 @@ class Scope(enum.StrEnum):
     DEPLOY = "deploy"  # create, release, delete packages and versions
     ADMIN = "admin"  # the project's API keys
     OPERATOR = "operator"  # projects and the keys of every project; only an operator can give it
+    AUDIT = "audit"  # read the audit log
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

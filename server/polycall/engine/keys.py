@@ -19,6 +19,7 @@ from collections.abc import Awaitable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from polycall.acts import by
 from polycall.domain import DEFAULT_PROJECT, ApiKey, Principal, Project, Reason, Scope, Session
 from polycall.engine.renewals import CACHE_S, Renewals
 from polycall.engine.siblings import ALONE, KeyRevoked, Siblings
@@ -138,6 +139,7 @@ class KeyRing:
             raise Unauthenticated("This API key is not valid.")
         digest = hashlib.sha256(token.encode(errors="surrogatepass")).digest()
         if self._bootstrap is not None and hmac.compare_digest(digest, self._bootstrap):
+            by(self._operator)
             return self._operator
         known = self._known.get(digest)
         now = time.monotonic()
@@ -166,6 +168,7 @@ class KeyRing:
     async def of_id(self, project_id: str, key_id: str) -> Principal:
         """Return who a key belongs to that is known by its id. Raises Unauthenticated."""
         if key_id == BOOTSTRAP_KEY_ID and project_id == DEFAULT_PROJECT and self._bootstrap is not None:
+            by(self._operator)
             return self._operator
         known = self._known.get(key_id)
         if known is None or known.until < time.monotonic():
@@ -180,6 +183,7 @@ class KeyRing:
         if known.ends_at is not None and known.ends_at <= now_ms():
             raise Unauthenticated("This API key has expired; ask an admin of the project for a new one.")
         self._note_use(known.principal.key_id)
+        by(known.principal)
         return known.principal
 
     async def create(

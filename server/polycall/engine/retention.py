@@ -23,6 +23,7 @@ _SLICE = 500  # rows of a transaction: some 6 ms on SQLite
 _BLOBS = 200  # looked at in a transaction; each is looked for in six indexes
 _OBJECT_ROUNDS = 24  # a list of all objects costs requests, and what nothing names is an upload that was broken off
 _PIECES = 50  # of a MiB each, deleted in a transaction
+_EVENTS = 5000  # of the audit log in a transaction: each leaves an event of its own there
 _PAUSE_S = 0.05
 _DAY_MS = 86_400_000
 
@@ -40,20 +41,25 @@ class Pruned:
     blobs: int = 0
     pieces: int = 0  # of environments
     objects: int = 0  # that nothing named, in the object store
+    audit_events: int = 0
 
 
 class Retention:
     """Deletes what is older than ``days``, and of each project all but the newest ``executions``; 0: neither.
 
     ``held`` tells which sessions of a project somebody needs, however long ago they ended: a paused schedule has one.
+    ``audit_days``: of the audit log, as whole days of UTC, so that it deletes, and says so in the log, once a day.
     """
 
-    def __init__(self, store: Store, *, days: float, executions: int, held: Held | None = None) -> None:
+    def __init__(
+        self, store: Store, *, days: float, executions: int, audit_days: float = 0, held: Held | None = None
+    ) -> None:
         self._store = store
         self._held = held
         self._days = days
         self._executions = executions
         self._rounds = 0
+        self._audit_days = audit_days
 
     async def run(self) -> None:
         """Do a round every hour, for ever. A round that the database cannot do is done the next time."""
@@ -65,14 +71,21 @@ class Retention:
             else:
                 if pruned != Pruned():
                     log.info(
-                        "deleted: %d executions, %d sessions, %d blobs, %d pieces of environments, %d objects",
+                        "deleted: %d executions, %d sessions, %d blobs, %d pieces of environments, %d objects, "
+                        "%d audit events",
                         *(pruned.executions, pruned.sessions, pruned.blobs, pruned.pieces, pruned.objects),
+                        pruned.audit_events,
                     )
             await asyncio.sleep(_EVERY_S)
 
     async def round(self) -> Pruned:
         """Delete what is to be deleted now. Raises Unavailable."""
         pruned = Pruned()
+        if self._audit_days:
+            oldest_ms = (now_ms() - int(self._audit_days * _DAY_MS)) // _DAY_MS * _DAY_MS
+            while count := await self._store.prune_audit(oldest_ms, _EVENTS):
+                pruned.audit_events += count
+                await asyncio.sleep(_PAUSE_S)
         for project in await self._store.list_projects():
             bounds: list[uuid.UUID | int] = []
             if self._days:

@@ -11,15 +11,18 @@ import grpc.aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from polycall.engine.audit import AuditLog
 from polycall.engine.engine import Engine
 from polycall.engine.keys import KeyRing
 from polycall.engine.plans import Plans
 from polycall.errors import Code
+from polycall.interceptors.auditing import Auditing
 from polycall.interceptors.authentication import Authentication
 from polycall.interceptors.counts import Counts
 from polycall.interceptors.errors import Errors
 from polycall.interceptors.stack import Gate, Stack
 from polycall.interceptors.telemetry import Telemetry
+from polycall.services.audit import AuditService
 from polycall.services.execution import ExecutionService
 from polycall.services.key import KeyService
 from polycall.services.options import LARGEST_MESSAGE, server_options
@@ -31,6 +34,8 @@ from polycall.services.server import NativeInfo, ServerService
 from polycall.services.tenancy import TenancyService
 from polycall.services.webhook import WebhookService
 from polycall.v1 import (
+    audit_service_pb2,
+    audit_service_pb2_grpc,
     execution_service_pb2,
     execution_service_pb2_grpc,
     key_service_pb2,
@@ -63,6 +68,7 @@ SERVICES = (
     webhook_service_pb2.DESCRIPTOR.services_by_name["WebhookService"].full_name,
     tenancy_service_pb2.DESCRIPTOR.services_by_name["TenancyService"].full_name,
     server_service_pb2.DESCRIPTOR.services_by_name["ServerService"].full_name,
+    audit_service_pb2.DESCRIPTOR.services_by_name["AuditService"].full_name,
 )
 
 _TELL_S = 1.0  # how long watchers of health are waited for: one that does not read must not hold up a shutdown
@@ -91,19 +97,25 @@ class HealthHandle:
 
 
 def interceptors(
-    keys: KeyRing, doors: Mapping[str, Gate] | None = None, calls: Counter[tuple[str, Code]] | None = None
+    keys: KeyRing,
+    audit: AuditLog,
+    doors: Mapping[str, Gate] | None = None,
+    calls: Counter[tuple[str, Code]] | None = None,
 ) -> list[grpc.aio.ServerInterceptor]:
     """Return what the server is built with; what a call passes first stands first. Faces authenticate themselves.
 
-    ``doors``: who is let in where no key is asked for, by the path of the method. ``calls``: counts them, by method and
-    code.
+    ``doors``: who is let in where no key is asked for, by the path of the method; None where no gateway is before us.
+    ``calls``: counts them, by method and code.
     """
     authentication, telemetry = Authentication(keys), Telemetry(calls)
-    layers = (telemetry, Errors(LARGEST_MESSAGE), authentication, Counts())
-    return [Stack(native=layers, faces=(telemetry,), gate=authentication, doors=doors)]
+    auditing = Auditing(audit, behind=doors is not None)
+    layers = (telemetry, Errors(LARGEST_MESSAGE), auditing, authentication, Counts())
+    return [Stack(native=layers, faces=(telemetry, auditing), gate=authentication, doors=doors)]
 
 
-def add_native(servers: Sequence[grpc.aio.Server], engine: Engine, plans: Plans, info: NativeInfo) -> HealthHandle:
+def add_native(
+    servers: Sequence[grpc.aio.Server], engine: Engine, plans: Plans, audit: AuditLog, info: NativeInfo
+) -> HealthHandle:
     """Register the native services, health and reflection, the same ones with every server.
 
     Health knows the services from ``set_serving`` on.
@@ -111,7 +123,7 @@ def add_native(servers: Sequence[grpc.aio.Server], engine: Engine, plans: Plans,
     executions, packages, runtimes = ExecutionService(engine), PackageService(engine), RuntimeService(engine)
     secrets, keys = SecretService(engine), KeyService(engine)
     schedules, webhooks = ScheduleService(engine, plans), WebhookService(engine)
-    tenancy, about = TenancyService(engine, keys), ServerService(engine, info)
+    tenancy, about, audited = TenancyService(engine, keys), ServerService(engine, info), AuditService(audit)
     servicer = health.aio.HealthServicer()
     for server in servers:
         execution_service_pb2_grpc.add_ExecutionServiceServicer_to_server(executions, server)
@@ -123,6 +135,7 @@ def add_native(servers: Sequence[grpc.aio.Server], engine: Engine, plans: Plans,
         webhook_service_pb2_grpc.add_WebhookServiceServicer_to_server(webhooks, server)
         tenancy_service_pb2_grpc.add_TenancyServiceServicer_to_server(tenancy, server)
         server_service_pb2_grpc.add_ServerServiceServicer_to_server(about, server)
+        audit_service_pb2_grpc.add_AuditServiceServicer_to_server(audited, server)
         health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
         reflection.enable_server_reflection((*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
     return HealthHandle(servicer, SERVICES)

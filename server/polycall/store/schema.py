@@ -18,7 +18,7 @@ from polycall.store.tables import METADATA, projects
 
 __all__ = ["HEAD", "prepare", "upgrade"]
 
-HEAD = "0019"  # the last revision in migrations/versions; revisions are numbers, so they can be compared
+HEAD = "0020"  # the last revision in migrations/versions; revisions are numbers, so they can be compared
 _LOCK = 0x706F6C7963616C6C  # "polycall": one server migrates, the others wait (pg_advisory_lock)
 
 log = logging.getLogger(__name__)

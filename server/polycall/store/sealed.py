@@ -13,7 +13,7 @@ from polycall.store.protocol import Sealed, SealedSecret, SealedVersion
 from polycall.store.rows import json_text
 from polycall.store.tables import secrets, versions
 
-__all__ = ["SqlSealed"]
+__all__ = ["SqlSealed", "reseal"]
 
 _s = secrets.c
 _v = versions.c
@@ -37,7 +37,7 @@ class SqlSealed:
 
     async def reseal(self, changes: Sequence[tuple[Sealed, Sealed]]) -> int:
         """Put what was sealed anew in the place of what it was made of; see the protocol. Raises Unavailable."""
-        return await self._executor.write(_reseal, tuple(changes))
+        return await self._executor.write(reseal, tuple(changes))
 
 
 def _secrets(conn: sa.Connection, after: SealedSecret | None, rows: int) -> list[SealedSecret]:
@@ -66,7 +66,8 @@ def _versions(conn: sa.Connection, after: SealedVersion | None, rows: int) -> li
     ]
 
 
-def _reseal(conn: sa.Connection, changes: tuple[tuple[Sealed, Sealed], ...]) -> int:
+def reseal(conn: sa.Connection, changes: tuple[tuple[Sealed, Sealed], ...]) -> int:
+    """Exchange what is still as it was; return how many were."""
     done = 0
     for old, new in changes:
         statement: sa.Update

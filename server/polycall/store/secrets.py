@@ -17,7 +17,7 @@ from polycall.store.protocol import Page
 from polycall.store.quota import lock_project
 from polycall.store.tables import secrets
 
-__all__ = ["SqlSecrets"]
+__all__ = ["SqlSecrets", "create_secret", "delete_secret", "update_secret"]
 
 _s = secrets.c
 _SHOWN = tuple(column for column in _s if column is not _s.sealed)  # all but the value
@@ -47,7 +47,7 @@ class SqlSecrets:
 
     async def create_secret(self, secret: Secret, sealed: str, *, most: int, unique_name: bool = False) -> Secret:
         """Insert; raise AlreadyExists (id, name), QuotaExceeded, NotFound (project), Unavailable."""
-        await self._executor.write(_create, secret, sealed, most, unique_name)
+        await self._executor.write(create_secret, secret, sealed, most, unique_name)
         return secret
 
     async def get_secret(self, project_id: str, secret_id: str) -> Secret:
@@ -77,18 +77,19 @@ class SqlSecrets:
         self, project_id: str, secret_id: str, *, name: str | None = None, value: tuple[str, int] | None = None
     ) -> Secret:
         """Write a name, a value, or both; raise NotFound, Unavailable."""
-        return await self._executor.write(_update, project_id, secret_id, name, value)
+        return await self._executor.write(update_secret, project_id, secret_id, name, value)
 
     async def delete_secret(self, project_id: str, secret_id: str) -> None:
         """Delete; raise NotFound, Unavailable."""
-        await self._executor.write(_delete, project_id, secret_id)
+        await self._executor.write(delete_secret, project_id, secret_id)
 
     async def sealed_secrets(self, project_id: str, ids: Collection[str]) -> Mapping[str, str]:
         """Return the sealed values of those that exist, by their ids. Raises Unavailable."""
         return await self._executor.read(_sealed, project_id, frozenset(ids))
 
 
-def _create(conn: sa.Connection, secret: Secret, sealed: str, most: int, unique_name: bool) -> None:
+def create_secret(conn: sa.Connection, secret: Secret, sealed: str, most: int, unique_name: bool) -> None:
+    """Insert; raise AlreadyExists, QuotaExceeded, NotFound (project)."""
     if not lock_project(conn, secret.project_id):
         name = f"projects/{secret.project_id}"
         raise NotFound(Reason.PROJECT_NOT_FOUND, "polycall.v1.Project", name, f"{name} does not exist.")
@@ -145,9 +146,10 @@ def _list(
     return [(str(_Place(row.created_at, row.id)), _secret_of(row)) for row in found]
 
 
-def _update(
+def update_secret(
     conn: sa.Connection, project_id: str, secret_id: str, name: str | None, value: tuple[str, int] | None
 ) -> Secret:
+    """Write what is not None; raise NotFound."""
     changes: dict[str, Any] = {} if name is None else {"name": name}
     if value is not None:
         changes["sealed"], changes["updated_at"] = value
@@ -161,7 +163,8 @@ def _update(
     return _secret_of(row)
 
 
-def _delete(conn: sa.Connection, project_id: str, secret_id: str) -> None:
+def delete_secret(conn: sa.Connection, project_id: str, secret_id: str) -> None:
+    """Delete; raise NotFound."""
     if conn.execute(sa.delete(secrets).where(*_is_secret(project_id, secret_id))).rowcount != 1:
         raise _no_secret(secret_id)
 

@@ -17,7 +17,7 @@ from polycall.store.protocol import Page
 from polycall.store.rows import json_text
 from polycall.store.tables import projects, sessions
 
-__all__ = ["SqlSessions"]
+__all__ = ["SqlSessions", "create_session", "revoke_sessions"]
 
 _s = sessions.c
 _decode_scopes = msgspec.json.Decoder(frozenset[Scope]).decode
@@ -31,7 +31,7 @@ class SqlSessions:
 
     async def create_session(self, session: Session, nonce_hash: bytes) -> None:
         """Insert; raise AlreadyExists (id or nonce), NotFound (project), Unavailable."""
-        await self._executor.write(_create, session, nonce_hash)
+        await self._executor.write(create_session, session, nonce_hash)
 
     async def bind_session(self, project_id: str, nonce_hash: bytes, now_ms: int, expires_at: int) -> Session | None:
         """Spend a nonce: READY and in time -> ACTIVE with a new expiry; else None. Raises Unavailable."""
@@ -64,11 +64,12 @@ class SqlSessions:
 
         Raises Unavailable.
         """
-        found = await self._executor.write(_revoke, project_id, tuple(ids), now_ms)
+        found = await self._executor.write(revoke_sessions, project_id, tuple(ids), now_ms)
         return tuple(found[session_id] for session_id in ids if session_id in found)
 
 
-def _create(conn: sa.Connection, session: Session, nonce_hash: bytes) -> None:
+def create_session(conn: sa.Connection, session: Session, nonce_hash: bytes) -> None:
+    """Insert; raise AlreadyExists, NotFound (project)."""
     if conn.execute(sa.select(projects.c.id).where(projects.c.id == session.project_id)).first() is None:
         name = f"projects/{session.project_id}"
         raise NotFound(Reason.PROJECT_NOT_FOUND, "polycall.v1.Project", name, f"{name} does not exist.")
@@ -137,7 +138,8 @@ def _page(
     return [(str(row.id), _session_of(row)) for row in conn.execute(statement.order_by(_s.id.desc()).limit(rows))]
 
 
-def _revoke(conn: sa.Connection, project_id: str, ids: tuple[int, ...], now_ms: int) -> dict[int, Session]:
+def revoke_sessions(conn: sa.Connection, project_id: str, ids: tuple[int, ...], now_ms: int) -> dict[int, Session]:
+    """End those that have not ended; return those that exist."""
     # one whose time is up as well: what acts for it, a Call that waited or a schedule, would let it last again
     unspent = sa.or_(_has_status("READY", now_ms), _s.status == "ACTIVE")
     conn.execute(sa.update(sessions).where(*_is(project_id, ids), unspent).values(status="REVOKED"))

@@ -9,6 +9,8 @@ import sqlalchemy.exc
 
 from polycall.domain import Reason
 from polycall.errors import FailedPrecondition
+from polycall.store.audit_log import SqlAudit
+from polycall.store.audited import AuditedExecutor
 from polycall.store.bucket import Bucket
 from polycall.store.config import StoreConfig
 from polycall.store.delivery_store import SqlDeliveries
@@ -51,6 +53,7 @@ class SqlStore(
     SqlNodes,
     SqlRetention,
     SqlDeliveries,
+    SqlAudit,
     SqlExecutions,
 ):
     """The parts over one executor, and their life; see ``polycall.store.protocol.Store``."""
@@ -72,6 +75,7 @@ class SqlStore(
         SqlRetention.__init__(self, executor, outside)
         SqlDeliveries.__init__(self, executor)
         SqlSchedules.__init__(self, executor, config, quota)
+        SqlAudit.__init__(self, executor)
         SqlExecutions.__init__(self, executor, config, outside)
         self._executor = executor
 
@@ -97,7 +101,7 @@ class SqlStore(
 
 def open_store(config: StoreConfig) -> SqlStore:
     """Return the store of a configuration, not started. Raises FailedPrecondition for a URL that cannot be used."""
-    return SqlStore(_executor(config), config, _bucket(config))
+    return SqlStore(AuditedExecutor(_executor(config)), config, _bucket(config))
 
 
 def _executor(config: StoreConfig) -> Executor:

@@ -16,7 +16,7 @@ from polycall.store.executor import Executor
 from polycall.store.rows import json_text
 from polycall.store.tables import api_keys, counters, projects
 
-__all__ = ["SqlTenancy"]
+__all__ = ["SqlTenancy", "create_key", "create_project", "revoke_key"]
 
 _BLOCK = 1000  # numbers taken from a counter at once; a restart wastes what is left of them
 _k = api_keys.c
@@ -33,7 +33,7 @@ class SqlTenancy:
 
     async def create_project(self, project: Project) -> Project:
         """Insert; raise AlreadyExists, Unavailable."""
-        await self._executor.write(_create_project, project)
+        await self._executor.write(create_project, project)
         return project
 
     async def get_project(self, project_id: str) -> Project:
@@ -46,7 +46,7 @@ class SqlTenancy:
 
     async def create_key(self, key: ApiKey, secret_hash: bytes) -> ApiKey:
         """Insert with the sha256 of the key; raise AlreadyExists (id or hash), NotFound (project), Unavailable."""
-        await self._executor.write(_create_key, key, secret_hash)
+        await self._executor.write(create_key, key, secret_hash)
         return key
 
     async def find_key(self, secret_hash: bytes) -> ApiKey | None:
@@ -63,7 +63,7 @@ class SqlTenancy:
 
     async def revoke_key(self, project_id: str, key_id: str, now_ms: int) -> ApiKey:
         """Set ``revoked_at``, unless it is set; raise NotFound, Unavailable."""
-        return await self._executor.write(_revoke_key, project_id, key_id, now_ms)
+        return await self._executor.write(revoke_key, project_id, key_id, now_ms)
 
     async def touch_keys(self, used: Mapping[str, int]) -> None:
         """Set ``last_used_at`` of several keys, never backwards; raise Unavailable."""
@@ -81,7 +81,8 @@ class SqlTenancy:
             return left[0]
 
 
-def _create_project(conn: sa.Connection, project: Project) -> None:
+def create_project(conn: sa.Connection, project: Project) -> None:
+    """Insert; raise AlreadyExists."""
     values = {"id": project.id, "created_at": project.created_at, "display_name": project.display_name}
     if conn.execute(insert(conn.dialect.name, projects).on_conflict_do_nothing(), values).rowcount != 1:
         raise AlreadyExists("polycall.v1.Project", f"projects/{project.id}")
@@ -107,7 +108,8 @@ def _project_of(row: sa.Row[Any]) -> Project:
     return Project(id=row.id, created_at=row.created_at, display_name=row.display_name)
 
 
-def _create_key(conn: sa.Connection, key: ApiKey, secret_hash: bytes) -> None:
+def create_key(conn: sa.Connection, key: ApiKey, secret_hash: bytes) -> None:
+    """Insert; raise AlreadyExists, NotFound (project)."""
     _project(conn, key.project_id)
     values = {
         "id": key.id,
@@ -141,7 +143,8 @@ def _keys(conn: sa.Connection, project_id: str) -> tuple[ApiKey, ...]:
     return tuple(_key_of(row) for row in conn.execute(statement))
 
 
-def _revoke_key(conn: sa.Connection, project_id: str, key_id: str, now_ms: int) -> ApiKey:
+def revoke_key(conn: sa.Connection, project_id: str, key_id: str, now_ms: int) -> ApiKey:
+    """End a key; raise NotFound."""
     row = conn.execute(
         sa.update(api_keys)
         .where(_k.id == key_id, _k.project_id == project_id)

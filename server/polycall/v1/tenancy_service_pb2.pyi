@@ -31,12 +31,14 @@ class ApiKey(_message.Message):
         SCOPE_DEPLOY: _ClassVar[ApiKey.Scope]
         SCOPE_ADMIN: _ClassVar[ApiKey.Scope]
         SCOPE_OPERATOR: _ClassVar[ApiKey.Scope]
+        SCOPE_AUDIT: _ClassVar[ApiKey.Scope]
     SCOPE_UNSPECIFIED: ApiKey.Scope
     SCOPE_RUN: ApiKey.Scope
     SCOPE_READ: ApiKey.Scope
     SCOPE_DEPLOY: ApiKey.Scope
     SCOPE_ADMIN: ApiKey.Scope
     SCOPE_OPERATOR: ApiKey.Scope
+    SCOPE_AUDIT: ApiKey.Scope
     NAME_FIELD_NUMBER: _ClassVar[int]
     PROJECT_FIELD_NUMBER: _ClassVar[int]
     DISPLAY_NAME_FIELD_NUMBER: _ClassVar[int]

@@ -13,6 +13,7 @@ import pytest
 from google.rpc import error_details_pb2
 
 from polycall.domain import ExecutionState
+from polycall.engine.audit import AuditLog
 from polycall.engine.live import Finished, Started
 from polycall.errors import Code, DeadlineExceeded, PermissionDenied
 from polycall.services import native as native_module
@@ -329,7 +330,7 @@ async def test_what_comes_without_a_valid_key_is_not_read(headers: tuple[tuple[s
 
 async def test_a_method_is_wrapped_once() -> None:
     async with running() as native:
-        stack = native_module.interceptors(native.engine.keys)[0]  # type: ignore[arg-type]
+        stack = native_module.interceptors(native.engine.keys, AuditLog(native.engine.audited))[0]  # type: ignore[arg-type]
         handler = grpc.unary_unary_rpc_method_handler(lambda request, context: request)
 
         async def continuation(details: object) -> object:

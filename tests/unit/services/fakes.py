@@ -24,6 +24,7 @@ from polycall.domain import (
     StartKind,
     Usage,
 )
+from polycall.engine.audit import AuditLog
 from polycall.engine.engine import Engine
 from polycall.engine.limits import LimitPolicy
 from polycall.engine.plans import Plans
@@ -106,6 +107,7 @@ class FakeEngine:
     events: Callable[[], AsyncIterator[Any]] | None = None
     asked: list[tuple[str, tuple[Any, ...]]] = field(default_factory=list)
     keys: FakeKeys = field(default_factory=FakeKeys)
+    audited: Any = field(default_factory=FakeKeys)  # the store of the audit log
     registry: Any = field(default_factory=FakeKeys)
     runtimes: Any = field(default_factory=FakeKeys)
     secrets: Any = field(default_factory=FakeKeys)
@@ -204,8 +206,9 @@ async def running(
     """Run a server with the native services, and what ``register`` adds."""
     engine = engine or FakeEngine()
     real = cast("Engine", engine)
-    server = grpc.aio.server(interceptors=interceptors(real.keys), options=server_options())
-    health = add_native([server], real, Plans(real), NativeInfo(version="1.2.3"))
+    audit = AuditLog(engine.audited)
+    server = grpc.aio.server(interceptors=interceptors(real.keys, audit), options=server_options())
+    health = add_native([server], real, Plans(real), audit, NativeInfo(version="1.2.3"))
     if register is not None:
         register(server)
     port = server.add_insecure_port("127.0.0.1:0")

@@ -6,6 +6,7 @@ nothing with what was put in. One conformance suite (``tests/store``) runs over 
 
 from __future__ import annotations
 
+from polycall.store.protocol.audit import AuditStore
 from polycall.store.protocol.deliveries import Attempted, DeliveryStore, Lane, PendingLanes
 from polycall.store.protocol.entries import EntryStore
 from polycall.store.protocol.environments import EnvironmentStore
@@ -23,6 +24,7 @@ from polycall.store.protocol.tenancy import SessionStore, TenancyStore
 
 __all__ = [
     "Attempted",
+    "AuditStore",
     "Beat",
     "DeliveryStore",
     "DueSchedules",

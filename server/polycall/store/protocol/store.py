@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from polycall.store.protocol.audit import AuditStore
 from polycall.store.protocol.deliveries import DeliveryStore
 from polycall.store.protocol.entries import EntryStore
 from polycall.store.protocol.environments import EnvironmentStore
@@ -35,6 +36,7 @@ class Store(
     DeliveryStore,
     NodeStore,
     RetentionStore,
+    AuditStore,
     Protocol,
 ):
     """Everything, with a life of its own."""

@@ -7,6 +7,7 @@ a test compares the two.
 
 from __future__ import annotations
 
+from polycall.store.tables.audit import audit_events, audit_pruning
 from polycall.store.tables.blobs import blobs
 from polycall.store.tables.columns import METADATA, db_now, storable
 from polycall.store.tables.deliveries import deliveries, signing_secrets
@@ -24,6 +25,8 @@ from polycall.store.tables.tenancy import api_keys, counters, projects, sessions
 __all__ = [
     "METADATA",
     "api_keys",
+    "audit_events",
+    "audit_pruning",
     "blobs",
     "counters",
     "db_now",
