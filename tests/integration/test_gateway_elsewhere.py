@@ -2,118 +2,55 @@
 
 from __future__ import annotations
 
-import base64
+import asyncio
+import itertools
 import json
-import os
-import signal
-import subprocess
-import sys
-import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
-import httpx
 import pytest
 import requests
-import sqlalchemy as sa
 
+from bench.ledger import Ledger, codes
 from polycall.v1 import execution_pb2, execution_service_pb2, execution_service_pb2_grpc
-from tests.harness import KEY, STOP_S, Server, free_port, until
+from tests.harness import KEY, Server, until
+from tests.replicas import Gateway, gateway, new_database, replicas
 
 # a package each: what is warm has one version loaded
 FUNCTIONS = [f"packages/sticky-{number}/functions/echo" for number in range(6)]
-SOURCE = "def echo(n):\n    return n\n"
+SOURCE = "def echo(n, seconds=0):\n    return n\n"
+
+
+pytestmark = pytest.mark.xdist_group("gateway-elsewhere")
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """Two servers and the gateway's addresses."""
+    """Two servers and the gateway in front of them."""
 
-    servers: tuple[Server, Server]
-    rest: str
-    mesh: str
-    admin: Path
-
-    def healthy(self) -> int:
-        """Return how many servers the gateway sends requests to."""
-        with httpx.Client(transport=httpx.HTTPTransport(uds=str(self.admin))) as client:
-            return client.get("http://admin/clusters").text.count("::health_flags::healthy")
+    servers: tuple[Server, ...]
+    front: Gateway
 
     def run(self, function: str, n: int) -> requests.Response:
         return requests.post(
-            f"http://{self.rest}/polycall/v1/{function}:run",
+            f"http://{self.front.rest}/polycall/v1/{function}:run",
             headers={"authorization": f"Bearer {KEY}"},
             json={"input_json": json.dumps({"n": n})},
             timeout=30,
         )
 
 
-@pytest.fixture
-def cluster(postgres: str, tmp_path: Path) -> Iterator[Cluster]:
-    url = sa.make_url(postgres).set(drivername="postgresql").render_as_string(hide_password=False)
-    ports = [free_port(), free_port()]
-    servers = [
-        Server(
-            tmp_path / name,
-            environment={
-                "POLYCALL_DATABASE_URL": url,
-                "POLYCALL_ENCRYPTION_KEY": base64.b64encode(bytes(32)).decode(),
-                "POLYCALL_GATEWAY": "false",
-                "POLYCALL_INTERNAL_ADDRESS": f"127.0.0.1:{port}",
-                "POLYCALL_HEARTBEAT_S": "0.3",
-                "POLYCALL_LEASE_S": "3",
-            },
-        )
-        for name, port in zip(("first", "second"), ports, strict=True)
-    ]
-    try:
-        for server in servers:
-            server.start()
+@pytest.fixture(scope="module")
+def cluster(postgres_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    directory, database = tmp_path_factory.mktemp("cluster"), new_database(postgres_server)
+    with replicas(directory, database, ("first", "second")) as servers:
         for function in FUNCTIONS:
             servers[0].deploy(function.split("/")[1], {"main.py": SOURCE}, release=True)
-        with _gateway(tmp_path, [f"127.0.0.1:{port}" for port in ports]) as (rest, mesh):
-            made = Cluster(
-                (servers[0], servers[1]), rest, mesh, tmp_path / "gateway" / "gateway" / "envoy" / "admin.sock"
-            )
-            until(lambda: made.healthy() == 2, seconds=60, what="a gateway that knows both")
-            yield made
-    finally:
-        for server in servers:
-            if server.process is not None and server.process.poll() is None:
-                server.terminate()
-
-
-@contextmanager
-def _gateway(directory: Path, replicas: list[str]) -> Iterator[tuple[str, str]]:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("POLYCALL_")}
-    environment |= {
-        "POLYCALL_DATA_DIR": str(directory / "gateway"),
-        "POLYCALL_REST_ADDRESS": f"127.0.0.1:{free_port()}",
-        "POLYCALL_MESH_ADDRESS": f"127.0.0.1:{free_port()}",
-        "POLYCALL_REPLICAS": ",".join(replicas),
-    }
-    process = subprocess.Popen(
-        [Path(sys.executable).with_name("polycall"), "gateway", "run", "--json"],
-        env=environment,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert process.stdout is not None
-        told = json.loads(process.stdout.readline())
-        rest = f"http://{told['rest_address']}"
-        until(lambda: requests.get(f"{rest}/healthz", timeout=5).status_code == 200, what="a healthy server")
-        yield told["rest_address"], told["mesh_address"]
-    finally:
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(STOP_S) == 0
-        if process.stdout is not None:
-            process.stdout.close()
+        with gateway(directory / "gateway", servers) as front:
+            yield Cluster(servers, front)
 
 
 def test_a_function_stays_on_a_server_and_a_gateway_that_ends_lets_open_requests_end(
@@ -123,7 +60,7 @@ def test_a_function_stays_on_a_server_and_a_gateway_that_ends_lets_open_requests
         kinds = [cluster.run(function, n).json()["startKind"] for n in range(6)]
         assert kinds[0] != "START_KIND_WARM"
         assert kinds[1:] == ["START_KIND_WARM"] * 5
-    with grpc.insecure_channel(cluster.mesh) as channel:
+    with grpc.insecure_channel(cluster.front.mesh) as channel:
         stub = execution_service_pb2_grpc.ExecutionServiceStub(channel)
         for function in FUNCTIONS:
             ran = stub.RunFunction(
@@ -133,19 +70,18 @@ def test_a_function_stays_on_a_server_and_a_gateway_that_ends_lets_open_requests
             assert (ran.output_json, ran.start_kind) == ("1", execution_pb2.Execution.START_KIND_WARM)
     # faces come along
     answer = requests.post(
-        f"http://{cluster.rest}/v1/execute-function",
+        f"http://{cluster.front.rest}/v1/execute-function",
         headers={"authorization": f"Bearer {KEY}"},
         json={"language": "python", "code": "def execute(input): return input", "input": [1]},
         timeout=30,
     )
     assert (answer.status_code, answer.json()["output"]) == (200, [1])
     cluster.servers[0].deploy("slow", {"main.py": "import time\ndef nap(s): time.sleep(s)"}, release=True)
-    replicas = [server.environment["POLYCALL_INTERNAL_ADDRESS"] for server in cluster.servers]
     with ThreadPoolExecutor() as pool:
-        with _gateway(tmp_path / "second", replicas) as (rest, _):
+        with gateway(tmp_path / "second", cluster.servers) as second:
             slow = pool.submit(
                 requests.post,
-                f"http://{rest}/polycall/v1/packages/slow/functions/nap:run",
+                f"http://{second.rest}/polycall/v1/packages/slow/functions/nap:run",
                 headers={"authorization": f"Bearer {KEY}"},
                 json={"input_json": '{"s": 3}'},
                 timeout=30,
@@ -161,31 +97,31 @@ def _runs(server: Server) -> bool:
     return bool(server.executions.ListExecutions(request, metadata=server.metadata).executions)
 
 
-def test_a_rolling_restart_fails_no_call(cluster: Cluster) -> None:
-    answers: list[tuple[int, str]] = []
-    over = threading.Event()
+async def test_a_rolling_restart_fails_no_call(cluster: Cluster) -> None:
+    ledger = Ledger(cluster.front.mesh, FUNCTIONS)
+    over = asyncio.Event()
+    load = asyncio.create_task(ledger.ask(calls=15, runs=15, over=over))
+    answers: list[int] = []
 
-    def ask(offset: int) -> None:
-        n = offset
-        while not over.is_set():
-            n += 1
-            answer = cluster.run(FUNCTIONS[n % len(FUNCTIONS)], n)
-            answers.append((answer.status_code, answer.text if answer.status_code != 200 else ""))
-            time.sleep(0.02)
+    async def by_rest() -> None:
+        for n in itertools.count():
+            if over.is_set():
+                return
+            answer = await asyncio.to_thread(cluster.run, FUNCTIONS[n % len(FUNCTIONS)], n)
+            answers.append(answer.status_code)
+            await asyncio.sleep(0.05)
 
-    clients = [threading.Thread(target=ask, args=(offset,)) for offset in range(4)]
-    for client in clients:
-        client.start()
-    try:
-        for server in cluster.servers:
-            before = len(answers)
-            assert server.terminate() == 0
-            until(lambda before=before: len(answers) > before + 10, what="calls served by the other")
-            server.start()
-            until(lambda: cluster.healthy() == 2, seconds=60, what="a gateway that knows both")
-    finally:
-        over.set()
-        for client in clients:
-            client.join()
-    assert [answer for answer in answers if answer[0] != 200] == []
-    assert len(answers) > 20
+    resting = asyncio.create_task(by_rest())
+    for server in cluster.servers:
+        assert await asyncio.to_thread(server.terminate) == 0
+        await asyncio.to_thread(server.start)
+        await asyncio.to_thread(
+            until, lambda: cluster.front.healthy() == 2, seconds=60, what="a gateway that knows both"
+        )
+    over.set()
+    await asyncio.gather(load, resting)
+    assert codes([*ledger.runs, *ledger.calls]) == f"{len(ledger.runs) + len(ledger.calls)} OK"
+    assert set(answers) == {200}
+    accounts = await ledger.settled()
+    assert accounts.clean, accounts
+    assert accounts.accepted == len(ledger.calls) > 10

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import signal
 from pathlib import Path
@@ -21,12 +20,6 @@ SLOW = "import time\ndef f(n):\n    time.sleep(0.05)\n    return {'twice': n * 2
 # Pipes and sockets that may come with use, once: an old zygote whose warm workers live on. What every hundredth run
 # leaked would be more than twice as many.
 SLACK = 20
-FINAL = (
-    execution_pb2.Execution.STATE_COMPLETED,
-    execution_pb2.Execution.STATE_FAILED,
-    execution_pb2.Execution.STATE_TIMEOUT,
-    execution_pb2.Execution.STATE_CANCELLED,
-)
 
 
 def _stub(channel: grpc.aio.Channel) -> execution_service_pb2_grpc.ExecutionServiceStub:
@@ -126,76 +119,6 @@ async def test_a_killed_zygote_is_replaced_and_the_server_goes_on(tmp_path: Path
             # at most what ran and what waited in the dead zygote's children is lost
             assert tally.get("STATE_FAILED", 0) <= 16
             assert await spread(call, 50) == {"own": 50}
-
-
-async def test_no_accepted_call_is_lost_when_the_server_is_killed(tmp_path: Path) -> None:
-    server = Server(tmp_path).start()
-    try:
-        server.deploy("slow", {"main.py": SLOW})
-        accepted: dict[str, int] = {}
-        kills = 3
-        for round_number in range(kills):
-            await _call_until_killed(server, accepted, first=round_number * 10_000)
-            server = Server(tmp_path, rest_port=server.rest_port, grpc_port=server.grpc_port).start()
-        assert len(accepted) > 50
-        for name, number in accepted.items():
-            execution = until(lambda name=name: _ended(server, name), seconds=60, what=f"the end of {name}")
-            assert execution.state == execution_pb2.Execution.STATE_COMPLETED, execution
-            assert json.loads(execution.output_json) == {"twice": number * 2}
-            # one attempt, and one more for each kill that met it running: a run may meet every one
-            assert execution.attempt <= 1 + kills
-        assert len(_listed(server)) >= len(accepted)
-        assert len(_listed(server)) == len(set(_listed(server)))
-        assert server.terminate() == 0
-    finally:
-        if server.process is not None and server.process.poll() is None:
-            server.kill()
-
-
-async def _call_until_killed(server: Server, accepted: dict[str, int], *, first: int) -> None:
-    """Make Calls until 30 are answered, kill the server in the middle, note which were answered."""
-    numbers = iter(range(first, first + 10_000))
-    answered = 0
-
-    async with grpc.aio.insecure_channel(server.grpc) as channel:
-        stub = _stub(channel)
-
-        async def client() -> None:
-            nonlocal answered
-            for number in numbers:
-                request = execution_service_pb2.CallRequest(
-                    function="packages/slow/functions/f", input_json=json.dumps({"n": number}), max_attempts=10
-                )
-                try:
-                    execution = await stub.Call(request, metadata=server.metadata)
-                except grpc.aio.AioRpcError:
-                    return
-                accepted[execution.name] = number
-                answered += 1
-
-        clients = [asyncio.create_task(client()) for _ in range(8)]
-        while answered < 30:
-            await asyncio.sleep(0.005)
-        await asyncio.to_thread(server.kill)
-        await asyncio.wait(clients)
-
-
-def _ended(server: Server, name: str) -> execution_pb2.Execution | None:
-    request = execution_service_pb2.GetExecutionRequest(name=name)
-    execution: execution_pb2.Execution = server.executions.GetExecution(request, metadata=server.metadata)
-    return execution if execution.state in FINAL else None
-
-
-def _listed(server: Server) -> list[str]:
-    names: list[str] = []
-    token = ""
-    while True:
-        request = execution_service_pb2.ListExecutionsRequest(page_size=1000, page_token=token)
-        page = server.executions.ListExecutions(request, metadata=server.metadata)
-        names += [execution.name for execution in page.executions]
-        token = page.next_page_token
-        if not token:
-            return names
 
 
 def _below(server: Server) -> list[psutil.Process]:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import json
-import os
 import signal
 from collections.abc import Iterator
-from pathlib import Path
 
 import grpc
 import pytest
-import sqlalchemy as sa
 from google.protobuf import duration_pb2
 
 from polycall.v1 import (
@@ -22,6 +18,7 @@ from polycall.v1 import (
     tenancy_service_pb2,
 )
 from tests.harness import Server, until
+from tests.replicas import new_database, replicas
 
 STATES = execution_pb2.Execution.State
 FINAL = (
@@ -39,29 +36,31 @@ def nap(seconds, n=0):
 """
 
 
-@pytest.fixture
-def pair(postgres: str, tmp_path: Path) -> Iterator[tuple[Server, Server]]:
+pytestmark = pytest.mark.xdist_group("replicas")
+
+
+@pytest.fixture(scope="module")
+def servers(postgres_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, ...]]:
     """Two servers that share a database and the key for secrets."""
-    url = sa.make_url(postgres).set(drivername="postgresql").render_as_string(hide_password=False)
-    settings = {
-        "POLYCALL_DATABASE_URL": url,
-        "POLYCALL_ENCRYPTION_KEY": base64.b64encode(os.urandom(32)).decode(),
-        "POLYCALL_HEARTBEAT_S": "0.3",
-        "POLYCALL_LEASE_S": "3",
-        "POLYCALL_SLOTS": "4",
-        "POLYCALL_CALL_SLOTS": "3",
-        "POLYCALL_DRAIN_GRACE_S": "10",
-    }
-    servers = [Server(tmp_path / name, environment=settings) for name in ("first", "second")]
-    try:
-        for server in servers:
-            server.start()
+    settings = {"POLYCALL_SLOTS": "4", "POLYCALL_CALL_SLOTS": "3", "POLYCALL_DRAIN_GRACE_S": "10"}
+    directory, database = tmp_path_factory.mktemp("replicas"), new_database(postgres_server)
+    with replicas(directory, database, ("first", "second"), settings) as servers:
         servers[0].deploy("slow", {"main.py": SLOW}, release=True)
-        yield servers[0], servers[1]
-    finally:
-        for server in servers:
-            if server.process is not None and server.process.poll() is None:
-                server.terminate()
+        yield servers
+
+
+@pytest.fixture
+def pair(servers: tuple[Server, ...]) -> Iterator[tuple[Server, Server]]:
+    """Both of them, up and with nothing to do."""
+    for server in servers:
+        if server.process is None or server.process.poll() is not None:
+            server.start()
+    yield servers[0], servers[1]
+    asked = servers[1]
+    unended = execution_service_pb2.ListExecutionsRequest(states=[STATES.STATE_QUEUED, STATES.STATE_RUNNING])
+    for execution in asked.executions.ListExecutions(unended, metadata=asked.metadata).executions:
+        cancel = execution_service_pb2.CancelExecutionRequest(name=execution.name)
+        asked.executions.CancelExecution(cancel, metadata=asked.metadata)
 
 
 def _call(server: Server, seconds: float, n: int = 0, attempts: int = 3) -> str:
@@ -84,9 +83,9 @@ def _ended(server: Server, name: str) -> execution_pb2.Execution | None:
     return execution if execution.state in FINAL else None
 
 
-def _run(server: Server, n: int) -> execution_pb2.Execution:
+def _run(server: Server, n: int, package: str) -> execution_pb2.Execution:
     request = execution_service_pb2.RunFunctionRequest(
-        function="packages/slow/functions/nap", input_json=json.dumps({"seconds": 0, "n": n})
+        function=f"packages/{package}/functions/nap", input_json=json.dumps({"seconds": 0, "n": n})
     )
     execution: execution_pb2.Execution = server.executions.RunFunction(request, metadata=server.metadata)
     return execution
@@ -98,10 +97,11 @@ def _running(server: Server, names: list[str]) -> bool:
 
 def test_what_one_has_changed_the_other_knows_when_the_answer_comes(pair: tuple[Server, Server]) -> None:
     first, second = pair
-    assert _run(second, 7).output_json == "7"
+    first.deploy("news", {"main.py": SLOW}, release=True)
+    assert _run(second, 7, "news").output_json == "7"
     # a version
-    first.deploy("slow", {"main.py": "def nap(seconds, n):\n    return -n\n"}, release=True)
-    assert _run(second, 7).output_json == "-7"
+    first.deploy("news", {"main.py": "def nap(seconds, n):\n    return -n\n"}, release=True)
+    assert _run(second, 7, "news").output_json == "-7"
     # a key
     made = first.tenancy.CreateApiKey(tenancy_service_pb2.CreateApiKeyRequest(), metadata=first.metadata)
     metadata = [("authorization", f"Bearer {made.key}")]
@@ -112,14 +112,14 @@ def test_what_one_has_changed_the_other_knows_when_the_answer_comes(pair: tuple[
         second.executions.ListExecutions(listing, metadata=metadata)
     assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
     # a record, before it is written
-    ran = _run(first, 8)
+    ran = _run(first, 8, "news")
     assert _get(second, ran.name).output_json == "-8"
     # a package
     first.packages.DeletePackage(
-        package_service_pb2.DeletePackageRequest(name="packages/slow"), metadata=first.metadata
+        package_service_pb2.DeletePackageRequest(name="packages/news"), metadata=first.metadata
     )
     with pytest.raises(grpc.RpcError) as missing:
-        _run(second, 9)
+        _run(second, 9, "news")
     assert missing.value.code() is grpc.StatusCode.NOT_FOUND
 
 

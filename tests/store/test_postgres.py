@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.util import await_only
 
 from polycall.domain import ExecutionState, Reason
 from polycall.errors import FailedPrecondition, Unavailable
@@ -104,17 +105,23 @@ async def test_a_server_that_stands_still_within_a_transaction_holds_nobody_up(
         running: dict[str, Any] = {"state": ExecutionState.RUNNING, "owner": "gone", "attempt": 1}
         locked = await other.enqueue(queued(**running, max_attempts=2))
         free = await other.enqueue(queued(**running, max_attempts=2))
-        assert isinstance(still._executor, executor_postgres.PostgresExecutor)
-        assert still._executor._engine is not None
-        async with still._executor._engine.connect() as conn:
-            await conn.execute(sa.text(f"UPDATE executions SET max_attempts = 2 WHERE id = '{locked.id}'"))
-            # what it holds is passed over
-            assert await other.reap(LATE, 1000) == {ExecutionState.QUEUED: 1}
-            assert (await other.get("default", free.id)).state is ExecutionState.QUEUED
-            # and nobody waits for it longer than the database lets it stand
-            cancelled = await other.request_cancel("default", locked.id, 5)
-            assert cancelled.cancel_requested
-            await conn.invalidate()
+        begun, go = asyncio.Event(), asyncio.Event()
+
+        def stand_still(conn: sa.Connection) -> None:
+            conn.execute(sa.text(f"UPDATE executions SET max_attempts = 2 WHERE id = '{locked.id}'"))
+            begun.set()
+            await_only(go.wait())
+
+        standing = asyncio.ensure_future(still._executor.write(stand_still))
+        await begun.wait()
+        # what it holds is passed over
+        assert await other.reap(LATE, 1000) == {ExecutionState.QUEUED: 1}
+        assert (await other.get("default", free.id)).state is ExecutionState.QUEUED
+        # and nobody waits for it longer than the database lets it stand
+        assert (await other.request_cancel("default", locked.id, 5)).cancel_requested
+        go.set()
+        with pytest.raises(Unavailable):
+            await standing
 
 
 async def test_records_wait_for_the_database_to_come_back(postgres: str) -> None:

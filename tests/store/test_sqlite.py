@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from polycall.domain import ExecutionFilter, ExecutionState, OutputChunk, Stream
+from polycall.domain import ExecutionFilter, ExecutionState, OutputChunk, Reason, Stream
 from polycall.errors import Unavailable
 from polycall.store import queue
 from polycall.store.executor_sqlite import SqliteExecutor
@@ -91,6 +91,32 @@ async def test_a_large_value_is_stored_once_in_a_project(store: SqlStore, tmp_pa
     await store.enqueue(queued(input=large))
     assert _rows(tmp_path, "SELECT project_id, size, length(data) FROM blobs") == [("default", 40_000, 40_000)]
     assert _rows(tmp_path, "SELECT count(input), count(input_blob), count(stdout) FROM executions") == [(0, 4, 3)]
+
+
+async def test_a_full_disk_refuses_what_is_new_and_loses_nothing(store: SqlStore) -> None:
+    kept = await store.enqueue(queued())
+
+    def bound(conn: sa.Connection, pages: int) -> None:
+        # what SQLite makes of it is what it makes of ENOSPC
+        conn.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+
+    await store._executor.write(bound, 1)  # no more than there are
+    refusals = 0
+    for _ in range(50):
+        try:
+            await store.enqueue(queued(input=b"x" * 30_000))
+        except Unavailable as error:
+            refusals += error.reason is Reason.STORE_UNAVAILABLE
+    assert refusals > 40  # some fit into pages that are there
+    store.record(record := recorded(input=b"x" * 30_000, result=b"y" * 200_000))
+    with pytest.raises(Unavailable):
+        await store.flush()
+    assert await store.get("default", record.id) == record
+    assert await store.get("default", kept.id) == kept
+    await store._executor.write(bound, 1 << 30)
+    await store.flush()
+    assert store.record_counts.written == 1
+    assert (await store.enqueue(queued())).state is ExecutionState.QUEUED
 
 
 async def test_the_same_files_are_one_bundle(store: SqlStore, tmp_path: Path) -> None:

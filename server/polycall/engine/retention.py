@@ -12,7 +12,6 @@ from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 
 from polycall.errors import PolycallError
-from polycall.ids import now_ms
 from polycall.store.protocol import Store
 from polycall.store.retention import BlobPlace
 
@@ -81,15 +80,16 @@ class Retention:
     async def round(self) -> Pruned:
         """Delete what is to be deleted now. Raises Unavailable."""
         pruned = Pruned()
+        now_ms = await self._store.clock()
         if self._audit_days:
-            oldest_ms = (now_ms() - int(self._audit_days * _DAY_MS)) // _DAY_MS * _DAY_MS
+            oldest_ms = (now_ms - int(self._audit_days * _DAY_MS)) // _DAY_MS * _DAY_MS
             while count := await self._store.prune_audit(oldest_ms, _EVENTS):
                 pruned.audit_events += count
                 await asyncio.sleep(_PAUSE_S)
         for project in await self._store.list_projects():
             bounds: list[uuid.UUID | int] = []
             if self._days:
-                bounds.append(before := now_ms() - int(self._days * _DAY_MS))
+                bounds.append(before := now_ms - int(self._days * _DAY_MS))
                 keep = await self._held(project.id) if self._held is not None else ()
                 while count := await self._store.prune_sessions(project.id, before, _SLICE, keep):
                     pruned.sessions += count

@@ -9,6 +9,7 @@ from polycall.store import retention
 from polycall.store.executor import Executor
 from polycall.store.outside import Outside
 from polycall.store.retention import BlobPlace
+from polycall.store.schedules import clock
 
 __all__ = ["SqlRetention"]
 
@@ -19,6 +20,10 @@ class SqlRetention:
     def __init__(self, executor: Executor, outside: Outside) -> None:
         self._executor = executor
         self._outside = outside
+
+    async def clock(self) -> int:
+        """Return the database's time in milliseconds. Raises Unavailable."""
+        return await self._executor.read(clock)
 
     async def oldest_kept(self, project_id: str, most: int) -> uuid.UUID | None:
         """Return the id of the oldest of a project's newest ``most`` executions; None if there are no more."""

@@ -14,6 +14,9 @@ __all__ = ["RetentionStore"]
 class RetentionStore(Protocol):
     """What is kept no longer."""
 
+    async def clock(self) -> int:
+        """Return the database's time in milliseconds: one server's own may be wrong, and what is deleted is gone."""
+
     async def oldest_kept(self, project_id: str, most: int) -> uuid.UUID | None:
         """Return the id of the oldest of a project's newest ``most`` executions; None if there are no more."""
 
