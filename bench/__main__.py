@@ -19,23 +19,29 @@ from bench.report import HEAD, document, line, table, write
 from bench.rounds import Effort, Figure, Recorder
 from bench.targets import results
 
-SLOW = "packages"  # builds a runtime first
+# what takes longer than a minute by itself
+SLOW = frozenset({"packages", "records", "queue", "lists", "replicas"})
 _FULL = Effort(seconds=3.0, concurrencies=(1, 4, 16, 64), rounds=3, processes=2)
-_QUICK = Effort(seconds=0.6, concurrencies=(1, 16), rounds=1)
+_QUICK = Effort(seconds=0.6, concurrencies=(1, 16), rounds=1, rows=20_000)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the rounds, print the report, write JSON and the plot."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="one short round, in less than a minute")
-    parser.add_argument("--only", help=f"parts, comma-separated; default: {','.join(PARTS)}, the last not if --quick")
+    parser.add_argument(
+        "--only", help=f"parts, comma-separated; default: {','.join(PARTS)}; if --quick, without the slow ones"
+    )
     parser.add_argument("--rounds", type=int, help=f"rounds that count; default: {_FULL.rounds}")
     parser.add_argument("--seconds", type=float, help=f"length of each measurement; default: {_FULL.seconds:g}")
+    parser.add_argument("--rows", type=int, help=f"executions of a table with many; default: {_FULL.rows}")
     parser.add_argument("--keep-noisy", action="store_true", help="count rounds of a busy machine too")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the server")
     parser.add_argument("--out", type=Path, default=Path("bench/results"), help="directory of JSON and plot")
     options = parser.parse_args(arguments)
-    wanted = options.only.split(",") if options.only else [part for part in PARTS if not options.quick or part != SLOW]
+    wanted = (
+        options.only.split(",") if options.only else [part for part in PARTS if not options.quick or part not in SLOW]
+    )
     if unknown := set(wanted) - set(PARTS):
         parser.error(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
     effort = _QUICK if options.quick else _FULL
@@ -43,6 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
         seconds=options.seconds or effort.seconds,
         concurrencies=effort.concurrencies,
         rounds=options.rounds or effort.rounds,
+        rows=options.rows or effort.rows,
         processes=effort.processes,
     )
     settings = {f"POLYCALL_{name.upper()}": value for name, _, value in (text.partition("=") for text in options.set)}

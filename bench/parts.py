@@ -17,9 +17,11 @@ from bench.contestants import (
     workerd,
     yardstick,
 )
+from bench.lists import lists
 from bench.overload import overload
 from bench.packages import packages
 from bench.payload import payload
+from bench.queue import queue
 from bench.records import records
 from bench.rounds import Part, Recorder
 from bench.targets import REST, WARM, several
@@ -76,6 +78,8 @@ PARTS: Mapping[str, Part] = {
     "overload": overload,
     "packages": packages,
     "records": records,
+    "queue": queue,
+    "lists": lists,
 }
 
 

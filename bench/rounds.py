@@ -23,6 +23,7 @@ class Effort:
     seconds: float
     concurrencies: tuple[int, ...]
     rounds: int
+    rows: int = 1_000_000  # of a table with very many
     processes: int = 1  # server processes to measure with beside one; 1: none
 
 

@@ -6,9 +6,11 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from bench.lists import CLAIM, DELETING, EMPTY, FACE_PAGE, FINISH, FULL, GET, PAGE
 from bench.overload import ALONE, FLOODED, REFUSALS
 from bench.packages import NUMPY
 from bench.payload import LARGE, SMALL
+from bench.queue import ACCEPTED, OURS, OURS_ON_POSTGRES, PGQUEUER, STARTED
 from bench.records import KEPT, NOT_KEPT, RECORD_COST
 from bench.rounds import Figure
 
@@ -84,6 +86,19 @@ def _record_cost(database: str) -> Callable[[Round], float]:
     return lambda r: r[RECORD_COST, kept].value / r[RECORD_COST, not_kept].value
 
 
+def _page(of: str, database: str) -> Target:
+    name = of.format(database)
+    return Target(9, name, lambda r: r[name, FULL].value, most=10, unit="ms")
+
+
+def _beside(what: str, database: str, table: str = FULL) -> Target:
+    name = what.format(database)
+    more = ", deleting" if table == DELETING else ""
+    return Target(9, f"{name}{more} / empty", lambda r: r[name, table].value / r[name, EMPTY].value, most=2)
+
+
+_DATABASES = ("SQLite", "PostgreSQL")
+
 TARGETS = (
     Target(1, "warm rate / inline rate, c=16", _over("rate", WARM, _INLINE), least=0.75),
     Target(1, "warm rate / naive pool rate, c=16", _over("rate", WARM, _POOL), least=1.5),
@@ -108,6 +123,12 @@ TARGETS = (
     Target(6, "numpy, first call without a worker: p50", lambda r: r[NUMPY, "4/s"].p50, most=25, unit="ms"),
     Target(7, "server CPU with records / without, SQLite", _record_cost("SQLite"), most=1.25),
     Target(7, "server CPU with records / without, PostgreSQL", _record_cost("PostgreSQL"), most=1.25),
+    Target(8, "Calls accepted / pgqueuer, PostgreSQL", _over("rate", OURS_ON_POSTGRES, PGQUEUER, ACCEPTED), least=1),
+    Target(8, "sent to started, p50 / pgqueuer", _over("p50", OURS_ON_POSTGRES, PGQUEUER, STARTED), most=1.5),
+    Target(8, "... on SQLite", _over("p50", OURS, PGQUEUER, STARTED), most=1.5),
+    *(_page(of, database) for database in _DATABASES for of in (PAGE, FACE_PAGE)),
+    *(_beside(what, database) for database in _DATABASES for what in (GET, CLAIM, FINISH)),
+    *(_beside(CLAIM, database, DELETING) for database in _DATABASES),
 )
 
 

@@ -12,8 +12,10 @@ import pytest
 
 from bench.__main__ import main
 from bench.contestants import run_function_job, yardstick
+from bench.lists import CLAIM, DELETING, EMPTY, FULL, PAGE
 from bench.load import FIRST, Endpoint, Job, measure
 from bench.plot import svg
+from bench.queues import Accepted
 from bench.rounds import Effort, Figure, Recorder
 from bench.targets import TARGETS, results
 
@@ -109,3 +111,22 @@ def test_a_job_has_its_number_in_request_and_answer() -> None:
     body, expected = run_function_job().number(7)
     assert b'"a": 1000007' in body
     assert expected == b'{"sum": 1000009}'
+
+
+def test_jobs_of_a_queue_are_summed_up() -> None:
+    accepted = Accepted.of([0.003, 0.001, 0.002, 0.004], seconds=0.5, cpu_s=0.002, warm_up=1)
+    assert (accepted.count, accepted.total, accepted.client_us) == (4, 5, 500)
+    assert (accepted.p50, accepted.p99) == (3, 4)
+
+
+def test_a_list_is_as_slow_as_its_slowest_and_compared_with_an_empty_table() -> None:
+    def value(name: str, load: str, value: float) -> Figure:
+        return Figure(part="lists", name=name.format("SQLite"), load=load, value=value, unit="ms")
+
+    figures = [value(PAGE, FULL, 11), value(CLAIM, EMPTY, 2), value(CLAIM, FULL, 3), value(CLAIM, DELETING, 5)]
+    found = {result.target.what: (result.median, result.met) for result in results([figures])}
+    assert found == {
+        "page of 50, SQLite: slowest list": (11, False),
+        "claim, SQLite / empty": (1.5, True),
+        "claim, SQLite, deleting / empty": (2.5, False),
+    }

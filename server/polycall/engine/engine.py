@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from functools import partial
@@ -195,6 +195,15 @@ class Engine:
         require(who, Scope.READ)
         live = self.live.get(who.project_id, execution_id)
         return live.so_far() if live is not None else await self._stored(who.project_id, execution_id)
+
+    async def get_small(self, who: Principal, execution_ids: Sequence[uuid.UUID]) -> Mapping[uuid.UUID, Execution]:
+        """Return those that have ended and whose bodies are small, at once; others are to be got one by one.
+
+        Raises PermissionDenied.
+        """
+        require(who, Scope.READ)
+        found = await self._store.get_small(who.project_id, execution_ids)
+        return {execution.id: execution for execution in found if execution.state.final}
 
     async def find(self, who: Principal, face: str, alias: str) -> Execution:
         """Return the execution that a face knows by another id. Raises PermissionDenied, NotFound."""

@@ -129,6 +129,17 @@ class SqlExecutions:
             raise _not_found(execution_id)
         return found
 
+    async def get_small(self, project_id: str, execution_ids: Sequence[uuid.UUID]) -> Sequence[Execution]:
+        """Return those of a project that are written and hold all their bodies in their rows; raise Unavailable.
+
+        They are in no order. At most ``inline_bytes`` of each body, however large what else was asked for is.
+        """
+        if not execution_ids:
+            return ()
+        blobs = (_e.input_blob, _e.result_blob, _e.stdout_blob, _e.stderr_blob)
+        small = sa.and_(_e.project_id == project_id, _e.id.in_(execution_ids), *(blob.is_(None) for blob in blobs))
+        return await self._executor.read(_select_all, small)
+
     async def find_alias(self, project_id: str, face: str, alias: str) -> Execution:
         """Return the execution that a face knows by another id; raise NotFound, Unavailable."""
         found = self._buffer.find_alias(project_id, face, alias)
@@ -315,8 +326,12 @@ def _acceptable(execution: Execution) -> bool:
 
 
 def _select(conn: sa.Connection, condition: sa.ColumnElement[bool]) -> Execution | None:
-    found = read_executions(conn, conn.execute(sa.select(executions).where(condition)).all())
+    found = _select_all(conn, condition)
     return found[0] if found else None
+
+
+def _select_all(conn: sa.Connection, condition: sa.ColumnElement[bool]) -> list[Execution]:
+    return read_executions(conn, conn.execute(sa.select(executions).where(condition)).all())
 
 
 def _listed(conn: sa.Connection, statement: sa.Select[Any]) -> list[tuple[str, Execution]]:

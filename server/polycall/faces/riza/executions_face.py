@@ -44,10 +44,12 @@ class ExecutionsFace(Resource):
             return _page([])
         where = ExecutionFilter(states=_FAILED if failed else _ENDED, face=FACE, before=before, failed_exit=failed)
         found = await self._engine.list(who, where, ask.limit, settled=True)
+        # large ones are read one by one, so that no more of them are held than a page has room for
+        small = await self._engine.get_small(who, [listed.id for listed in found.items])
         shown: list[bytes] = []
         size = 0
         for listed in found.items:
-            body = await self._shown(await self._engine.get(who, listed.id))
+            body = await self._shown(small.get(listed.id) or await self._engine.get(who, listed.id))
             size += len(body)
             if shown and size > PAGE_BYTES:
                 break

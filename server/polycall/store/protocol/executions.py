@@ -37,6 +37,9 @@ class ExecutionStore(Protocol):
     async def get(self, project_id: str, execution_id: uuid.UUID) -> Execution:
         """Return, from the record buffer or the store; raise NotFound. A miss younger than two flushes looks again."""
 
+    async def get_small(self, project_id: str, execution_ids: Sequence[uuid.UUID]) -> Sequence[Execution]:
+        """Return those of a project that are written and hold all their bodies in their rows, in no order."""
+
     async def find_alias(self, project_id: str, face: str, alias: str) -> Execution:
         """Return the execution a face knows by another id; raise NotFound."""
 
