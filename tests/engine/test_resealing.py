@@ -10,6 +10,7 @@ from polycall.domain import Convention, Credential, CredentialKind, EgressPolicy
 from polycall.engine import resealing as module
 from polycall.engine.resealing import Resealed, Resealing
 from polycall.engine.secrets import Secrets
+from polycall.engine.webhooks.signature import signing_place
 from polycall.errors import FailedPrecondition, PermissionDenied, Unavailable
 from polycall.sealing import Sealer, key_of
 from tests.engine.house import DEFAULT, OTHER, House, other_project, refusal
@@ -46,14 +47,17 @@ async def test_everything_is_sealed_anew_piece_by_piece_and_opens_without_the_ol
 ) -> None:
     monkeypatch.setattr(module, "_ROWS", 1)
     await filled(home)
+    rotated = await home.engine.webhooks.rotate(OTHER, 0)
     both, new = Sealer([NEW, OLD]), Sealer([NEW])
     resealing = Resealing(home.store.real, both)
-    assert await resealing.reseal(DEFAULT) == Resealed(secrets=3, versions=1, failed=0)
+    assert await resealing.reseal(DEFAULT) == Resealed(secrets=4, versions=1, failed=0)
     assert await resealing.reseal(DEFAULT) == Resealed(secrets=0, versions=0, failed=0)
     await Resealing(home.store.real, new).check()
     secrets = Secrets(home.store.real, new)
     assert await secrets.open_all("default", ["1", "2"]) == {"1": "default 1", "2": "default 2"}
     assert await secrets.open("other", "1") == "other 1"
+    (signing,) = await home.store.real.all_sealed_signing(None, 9)
+    assert new.open(signing.sealed, signing_place("other", rotated.secret.id)) == rotated.text
     home.registry._sealer = new
     home.registry._recent._versions.drop_where(lambda key: True)
     version = await home.registry.version("default", "a/b")

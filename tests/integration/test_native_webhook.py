@@ -6,8 +6,13 @@ import base64
 import hashlib
 import hmac
 import json
+import re
+import subprocess
+import sys
 import threading
 import time
+import urllib.error
+import urllib.request
 import uuid
 from collections.abc import Iterator
 from functools import partial
@@ -58,8 +63,14 @@ def away() -> int:
 
 
 @pytest.fixture(scope="module")
-def server(hooks: Receiver, away: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with running_server(tmp_path_factory.mktemp("webhooks"), **settings(hooks.port, away)) as server:
+def listed() -> int:
+    """The port of a program that takes notifications."""
+    return free_port()
+
+
+@pytest.fixture(scope="module")
+def server(hooks: Receiver, away: int, listed: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with running_server(tmp_path_factory.mktemp("webhooks"), **settings(hooks.port, away, listed)) as server:
         server.deploy("told", {"main.py": SOURCE}, version="1", release=True)
         rotate(server)
         yield server
@@ -211,6 +222,42 @@ def again(server: Server, name: str) -> webhook_pb2.Delivery:
     request = pb.RedeliverWebhookRequest(name=name.replace("executions/", "deliveries/"))
     found: webhook_pb2.Delivery = server.webhooks.RedeliverWebhook(request, metadata=server.metadata)
     return found
+
+
+def test_the_receiver_of_the_page_takes_what_is_signed_and_nothing_else(server: Server, listed: int) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "webhooks.md").read_text()
+    (program,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    secret = rotate(server, overlap=duration_pb2.Duration(seconds=0))
+    running = subprocess.Popen(
+        [sys.executable, "-c", program, str(listed)],
+        env={"WEBHOOK_SECRET": secret},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert running.stdout is not None
+    try:
+        name = call(server, f"http://127.0.0.1:{listed}/done", input_json='{"x": [1]}')
+        found = until(lambda: made(server, name), what="the delivery")
+        while found.state != STATES.STATE_DELIVERED:  # the program may be slower to begin than all attempts
+            found = again(server, name) if found.state == STATES.STATE_DEAD else made(server, name)
+        assert running.stdout.readline() == f"{name} STATE_COMPLETED [1]\n"
+        again(server, name)  # it is known by its id
+        settled(server, name)
+        for headers in (
+            {"webhook-id": "msg_1", "webhook-timestamp": str(int(time.time())), "webhook-signature": "v1,forged"},
+            {"webhook-id": "msg_1", "webhook-timestamp": "1"},
+            {},
+        ):
+            sent = urllib.request.Request(f"http://127.0.0.1:{listed}/done", b"{}", headers)
+            with pytest.raises(urllib.error.HTTPError) as refused:
+                urllib.request.urlopen(sent, timeout=20)
+            assert refused.value.code == 400
+            refused.value.close()
+    finally:
+        running.kill()
+        rest, _ = running.communicate()
+    assert rest == ""
 
 
 def test_what_is_given_up_is_seen_and_can_be_sent_again(server: Server, hooks: Receiver) -> None:

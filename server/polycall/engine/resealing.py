@@ -12,9 +12,10 @@ from polycall.engine.egress import egress_place, open_policy, seal_policy
 from polycall.engine.keys import require
 from polycall.engine.secrets import open_values, project_place, seal_values
 from polycall.engine.tasks import through
+from polycall.engine.webhooks.signature import signing_place
 from polycall.errors import FailedPrecondition
 from polycall.sealing import Sealer, key_of
-from polycall.store.protocol import Sealed, SealedSecret, SealedStore, SealedVersion
+from polycall.store.protocol import Sealed, SealedSecret, SealedSigning, SealedStore, SealedVersion
 
 __all__ = ["Resealed", "Resealing"]
 
@@ -23,7 +24,7 @@ _ROWS = 100  # read and written at once; a version may have some megabytes
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resealed:
-    """What was done: secrets and versions that were sealed anew, and those that could not be opened."""
+    """What was done: secrets (signing ones, too) and versions that were sealed anew, and those that cannot be opened."""
 
     secrets: int
     versions: int
@@ -43,7 +44,7 @@ class Resealing:
         async for rows in self._all():
             for row in rows:
                 for key in set(map(key_of, _texts(row))) - self._sealer.keys - set(lost):
-                    what = "secrets" if isinstance(row, SealedSecret) else "versions"
+                    what = "versions" if isinstance(row, SealedVersion) else "secrets"
                     strange.setdefault(key, Counter())[what] += 1
         if not strange:
             return
@@ -80,13 +81,17 @@ class Resealing:
             if changes:
                 # what was changed meanwhile was sealed with the newest key by who changed it
                 done[type(rows[0])] += await through(self._store.reseal(changes))
-        return Resealed(secrets=done[SealedSecret], versions=done[SealedVersion], failed=failed)
+        return Resealed(secrets=done[SealedSecret] + done[SealedSigning], versions=done[SealedVersion], failed=failed)
 
     async def _all(self) -> AsyncIterator[list[Sealed]]:
         secret: SealedSecret | None = None
         while rows := await self._store.all_sealed_secrets(secret, _ROWS):
             yield list(rows)
             secret = rows[-1]
+        signing: SealedSigning | None = None
+        while signs := await self._store.all_sealed_signing(signing, _ROWS):
+            yield list(signs)
+            signing = signs[-1]
         version: SealedVersion | None = None
         while found := await self._store.all_sealed_versions(version, _ROWS):
             yield list(found)
@@ -101,6 +106,9 @@ class Resealing:
                 place = project_place(row.project_id)
                 (value,) = open_values({row.id: row.sealed}, self._sealer, place).values()
                 return replace(row, sealed=seal_values({row.id: value}, self._sealer, place)[row.id])
+            if isinstance(row, SealedSigning):
+                place = signing_place(row.project_id, row.id)
+                return replace(row, sealed=self._sealer.seal(self._sealer.open(row.sealed, place), place))
             place = egress_place(row.project_id, row.package_id)
             return replace(
                 row,
@@ -112,7 +120,7 @@ class Resealing:
 
 
 def _texts(row: Sealed) -> Iterator[str]:
-    if isinstance(row, SealedSecret):
+    if isinstance(row, SealedSecret | SealedSigning):
         yield row.sealed
         return
     for rule in row.egress.rules if row.egress is not None else ():

@@ -9,14 +9,15 @@ import sqlalchemy as sa
 
 from polycall.domain import EgressPolicy
 from polycall.store.executor import Executor
-from polycall.store.protocol import Sealed, SealedSecret, SealedVersion
+from polycall.store.protocol import Sealed, SealedSecret, SealedSigning, SealedVersion
 from polycall.store.rows import json_text
-from polycall.store.tables import secrets, versions
+from polycall.store.tables import secrets, signing_secrets, versions
 
 __all__ = ["SqlSealed", "reseal"]
 
 _s = secrets.c
 _v = versions.c
+_n = signing_secrets.c
 _decode_egress = msgspec.json.Decoder(EgressPolicy).decode
 _decode_secrets = msgspec.json.Decoder(dict[str, str]).decode
 
@@ -35,6 +36,10 @@ class SqlSealed:
         """Return versions that have something sealed, oldest first; raise Unavailable."""
         return await self._executor.read(_versions, after, rows)
 
+    async def all_sealed_signing(self, after: SealedSigning | None, rows: int) -> Sequence[SealedSigning]:
+        """Return secrets that sign notifications, in the order of project and id; raise Unavailable."""
+        return await self._executor.read(_signing, after, rows)
+
     async def reseal(self, changes: Sequence[tuple[Sealed, Sealed]]) -> int:
         """Put what was sealed anew in the place of what it was made of; see the protocol. Raises Unavailable."""
         return await self._executor.write(reseal, tuple(changes))
@@ -46,6 +51,14 @@ def _secrets(conn: sa.Connection, after: SealedSecret | None, rows: int) -> list
         statement = statement.where(sa.tuple_(_s.project_id, _s.id) > sa.tuple_(after.project_id, after.id))
     found = conn.execute(statement.order_by(_s.project_id, _s.id).limit(rows))
     return [SealedSecret(row.project_id, row.id, row.sealed) for row in found]
+
+
+def _signing(conn: sa.Connection, after: SealedSigning | None, rows: int) -> list[SealedSigning]:
+    statement = sa.select(_n.project_id, _n.id, _n.sealed)
+    if after is not None:
+        statement = statement.where(sa.tuple_(_n.project_id, _n.id) > sa.tuple_(after.project_id, after.id))
+    found = conn.execute(statement.order_by(_n.project_id, _n.id).limit(rows))
+    return [SealedSigning(row.project_id, row.id, row.sealed) for row in found]
 
 
 def _versions(conn: sa.Connection, after: SealedVersion | None, rows: int) -> list[SealedVersion]:
@@ -74,6 +87,11 @@ def reseal(conn: sa.Connection, changes: tuple[tuple[Sealed, Sealed], ...]) -> i
         if isinstance(old, SealedSecret) and isinstance(new, SealedSecret):
             statement = sa.update(secrets).where(
                 _s.project_id == old.project_id, _s.id == old.id, _s.sealed == old.sealed
+            )
+            statement = statement.values(sealed=new.sealed)
+        elif isinstance(old, SealedSigning) and isinstance(new, SealedSigning):
+            statement = sa.update(signing_secrets).where(
+                _n.project_id == old.project_id, _n.id == old.id, _n.sealed == old.sealed
             )
             statement = statement.values(sealed=new.sealed)
         elif isinstance(old, SealedVersion) and isinstance(new, SealedVersion):

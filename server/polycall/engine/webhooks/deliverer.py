@@ -22,14 +22,14 @@ from polycall.domain import Delivery, DeliveryState, DueDelivery
 from polycall.engine.webhooks.backoff import Backoff
 from polycall.engine.webhooks.notification import RESULT_BYTES, message_id, notification
 from polycall.engine.webhooks.post import NoAnswer, Post
-from polycall.engine.webhooks.signature import signature_headers
+from polycall.engine.webhooks.signature import signature_headers, signing_place
 from polycall.engine.webhooks.targets import Targets
 from polycall.errors import FailedPrecondition, PolycallError, Unavailable
 from polycall.ids import now_ms
 from polycall.sealing import Sealer
 from polycall.store.protocol import Attempted, DeliveryStore, Lane
 
-__all__ = ["Deliverer", "Living", "signing_place"]
+__all__ = ["Deliverer", "Living"]
 
 _POLL_S = 1.0  # how long an end that another server wrote, or a sweep, may be unseen
 _RETRY_S = 0.2  # between attempts to record while the database is away
@@ -49,11 +49,6 @@ class Living:
 
     nodes: Collection[str] | None = ()
     lease_ms: int = 0
-
-
-def signing_place(project_id: str, secret_id: str) -> str:
-    """Return what a signing secret is sealed for."""
-    return f"projects/{project_id}/signingSecrets/{secret_id}"
 
 
 class Deliverer:

@@ -30,6 +30,7 @@ __all__ = ["Answer", "NoAnswer", "Post"]
 
 _HEAD_BYTES = 16 << 10  # of an answer, which is all that is read of it; what h11 and most servers take
 _INFORMATIONAL = 10  # answers of 1xx before the real one
+_IMPROPER = "there was no proper HTTP/1.1 answer"
 _USER_AGENT = f"polycall/{__version__}"
 
 
@@ -70,7 +71,7 @@ class Post:
         except (Refused, Unresolved, Unreachable) as error:
             raise NoAnswer(str(error)) from None
         except h11.RemoteProtocolError:  # without its words: they quote what came
-            raise NoAnswer("the answer is not proper HTTP/1.1") from None
+            raise NoAnswer(_IMPROPER) from None
         except OSError:
             raise NoAnswer("the connection broke before there was an answer") from None
 
@@ -117,8 +118,8 @@ class Post:
                 continue
             if isinstance(event, h11.Response):
                 return Answer(event.status_code, _retry_after(event))
-            raise NoAnswer("the connection was closed before there was an answer")
-        raise NoAnswer("there was no end to informational answers")
+            break
+        raise NoAnswer(_IMPROPER)
 
 
 def _retry_after(response: h11.Response) -> float | None:

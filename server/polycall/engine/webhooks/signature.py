@@ -12,7 +12,7 @@ import hmac
 import secrets
 from collections.abc import Iterable
 
-__all__ = ["new_signing_secret", "signature_headers"]
+__all__ = ["new_signing_secret", "signature_headers", "signing_place"]
 
 _PREFIX = "whsec_"
 _SECRET_BYTES = 32  # the specification: 24 to 64
@@ -21,6 +21,11 @@ _SECRET_BYTES = 32  # the specification: 24 to 64
 def new_signing_secret() -> str:
     """Return a new secret: ``whsec_`` and base64 of random bytes."""
     return _PREFIX + base64.b64encode(secrets.token_bytes(_SECRET_BYTES)).decode("ascii")
+
+
+def signing_place(project_id: str, secret_id: str) -> str:
+    """Return what a signing secret is sealed for."""
+    return f"projects/{project_id}/signingSecrets/{secret_id}"
 
 
 def signature_headers(message_id: str, at_s: int, body: bytes, signing: Iterable[str]) -> list[tuple[str, str]]:

@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 from polycall.domain import Delivery, DeliveryState, Principal, Reason, Scope, SigningSecret
 from polycall.engine.keys import require
 from polycall.engine.tasks import through
-from polycall.engine.webhooks.deliverer import signing_place
-from polycall.engine.webhooks.signature import new_signing_secret
+from polycall.engine.webhooks.signature import new_signing_secret, signing_place
 from polycall.engine.webhooks.targets import Targets
 from polycall.errors import FailedPrecondition, InvalidArgument
 from polycall.ids import new_id, now_ms, to_ulid

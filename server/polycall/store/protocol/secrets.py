@@ -9,7 +9,7 @@ from typing import Protocol, TypeAlias
 from polycall.domain import EgressPolicy, Secret
 from polycall.store.protocol.pages import Page
 
-__all__ = ["Sealed", "SealedSecret", "SealedStore", "SealedVersion", "SecretStore"]
+__all__ = ["Sealed", "SealedSecret", "SealedSigning", "SealedStore", "SealedVersion", "SecretStore"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,16 @@ class SealedVersion:
     kept: tuple[str | None, str | None] = field(repr=False)
 
 
-Sealed: TypeAlias = SealedSecret | SealedVersion
+@dataclass(frozen=True, slots=True)
+class SealedSigning:
+    """A secret that signs notifications, as it is kept."""
+
+    project_id: str
+    id: str
+    sealed: str = field(repr=False)
+
+
+Sealed: TypeAlias = SealedSecret | SealedVersion | SealedSigning
 
 
 class SecretStore(Protocol):
@@ -85,6 +94,9 @@ class SealedStore(Protocol):
 
     async def all_sealed_versions(self, after: SealedVersion | None, rows: int) -> Sequence[SealedVersion]:
         """Return versions with an egress policy or secrets of their own, in the order in which they were made."""
+
+    async def all_sealed_signing(self, after: SealedSigning | None, rows: int) -> Sequence[SealedSigning]:
+        """Return secrets that sign notifications, in the order of project and id, those behind ``after``."""
 
     async def reseal(self, changes: Sequence[tuple[Sealed, Sealed]]) -> int:
         """Put the second of each pair in the place of the first, unless that is not what is there any more.
