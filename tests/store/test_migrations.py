@@ -19,8 +19,10 @@ from sqlalchemy.ext.asyncio import create_async_engine
 import polycall.store
 from polycall.store import schema
 from polycall.store.executor_sqlite import SqliteExecutor
+from polycall.store.rows import row_of
 from polycall.store.sql import StoreConfig, open_store
-from polycall.store.tables import METADATA
+from polycall.store.tables import METADATA, executions
+from tests.store.examples import ended, queued
 
 STARTS = """
 import asyncio, json, sys
@@ -133,6 +135,36 @@ async def test_an_older_database_is_migrated(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(schema, "upgrade", lambda conn: asked.append("upgrade"))
     await executor_again(tmp_path)
     assert asked == ["upgrade"]
+
+
+async def test_what_an_older_database_holds_is_told_from_then_on(tmp_path: Path) -> None:
+    def before(conn: sa.Connection) -> None:
+        schema.upgrade(conn, "0017")
+        conn.execute(
+            sa.text(
+                "INSERT INTO projects (id, created_at, display_name) VALUES ('default', 1, '') ON CONFLICT DO NOTHING"
+            )
+        )
+        columns = [c.name for c in executions.c if c.name not in ("completion_url", "completion_host")]
+        known = {c["name"] for c in sa.inspect(conn).get_columns("executions")}
+        row, _ = row_of(queued(), 1024)
+        kept = {name: row.get(name, 0) for name in columns if name in known}
+        names = ", ".join(kept)
+        places = ", ".join(f":{name}" for name in kept)
+        conn.execute(sa.text(f"INSERT INTO executions ({names}) VALUES ({places})"), kept | {"id": row["id"].hex})
+
+    executor = SqliteExecutor(tmp_path / "polycall.db", readers=1, waiting=8)
+    await executor.start(before)
+    await executor.stop()
+    store = open_store(StoreConfig(data_dir=tmp_path))
+    await store.start()
+    told = await store.enqueue(queued(completion_url="https://hooks.example/"))
+    old, new = await store.claim("node", {"default": 2})
+    assert (old.completion_url, new.completion_url) == (None, "https://hooks.example/")
+    for claimed in (old, new):
+        assert await store.finish(ended(claimed), owner="node")
+    assert [one.execution_id for one in (await store.list_deliveries("default", None, 9)).items] == [told.id]
+    await store.stop()
 
 
 async def test_the_database_of_the_next_release_is_left_as_it_is(

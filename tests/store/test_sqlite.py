@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from polycall.domain import ExecutionFilter, ExecutionState, OutputChunk, Reason, Stream
 from polycall.errors import Unavailable
-from polycall.store import queue
+from polycall.store import deliveries, queue
 from polycall.store.executor_sqlite import SqliteExecutor
 from polycall.store.schema import prepare
 from polycall.store.sql import DATABASE_FILE, SqlStore, StoreConfig, open_store
@@ -148,6 +148,11 @@ async def test_a_claim_costs_the_same_however_much_others_have_queued(tmp_path: 
         assert f"SEARCH executions USING INDEX ix_executions_active ({seek})" in steps
         assert "TEMP B-TREE" not in steps
         assert "SCAN executions" not in steps
+    for statement in (deliveries._LANES, deliveries._CLAIM):
+        steps = await executor.read(plan, statement)
+        assert "SEARCH deliveries USING INDEX ix_deliveries_due" in steps
+        assert "TEMP B-TREE" not in steps
+        assert "SCAN deliveries" not in steps
     await executor.stop()
 
 
