@@ -24,8 +24,9 @@ hypothesis.settings.load_profile("polycall")
 @pytest.fixture(scope="session")
 def polycall(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One real server with gateway and sandbox, shared by all tests that leave it as they found it."""
-    # completion URLs may lead to a host that has no address which may be reached
-    with running_server(Path(tmp_path_factory.mktemp("polycall")), POLYCALL_WEBHOOK_HOSTS="127.0.0.1") as server:
+    # completion URLs may lead to a host that has no address which may be reached: each is given up at once
+    settings = {"POLYCALL_WEBHOOK_HOSTS": "127.0.0.1", "POLYCALL_WEBHOOK_ATTEMPTS": "1"}
+    with running_server(Path(tmp_path_factory.mktemp("polycall")), **settings) as server:
         yield server
 
 

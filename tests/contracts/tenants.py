@@ -154,6 +154,8 @@ def _native(tenant: Tenant) -> dict[str, str]:
     told = {"completionUrl": f"https://127.0.0.1/{tenant.canary}"}
     called = good("native", "POST", f"/polycall/v1/packages/{package}/functions/tncfunction:call", told)["name"]
     until(lambda: good("native", "GET", f"/polycall/v1/{called}")["state"] == "STATE_COMPLETED", what="the call")
+    delivery = called.replace("executions/", "deliveries/")
+    until(lambda: good("native", "GET", f"/polycall/v1/{delivery}")["state"] == "STATE_DEAD", what="its notification")
     secret = good(
         "native", "POST", "/polycall/v1/secrets", {"secret": {"displayName": tenant.canary, "value": tenant.canary}}
     )
@@ -171,7 +173,7 @@ def _native(tenant: Tenant) -> dict[str, str]:
         "versions": "7.7.7",
         "functions": "tncfunction",
         "executions": called.rpartition("/")[2],
-        "deliveries": called.rpartition("/")[2],
+        "deliveries": delivery.rpartition("/")[2],
         "schedules": schedule.rpartition("/")[2],
         "secrets": secret["name"].rpartition("/")[2],
         "apiKeys": key.rpartition("/")[2],

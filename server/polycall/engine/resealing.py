@@ -24,7 +24,7 @@ _ROWS = 100  # read and written at once; a version may have some megabytes
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resealed:
-    """What was done: secrets (signing ones, too) and versions that were sealed anew, and those that cannot be opened."""
+    """What was done: secrets (those that sign, too) and versions sealed anew, and those that could not be opened."""
 
     secrets: int
     versions: int
