@@ -86,6 +86,8 @@ class Environments:
                 os.utime(self.path(name))
         except FileNotFoundError:
             return False
+        except OSError:  # a disk that became read-only: what is there can still be run
+            return self.has(name)
         return True
 
     def remove(self, name: str) -> None:

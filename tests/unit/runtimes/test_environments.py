@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 import time
@@ -58,6 +59,19 @@ def test_a_sweep_takes_what_is_not_used_and_what_was_not_finished(tmp_path: Path
     (tmp_path / "all" / ".unfinished-killed").mkdir()
     environments.sweep(lambda name: name == "used")
     assert names(tmp_path / "all") == ["used"]
+
+
+def test_what_is_on_a_disk_that_cannot_be_written_any_more_is_still_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read_only(path: Path) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    environments = Environments(tmp_path)
+    environments.add("one", filled)
+    monkeypatch.setattr(os, "utime", read_only)
+    assert environments.touch("one")
+    assert not environments.touch("two")
 
 
 def sized(environments: Environments, name: str, size: int, age_s: float) -> str:
