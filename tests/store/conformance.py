@@ -1044,7 +1044,7 @@ class RuntimeConformance:
         assert await store.find_revision("default", "1") is None
         assert await store.find_revision("default", "2") is not None
 
-    async def test_versions_that_run_on_a_runtime_are_found(self, store: Store) -> None:
+    async def test_a_runtime_that_versions_run_on_stays_unless_it_shall_not(self, store: Store) -> None:
         await store.create_project(Project(id=OTHER, created_at=1))
         for name in ("r", "r2", "R"):
             await store.create_runtime(runtime(name))
@@ -1054,10 +1054,18 @@ class RuntimeConformance:
             await store.create_version(version(str(number), runtime=f"runtimes/{name}"), FILES)
         await store.create_version(version("9", project_id=OTHER, runtime="runtimes/r/revisions/1"), FILES)
         found = [f"packages/package/versions/{number}" for number in range(4)]
-        assert list(await store.versions_with_runtime("default", "r", 10)) == found[:2]
-        assert list(await store.versions_with_runtime("default", "r", 1)) == found[:1]
-        assert list(await store.versions_with_runtime("default", "R", 10)) == found[3:]
-        assert list(await store.versions_with_runtime("default", "nothing", 10)) == []
+        assert list(await store.delete_runtime("default", "r", unless=10)) == found[:2]
+        assert list(await store.delete_runtime("default", "r", unless=1)) == found[:1]
+        assert list(await store.delete_runtime("default", "R", unless=10)) == found[3:]
+        with pytest.raises(NotFound):
+            await store.delete_runtime("default", "nothing", unless=10)
+        assert await store.get_runtime("default", "r") == runtime("r")
+        await store.delete_version("default", "package", "3")
+        assert list(await store.delete_runtime("default", "R", unless=10)) == []
+        assert list(await store.delete_runtime("default", "r")) == []
+        for gone in ("R", "r"):
+            with pytest.raises(NotFound):
+                await store.get_runtime("default", gone)
 
 
 class ExecutionConformance:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -34,7 +33,7 @@ from polycall.engine.limits import LimitPolicy
 from polycall.engine.reader import SandboxedReader
 from polycall.engine.recent_versions import LATEST, RecentVersions
 from polycall.engine.renewals import Renewals
-from polycall.engine.revisions import NUMBER, Revisions
+from polycall.engine.revisions import Revisions
 from polycall.engine.rules import Rules
 from polycall.engine.runtimes import Runtimes
 from polycall.engine.script_types import SandboxedScriptTypes
@@ -99,17 +98,21 @@ class Registry:
         self._recent = RecentVersions()
         self._renewals = renewals or Renewals()
         self.on_change: Callable[[str, str], None] = lambda project_id, package_id: None
-        self._numbering = asyncio.Lock()
 
     # packages
 
-    async def create_package(self, who: Principal, package: Package, *, validate_only: bool = False) -> Package:
-        """Create an empty package. Raises PermissionDenied, InvalidArgument, AlreadyExists."""
+    async def create_package(
+        self, who: Principal, package: Package, *, most: int | None = None, validate_only: bool = False
+    ) -> Package:
+        """Create an empty package. Raises PermissionDenied, InvalidArgument, AlreadyExists, QuotaExceeded.
+
+        ``most``: how many its face may have in the project.
+        """
         require(who, Scope.DEPLOY)
         now = now_ms()
         package = replace(package, project_id=who.project_id, created_at=now, updated_at=now)
         check_package(package)
-        return package if validate_only else await self._store.create_package(package)
+        return package if validate_only else await self._store.create_package(package, most)
 
     async def update_package(self, who: Principal, package: Package, *, validate_only: bool = False) -> Package:
         """Replace display name, description and labels, and nothing else.
@@ -396,16 +399,6 @@ class Registry:
         await self._changed(version.project_id, version.package_id)
         self._take_up(version)
 
-    async def next_number(self, project_id: str, package_id: str) -> int:
-        """Return a number above those of all versions."""
-        highest, token = 0, ""
-        while True:
-            page = await self._store.list_versions(project_id, package_id, 1000, token)
-            highest = max([highest, *(int(v.id) for v in page.items if NUMBER.fullmatch(v.id))])
-            token = page.next_token
-            if not token:
-                return highest + 1
-
     def egress(self, version: Version) -> EgressPolicy | None:
         """Return the policy of a version, its secrets opened. Raises FailedPrecondition without the key for them."""
         return open_policy(version.egress, self._sealer, egress_place(version.project_id, version.package_id))
@@ -457,10 +450,7 @@ class Registry:
 
     async def _keep(self, version: Version, draft: VersionDraft) -> Version:
         await self._ensure_package(version)
-        if draft.id:
-            version = await self._store.create_version(version, draft.files)
-        else:
-            version = await self._numbered(version, draft.files)
+        version = await self._store.create_version(version, draft.files)
         await self.kept(version)
         return version
 
@@ -505,17 +495,6 @@ class Registry:
             package = Package(project_id=version.project_id, id=version.package_id, created_at=at, updated_at=at)
             with suppress(AlreadyExists):  # another deployer was quicker; that is what was asked for
                 await self._store.create_package(package)
-
-    async def _numbered(self, version: Version, files: Mapping[str, bytes]) -> Version:
-        async with self._numbering:  # deployers of this server do not take the same number
-            for attempt in range(_ID_ATTEMPTS):
-                number = await self.next_number(version.project_id, version.package_id)
-                try:
-                    return await self._store.create_version(replace(version, id=str(number)), files)
-                except AlreadyExists:
-                    if attempt == _ID_ATTEMPTS - 1:
-                        raise
-        raise AssertionError("unreachable")
 
     def _draft_version(self, who: Principal, draft: VersionDraft, *, release: bool) -> Version:
         """Return a version as it is before its analysis."""

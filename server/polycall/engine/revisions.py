@@ -115,7 +115,7 @@ class Revisions:
             return None if changed is None else (changed, None)
         number = int(after.id) + 1 if after is not None and NUMBER.fullmatch(after.id) else 0
         for _ in range(2):  # a number may be taken: by another version made now, or by an older one
-            number = number or await self._registry.next_number(package.project_id, package.id)
+            number = number or await self._store.next_version(package.project_id, package.id)
             version = replace(version, id=str(number))
             with suppress(AlreadyExists):
                 changed = await self._store.revise(package, texts, after=after, version=version, files=files)

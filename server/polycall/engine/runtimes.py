@@ -144,19 +144,16 @@ class Runtimes:
         """
         require(who, Scope.DEPLOY)
         name = str(RuntimeName(runtime_id))
-        if not force:
-            using = await self._store.versions_with_runtime(who.project_id, runtime_id, _NAMED + 1)
-            if using:
-                await self._store.get_runtime(who.project_id, runtime_id)
-                more = ", ..." if len(using) > _NAMED else ""
-                raise FailedPrecondition(
-                    f"{name} is used by {', '.join(using[:_NAMED])}{more}. Delete these first, or force the deletion: "
-                    "they can no longer be run then.",
-                    subject=name,
-                    reason=Reason.RUNTIME_IN_USE,
-                    metadata={"runtime": name, "versions": ",".join(using[:_NAMED])},
-                )
-        await through(self._delete(who.project_id, runtime_id))
+        using = await through(self._delete(who.project_id, runtime_id, 0 if force else _NAMED + 1))
+        if using:
+            more = ", ..." if len(using) > _NAMED else ""
+            raise FailedPrecondition(
+                f"{name} is used by {', '.join(using[:_NAMED])}{more}. Delete these first, or force the deletion: "
+                "they can no longer be run then.",
+                subject=name,
+                reason=Reason.RUNTIME_IN_USE,
+                metadata={"runtime": name, "versions": ",".join(using[:_NAMED])},
+            )
 
     # revisions
 
@@ -299,10 +296,12 @@ class Runtimes:
         if revision is not None:
             await self._builds.submit(revision)
 
-    async def _delete(self, project_id: str, runtime_id: str) -> None:
-        await self._store.delete_runtime(project_id, runtime_id)
-        self.forget(project_id, runtime_id)
-        await self._siblings.tell(RuntimeDeleted(project_id, runtime_id))
+    async def _delete(self, project_id: str, runtime_id: str, unless: int) -> Sequence[str]:
+        using = await self._store.delete_runtime(project_id, runtime_id, unless=unless)
+        if not using:
+            self.forget(project_id, runtime_id)
+            await self._siblings.tell(RuntimeDeleted(project_id, runtime_id))
+        return using
 
     def builds(self, project_id: str, revision_id: str) -> bool:
         """Whether a revision is being built here, or waits for that."""

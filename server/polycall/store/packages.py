@@ -8,13 +8,13 @@ import msgspec
 import sqlalchemy as sa
 
 from polycall.domain import Package, Reason
-from polycall.errors import AlreadyExists, NotFound
+from polycall.errors import AlreadyExists, NotFound, QuotaExceeded
 from polycall.names import PackageName
 from polycall.store.dialects import insert
 from polycall.store.paging import place_number
-from polycall.store.quota import row_bytes
+from polycall.store.quota import lock_project, row_bytes
 from polycall.store.rows import json_text
-from polycall.store.tables import packages, projects
+from polycall.store.tables import packages
 
 __all__ = [
     "Place",
@@ -49,9 +49,10 @@ class Place(NamedTuple):
         return f"{self.created_at} {self.id}"
 
 
-def create_package(conn: sa.Connection, package: Package) -> None:
-    """Insert; raise AlreadyExists, NotFound (project)."""
-    if conn.execute(sa.select(projects.c.id).where(projects.c.id == package.project_id)).first() is None:
+def create_package(conn: sa.Connection, package: Package, most: int | None = None) -> None:
+    """Insert; raise AlreadyExists, NotFound (project), QuotaExceeded (its face has ``most`` in the project)."""
+    # locked, so that of those who create at once, on whichever server, each counts the others'
+    if not lock_project(conn, package.project_id):
         name = f"projects/{package.project_id}"
         raise NotFound(Reason.PROJECT_NOT_FOUND, "polycall.v1.Project", name, f"{name} does not exist.")
     values = {
@@ -64,6 +65,14 @@ def create_package(conn: sa.Connection, package: Package) -> None:
     if conn.execute(insert(conn.dialect.name, packages).on_conflict_do_nothing(), values).rowcount != 1:
         taken = conn.execute(sa.select(_p.id).where(*_is_package(package.project_id, package.id))).first()
         raise AlreadyExists("polycall.v1.Package", str(PackageName(package.id))) if taken else _alias_taken(package)
+    if most is not None:
+        mine = (_p.project_id == package.project_id, _p.face == package.face)
+        if conn.execute(sa.select(sa.func.count()).select_from(packages).where(*mine)).scalar_one() > most:
+            raise QuotaExceeded(
+                f"This project has {most} packages of {package.face}, as many as it may have. Delete some.",
+                subject="packages",
+                metadata={"most": str(most)},
+            )
 
 
 def update_package(conn: sa.Connection, package: Package) -> Package:

@@ -25,7 +25,7 @@ __all__ = ["SqlRegistry"]
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_Put = Callable[[sa.Connection, Version, Blob], None]
+_Put = Callable[[sa.Connection, Version, Blob], Version]
 
 
 class SqlRegistry:
@@ -36,18 +36,18 @@ class SqlRegistry:
         self._quota = quota
         self._outside = outside
 
-    async def create_package(self, package: Package) -> Package:
+    async def create_package(self, package: Package, most: int | None = None) -> Package:
         """Insert; raise AlreadyExists, NotFound (project), QuotaExceeded, Unavailable."""
-        await self._growing(package.project_id, packages.create_package, package)
+        await self._growing(package.project_id, packages.create_package, package, most)
         return package
 
     async def update_package(self, package: Package) -> Package:
         """Replace all but ids, face and creation; return the package. Raises NotFound, AlreadyExists, Unavailable."""
-        return await self._growing(package.project_id, packages.update_package, package)
+        return await self._aliased(package, packages.update_package, package)
 
     async def exchange_package(self, package: Package, face_data: bytes | None) -> Package | None:
         """Do the same if it still has that ``face_data``, else return None. Raises as ``update_package``."""
-        return await self._growing(package.project_id, packages.exchange_package, package, face_data)
+        return await self._aliased(package, packages.exchange_package, package, face_data)
 
     async def get_package(self, project_id: str, package_id: str) -> Package:
         """Return; raise NotFound, Unavailable."""
@@ -111,11 +111,15 @@ class SqlRegistry:
         await self._executor.write(packages.delete_package, project_id, package_id)
 
     async def create_version(self, version: Version, files: Mapping[str, bytes]) -> Version:
-        """Insert with its files; ``bundle`` becomes their digest.
+        """Insert with its files; ``bundle`` becomes their digest, an id of "" the next number.
 
-        Raises AlreadyExists, NotFound (package), Unavailable.
+        Raises AlreadyExists, NotFound (package), QuotaExceeded, Unavailable.
         """
         return await self._put(versions.create_version, version, files)
+
+    async def next_version(self, project_id: str, package_id: str) -> int:
+        """Return a number above those of all versions of a package. Raises Unavailable."""
+        return await self._executor.read(versions.next_number, project_id, package_id)
 
     async def put_version(self, version: Version, files: Mapping[str, bytes]) -> Version:
         """Insert, or replace one that is not RELEASED; ``bundle`` becomes the digest of the files.
@@ -196,6 +200,15 @@ class SqlRegistry:
         except ValueError:  # a large value of an execution, not a bundle
             raise versions.no_bundle(digest) from None
 
+    async def _aliased(
+        self, package: Package, work: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Do what may give a package an alias. Raises AlreadyExists, QuotaExceeded, what ``work`` raises."""
+        try:
+            return await self._growing(package.project_id, work, *args, **kwargs)
+        except Conflict:  # another package got the alias after it was looked for: this time it is found
+            return await self._growing(package.project_id, work, *args, **kwargs)
+
     async def _growing(
         self,
         project_id: str,
@@ -209,10 +222,9 @@ class SqlRegistry:
     async def _put(self, work: _Put, version: Version, files: Mapping[str, bytes]) -> Version:
         version, blob = await self._packed(version, files)
         try:
-            await self._growing(version.project_id, work, version, blob)
+            return await self._growing(version.project_id, work, version, blob)
         except Conflict:  # the package went away after it was looked for
             raise packages.no_package(version.package_id) from None
-        return version
 
     async def _packed(self, version: Version, files: Mapping[str, bytes]) -> tuple[Version, Blob]:
         # megabytes take milliseconds to digest: neither on the loop nor in the one writer

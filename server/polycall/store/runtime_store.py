@@ -43,13 +43,9 @@ class SqlRuntimes:
         place = runtimes.Place(*after) if after is not None else None
         return await self._executor.read(runtimes.runtimes_after, project_id, place, most)
 
-    async def delete_runtime(self, project_id: str, runtime_id: str) -> None:
-        """Delete with its revisions; raise NotFound, Unavailable."""
-        await self._executor.write(runtimes.delete_runtime, project_id, runtime_id)
-
-    async def versions_with_runtime(self, project_id: str, runtime_id: str, most: int) -> Sequence[str]:
-        """Return the names of versions, at most so many, that run on a revision of a runtime. Raises Unavailable."""
-        return await self._executor.read(runtimes.versions_with_runtime, project_id, runtime_id, most)
+    async def delete_runtime(self, project_id: str, runtime_id: str, *, unless: int = 0) -> Sequence[str]:
+        """Delete with its revisions, unless versions run on it; see the protocol. Raises NotFound, Unavailable."""
+        return await self._executor.write(runtimes.delete_runtime, project_id, runtime_id, unless)
 
     async def create_revision(self, revision: RuntimeRevision) -> RuntimeRevision:
         """Insert; raise AlreadyExists, NotFound (runtime), Unavailable."""

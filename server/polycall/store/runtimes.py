@@ -13,6 +13,7 @@ from polycall.errors import AlreadyExists, NotFound
 from polycall.names import RevisionName, RuntimeName, VersionName
 from polycall.store.dialects import insert
 from polycall.store.paging import place_number
+from polycall.store.quota import lock_project
 from polycall.store.rows import json_text
 from polycall.store.tables import projects, runtime_revisions, runtimes, versions
 
@@ -111,11 +112,20 @@ def runtimes_after(
     return pairs
 
 
-def delete_runtime(conn: sa.Connection, project_id: str, runtime_id: str) -> None:
-    """Delete with its revisions; raise NotFound."""
+def delete_runtime(conn: sa.Connection, project_id: str, runtime_id: str, unless: int = 0) -> list[str]:
+    """Delete with its revisions, unless versions run on it: return names of them, at most so many. Raise NotFound.
+
+    ``unless`` 0: delete it whatever runs on it.
+    """
+    if unless:
+        lock_project(conn, project_id)  # who adds versions to the project locks it, too
+        get_runtime(conn, project_id, runtime_id)
+        if using := versions_with_runtime(conn, project_id, runtime_id, unless):
+            return using
     # its revisions go with it (ON DELETE CASCADE)
     if conn.execute(sa.delete(runtimes).where(_r.project_id == project_id, _r.id == runtime_id)).rowcount != 1:
         raise no_runtime(runtime_id)
+    return []
 
 
 def versions_with_runtime(conn: sa.Connection, project_id: str, runtime_id: str, most: int) -> list[str]:

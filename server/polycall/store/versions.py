@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import msgspec
@@ -24,7 +25,7 @@ from polycall.store.blobs import Blob, write_blobs
 from polycall.store.dialects import insert
 from polycall.store.packages import get_package
 from polycall.store.paging import place_number
-from polycall.store.quota import row_bytes
+from polycall.store.quota import lock_project, row_bytes
 from polycall.store.rows import json_text
 from polycall.store.tables import versions
 
@@ -38,6 +39,7 @@ __all__ = [
     "latest_version",
     "list_versions",
     "newest_version",
+    "next_number",
     "no_bundle",
     "put_version",
     "set_version_state",
@@ -46,6 +48,8 @@ __all__ = [
 ]
 
 _v = versions.c
+_NUMBER = "^[1-9][0-9]{0,17}$"  # ids that count: what we would have given out ourselves
+_NUMBERS = 5  # tried: somebody may ask for one of these by name in this moment
 _decode_env = msgspec.json.Decoder(dict[str, str]).decode
 _decode_egress = msgspec.json.Decoder(EgressPolicy).decode
 _decode_functions = msgspec.json.Decoder(tuple[Function, ...]).decode
@@ -69,15 +73,34 @@ class Place(NamedTuple):
         return f"{self.created_at} {self.seq}"
 
 
-def create_version(conn: sa.Connection, version: Version, bundle: Blob) -> None:
-    """Insert with its bundle; raise AlreadyExists, NotFound (package)."""
+def create_version(conn: sa.Connection, version: Version, bundle: Blob) -> Version:
+    """Insert with its bundle, under the next number if it has no id; return it.
+
+    Raises AlreadyExists, NotFound (package).
+    """
+    numbered = not version.id
+    if numbered:
+        lock_project(conn, version.project_id)  # who numbers at once, on whichever server, does so one after the other
     get_package(conn, version.project_id, version.package_id)
     write_blobs(conn, [bundle], counted=True)
-    if conn.execute(insert(conn.dialect.name, versions).on_conflict_do_nothing(), _version_row(version)).rowcount != 1:
-        raise AlreadyExists("polycall.v1.Version", _version_name(version.package_id, version.id))
+    for _ in range(_NUMBERS if numbered else 1):
+        if numbered:
+            version = replace(version, id=str(next_number(conn, version.project_id, version.package_id)))
+        insertion = insert(conn.dialect.name, versions).on_conflict_do_nothing()
+        if conn.execute(insertion, _version_row(version)).rowcount == 1:
+            return version
+    raise AlreadyExists("polycall.v1.Version", _version_name(version.package_id, version.id))
 
 
-def put_version(conn: sa.Connection, version: Version, bundle: Blob) -> None:
+def next_number(conn: sa.Connection, project_id: str, package_id: str) -> int:
+    """Return a number above those of all versions of a package, of which others may have other ids."""
+    numbers = sa.select(sa.func.max(sa.cast(_v.id, sa.BigInteger))).where(
+        _v.project_id == project_id, _v.package_id == package_id, _v.id.regexp_match(_NUMBER)
+    )
+    return (conn.execute(numbers).scalar_one() or 0) + 1
+
+
+def put_version(conn: sa.Connection, version: Version, bundle: Blob) -> Version:
     """Insert, or replace one that is not released; raise AlreadyExists(VERSION_RELEASED), NotFound (package)."""
     get_package(conn, version.project_id, version.package_id)
     write_blobs(conn, [bundle], counted=True)
@@ -90,6 +113,7 @@ def put_version(conn: sa.Connection, version: Version, bundle: Blob) -> None:
     )
     if conn.execute(statement, row).rowcount != 1:
         raise _released(version.package_id, version.id)
+    return version
 
 
 def swap_version(conn: sa.Connection, version: Version, bundle: Blob, old: Version) -> bool:

@@ -220,12 +220,16 @@ class Deployer:
         """Write how far a function is. Raises _Deleted, Unavailable."""
         who, registry = _deployer(deployment), self._engine.registry
         try:
-            package = await registry.get_package(who, deployment.function_id)
-            data = FunctionData.of(package)
-            if data is None:
-                raise _Deleted  # and made anew by another door
-            data = msgspec.structs.replace(data, status=status, error=error)
-            await registry.change_package(who, replace(package, face_data=data.dump()))
+            data = None
+            while data is None:
+                package = await registry.get_package(who, deployment.function_id)
+                known = FunctionData.of(package)
+                if known is None:
+                    raise _Deleted  # and made anew by another door
+                changed = msgspec.structs.replace(known, status=status, error=error)
+                # what others say of it meanwhile, natively or on another server, is not written over
+                if await registry.exchange_package(who, replace(package, face_data=changed.dump()), package):
+                    data = changed
         except NotFound:
             raise _Deleted from None
         if status in (READY, FAILED):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 
 from polycall.domain import Package, Principal, Scope
@@ -10,7 +9,7 @@ from polycall.engine.engine import Engine
 from polycall.engine.keys import reading, require
 from polycall.engine.limits import MIB
 from polycall.engine.tasks import through
-from polycall.errors import AlreadyExists, FailedPrecondition, NotFound, PolycallError
+from polycall.errors import AlreadyExists, FailedPrecondition, NotFound, PolycallError, QuotaExceeded
 from polycall.faces.cognite.catalogue import Catalogue
 from polycall.faces.cognite.deployer import Deployer
 from polycall.faces.cognite.deployments import Deployment, Deployments
@@ -55,7 +54,6 @@ class FunctionRoutes(Resource):
         self._deployments = deployments
         self._deployer = deployer
         self._packages = packages
-        self._creating = asyncio.Lock()  # of those who create at once, nobody gets beyond the limit
         self.handlers: Mapping[str, Handler] = {
             "CreateFunctions": self.create_functions,
             "ListFunctions": self.list_functions,
@@ -72,10 +70,8 @@ class FunctionRoutes(Resource):
         require(who, Scope.DEPLOY)
         form = read_function(await inbound.read(), self._packages, self._most_memory_gb())
         file = await self._zip(who, form.file_id)
-        async with self._creating:
-            await self._check_room(who)
-            # whoever goes away meanwhile: what is kept as Queued must be deployed
-            package = await through(self._kept(who, form, file))
+        # whoever goes away meanwhile: what is kept as Queued must be deployed
+        package = await through(self._kept(who, form, file))
         return Reply(body=dump({"items": [FunctionBody.of(Deployed(package, None), None)]}), status=201)
 
     async def list_functions(self, inbound: Inbound) -> Reply:
@@ -140,11 +136,6 @@ class FunctionRoutes(Resource):
             raise FailedPrecondition(f"The file {file_id} is not a zip.", subject=f"files/{file_id}")
         return file
 
-    async def _check_room(self, who: Principal) -> None:
-        kept = await self._engine.registry.list_packages(reading(who), _MOST, face=FACE)
-        if len(kept.items) >= _MOST:
-            raise FailedPrecondition(f"The project has {_MOST} functions, which is the most; delete some.")
-
     async def _kept(self, who: Principal, form: FunctionForm, file: File) -> Package:
         """Keep that a function is to be deployed, then the function: what is not shown can be forgotten."""
         while True:
@@ -166,9 +157,12 @@ class FunctionRoutes(Resource):
             )
             await self._deployments.begin(deployment, form.secrets or {})
             try:
-                package = await self._engine.registry.create_package(who, package)
+                package = await self._engine.registry.create_package(who, package, most=_MOST)
             except PolycallError as error:
                 await self._deployments.done(who.project_id, deployment.function_id)
+                if isinstance(error, QuotaExceeded) and error.subject == "packages":
+                    full = f"The project has {_MOST} functions, which is the most; delete some."
+                    raise FailedPrecondition(full) from None
                 if not isinstance(error, AlreadyExists):
                     raise
                 if form.external_id is not None and await self._catalogue.has_alias(reading(who), form.external_id):

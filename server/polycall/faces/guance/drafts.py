@@ -130,7 +130,7 @@ class Drafts:
             code = changes.get("codeDraft") if "codeDraft" in changes else script.code_draft
             code = code or ""
             _check_code(code)
-            if code != script.code_draft and not await self._write(who, script_id, code, script.draft):
+            if code != script.code_draft and not await self._exchange(who, script_id, code, script.draft):
                 continue
             if changes.keys() & {"title", "description"}:
                 package = replace(
@@ -242,10 +242,13 @@ class Drafts:
         except NotFound:
             return None
 
-    async def _write(self, who: Principal, script_id: str, code: str, old: FaceObject | None = None) -> bool:
-        """Keep a draft in place of the one that was read, None: of any; False if another one came between."""
+    async def _write(self, who: Principal, script_id: str, code: str) -> bool:
+        """Keep a draft, in place of any that a deleted script has left. False: another one came between."""
+        return await self._exchange(who, script_id, code, await self._draft(who, script_id))
+
+    async def _exchange(self, who: Principal, script_id: str, code: str, old: FaceObject | None) -> bool:
+        """Keep a draft in place of the one that was read, None: of none; False if another one came between."""
         data = msgspec.json.encode(_Draft(code=code))
-        old = old or await self._draft(who, script_id)
         if old is not None:
             return await self._engine.objects.put(replace(old, data=data)) is not None
         try:

@@ -14,8 +14,12 @@ __all__ = ["RegistryStore"]
 class RegistryStore(Protocol):
     """Packages, versions and their source bundles."""
 
-    async def create_package(self, package: Package) -> Package:
-        """Insert; raise AlreadyExists (id or alias: ``resource_name`` tells), NotFound (project)."""
+    async def create_package(self, package: Package, most: int | None = None) -> Package:
+        """Insert; raise AlreadyExists (id or alias: ``resource_name`` tells), NotFound (project).
+
+        QuotaExceeded: its face has ``most`` packages in the project, or the project stores as much as it may. Of those
+        who create at once, on whichever server, nobody gets beyond.
+        """
 
     async def update_package(self, package: Package) -> Package:
         """Replace all but ids, face and creation; raise NotFound, AlreadyExists (alias)."""
@@ -69,7 +73,13 @@ class RegistryStore(Protocol):
         """Delete with its versions; its executions stay. Raise NotFound."""
 
     async def create_version(self, version: Version, files: Mapping[str, bytes]) -> Version:
-        """Insert with its files (content-addressed); raise AlreadyExists, NotFound (package)."""
+        """Insert with its files (content-addressed), under the next number if it has no id; return it as it is kept.
+
+        Raise AlreadyExists, NotFound (package).
+        """
+
+    async def next_version(self, project_id: str, package_id: str) -> int:
+        """Return a number above those of all versions of a package."""
 
     async def put_version(self, version: Version, files: Mapping[str, bytes]) -> Version:
         """Insert, or replace one that is not RELEASED (faces' working versions).

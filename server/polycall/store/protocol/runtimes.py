@@ -31,11 +31,12 @@ class RuntimeStore(Protocol):
         Nothing need be there at that place.
         """
 
-    async def delete_runtime(self, project_id: str, runtime_id: str) -> None:
-        """Delete with its revisions; raise NotFound."""
+    async def delete_runtime(self, project_id: str, runtime_id: str, *, unless: int = 0) -> Sequence[str]:
+        """Delete with its revisions; raise NotFound.
 
-    async def versions_with_runtime(self, project_id: str, runtime_id: str, most: int) -> Sequence[str]:
-        """Return the names of versions, at most ``most``, that run on a revision of a runtime; oldest first."""
+        ``unless`` versions run on it: then nothing is deleted, and the names of as many are returned, oldest first.
+        0: whatever runs on it.
+        """
 
     async def create_revision(self, revision: RuntimeRevision) -> RuntimeRevision:
         """Insert; raise AlreadyExists, NotFound (runtime)."""

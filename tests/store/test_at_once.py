@@ -1,0 +1,78 @@
+"""Two servers that do the same at once: what is checked holds when it is written; on both databases."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from polycall.errors import AlreadyExists, QuotaExceeded
+from polycall.store.sql import SqlStore, StoreConfig, open_store
+from tests.store.examples import face_object, package, version
+
+Pair = tuple[SqlStore, SqlStore]
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def config(request: pytest.FixtureRequest, tmp_path: Path) -> StoreConfig:
+    url = request.getfixturevalue("postgres") if request.param == "postgres" else ""
+    return StoreConfig(data_dir=tmp_path, database_url=url, flush_ms=20)
+
+
+@pytest.fixture
+async def pair(config: StoreConfig) -> AsyncIterator[Pair]:
+    pair = open_store(config), open_store(replace(config, shared=True))
+    for store in pair:
+        await store.start()
+    yield pair
+    for store in reversed(pair):
+        await store.stop()
+
+
+async def at_once(pair: Pair, work: Callable[[SqlStore, int], Awaitable[Any]], times: int = 20) -> list[Any]:
+    return await asyncio.gather(*(work(pair[n % 2], n) for n in range(times)), return_exceptions=True)
+
+
+def refused(done: list[Any], kind: type[BaseException]) -> int:
+    """Return how many were refused; nothing else may have gone wrong."""
+    wrong = [each for each in done if isinstance(each, BaseException)]
+    assert all(isinstance(each, kind) for each in wrong), wrong
+    return len(wrong)
+
+
+async def test_a_face_gets_no_more_packages_than_it_may_have(pair: Pair) -> None:
+    done = await at_once(pair, lambda store, n: store.create_package(package(str(n), alias=None), most=7))
+    assert refused(done, QuotaExceeded) == 13
+    assert len((await pair[0].list_packages("default", 100)).items) == 7
+    await pair[0].create_package(package("another's", face="domo", alias=None), most=7)
+
+
+async def test_a_project_gets_no_more_objects_of_a_kind_than_it_may_have(pair: Pair) -> None:
+    done = await at_once(pair, lambda store, n: store.create_object(face_object(str(n)), most=7))
+    assert refused(done, QuotaExceeded) == 13
+
+
+async def test_versions_without_a_name_get_numbers_that_nobody_else_gets(pair: Pair) -> None:
+    await pair[0].create_package(package())
+    for name in ("7", "2", "next", "007", "9999999999999999999"):
+        await pair[0].create_version(version(name), {})
+    done = await at_once(pair, lambda store, n: store.create_version(version("" if n % 4 else str(n + 20)), {}))
+    assert refused(done, AlreadyExists) <= 5  # who names a version finds it taken, who does not never
+    assert all(isinstance(each, BaseException) == (n % 4 == 0) or n % 4 == 0 for n, each in enumerate(done))
+    unnamed = [int(each.id) for n, each in enumerate(done) if n % 4]
+    assert len(set(unnamed)) == 15
+    assert min(unnamed) >= 8
+    assert await pair[1].next_version("default", "package") > max(unnamed)
+
+
+async def test_an_alias_goes_to_one(pair: Pair) -> None:
+    for name in ("a", "b"):
+        await pair[0].create_package(package(name, face="cognite", alias=None))
+    done = await at_once(
+        pair, lambda store, n: store.update_package(package("ab"[n % 2], face="cognite", alias="x")), 10
+    )
+    assert refused(done, AlreadyExists) == 5
