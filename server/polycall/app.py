@@ -428,6 +428,7 @@ async def _running(settings: Settings, signals: Signals, member: Member | None) 
                 engine=engine,
                 dispatcher=dispatcher,
                 scheduler=scheduler,
+                deliverer=deliverer,
                 membership=membership if cluster is not None else None,
                 store=store,
                 tally=tally,

@@ -99,6 +99,8 @@ def test_slots_and_settings_are_shown_as_they_are(scraped: Scraped) -> None:
         "polycall_fenced_total": 0,
         "polycall_schedule_ticks_missed_total": 0,
         'polycall_schedule_ticks_total{result="ran"}': 0,
+        'polycall_webhook_attempts_total{result="given_up"}': 0,
+        "polycall_webhook_sending": 0,
         'polycall_records_total{result="dropped"}': 0,
         'polycall_workers{state="busy"}': 0,
         "polycall_isolation_level": scraped.server.ready["isolation_level"],

@@ -214,6 +214,7 @@ def _print(execution: Execution, *, as_json: bool) -> None:
             ("exit code", str(execution.exit_code) if execution.HasField("exit_code") else ""),
             ("signal", str(execution.signal) if execution.HasField("signal") else ""),
             ("request id", execution.request_id),
+            ("tells", execution.completion_url),
             ("requests", _requests(execution)),
             ("input", execution.input_json),
             ("value", execution.output_json),

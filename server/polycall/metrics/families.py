@@ -19,13 +19,14 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
 from polycall import __version__
-from polycall.domain import ExecutionState, StartKind
+from polycall.domain import DeliveryState, ExecutionState, StartKind
 from polycall.durations import Durations
 from polycall.engine.dispatcher import Dispatcher
 from polycall.engine.engine import Engine
 from polycall.engine.membership import Membership
 from polycall.engine.scheduler import Scheduler
 from polycall.engine.tally import Tally
+from polycall.engine.webhooks.deliverer import Deliverer
 from polycall.errors import Code, PolycallError
 from polycall.sandbox.pool import PoolCounts
 from polycall.store.protocol import Fired
@@ -34,6 +35,7 @@ from polycall.store.sql import SqlStore
 __all__ = ["Metrics"]
 
 _REAPED = (ExecutionState.QUEUED, ExecutionState.FAILED, ExecutionState.CANCELLED)
+_ATTEMPTED = {DeliveryState.DELIVERED: "delivered", DeliveryState.PENDING: "failed", DeliveryState.DEAD: "given_up"}
 _BACKLOG_S = 2.0  # how long a scrape waits for the database, which may be what is wrong
 _BACKLOG_FRESH_S = 1.0  # however many scrape
 
@@ -45,6 +47,7 @@ class Metrics:
     engine: Engine
     dispatcher: Dispatcher
     scheduler: Scheduler
+    deliverer: Deliverer
     membership: Membership | None
     store: SqlStore
     tally: Tally
@@ -71,6 +74,7 @@ class Metrics:
         yield from _executions(self.tally, self.dispatcher)
         yield from _workers(self.pool())
         yield from _ticks(self.scheduler)
+        yield from _webhooks(self.deliverer)
         yield _counted(
             "polycall_rpcs", "Calls answered, by gRPC method and code", ("method", "code"), _rpcs(self.calls)
         )
@@ -160,6 +164,12 @@ def _ticks(scheduler: Scheduler) -> Iterator[Metric]:
     ticks = {(fired.name.lower(),): scheduler.fired[fired] for fired in Fired}
     yield _counted("polycall_schedule_ticks", "Ticks that were due, by what came of them here", ("result",), ticks)
     yield _counted("polycall_schedule_ticks_missed", "Ticks too late to run", (), {(): scheduler.missed})
+
+
+def _webhooks(deliverer: Deliverer) -> Iterator[Metric]:
+    results = {(word,): deliverer.attempted[state] for state, word in _ATTEMPTED.items()}
+    yield _counted("polycall_webhook_attempts", "Notifications sent here, by what came of it", ("result",), results)
+    yield _gauge("polycall_webhook_sending", "Notifications that are being sent now", deliverer.sending)
 
 
 def _store(store: SqlStore, backlog: int | None) -> Iterator[Metric]:

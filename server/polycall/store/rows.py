@@ -104,7 +104,7 @@ def row_of(execution: Execution, inline_bytes: int) -> tuple[dict[str, Any], lis
         "schedule_id": e.schedule_id,
         "scheduled_at": e.scheduled_at,
         "completion_url": e.completion_url,
-        "completion_host": e.completion_url and urlsplit(e.completion_url).hostname,
+        "completion_host": e.completion_url and _host(e.completion_url),
     }
     large = []
     for name, body in zip(BODIES, (e.input, e.result, e.stdout, e.stderr), strict=True):
@@ -126,6 +126,11 @@ def read_executions(conn: sa.Connection, rows: Sequence[sa.Row[Any]]) -> list[Ex
         wanted.setdefault(row.project_id, set()).update(digest for digest in digests if digest)
     found = {project: read_blobs(conn, project, digests) for project, digests in wanted.items()}
     return [_full_execution(row, found[row.project_id]) for row in rows]
+
+
+def _host(url: str) -> str:
+    """Return the host of a URL as all spellings of it have it."""
+    return (urlsplit(url).hostname or "").removesuffix(".")
 
 
 def listed_execution(row: sa.Row[Any]) -> Execution:

@@ -79,6 +79,13 @@ class Deliverer:
         self._lanes: Counter[Lane] = Counter()
         self._projects: Counter[str] = Counter()
         self._stopping = False
+        self._claiming = asyncio.Lock()
+        self.attempted: Counter[DeliveryState] = Counter()  # what came of attempts here; PENDING: it is made again
+
+    @property
+    def sending(self) -> int:
+        """How many attempts are under way."""
+        return len(self._sending)
 
     def ring(self) -> None:
         """Look now: something may be due."""
@@ -106,7 +113,8 @@ class Deliverer:
         """Claim nothing more, let attempts end for a moment, give back what has not."""
         self._stopping = True
         self._bell.set()
-        sending = set(self._sending)
+        async with self._claiming:  # what is being claimed now is sent, or given back with the others
+            sending = set(self._sending)
         if sending:
             _, cut = await asyncio.wait(sending, timeout=_STOP_S)
             for task in cut:
@@ -146,16 +154,18 @@ class Deliverer:
             _OF_PROJECT - self._projects[key.project_id],
             _OF_LANE - self._lanes[key],
         )
-        if room <= 0 or self._stopping:
+        if room <= 0:
             return
         claim_ms = int(self._claim_s * _SECOND_MS)
-        claimed = await self._store.claim_deliveries(self._node, key, room, claim_ms, RESULT_BYTES)
-        for due in claimed:
-            task = asyncio.get_running_loop().create_task(self._one(due))
-            self._sending[task] = key
-            self._lanes[key] += 1
-            self._projects[key.project_id] += 1
-            task.add_done_callback(self._done)
+        async with self._claiming:
+            if self._stopping:
+                return
+            for due in await self._store.claim_deliveries(self._node, key, room, claim_ms, RESULT_BYTES):
+                task = asyncio.get_running_loop().create_task(self._one(due))
+                self._sending[task] = key
+                self._lanes[key] += 1
+                self._projects[key.project_id] += 1
+                task.add_done_callback(self._done)
 
     def _done(self, task: asyncio.Task[None]) -> None:
         lane = self._sending.pop(task)
@@ -172,6 +182,7 @@ class Deliverer:
         except Exception:  # whatever it is about this one, others must not wait behind it
             log.exception("delivery %s failed", due.delivery.execution_id)
             attempted = self._failed(due.delivery, "Internal error; see the server's log.")
+        self.attempted[attempted.state] += 1
         if attempted.state is DeliveryState.DEAD:
             log.warning(
                 "delivery %s to %s is given up after %d attempts: %s",
