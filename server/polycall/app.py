@@ -115,7 +115,7 @@ async def serve(
             try:
                 app = await unless(signals.stop, stack.enter_async_context(_running(settings, signals, member)))
             except (PolycallError, GatewayError, OSError) as error:
-                raise ServeError(str(error)) from error
+                raise ServeError.of(error, settings.data_dir) from error
             if app is None:
                 return
             if ready is not None:

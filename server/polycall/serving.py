@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import signal
 from collections.abc import Coroutine, Iterator
 from dataclasses import dataclass, field
@@ -21,6 +22,13 @@ T = TypeVar("T")
 
 class ServeError(Exception):
     """Raised when the server cannot start; says what, why, and what to do."""
+
+    @classmethod
+    def of(cls, error: Exception, data_dir: Path) -> ServeError:
+        """Return what is said of an error of the start: in words where the system has only a number."""
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return cls(f"The disk of {data_dir} is full. Make room there, or set POLYCALL_DATA_DIR to another disk.")
+        return cls(str(error))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,11 +17,12 @@ from alembic.script import ScriptDirectory
 from sqlalchemy.ext.asyncio import create_async_engine
 
 import polycall.store
+from polycall.errors import FailedPrecondition
 from polycall.store import schema
 from polycall.store.executor_sqlite import SqliteExecutor
 from polycall.store.rows import row_of
 from polycall.store.sql import StoreConfig, open_store
-from polycall.store.tables import METADATA, executions
+from polycall.store.tables import METADATA, counters, executions
 from tests.store.examples import ended, queued
 
 STARTS = """
@@ -179,6 +180,42 @@ async def test_the_database_of_the_next_release_is_left_as_it_is(
     await executor.stop()
     await executor_again(tmp_path)
     assert "9999, newer than this release's" in caplog.text
+
+
+async def test_a_database_on_which_this_release_cannot_run_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    def far_from_the_future(conn: sa.Connection) -> None:
+        schema.prepare(conn)
+        assert conn.execute(sa.select(counters.c.next).where(counters.c.name == "schema floor")).scalar_one() == 14
+        conn.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+        conn.execute(sa.text("UPDATE counters SET next = 9000 WHERE name = 'schema floor'"))
+
+    executor = SqliteExecutor(tmp_path / "polycall.db", readers=1, waiting=8)
+    await executor.start(far_from_the_future)
+    await executor.stop()
+    before = (tmp_path / "polycall.db").read_bytes()
+    with pytest.raises(FailedPrecondition) as refused:
+        await executor_again(tmp_path)
+    assert refused.value.message == (
+        f"The database is of a newer release: its schema is 9999, this release knows {schema.HEAD}, and 9000 is the "
+        "least that runs on it. Start the newer release again, or restore a backup from before it."
+    )
+    assert (tmp_path / "polycall.db").read_bytes() == before
+
+
+async def test_tables_of_another_program_are_refused(tmp_path: Path) -> None:
+    def another(conn: sa.Connection) -> None:
+        conn.execute(sa.text("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)"))
+        conn.execute(sa.text("INSERT INTO alembic_version VALUES ('a1b2c3d4e5f6')"))
+
+    executor = SqliteExecutor(tmp_path / "polycall.db", readers=1, waiting=8)
+    await executor.start(another)
+    await executor.stop()
+    with pytest.raises(FailedPrecondition, match=r"another program.*revision is a1b2c3d4e5f6"):
+        await executor_again(tmp_path)
+
+
+def test_the_floor_is_a_schema_that_was() -> None:
+    assert 1 <= schema.FLOOR <= int(schema.HEAD)
 
 
 async def executor_again(directory: Path) -> None:

@@ -353,8 +353,9 @@ class Admission:
         after = max(_LEAST_RETRY_S, self._average_s * (len(line.turns) + 1) / share)
         waiting = len(line.turns) if of_project else self._waits
         whose = " of this project" if of_project else ""
+        why = f"{waiting} runs{whose} wait for {self.slots} slots" if waiting else "Every slot is taken, none may wait"
         return QueueFull(
-            f"{waiting} runs{whose} wait for {self.slots} slots; nothing ran. Retry in {after:.1f} s.",
+            f"{why}; nothing ran. Retry in {after:.1f} s.",
             subject="project_queue" if of_project else "queue",
             retry_after_s=after,
             metadata={"waiting": str(waiting), "slots": str(self.slots)},

@@ -14,6 +14,7 @@ __all__ = ["Backlog"]
 # servers accept meanwhile.
 _FRESH_S = 1.0
 _RETRY_S = 1.0
+_NEVER_S = 3600.0  # an operator may change it
 
 
 @dataclass(slots=True)
@@ -39,6 +40,13 @@ class Backlog:
             count = self._fresh(project_id) or _Count(waiting, time.monotonic() + _FRESH_S)
             self._counts[project_id] = count
         if count.waiting >= self._most:
+            if not self._most:
+                raise QueueFull(
+                    "This server accepts no Calls: its `call_queue` is 0. RunFunction waits for the result.",
+                    subject="calls",
+                    retry_after_s=_NEVER_S,
+                    metadata={"waiting": "0"},
+                )
             raise QueueFull(
                 f"{self._most} calls of this project wait already; this one was not accepted. Retry when some have "
                 "run, cancel some, or raise the server's `call_queue`.",

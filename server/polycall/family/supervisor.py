@@ -52,7 +52,7 @@ async def serve(settings: Settings, *, ready: Callable[[Ready], Awaitable[None]]
             try:
                 family = await unless(signals.stop, stack.enter_async_context(_running(settings, signals)))
             except (PolycallError, GatewayError, OSError) as error:
-                raise ServeError(str(error)) from error
+                raise ServeError.of(error, settings.data_dir) from error
             if family is None:
                 return
             if ready is not None:

@@ -37,6 +37,7 @@ T = TypeVar("T")
 _GROUP = 256  # functions in one transaction: bounds how long the first of them waits for the last
 _BUSY_S = 5.0  # another process (a backup, a shell) may hold the lock for a moment
 _WAL_BYTES = 64 << 20  # to which a log that grew in a burst is cut back
+_LEAST_BYTES = 1 << 20  # with less SQLite does not even make the files beside its own
 _OLDEST = (3, 35)  # RETURNING
 
 
@@ -166,9 +167,11 @@ class SqliteExecutor:
         except (sqlite3.Error, sqlalchemy.exc.DBAPIError) as error:
             self._close()
             cause = getattr(error, "orig", error)
+            what = "Restore it from a backup, or set POLYCALL_DATA_DIR to another directory."
+            if os.statvfs(directory).f_bavail * os.statvfs(directory).f_frsize < _LEAST_BYTES:
+                what = "Its disk is full: make room there, or set POLYCALL_DATA_DIR to another disk."
             raise FailedPrecondition(
-                f"The database {self._path} cannot be opened: {cause}. Restore it from a backup, or set "
-                "POLYCALL_DATA_DIR to another directory.",
+                f"The database {self._path} cannot be opened: {cause}. {what}",
                 subject=str(self._path),
                 reason=Reason.STORE_UNAVAILABLE,
             ) from None

@@ -16,6 +16,8 @@ __all__ = ["Conflict", "translated", "unavailable"]
 # SQLSTATE classes (PostgreSQL, appendix A) of a database that is away, full, going down or has given our transaction up
 _AWAY = ("08", "25", "28", "3D", "40", "53", "55", "57", "58")
 
+_FULL = ("SQLITE_FULL", "53100")  # disk_full
+
 log = logging.getLogger(__name__)
 
 
@@ -45,8 +47,11 @@ def translated() -> Iterator[None]:
         raise unavailable() from None
 
 
-def unavailable() -> Unavailable:
-    """Return what is raised while the database is away."""
+def unavailable(*, full: bool = False) -> Unavailable:
+    """Return what is raised while the database is away, or has no room."""
+    if full:
+        message = "The database's disk is full, so this was not kept. Its operator has to make room; retry later."
+        return Unavailable(message, reason=Reason.STORE_UNAVAILABLE)
     return Unavailable("The database cannot be reached right now. Retry in a moment.", reason=Reason.STORE_UNAVAILABLE)
 
 
@@ -57,8 +62,9 @@ def _of_statement(error: sqlalchemy.exc.StatementError) -> PolycallError:
     code = _code(cause)
     kind = f"{type(cause).__name__} {code}".strip()
     if _is_away(error, code):
-        log.warning("the database is away: %s", kind)
-        return unavailable()
+        full = code in _FULL
+        log.warning("the database %s: %s", "has no room left on its disk" if full else "is away", kind)
+        return unavailable(full=full)
     # the statement has placeholders, no values
     log.error("the database refused a statement: %s: %s", kind, error.statement)
     message = "The store refused what it was given; see the server's log."

@@ -90,7 +90,9 @@ def create_schedule(conn: sa.Connection, schedule: Schedule, most: int, most_of_
     if _count(conn, own) >= most:
         raise QuotaExceeded(
             f"This project has {most} schedules, as many as it may have. Delete some, or raise the server's "
-            "`project_schedules`.",
+            "`project_schedules`."
+            if most
+            else "This server keeps no schedules: its `project_schedules` is 0.",
             subject="schedules",
             metadata={"most": str(most)},
         )
