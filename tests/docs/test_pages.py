@@ -6,11 +6,17 @@ import re
 from pathlib import Path
 
 from polycall.cli.manifest import parse_manifest
+from polycall.config import Settings
 from polycall.domain import Reason
 from polycall.engine.checks import _RESERVED, _RESERVED_PREFIXES
 from polycall.engine.egress import _MOST_RULES
 from polycall.engine.limits import DEFAULTS, MAXIMUMS, MINIMUMS, UNITS
 from polycall.engine.secrets import LONGEST_NAME, LONGEST_VALUE, MOST_SECRETS
+from polycall.engine.webhooks.backoff import Backoff
+from polycall.engine.webhooks.deliverer import _AT_ONCE, _OF_LANE, _OF_PROJECT
+from polycall.engine.webhooks.notification import RESULT_BYTES
+from polycall.engine.webhooks.targets import LONGEST_URL
+from polycall.engine.webhooks.webhooks import LONGEST_OVERLAP_MS, MOST_SIGNING
 from polycall.faces.domo.accounts import MOST
 from polycall.faces.domo.operator import domo_settings
 from polycall.sandbox.egress.bounds import Bounds
@@ -84,6 +90,25 @@ def test_the_settings_of_the_domo_face_on_the_page_of_faces_are_some(tmp_path: P
     assert settings.of("default").aliases["addNumbers"].real_name("n1") == "a"
     assert egress is not None
     assert f"a version {MOST} accounts" in " ".join(page.split())
+
+
+def test_the_page_of_webhooks_has_the_bounds_that_hold() -> None:
+    page = " ".join((ROOT / "docs" / "webhooks.md").read_text().split())
+    settings = Settings()
+    backoff = Backoff(first_s=settings.webhook_backoff_s, chance=lambda low, high: 1.0)
+    waits = [backoff.wait_s(attempts) for attempts in range(1, settings.webhook_attempts)]
+    assert waits == [5, 20, 80, 320, 1280, 5120, 20_480, 28_800]
+    for words in (
+        "| 5 s | 20 s | 80 s | 5 min | 21 min | 85 min | 5.7 h | 8 h |",
+        f"`POLYCALL_WEBHOOK_ATTEMPTS` ({settings.webhook_attempts}) times in all",
+        f"`POLYCALL_WEBHOOK_TIMEOUT_S` ({settings.webhook_timeout_s:g} s",
+        f"more than {LONGEST_URL} characters",
+        f"at most {RESULT_BYTES >> 10} KiB",
+        f"{_OF_LANE} notifications of a project to one host at a time, {_OF_PROJECT} of a project, {_AT_ONCE} in all",
+        f"0 to {LONGEST_OVERLAP_MS // 86_400_000} days",
+        f"At most {MOST_SIGNING} sign at a time",
+    ):
+        assert words in page, words
 
 
 def test_the_page_of_egress_has_the_bounds_that_hold() -> None:

@@ -80,7 +80,7 @@ def settings(*ports: int) -> dict[str, str]:
     here = ",".join(f"127.0.0.1:{port}" for port in ports)
     return {
         "POLYCALL_GATEWAY": "false",
-        "POLYCALL_WEBHOOK_HOSTS": f"{here},*.hooks.example,127.0.0.2,tenant=tenant.example",
+        "POLYCALL_WEBHOOK_HOSTS": f"{here},*.hooks.example,127.0.0.2,localhost:{ports[0]},tenant=tenant.example",
         "POLYCALL_WEBHOOK_NETWORKS": "127.0.0.1/32",
         "POLYCALL_WEBHOOK_HTTP": "true",
         "POLYCALL_WEBHOOK_ATTEMPTS": "3",
@@ -317,6 +317,9 @@ def test_a_slow_receiver_delays_nobody_else(server: Server, hooks: Receiver) -> 
         rotate(server, key)
         call(server, hooks.url("/quick"), key=key)
         until(lambda: hooks.at("/quick"), what="the other project's")
+        # and so are this project's to another host
+        call(server, f"http://localhost:{hooks.port}/other")
+        until(lambda: hooks.at("/other"), what="what goes to another host")
         assert len(hooks.at("/hang")) == 4
     finally:
         free.set()

@@ -218,8 +218,18 @@ class Deliverer:
         return self._failed(delivery, why, answer.status, answer.retry_after_s)
 
     def _opened(self, project_id: str, secrets: Sequence[tuple[str, str]]) -> list[str]:
-        """Return the secrets that sign. Raises FailedPrecondition for one that this server cannot open."""
-        return [self._sealer.open(sealed, signing_place(project_id, id)) for id, sealed in secrets]
+        """Return the secrets that sign. Raises FailedPrecondition if this server cannot open the newest.
+
+        An older one that it cannot open, because its key is lost, must not outlive the rotation that replaced it.
+        """
+        opened = []
+        for index, (secret_id, sealed) in enumerate(secrets):
+            try:
+                opened.append(self._sealer.open(sealed, signing_place(project_id, secret_id)))
+            except FailedPrecondition:
+                if index == 0:
+                    raise
+        return opened
 
     def _failed(
         self, delivery: Delivery, why: str, status: int | None = None, asked_s: float | None = None
