@@ -55,8 +55,36 @@ async def _started(directory: Path, **changes: Any) -> AsyncIterator[SqlStore]:
         await store.stop()
 
 
-class TestBodiesOutside(ExecutionConformance):
-    """Whatever is asked of executions, with every body of them in the object store."""
+class TestBodiesOutside:
+    """What every store does where it writes and reads executions, with every body of them in the object store."""
+
+    other_project = ExecutionConformance.other_project
+    test_a_record_can_be_read_at_once_and_after_its_flush = (
+        ExecutionConformance.test_a_record_can_be_read_at_once_and_after_its_flush
+    )
+    test_the_end_takes_the_place_of_running_and_stands = (
+        ExecutionConformance.test_the_end_takes_the_place_of_running_and_stands
+    )
+    test_a_record_that_no_database_takes_does_not_hold_up_others = (
+        ExecutionConformance.test_a_record_that_no_database_takes_does_not_hold_up_others
+    )
+    test_bodies_of_any_size_come_back = ExecutionConformance.test_bodies_of_any_size_come_back
+    test_an_accepted_call_comes_back_as_it_was = ExecutionConformance.test_an_accepted_call_comes_back_as_it_was
+    test_a_repeated_request_id_returns_the_first_call = (
+        ExecutionConformance.test_a_repeated_request_id_returns_the_first_call
+    )
+    test_a_request_id_that_a_record_has_returns_the_record = (
+        ExecutionConformance.test_a_request_id_that_a_record_has_returns_the_record
+    )
+    test_the_longest_waiting_of_each_project_are_claimed_first = (
+        ExecutionConformance.test_the_longest_waiting_of_each_project_are_claimed_first
+    )
+    test_an_end_is_written_once = ExecutionConformance.test_an_end_is_written_once
+    test_what_is_queued_is_cancelled_at_once = ExecutionConformance.test_what_is_queued_is_cancelled_at_once
+    test_what_has_ended_is_left_as_it_is = ExecutionConformance.test_what_has_ended_is_left_as_it_is
+    test_a_request_id_is_reserved_by_one_and_let_go_without_an_answer = (
+        ExecutionConformance.test_a_request_id_is_reserved_by_one_and_let_go_without_an_answer
+    )
 
     @pytest.fixture
     async def store(self, tmp_path: Path) -> AsyncIterator[SqlStore]:
