@@ -430,6 +430,7 @@ async def _running(settings: Settings, signals: Signals, member: Member | None) 
                 scheduler=scheduler,
                 deliverer=deliverer,
                 membership=membership if cluster is not None else None,
+                sharing=sharing,
                 store=store,
                 tally=tally,
                 calls=calls,

@@ -109,6 +109,7 @@ async def test_what_one_has_built_the_others_fetch(first: Machine, second: Machi
     await second.make()
     assert (first.builds, second.builds) == (1, 0)
     assert "built before" in second.log.text()
+    assert (first.sharing.counts, second.sharing.counts) == ({"built": 1, "kept": 1}, {"fetched": 1})
 
 
 async def test_two_that_want_the_same_at_once_build_it_once(first: Machine, second: Machine) -> None:

@@ -101,7 +101,7 @@ async def store(tmp_path: Path) -> AsyncIterator[SqlStore]:
 async def keep(store: SqlStore, data: bytes) -> str:
     """Keep a value that nothing refers to, and return its digest."""
     blob = Blob.of("default", data)
-    await store._executor.write(write_blobs, [await store._outside.place(blob)])
+    await store._executor.write(write_blobs, [await store.outside.place(blob)])
     return blob.digest
 
 
@@ -180,10 +180,10 @@ async def test_sources_go_there_too(store: SqlStore, tmp_path: Path) -> None:
 async def test_environments_go_there_too_and_are_read_from_wherever_they_are(store: SqlStore, tmp_path: Path) -> None:
     there = await kept(store, packed("ab" * 32))
     assert len(objects(tmp_path, "environments")) == there.pieces
-    outside, store._outside._bucket = store._outside._bucket, None
+    outside, store.outside._bucket = store.outside._bucket, None
     before = await kept(store, packed("cd" * 32))  # from before there was an object store
     assert await store.environment_piece(there.upload, 0) is None
-    store._outside._bucket = outside
+    store.outside._bucket = outside
     for environment in (there, before):
         assert await store.environment_piece(environment.upload, 1) == b"\1\1\1"
     await old(store, tmp_path)
@@ -227,7 +227,7 @@ async def test_a_value_that_was_damaged_is_said_to_be(store: SqlStore, tmp_path:
 async def test_while_the_object_store_is_away_nothing_is_lost(
     store: SqlStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bucket = store._outside._bucket
+    bucket = store.outside._bucket
     assert isinstance(bucket, ObstoreBucket)
     before = await store.enqueue(queued(input=LARGE, max_attempts=1))
 
@@ -249,7 +249,7 @@ async def test_while_the_object_store_is_away_nothing_is_lost(
         await store.flush()
         assert await store.get("default", record.id) == record
         assert await rows(store) == [(300, 0, True), (300, 300, False)]
-    store._outside._away.until = 0.0
+    store.outside._away.until = 0.0
     await store._executor.write(lambda conn: conn.exec_driver_sql("UPDATE executions SET run_at = 0 WHERE state = 0"))
     (claimed,) = await store.claim("node", {"default": 5})
     assert (claimed.id, claimed.attempt, claimed.input) == (before.id, 1, LARGE)
@@ -257,6 +257,7 @@ async def test_while_the_object_store_is_away_nothing_is_lost(
     assert await store.finish(end, owner="node")
     assert (await store.get("default", before.id)).result == LARGE * 2
     assert len(objects(tmp_path)) == 2
+    assert store.outside.counts == {"written": 2, "left": 1, "away": 2, "read": 3}
 
 
 async def test_a_database_with_values_outside_does_not_start_without_them(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,6 +73,8 @@ class Sharing:
         self._fetches: dict[str, asyncio.Task[bool]] = {}
         self._whole: set[str] = set()  # compared with their archive since the start, or made since
         self._touched: dict[str, float] = {}  # time.monotonic
+        # fetched, built; kept: for the others; damaged: here or there; failed: this server's disk did not take it
+        self.counts: Counter[str] = Counter()
         self._coming = 0  # bytes of what is being fetched
         self._failed: dict[str, tuple[float, OSError]] = {}  # until when it is not tried again, and why
 
@@ -133,6 +136,7 @@ class Sharing:
                 writing.say("The same manifest was built before: its environment is used.")
             else:
                 await build()
+                self.counts["built"] += 1
             self._whole.add(name)
             await self._keep(name, writing)
         finally:
@@ -166,6 +170,7 @@ class Sharing:
             except OSError as error:
                 digest = str(error)
             if digest != packed.archive:
+                self.counts["damaged"] += 1
                 log.error("environment %s on this disk is not what was built; it is fetched again", name)
                 await asyncio.to_thread(self._environments.remove, name)
                 return False
@@ -200,12 +205,14 @@ class Sharing:
         try:
             await self._receive(packed, unfinished)
         except BadEnvironment as error:
+            self.counts["damaged"] += 1
             log.error("environment %s that was kept for this server is damaged, and dropped: %s", name, error)
             await self._store.forget_environment(name, packed.upload)
             return False
         finally:
             await through(asyncio.to_thread(unfinished.drop))
         self._whole.add(name)
+        self.counts["fetched"] += 1
         log.info(
             "fetched environment %s: %.1f MiB, %d files in %.1f s",
             *(name, packed.data_bytes / MIB, packed.file_count, time.monotonic() - begun),
@@ -240,7 +247,7 @@ class Sharing:
                     )
                     return
                 await self._store.add_environment_piece(upload, packing.pieces_made - 1, piece)
-            await self._store.keep_environment(
+            kept = await self._store.keep_environment(
                 PackedEnvironment(
                     name=name,
                     archive=packing.archive,
@@ -251,6 +258,7 @@ class Sharing:
                     file_count=packing.file_count,
                 )
             )
+            self.counts["kept"] += kept
         except (PolycallError, OSError) as error:
             log.warning(
                 "environment %s could not be kept for other servers, which build it themselves: %s", name, error
@@ -269,6 +277,7 @@ class Sharing:
             return
         error = task.exception()
         if isinstance(error, OSError):
+            self.counts["failed"] += 1
             log.error("environment %s could not be put on this server's disk: %s", name, error)
             self._failed[name] = (time.monotonic() + _AGAIN_S, error)
         else:

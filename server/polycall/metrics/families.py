@@ -25,10 +25,12 @@ from polycall.engine.dispatcher import Dispatcher
 from polycall.engine.engine import Engine
 from polycall.engine.membership import Membership
 from polycall.engine.scheduler import Scheduler
+from polycall.engine.sharing import Sharing
 from polycall.engine.tally import Tally
 from polycall.engine.webhooks.deliverer import Deliverer
 from polycall.errors import Code, PolycallError
 from polycall.sandbox.pool import PoolCounts
+from polycall.store.outside import Outside
 from polycall.store.protocol import Fired
 from polycall.store.sql import SqlStore
 
@@ -42,13 +44,14 @@ _BACKLOG_FRESH_S = 1.0  # however many scrape
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metrics:
-    """What is shown, and where it is kept. ``membership``: None without others on the database."""
+    """What is shown, and where it is kept. ``membership``, ``sharing``: None without others."""
 
     engine: Engine
     dispatcher: Dispatcher
     scheduler: Scheduler
     deliverer: Deliverer
     membership: Membership | None
+    sharing: Sharing | None
     store: SqlStore
     tally: Tally
     calls: Counter[tuple[str, Code]]
@@ -80,6 +83,10 @@ class Metrics:
         )
         if self.membership is not None:
             yield from _node(self.membership)
+        if self.sharing is not None:
+            yield _environments(self.sharing)
+        if self.store.outside.some:
+            yield _objects(self.store.outside)
 
 
 class _Backlog:
@@ -190,6 +197,16 @@ def _store(store: SqlStore, backlog: int | None) -> Iterator[Metric]:
         "polycall_records", "Records of synchronous executions, by what became of them", ("result",), results
     )
     yield _gauge("polycall_records_waiting", "Records that wait to be written", store.records_waiting)
+
+
+def _environments(sharing: Sharing) -> Metric:
+    results = {(word,): sharing.counts[word] for word in ("built", "kept", "fetched", "damaged", "failed")}
+    return _counted("polycall_environments", "Environments of runtimes, by what was done here", ("result",), results)
+
+
+def _objects(outside: Outside) -> Metric:
+    results = {(word,): outside.counts[word] for word in ("written", "read", "left", "away", "damaged")}
+    return _counted("polycall_objects", "Values of the object store, by what came of it", ("result",), results)
 
 
 def _node(membership: Membership) -> Iterator[Metric]:

@@ -12,6 +12,7 @@ import hashlib
 import logging
 import secrets
 import time
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from urllib.parse import quote
@@ -55,6 +56,8 @@ class Outside:
         self._bucket = bucket
         self._threshold = threshold
         self._away = _Away()
+        # written, read; left: in the database, for it was away; away: could not be read; damaged: lost or changed
+        self.counts: Counter[str] = Counter()
         self._home = ""  # what all our keys begin with
 
     @property
@@ -99,6 +102,7 @@ class Outside:
             # a value that is there already stays where it is, and no sweep takes it for a day
             return replace(blob, data=b"", size=found.size, place=found.place) if found.place else blob
         if self._away.until > time.monotonic():
+            self.counts["left"] += 1
             return blob
         project = quote(blob.project_id, safe="")
         key = f"{self._home}/{_BLOBS}/{project}/{blob.digest}-{secrets.token_hex(8)}"
@@ -106,8 +110,10 @@ class Outside:
             await self._bucket.put(key, blob.data)
         except BucketAway as error:
             self._away = _Away(time.monotonic() + _PAUSE_S, True)
+            self.counts["left"] += 1
             log.error("the object store is away: what is new stays in the database: %s", error)
             return blob
+        self.counts["written"] += 1
         if self._away.said:
             self._away = _Away()
             log.warning("the object store takes values again")
@@ -117,10 +123,18 @@ class Outside:
         """Return a value that was read. Raises Damaged, Unavailable."""
         if not isinstance(found, Elsewhere):
             return found
-        data = await self._get(found.place, found.size)
-        if len(data) != found.size or await asyncio.to_thread(_digest, data) != found.digest:
-            log.error("object %s is not what was written", found.place)
-            raise _damaged(found.digest)
+        try:
+            data = await self._get(found.place, found.size)
+            if len(data) != found.size or await asyncio.to_thread(_digest, data) != found.digest:
+                log.error("object %s is not what was written", found.place)
+                raise _damaged(found.digest)
+        except Damaged:
+            self.counts["damaged"] += 1
+            raise
+        except Unavailable:
+            self.counts["away"] += 1
+            raise
+        self.counts["read"] += 1
         return data
 
     async def discard(self, places: Sequence[str]) -> None:

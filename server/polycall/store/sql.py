@@ -61,7 +61,7 @@ class SqlStore(
     def __init__(self, executor: Executor, config: StoreConfig, bucket: Bucket | None = None) -> None:
         self.measured = executor = MeasuredExecutor(executor)
         quota = StorageQuota(config.project_bytes)
-        outside = self._outside = Outside(executor, bucket, threshold=config.object_threshold)
+        outside = self.outside = Outside(executor, bucket, threshold=config.object_threshold)
         SqlTenancy.__init__(self, executor)
         SqlSessions.__init__(self, executor)
         SqlSecrets.__init__(self, executor)
@@ -86,7 +86,7 @@ class SqlStore(
         system, damaged), Unavailable for one that cannot be reached; the same of an object store.
         """
         await self._executor.start(prepare)
-        await self._outside.start()
+        await self.outside.start()
         self._records.start()
 
     async def stop(self) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
+from types import SimpleNamespace
 from typing import Any, cast
 
 from prometheus_client.core import Metric
@@ -11,7 +13,7 @@ from polycall.domain import ExecutionState
 from polycall.durations import Durations
 from polycall.engine.live import LiveRuns
 from polycall.engine.membership import Membership
-from polycall.metrics.families import _node
+from polycall.metrics.families import _environments, _node, _objects
 from polycall.store.protocol import Beat
 
 
@@ -54,6 +56,24 @@ async def test_lease_others_and_what_was_taken_over() -> None:
     }
     await membership.leave()
     assert values(_node(membership))["polycall_lease_held"] == 0
+
+
+def test_what_became_of_environments_and_large_values() -> None:
+    counts = cast("Any", SimpleNamespace(counts=Counter(fetched=2, written=3)))
+    assert values([_environments(counts)]) == {
+        "polycall_environments_total built": 0,
+        "polycall_environments_total kept": 0,
+        "polycall_environments_total fetched": 2,
+        "polycall_environments_total damaged": 0,
+        "polycall_environments_total failed": 0,
+    }
+    assert values([_objects(counts)]) == {
+        "polycall_objects_total written": 3,
+        "polycall_objects_total read": 0,
+        "polycall_objects_total left": 0,
+        "polycall_objects_total away": 0,
+        "polycall_objects_total damaged": 0,
+    }
 
 
 def test_durations_are_counted_below_each_bound() -> None:
