@@ -264,6 +264,11 @@ class Settings:
     egress_anywhere: bool = setting(
         True, _flag, "Whether a rule `*` reaches every public host; xpander functions have one by default."
     )
+    egress_connections: int = setting(
+        512,
+        _whole(0, 1 << 20),
+        "Connections that all runs may have open together, half of them one project; 0: any number.",
+    )
     egress_ca_file: str = setting("", _text, "Certificates (PEM) that outbound TLS trusts besides the system's.")
     webhook_hosts: str = setting(
         "",

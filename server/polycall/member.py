@@ -31,6 +31,7 @@ _SHARED = (
     "builds",
     "build_queue",
     "runtime_zygotes",
+    "egress_connections",
 )
 
 

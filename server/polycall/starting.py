@@ -125,6 +125,7 @@ async def _started_sandbox(
                 networks=parse_networks(filter(None, settings.egress_networks.split(","))),
                 anywhere=settings.egress_anywhere,
                 trusted=settings.egress_ca_file,
+                connections=settings.egress_connections,
             ),
         )
     )

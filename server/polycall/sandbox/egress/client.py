@@ -33,6 +33,7 @@ _PORTS = {"http": 80, "https": 443}
 _ECHOING = (b"TRACE", b"TRACK")
 # without what exactly: h11 quotes what it was sent, which is not for the record
 _NOT_HTTP = "the request is not proper HTTP"
+_NO_PLACE = "the server has as many connections of runs open as it may have; close some, or try again later"
 _LINGER_S = 2.0  # nginx waits up to 5 s a piece
 _LINGER_BYTES = 1 << 20
 # unrecognized_name (RFC 8446, 6.2), fatal, as a record
@@ -78,10 +79,14 @@ class _Answer(Exception):
 
 
 class Client:
-    """Serves one connection. It owns the connection, and the one to the outside that it has at a time."""
+    """Serves one connection. It owns the connection, and the one to the outside that it has at a time.
 
-    def __init__(self, sock: socket.socket, outside: Outside) -> None:
+    ``placed``: whether it has one of the server's places for connections; without, its first request is refused.
+    """
+
+    def __init__(self, sock: socket.socket, outside: Outside, *, placed: bool = True) -> None:
         self._outside = outside
+        self._placed = placed
         self._bounds = outside.bounds
         self._sockets = [sock]
         self._stream = SocketStream(sock)
@@ -303,6 +308,8 @@ class Client:
 
     async def _dial(self, route: _Route) -> None:
         """Connect. Raises _Answer."""
+        if not self._placed:
+            raise _Answer(503, _NO_PLACE)
         try:
             sock = await self._outside.dial(route.authority, route.allowed)
         except Refused as error:

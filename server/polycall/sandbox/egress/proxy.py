@@ -19,6 +19,7 @@ from polycall.sandbox.egress.certificates import Authority as CertificateAuthori
 from polycall.sandbox.egress.certificates import system_certificates
 from polycall.sandbox.egress.client import Client
 from polycall.sandbox.egress.ledger import Ledger
+from polycall.sandbox.egress.places import Places
 from polycall.sandbox.egress.policy import Allowed, Authority, Policy
 from polycall.sandbox.egress.resolver import Lookup, Resolver, system_lookup
 from polycall.sandbox.egress.streams import readable
@@ -38,12 +39,14 @@ class EgressConfig:
     """Knobs. ``networks``: not public, but runs may be connected there if a rule names the host itself.
 
     ``anywhere``: whether rules that name no host (``*``) are followed. ``trusted``: a file of certificates that are
-    trusted besides the system's (PEM), "" for none. ``lookup``: how names are resolved.
+    trusted besides the system's (PEM), "" for none. ``connections``: of all runs at once; 0: any number. ``lookup``:
+    how names are resolved.
     """
 
     networks: Sequence[Network] = ()
     anywhere: bool = True
     trusted: str = ""
+    connections: int = 512
     bounds: Bounds = field(default_factory=Bounds)
     lookup: Lookup = system_lookup
 
@@ -61,6 +64,7 @@ class Egress:
             _log.warning("there are no trusted certificates here, so no https host can be reached (egress_ca_file)")
         self._verifying = verifying_context(self.trusted)
         self._anywhere = config.anywhere
+        self._places = Places(config.connections)
         self._resolver = Resolver(AddressFilter(config.networks), config.lookup)
         self.certificate = self._authority.certificate.decode("ascii")
 
@@ -83,6 +87,8 @@ class Egress:
                 self._resolver,
                 turns,
                 self._authority,
+                self._places,
+                project_id,
             )
         )
         session.begin()
@@ -104,6 +110,8 @@ class Session:
         resolver: Resolver,
         lookups: Sequence[asyncio.Semaphore],
         authority: CertificateAuthority,
+        places: Places,
+        project_id: str,
     ) -> None:
         self.policy = policy
         self.bounds = bounds
@@ -114,6 +122,8 @@ class Session:
         self._authority = authority
         self._lookups = lookups
         self._connections = asyncio.Semaphore(bounds.connections)
+        self._places = places
+        self._project_id = project_id
         self._tasks: set[asyncio.Task[None]] = set()
 
     def begin(self) -> None:
@@ -154,17 +164,21 @@ class Session:
                     await asyncio.sleep(_PAUSE_S)
                 continue
             sock.setblocking(False)
-            task = self._own(self._serve(sock))
-            task.add_done_callback(functools.partial(self._ended, sock))  # a task may be cancelled before it begins
+            placed = self._places.take(self._project_id)
+            task = self._own(self._serve(sock, placed))
+            # a task may be cancelled before it begins
+            task.add_done_callback(functools.partial(self._ended, sock, placed))
 
-    def _ended(self, sock: socket.socket, _: asyncio.Task[None]) -> None:
+    def _ended(self, sock: socket.socket, placed: bool, _: asyncio.Task[None]) -> None:
         sock.close()
+        if placed:
+            self._places.give_back(self._project_id)
         self._connections.release()
 
-    async def _serve(self, sock: socket.socket) -> None:
+    async def _serve(self, sock: socket.socket, placed: bool) -> None:
         try:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            await Client(sock, self).serve()
+            await Client(sock, self, placed=placed).serve()
         except Exception:
             # ours: what a run or a server sends raises what Client knows of
             _log.exception("a connection of a run failed")
