@@ -240,6 +240,9 @@ class Settings:
     object_threshold_kib: int = setting(
         1024, _whole(32, 1 << 20), "Inputs, results, output, files and sources above that go to the object store, KiB."
     )
+    cache_mib: int = setting(
+        1024, _whole(0, 1 << 20), "MiB of sources from the object store that this server keeps on its disk; 0: none."
+    )
     # who
     bootstrap_key: str = setting("", _text, "API key with all rights on project default.", secret=True)
     encryption_key: str = setting(

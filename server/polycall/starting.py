@@ -73,6 +73,7 @@ async def started(
             shared=place.count > 1,
             object_store_url=settings.object_store_url,
             object_threshold=settings.object_threshold_kib * KIB,
+            cache_bytes=settings.cache_mib * MIB,
         )
     )
     for name in _CREDENTIALS:

@@ -18,7 +18,7 @@ import pytest
 import sqlalchemy as sa
 
 from polycall.domain import ExecutionFilter, ExecutionState, Reason
-from polycall.errors import FailedPrecondition, Unavailable
+from polycall.errors import FailedPrecondition, NotFound, Unavailable
 from polycall.ids import new_id
 from polycall.store import bucket_obstore, outside
 from polycall.store.blobs import Blob, write_blobs
@@ -175,6 +175,25 @@ async def test_sources_go_there_too(store: SqlStore, tmp_path: Path) -> None:
     made = await store.create_version(version(), files)
     assert len(objects(tmp_path)) == 1
     assert await store.get_bundle("default", made.bundle) == files
+
+
+async def test_sources_are_read_again_from_this_servers_disk(tmp_path: Path) -> None:
+    async with _started(tmp_path, cache_bytes=1000) as store:
+        await store.create_package(package())
+        files = {"noise": LARGE}
+        made = await store.create_version(version(), files)
+        for _ in range(2):
+            assert await store.get_bundle("default", made.bundle) == files
+        assert store.outside.counts == {"written": 1, "read": 1}
+        (tmp_path / "cache" / made.bundle).write_bytes(LARGE)  # spoiled
+        assert await store.get_bundle("default", made.bundle) == files
+        assert store.outside.counts["read"] == 2
+        with pytest.raises(NotFound):  # what is on the disk is still its project's alone
+            await store.get_bundle("other", made.bundle)
+        # what runs were given does not lie about on disks
+        call = await store.enqueue(queued(input=LARGE))
+        await store.get("default", call.id)
+        assert [path.name for path in (tmp_path / "cache").iterdir()] == [made.bundle]
 
 
 async def test_environments_go_there_too_and_are_read_from_wherever_they_are(store: SqlStore, tmp_path: Path) -> None:

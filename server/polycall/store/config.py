@@ -35,6 +35,7 @@ class StoreConfig:
     # larger ones go to an object store, if there is one: s3://bucket/prefix, gs://, az://, file://
     object_store_url: str = ""
     object_threshold: int = 1 * _MIB
+    cache_bytes: int = 0  # of sources that were there, on the disk of the data directory
     # reads and writes that may wait; beyond it the database is taken to be away
     waiting: int = 4096
     # SQLite: threads that read, each with its connection

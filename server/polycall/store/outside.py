@@ -25,6 +25,7 @@ from polycall.ids import now_ms
 from polycall.store.blobs import Blob, Elsewhere, Value
 from polycall.store.bucket import Bucket, BucketAway, ObjectLost
 from polycall.store.dialects import insert
+from polycall.store.disk_cache import DiskCache
 from polycall.store.executor import Executor
 from polycall.store.tables import blobs, counters, db_now, environments
 
@@ -51,8 +52,11 @@ class _Away:
 class Outside:
     """Puts values above ``threshold`` bytes into a bucket, and gets them back. Without a bucket: nothing is there."""
 
-    def __init__(self, executor: Executor, bucket: Bucket | None, *, threshold: int) -> None:
+    def __init__(
+        self, executor: Executor, bucket: Bucket | None, *, threshold: int, cache: DiskCache | None = None
+    ) -> None:
         self._executor = executor
+        self._cache = cache
         self._bucket = bucket
         self._threshold = threshold
         self._away = _Away()
@@ -119,10 +123,16 @@ class Outside:
             log.warning("the object store takes values again")
         return replace(blob, data=b"", size=len(blob.data), place=key)
 
-    async def value(self, found: Value) -> bytes:
-        """Return a value that was read. Raises Damaged, Unavailable."""
+    async def value(self, found: Value, *, kept: bool = False) -> bytes:
+        """Return a value that was read; ``kept``: from this server's disk, if it is there. Raises Damaged, Unavailable.
+
+        For sources, which are read again and again; what runs were given and returned does not lie about on disks.
+        """
         if not isinstance(found, Elsewhere):
             return found
+        cache = self._cache if kept else None
+        if cache is not None and (data := await asyncio.to_thread(cache.get, found.digest)) is not None:
+            return data
         try:
             data = await self._get(found.place, found.size)
             if len(data) != found.size or await asyncio.to_thread(_digest, data) != found.digest:
@@ -135,6 +145,8 @@ class Outside:
             self.counts["away"] += 1
             raise
         self.counts["read"] += 1
+        if cache is not None:
+            await asyncio.to_thread(cache.put, found.digest, data)
         return data
 
     async def discard(self, places: Sequence[str]) -> None:

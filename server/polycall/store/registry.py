@@ -194,7 +194,7 @@ class SqlRegistry:
         found = (await self._executor.read(read_blobs, project_id, [digest])).get(digest)
         if found is None:
             raise versions.no_bundle(digest)
-        data = await self._outside.value(found)
+        data = await self._outside.value(found, kept=True)
         try:
             return await asyncio.to_thread(unpack_bundle, data)
         except ValueError:  # a large value of an execution, not a bundle

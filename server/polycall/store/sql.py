@@ -14,6 +14,7 @@ from polycall.store.audited import AuditedExecutor
 from polycall.store.bucket import Bucket
 from polycall.store.config import StoreConfig
 from polycall.store.delivery_store import SqlDeliveries
+from polycall.store.disk_cache import DiskCache
 from polycall.store.entry_store import SqlEntries
 from polycall.store.environment_store import SqlEnvironments
 from polycall.store.executions import SqlExecutions
@@ -37,6 +38,7 @@ from polycall.store.tenancy import SqlTenancy
 __all__ = ["DATABASE_FILE", "SqlStore", "StoreConfig", "open_store"]
 
 DATABASE_FILE = "polycall.db"
+CACHE_DIRECTORY = "cache"
 
 
 class SqlStore(
@@ -61,7 +63,7 @@ class SqlStore(
     def __init__(self, executor: Executor, config: StoreConfig, bucket: Bucket | None = None) -> None:
         self.measured = executor = MeasuredExecutor(executor)
         quota = StorageQuota(config.project_bytes)
-        outside = self.outside = Outside(executor, bucket, threshold=config.object_threshold)
+        outside = self.outside = Outside(executor, bucket, threshold=config.object_threshold, cache=_cache(config))
         SqlTenancy.__init__(self, executor)
         SqlSessions.__init__(self, executor)
         SqlSecrets.__init__(self, executor)
@@ -132,6 +134,12 @@ def _bucket(config: StoreConfig) -> Bucket | None:
     from polycall.store.bucket_obstore import ObstoreBucket  # an extra, which few servers need
 
     return ObstoreBucket(config.object_store_url)
+
+
+def _cache(config: StoreConfig) -> DiskCache | None:
+    if not config.cache_bytes or config.data_dir is None:
+        return None
+    return DiskCache(config.data_dir / CACHE_DIRECTORY, config.cache_bytes)
 
 
 def _unusable(what: str) -> FailedPrecondition:
