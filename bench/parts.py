@@ -23,6 +23,7 @@ from bench.packages import packages
 from bench.payload import payload
 from bench.queue import queue
 from bench.records import records
+from bench.replicas import replicas
 from bench.rounds import Part, Recorder
 from bench.targets import REST, WARM, several
 
@@ -80,6 +81,7 @@ PARTS: Mapping[str, Part] = {
     "records": records,
     "queue": queue,
     "lists": lists,
+    "replicas": replicas,
 }
 
 

@@ -12,6 +12,7 @@ from bench.packages import NUMPY
 from bench.payload import LARGE, SMALL
 from bench.queue import ACCEPTED, OURS, OURS_ON_POSTGRES, PGQUEUER, STARTED
 from bench.records import KEPT, NOT_KEPT, RECORD_COST
+from bench.replicas import COLD, LEAST_REQUEST, RING_HASH, THROUGHPUT, several_servers
 from bench.rounds import Figure
 
 __all__ = ["REST", "TARGETS", "WARM", "Result", "Target", "results", "several"]
@@ -97,6 +98,14 @@ def _beside(what: str, database: str, table: str = FULL) -> Target:
     return Target(9, f"{name}{more} / empty", lambda r: r[name, table].value / r[name, EMPTY].value, most=2)
 
 
+def _of_more(servers: int) -> Callable[[Round], float]:
+    return lambda r: r[THROUGHPUT, several_servers(servers)].value / r[THROUGHPUT, several_servers(1)].value
+
+
+def _cold(r: Round) -> float:
+    return r[COLD, RING_HASH].value / r[COLD, LEAST_REQUEST].value
+
+
 _DATABASES = ("SQLite", "PostgreSQL")
 
 TARGETS = (
@@ -129,6 +138,14 @@ TARGETS = (
     *(_page(of, database) for database in _DATABASES for of in (PAGE, FACE_PAGE)),
     *(_beside(what, database) for database in _DATABASES for what in (GET, CLAIM, FINISH)),
     *(_beside(CLAIM, database, DELETING) for database in _DATABASES),
+    Target(10, "runs of 2 servers / of 1", _of_more(2), least=1.8),
+    Target(10, "runs of 3 servers / of 1", _of_more(3), least=2.5),
+    Target(
+        10,
+        "cold starts, ring / least request",
+        lambda r: r[COLD, RING_HASH].value / r[COLD, LEAST_REQUEST].value,
+        most=0.6,
+    ),
 )
 
 
