@@ -75,6 +75,7 @@ from polycall.faces.guance.faces import guance_doors, guance_faces
 from polycall.faces.guance.inside import hooks_source
 from polycall.faces.guance.services import ScriptServices
 from polycall.faces.riza.faces import riza_faces
+from polycall.faces.riza.records import request_place
 from polycall.faces.xpander.face import XpanderFace
 from polycall.faces.xpander.rules import RULES as XPANDER_RULES
 from polycall.faces.xpander.v1 import xpander_pb2
@@ -205,7 +206,9 @@ async def _running(settings: Settings, signals: Signals, member: Member | None) 
             renewals=renewals,
         )
         secrets = Secrets(store, sealer, siblings, renewals)
-        resealing = Resealing(store, sealer)
+        objects = Objects(store)
+        cognite_deployments = Deployments(objects, sealer, place.node)
+        resealing = Resealing(store, sealer, {"riza": request_place}, cognite_deployments)
         if place.first:
             await resealing.check(settings.lost_encryption_keys.replace(",", " ").split())
         cognite_sessions = Sessions(store, keys, lenient=settings.cognite_nonce == "lenient")
@@ -252,7 +255,7 @@ async def _running(settings: Settings, signals: Signals, member: Member | None) 
                 project_slots=settings.project_slots,
                 project_queue=settings.project_queue,
             ),
-            objects=Objects(store),
+            objects=objects,
             schedules=Schedules(store, registry, limits, webhooks, most=settings.project_schedules),
             webhooks=webhooks,
             siblings=siblings,
@@ -327,7 +330,6 @@ async def _running(settings: Settings, signals: Signals, member: Member | None) 
                 processes=place.count,
             ),
         )
-        cognite_deployments = Deployments(engine.objects, sealer, place.node)
         cognite_deployer = Deployer(
             engine,
             Trial(sandbox, runtimes, limits, settings.isolation_floor),
@@ -400,6 +402,8 @@ async def _running(settings: Settings, signals: Signals, member: Member | None) 
 
         if place.first:  # nobody makes any yet
             await sweep(environments, store)
+            migrating = asyncio.create_task(resealing.migrate())
+            stack.push_async_callback(end, migrating)
         await builds.start()
         await cognite_deployer.start(membership.others if cluster is not None else place.living)
         if cluster is not None:

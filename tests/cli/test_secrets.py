@@ -47,7 +47,8 @@ def test_an_id_may_be_chosen(cli: Cli) -> None:
 
 def test_all_is_sealed_anew_with_the_newest_key(cli: Cli) -> None:
     done = cli("secrets", "rotate")
-    assert (done.code, done.text) == (0, "0 secrets and 0 versions are sealed anew.\n")
+    said = "0 secrets, 0 versions, 0 signing secrets, 0 stored requests and 0 deployments have the newest key now.\n"
+    assert (done.code, done.text) == (0, said)
     key = cli("keys", "create", "--scope", "deploy", "--json").json()["key"]
     assert cli("secrets", "rotate", "--key", key).code == 4
 

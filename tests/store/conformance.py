@@ -51,6 +51,7 @@ from tests.store.examples import (
     version,
 )
 from tests.store.schedule_conformance import ScheduleConformance
+from tests.store.sealed_conformance import SealedConformance
 
 FILES = {"main.py": b"def function(n): ...\n", "data/\u00e9.bin": b"\x00\xff"}
 OTHER = "other"  # a second project
@@ -1689,6 +1690,7 @@ class StoreConformance(
     NodeConformance,
     RetentionConformance,
     AuditConformance,
+    SealedConformance,
     ScheduleConformance,
     ExecutionConformance,
 ):

@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 import polycall.store
 from polycall.errors import FailedPrecondition
+from polycall.ids import new_id
 from polycall.store import schema
 from polycall.store.executor_sqlite import SqliteExecutor
 from polycall.store.rows import row_of
@@ -168,6 +169,55 @@ async def test_what_an_older_database_holds_is_told_from_then_on(tmp_path: Path)
     await store.stop()
 
 
+def _filled_before_sealed_had_a_column(conn: sa.Connection) -> None:
+    schema.upgrade(conn, "0020")
+    own = {"project_id": "default", "kind": "sync", "state": 2, "queued_at": 1, "language": "python", "attempt": 1}
+    own |= {"max_attempts": 1, "usage": "{}"}
+    flags = dict.fromkeys(("cancel_requested", "stdout_truncated", "stderr_truncated", "bodies_dropped"), False)
+    texts = (
+        *(("riza", f'{{"type":"script","sealed":"1.k.{number}"}}') for number in range(501)),
+        ("riza", '{"type":"script","request":{}}'),
+        ("riza", "nonsense"),
+        ("domo", '{"sealed":"a word of somebody"}'),
+    )
+    rows = [{"id": new_id(), "face": face, "face_data": text.encode(), **own, **flags} for face, text in texts]
+    columns = [sa.column(name, sa.Uuid if name == "id" else None) for name in rows[0]]
+    conn.execute(sa.insert(sa.table("executions", *columns)), rows)
+    schema.upgrade(conn)
+
+
+def _kept(conn: sa.Connection) -> list[tuple[object, ...]]:
+    statement = "SELECT face, face_data, sealed, sealed_by FROM executions"
+    return [tuple(row) for row in conn.execute(sa.text(statement))]
+
+
+def _check_what_was_sealed(kept: list[tuple[object, ...]]) -> None:
+    moved = [row for row in kept if row[2] is not None]
+    assert {row[2] for row in moved} == {f"1.k.{number}" for number in range(501)}
+    assert {(row[0], row[1], row[3]) for row in moved} == {("riza", b'{"type":"script"}', "1.k")}
+    assert {(row[0], row[1]) for row in kept if row[2] is None} == {
+        ("riza", b'{"type":"script","request":{}}'),
+        ("riza", b"nonsense"),
+        ("domo", b'{"sealed":"a word of somebody"}'),
+    }
+
+
+async def test_what_was_sealed_within_other_data_gets_its_column_on_sqlite(tmp_path: Path) -> None:
+    executor = SqliteExecutor(tmp_path / "polycall.db", readers=1, waiting=8)
+    await executor.start(_filled_before_sealed_had_a_column)
+    _check_what_was_sealed(await executor.read(_kept))
+    await executor.stop()
+
+
+async def test_what_was_sealed_within_other_data_gets_its_column_on_postgres(postgres: str) -> None:
+    engine = create_async_engine(sa.make_url(postgres).set(drivername="postgresql+asyncpg"))
+    async with engine.begin() as conn:
+        await conn.run_sync(_filled_before_sealed_had_a_column)
+        _check_what_was_sealed(await conn.run_sync(_kept))
+        await conn.rollback()
+    await engine.dispose()
+
+
 async def test_the_database_of_the_next_release_is_left_as_it_is(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -185,7 +235,10 @@ async def test_the_database_of_the_next_release_is_left_as_it_is(
 async def test_a_database_on_which_this_release_cannot_run_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
     def far_from_the_future(conn: sa.Connection) -> None:
         schema.prepare(conn)
-        assert conn.execute(sa.select(counters.c.next).where(counters.c.name == "schema floor")).scalar_one() == 14
+        assert (
+            conn.execute(sa.select(counters.c.next).where(counters.c.name == "schema floor")).scalar_one()
+            == schema.FLOOR
+        )
         conn.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
         conn.execute(sa.text("UPDATE counters SET next = 9000 WHERE name = 'schema floor'"))
 

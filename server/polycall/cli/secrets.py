@@ -133,7 +133,7 @@ def delete_command(client: Client, secret: str, yes: bool, as_json: bool) -> Non
 @json_option
 @with_client
 def rotate_command(client: Client, as_json: bool) -> None:
-    """Seal with the server's newest encryption key what older ones have sealed, in all projects.
+    """Give to the server's newest encryption key all that older ones have sealed, in all projects.
 
     Give the server the new key before the old one first (POLYCALL_ENCRYPTION_KEY=NEW,OLD), and take the old one away
     when this has left nothing. It may be interrupted and repeated.
@@ -147,7 +147,10 @@ def rotate_command(client: Client, as_json: bool) -> None:
     if as_json:
         print_json(done)
     else:
-        say(f"{done.secrets} secrets and {done.versions} versions are sealed anew.")
+        say(
+            f"{done.secrets} secrets, {done.versions} versions, {done.signing_secrets} signing secrets, "
+            f"{done.stored_requests} stored requests and {done.deployments} deployments have the newest key now."
+        )
     if done.failed:
         raise Failure(
             f"{done.failed} could not be opened and are as they were: their key is not there, or they are damaged."

@@ -153,6 +153,7 @@ class Execution:
     isolation: IsolationLevel | None = None
     spec: bytes | None = None  # JSON: what a Call needs to be run later (env, limits, adapter)
     face_data: bytes | None = None  # JSON: what the face wants back when it shows the execution
+    sealed: str | None = field(default=None, repr=False)  # what nobody reads without the server's key, for the same
     schedule_id: str | None = None  # what made it; the schedule may be gone
     scheduled_at: int | None = None  # the tick it is for; None: somebody asked for it
     completion_url: str | None = field(default=None, repr=False)  # where its end is told; may hold a token

@@ -12,7 +12,7 @@ from polycall.sandbox.egress.credentials import header_name_problem, header_valu
 from polycall.sandbox.egress.policy import parse_pattern
 from polycall.sealing import Sealer
 
-__all__ = ["egress_place", "egress_violations", "open_policy", "seal_policy", "secret_problem"]
+__all__ = ["anew_policy", "egress_place", "egress_violations", "open_policy", "seal_policy", "secret_problem"]
 
 # Far more than people write by hand; each is looked at for each request that a run makes.
 _MOST_RULES = 64
@@ -123,19 +123,20 @@ def _is_text(text: str) -> bool:
 
 
 def egress_place(project_id: str, package_id: str) -> str:
-    """Return what the credentials of a package's versions are sealed for; versions may not have their id yet."""
+    """Return what the secrets of a package's versions are sealed below; versions may not have their id yet."""
     return f"projects/{project_id}/{PackageName(package_id)}"
 
 
 def seal_policy(policy: EgressPolicy | None, sealer: Sealer, place: str) -> EgressPolicy | None:
     """Return a policy as it is kept: nobody reads its secrets without the server's key, nor for another place."""
 
-    def sealed(credential: Credential) -> Credential:
+    def sealed(rule: EgressRule, credential: Credential) -> Credential:
+        secret, name = credential.secret, credential.name
         if credential.kind is CredentialKind.BASIC:
             # the user may be the secret: some put their key there and leave the password empty
-            pair = f"{credential.name}:{credential.secret}"
-            return replace(credential, name="", secret=sealer.seal(pair, place), sealed=True)
-        return replace(credential, secret=sealer.seal(credential.secret, place), sealed=True)
+            secret, name = f"{name}:{secret}", ""
+        kept = replace(credential, name=name, sealed=True)
+        return replace(kept, secret=sealer.seal(secret, _place(place, rule, kept)))
 
     return _changed(policy, sealed)
 
@@ -143,8 +144,8 @@ def seal_policy(policy: EgressPolicy | None, sealer: Sealer, place: str) -> Egre
 def open_policy(policy: EgressPolicy | None, sealer: Sealer, place: str) -> EgressPolicy | None:
     """Return a policy as a run needs it. Raises FailedPrecondition if it was sealed with a key that is not here."""
 
-    def opened(credential: Credential) -> Credential:
-        secret, name = sealer.open(credential.secret, place), credential.name
+    def opened(rule: EgressRule, credential: Credential) -> Credential:
+        secret, name = sealer.open(credential.secret, _place(place, rule, credential), place), credential.name
         if credential.kind is CredentialKind.BASIC:
             name, _, secret = secret.partition(":")
         return replace(credential, name=name, secret=secret, sealed=False)
@@ -152,8 +153,27 @@ def open_policy(policy: EgressPolicy | None, sealer: Sealer, place: str) -> Egre
     return _changed(policy, opened)
 
 
-def _changed(policy: EgressPolicy | None, change: Callable[[Credential], Credential]) -> EgressPolicy | None:
+def anew_policy(policy: EgressPolicy | None, sealer: Sealer, place: str) -> EgressPolicy | None:
+    """Return a policy as it is kept, sealed with the sealer's first key. Raises FailedPrecondition."""
+
+    def anew(rule: EgressRule, credential: Credential) -> Credential:
+        return replace(credential, secret=sealer.anew(credential.secret, _place(place, rule, credential), place))
+
+    return _changed(policy, anew)
+
+
+def _place(place: str, rule: EgressRule, kept: Credential) -> str:
+    # in another rule it would go to another host
+    return f"{place}/egress/{rule.host}/{kept.kind.value}/{kept.name}"
+
+
+def _changed(
+    policy: EgressPolicy | None, change: Callable[[EgressRule, Credential], Credential]
+) -> EgressPolicy | None:
     if policy is None:
         return None
-    rules = tuple(replace(rule, credentials=tuple(map(change, rule.credentials))) for rule in policy.rules)
+    rules = tuple(
+        replace(rule, credentials=tuple(change(rule, credential) for credential in rule.credentials))
+        for rule in policy.rules
+    )
     return replace(policy, rules=rules)

@@ -416,6 +416,7 @@ class Engine:
             limits=prepared.limits,
             spec=spec_of(kept) if kept is not None else None,
             face_data=options.face_data,
+            sealed=options.sealed,
             completion_url=options.completion_url if is_call else None,
         )
 

@@ -75,8 +75,8 @@ class RunOptions:
 
     ``expires_at`` is the caller's deadline on the ``time.monotonic`` clock (its RPC), ``deadline`` one in epoch
     milliseconds that is stored with a Call. ``execution_id`` is a new id that the face has told the code already.
-    ``face``, ``alias`` and ``face_data`` are kept on the execution for the face that shows it. ``max_attempts`` counts
-    starts; only ``call`` may have more than one. ``delay_s``:
+    ``face``, ``alias``, ``face_data`` and ``sealed`` are kept on the execution for the face that shows it; the last is
+    what the face has sealed. ``max_attempts`` counts starts; only ``call`` may have more than one. ``delay_s``:
     how long a Call waits before it may run. ``completion_url``: where the end of a Call is told.
     """
 
@@ -87,6 +87,7 @@ class RunOptions:
     face: str | None = None
     alias: str | None = None
     face_data: bytes | None = None
+    sealed: str | None = field(default=None, repr=False)
     max_attempts: int | None = None
     completion_url: str | None = field(default=None, repr=False)
     delay_s: float = 0.0

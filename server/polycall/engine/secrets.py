@@ -31,6 +31,7 @@ __all__ = [
     "project_place",
     "seal_values",
     "unusable",
+    "values_anew",
 ]
 
 T = TypeVar("T")
@@ -248,6 +249,11 @@ def seal_values(values: Mapping[str, str], sealer: Sealer, place: str) -> Mappin
 def open_values(sealed: Mapping[str, str], sealer: Sealer, place: str) -> Mapping[str, str]:
     """Return values that were sealed for a place. Raises FailedPrecondition (SECRET_UNUSABLE)."""
     return {name: _opened(sealer, text, place, name) for name, text in sealed.items()}
+
+
+def values_anew(sealed: Mapping[str, str], sealer: Sealer, place: str) -> Mapping[str, str]:
+    """Return sealed values as the sealer's first key has them. Raises FailedPrecondition."""
+    return {name: sealer.anew(text, _place(place, name)) for name, text in sealed.items()}
 
 
 def unusable(name: str, message: str) -> FailedPrecondition:

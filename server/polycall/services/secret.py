@@ -90,7 +90,12 @@ class SecretService(secret_service_pb2_grpc.SecretServiceServicer):
         """Seal with the newest key what an older one has sealed."""
         done = await self._resealing.reseal(rpc.who)
         return secret_service_pb2.ResealSecretsResponse(
-            secrets=done.secrets, versions=done.versions, failed=done.failed
+            secrets=done.secrets,
+            versions=done.versions,
+            failed=done.failed,
+            signing_secrets=done.signing_secrets,
+            stored_requests=done.requests,
+            deployments=done.deployments,
         )
 
 

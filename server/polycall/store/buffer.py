@@ -181,7 +181,7 @@ def _without_bodies(execution: Execution) -> Execution:
 def _size(execution: Execution) -> int:
     """Return about how many bytes a record holds on to."""
     size = _ROW_BYTES + len(execution.stdout) + len(execution.stderr)
-    for part in (execution.input, execution.result, execution.spec, execution.face_data):
+    for part in (execution.input, execution.result, execution.spec, execution.face_data, execution.sealed):
         size += len(part or b"")
     if execution.error is not None:
         size += len(execution.error.message) + len(execution.error.traceback)

@@ -21,6 +21,7 @@ from polycall.domain import (
     StartKind,
     Usage,
 )
+from polycall.sealing import mark_of
 from polycall.store.blobs import Blob, Elsewhere, Value, read_blobs
 from polycall.store.tables import executions
 
@@ -101,6 +102,8 @@ def row_of(execution: Execution, inline_bytes: int) -> tuple[dict[str, Any], lis
         "outbound": json_text(_Outbound(e.outbound, e.outbound_omitted)) if e.outbound else None,
         "spec": e.spec,
         "face_data": e.face_data,
+        "sealed": e.sealed,
+        "sealed_by": e.sealed and mark_of(e.sealed),
         "schedule_id": e.schedule_id,
         "scheduled_at": e.scheduled_at,
         "completion_url": e.completion_url,
@@ -193,6 +196,7 @@ def _fields(row: sa.Row[Any]) -> dict[str, Any]:
         "usage": _decode_usage(row.usage),
         "limits": row.limits and _decode_limits(row.limits),
         "face_data": row.face_data,
+        "sealed": row.sealed,
         "schedule_id": row.schedule_id,
         "scheduled_at": row.scheduled_at,
         "completion_url": row.completion_url,

@@ -19,10 +19,10 @@ from polycall.store.tables import METADATA, counters, projects
 
 __all__ = ["HEAD", "prepare", "upgrade"]
 
-HEAD = "0020"  # the last revision in migrations/versions; revisions are numbers, so they can be compared
+HEAD = "0021"  # the last revision in migrations/versions; revisions are numbers, so they can be compared
 # The oldest revision whose code can run on this schema. A migration that earlier code cannot live with raises it to its
 # own number; all others only add. Code before it knows nothing of servers beside it.
-FLOOR = 14
+FLOOR = 21
 _FLOOR = "schema floor"  # where it is kept, so that older code finds it: a counter
 _LOCK = 0x706F6C7963616C6C  # "polycall": one server migrates, the others wait (pg_advisory_lock)
 

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Sequence
 
 import msgspec
 import sqlalchemy as sa
 
 from polycall.domain import EgressPolicy
+from polycall.sealing import mark_of
 from polycall.store.executor import Executor
-from polycall.store.protocol import Sealed, SealedSecret, SealedSigning, SealedVersion
+from polycall.store.protocol import Sealed, SealedRequest, SealedSecret, SealedSigning, SealedVersion
 from polycall.store.rows import json_text
-from polycall.store.tables import secrets, signing_secrets, versions
+from polycall.store.tables import executions, secrets, signing_secrets, versions
 
 __all__ = ["SqlSealed", "reseal"]
 
-_s = secrets.c
+_s, _g = secrets.c, signing_secrets.c
 _v = versions.c
-_n = signing_secrets.c
+_e = executions.c
 _decode_egress = msgspec.json.Decoder(EgressPolicy).decode
 _decode_secrets = msgspec.json.Decoder(dict[str, str]).decode
 
@@ -30,35 +32,43 @@ class SqlSealed:
 
     async def all_sealed_secrets(self, after: SealedSecret | None, rows: int) -> Sequence[SealedSecret]:
         """Return secrets in the order of project and id; raise Unavailable."""
-        return await self._executor.read(_secrets, after, rows)
+        return [SealedSecret(*row) for row in await self._executor.read(_of_table, secrets, _place(after), rows)]
+
+    async def all_sealed_signing(self, after: SealedSigning | None, rows: int) -> Sequence[SealedSigning]:
+        """Return secrets that sign in the order of project and id; raise Unavailable."""
+        return [
+            SealedSigning(*row) for row in await self._executor.read(_of_table, signing_secrets, _place(after), rows)
+        ]
 
     async def all_sealed_versions(self, after: SealedVersion | None, rows: int) -> Sequence[SealedVersion]:
         """Return versions that have something sealed, oldest first; raise Unavailable."""
         return await self._executor.read(_versions, after, rows)
 
-    async def all_sealed_signing(self, after: SealedSigning | None, rows: int) -> Sequence[SealedSigning]:
-        """Return secrets that sign notifications, in the order of project and id; raise Unavailable."""
-        return await self._executor.read(_signing, after, rows)
+    async def request_marks(self) -> Sequence[str]:
+        """Return the marks of what is sealed beside executions; raise Unavailable."""
+        return await self._executor.read(_marks)
+
+    async def all_sealed_requests(self, mark: str, after: uuid.UUID | None, rows: int) -> Sequence[SealedRequest]:
+        """Return what is sealed beside executions, of one mark; raise Unavailable."""
+        return await self._executor.read(_requests, mark, after, rows)
 
     async def reseal(self, changes: Sequence[tuple[Sealed, Sealed]]) -> int:
         """Put what was sealed anew in the place of what it was made of; see the protocol. Raises Unavailable."""
         return await self._executor.write(reseal, tuple(changes))
 
 
-def _secrets(conn: sa.Connection, after: SealedSecret | None, rows: int) -> list[SealedSecret]:
-    statement = sa.select(_s.project_id, _s.id, _s.sealed)
-    if after is not None:
-        statement = statement.where(sa.tuple_(_s.project_id, _s.id) > sa.tuple_(after.project_id, after.id))
-    found = conn.execute(statement.order_by(_s.project_id, _s.id).limit(rows))
-    return [SealedSecret(row.project_id, row.id, row.sealed) for row in found]
+def _place(after: SealedSecret | SealedSigning | None) -> tuple[str, str] | None:
+    return None if after is None else (after.project_id, after.id)
 
 
-def _signing(conn: sa.Connection, after: SealedSigning | None, rows: int) -> list[SealedSigning]:
-    statement = sa.select(_n.project_id, _n.id, _n.sealed)
+def _of_table(
+    conn: sa.Connection, table: sa.Table, after: tuple[str, str] | None, rows: int
+) -> list[tuple[str, str, str]]:
+    c = table.c
+    statement = sa.select(c.project_id, c.id, c.sealed)
     if after is not None:
-        statement = statement.where(sa.tuple_(_n.project_id, _n.id) > sa.tuple_(after.project_id, after.id))
-    found = conn.execute(statement.order_by(_n.project_id, _n.id).limit(rows))
-    return [SealedSigning(row.project_id, row.id, row.sealed) for row in found]
+        statement = statement.where(sa.tuple_(c.project_id, c.id) > sa.tuple_(*after))
+    return [tuple(row) for row in conn.execute(statement.order_by(c.project_id, c.id).limit(rows))]
 
 
 def _versions(conn: sa.Connection, after: SealedVersion | None, rows: int) -> list[SealedVersion]:
@@ -79,29 +89,59 @@ def _versions(conn: sa.Connection, after: SealedVersion | None, rows: int) -> li
     ]
 
 
+def _marks(conn: sa.Connection) -> list[str]:
+    # the next one behind each: a look into the index for each of the few there are, however many executions
+    found: list[str] = []
+    while True:
+        statement = sa.select(_e.sealed_by).where(_e.sealed_by.is_not(None), _e.sealed_by > (found or [""])[-1])
+        mark = conn.execute(statement.order_by(_e.sealed_by).limit(1)).scalar()
+        if mark is None:
+            return found
+        found.append(mark)
+
+
+def _requests(conn: sa.Connection, mark: str, after: uuid.UUID | None, rows: int) -> list[SealedRequest]:
+    statement = sa.select(_e.id, _e.project_id, _e.face, _e.sealed)
+    statement = statement.where(_e.sealed_by.is_not(None), _e.sealed_by == mark)
+    if after is not None:
+        statement = statement.where(_e.id > after)
+    found = conn.execute(statement.order_by(_e.id).limit(rows))
+    return [SealedRequest(row.id, row.project_id, row.face or "", row.sealed) for row in found]
+
+
 def reseal(conn: sa.Connection, changes: tuple[tuple[Sealed, Sealed], ...]) -> int:
     """Exchange what is still as it was; return how many were."""
-    done = 0
-    for old, new in changes:
-        statement: sa.Update
-        if isinstance(old, SealedSecret) and isinstance(new, SealedSecret):
-            statement = sa.update(secrets).where(
-                _s.project_id == old.project_id, _s.id == old.id, _s.sealed == old.sealed
-            )
-            statement = statement.values(sealed=new.sealed)
-        elif isinstance(old, SealedSigning) and isinstance(new, SealedSigning):
-            statement = sa.update(signing_secrets).where(
-                _n.project_id == old.project_id, _n.id == old.id, _n.sealed == old.sealed
-            )
-            statement = statement.values(sealed=new.sealed)
-        elif isinstance(old, SealedVersion) and isinstance(new, SealedVersion):
+    return sum(conn.execute(_change(old, new)).rowcount for old, new in changes)
+
+
+def _change(old: Sealed, new: Sealed) -> sa.Update:
+    match old, new:
+        case SealedVersion(), SealedVersion():
             egress, own = old.kept
-            statement = sa.update(versions).where(
-                _v.seq == old.seq, _v.egress.is_not_distinct_from(egress), _v.secrets.is_not_distinct_from(own)
+            texts = (
+                json_text(new.egress) if new.egress is not None else None,
+                json_text(new.secrets) if new.secrets else None,
             )
-            statement = statement.values(
-                egress=json_text(new.egress) if new.egress is not None else None,
-                secrets=json_text(new.secrets) if new.secrets else None,
+            longer = sum(len((text or "").encode()) for text in texts) - sum(len((t or "").encode()) for t in old.kept)
+            return (
+                sa.update(versions)
+                .where(_v.seq == old.seq, _v.egress.is_not_distinct_from(egress), _v.secrets.is_not_distinct_from(own))
+                .values(egress=texts[0], secrets=texts[1], size=_v.size + longer)
             )
-        done += conn.execute(statement).rowcount
-    return done
+        case SealedRequest(), SealedRequest():
+            return (
+                sa.update(executions)
+                .where(_e.id == old.id, _e.project_id == old.project_id, _e.sealed == old.sealed)
+                .values(sealed=new.sealed, sealed_by=mark_of(new.sealed))
+            )
+        case SealedSigning(), SealedSigning():
+            return _exchange(signing_secrets, old, new)
+        case SealedSecret(), SealedSecret():
+            return _exchange(secrets, old, new)
+    raise TypeError("what is sealed anew is what it was")
+
+
+def _exchange(table: sa.Table, old: SealedSecret | SealedSigning, new: SealedSecret | SealedSigning) -> sa.Update:
+    c = table.c
+    own = (c.project_id == old.project_id, c.id == old.id, c.sealed == old.sealed)
+    return sa.update(table).where(*own).values(sealed=new.sealed)

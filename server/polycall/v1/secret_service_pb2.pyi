@@ -63,11 +63,17 @@ class ResealSecretsRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class ResealSecretsResponse(_message.Message):
-    __slots__ = ("secrets", "versions", "failed")
+    __slots__ = ("secrets", "versions", "failed", "signing_secrets", "stored_requests", "deployments")
     SECRETS_FIELD_NUMBER: _ClassVar[int]
     VERSIONS_FIELD_NUMBER: _ClassVar[int]
     FAILED_FIELD_NUMBER: _ClassVar[int]
+    SIGNING_SECRETS_FIELD_NUMBER: _ClassVar[int]
+    STORED_REQUESTS_FIELD_NUMBER: _ClassVar[int]
+    DEPLOYMENTS_FIELD_NUMBER: _ClassVar[int]
     secrets: int
     versions: int
     failed: int
-    def __init__(self, secrets: _Optional[int] = ..., versions: _Optional[int] = ..., failed: _Optional[int] = ...) -> None: ...
+    signing_secrets: int
+    stored_requests: int
+    deployments: int
+    def __init__(self, secrets: _Optional[int] = ..., versions: _Optional[int] = ..., failed: _Optional[int] = ..., signing_secrets: _Optional[int] = ..., stored_requests: _Optional[int] = ..., deployments: _Optional[int] = ...) -> None: ...

@@ -111,8 +111,9 @@ class SecretServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ResealSecrets(self, request, context):
-        """Seals with the newest of the server's keys for secrets at rest what an older one has sealed: secrets of all projects,
-        credentials and secrets of versions. It may be repeated, and goes on where it was interrupted. Scope: operator.
+        """Gives to the newest of the server's keys for secrets at rest whatever an older one has sealed, in all projects: data
+        keys are wrapped anew, and what they have sealed stays as it is. It may be repeated, and goes on where it was
+        interrupted. Scope: operator.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -6,6 +6,7 @@ it; who starts takes over what belongs to nobody who lives.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -15,10 +16,10 @@ import msgspec
 from polycall.domain import FaceObject
 from polycall.engine.egress import egress_place
 from polycall.engine.objects import Objects
-from polycall.engine.secrets import open_values, seal_values
-from polycall.errors import NotFound
+from polycall.engine.secrets import open_values, seal_values, values_anew
+from polycall.errors import FailedPrecondition, NotFound
 from polycall.faces.cognite.resource import FACE
-from polycall.sealing import Sealer
+from polycall.sealing import Sealer, mark_of
 
 __all__ = ["Deployment", "Deployments"]
 
@@ -70,6 +71,39 @@ class Deployments:
         """Return the secrets of a function. Raises NotFound (there is nothing to do any more), FailedPrecondition."""
         kept = await self._objects.get(deployment.project_id, FACE, _KIND, deployment.function_id)
         return open_values(_data(kept).secrets, self._sealer, self._place(deployment))
+
+    async def marks(self) -> Counter[str]:
+        """Return the marks of what is sealed of all deployments, and how many have each."""
+        return Counter(
+            mark
+            for kept in await self._objects.of_kind(FACE, _KIND, _MOST)
+            for mark in {mark_of(text) for text in _data(kept).secrets.values()}
+        )
+
+    async def reseal(self) -> tuple[int, int]:
+        """Give everything to the sealer's first key; return how many were, and how many could not be opened."""
+        done = failed = 0
+        for kept in await self._objects.of_kind(FACE, _KIND, _MOST):
+            current: FaceObject | None = kept
+            while current is not None:
+                data = _data(current)
+                place = self._place(_deployment(current, data))
+                try:
+                    anew = dict(values_anew(data.secrets, self._sealer, place))
+                except FailedPrecondition:
+                    failed += 1
+                    break
+                if anew == data.secrets:
+                    break
+                changed = msgspec.json.encode(msgspec.structs.replace(data, secrets=anew))
+                if await self._objects.put(replace(current, data=changed)) is not None:
+                    done += 1
+                    break
+                try:  # somebody took it over in this moment
+                    current = await self._objects.get(kept.project_id, FACE, _KIND, kept.id)
+                except NotFound:  # or it has ended
+                    break
+        return done, failed
 
     async def done(self, project_id: str, function_id: str) -> None:
         """Forget a deployment: it has ended, or its function is gone."""

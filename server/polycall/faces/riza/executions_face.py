@@ -82,7 +82,7 @@ class ExecutionsFace(Resource):
         return execution if execution.face == FACE and execution.state.final else None
 
     async def _shown(self, execution: Execution) -> bytes:
-        size = len(execution.stdout) + len(execution.stderr) + len(execution.face_data or b"")
+        size = len(execution.stdout) + len(execution.stderr) + len(execution.sealed or "")
         return await aside(size, lambda: dump(ExecutionBody.of(execution, self._records.read(execution))))
 
 

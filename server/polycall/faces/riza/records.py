@@ -16,7 +16,7 @@ from polycall.errors import FailedPrecondition
 from polycall.faces.wire import present
 from polycall.sealing import Sealer
 
-__all__ = ["Record", "Records"]
+__all__ = ["Record", "Records", "request_place"]
 
 # A larger request is not worth its place in the store: its largest parts are left out, and the record says so.
 _MOST_BYTES = 256 * KIB
@@ -54,11 +54,10 @@ class Record:
 
 
 class _Kept(msgspec.Struct, omit_defaults=True):
-    """``Execution.face_data``. Earlier releases kept the request as it was."""
+    """``Execution.face_data``, beside the sealed request. Earlier releases kept that as it was."""
 
     type: str
     tool_id: str | None = None
-    sealed: str | None = None
     request: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 
@@ -68,10 +67,10 @@ class Records:
     def __init__(self, sealer: Sealer) -> None:
         self._sealer = sealer
 
-    def keep(self, project_id: str, record: Record) -> bytes:
-        """Return a record as it is kept with an execution of a project."""
-        sealed = self._sealer.seal(record.request.decode(), _place(project_id))
-        return msgspec.json.encode(_Kept(record.type, record.tool_id, sealed))
+    def keep(self, project_id: str, record: Record) -> tuple[bytes, str]:
+        """Return a record as it is kept with an execution of a project: ``face_data`` and ``sealed``."""
+        sealed = self._sealer.seal(record.request.decode(), request_place(project_id))
+        return msgspec.json.encode(_Kept(record.type, record.tool_id)), sealed
 
     def read(self, execution: Execution) -> Record | None:
         """Return the record of an execution; None if there is none, or the key that it was sealed with is gone."""
@@ -79,8 +78,8 @@ class Records:
             return None
         try:
             kept = msgspec.json.decode(execution.face_data, type=_Kept)
-            if kept.sealed is not None:
-                text = self._sealer.open(kept.sealed, _place(execution.project_id))
+            if execution.sealed is not None:
+                text = self._sealer.open(execution.sealed, request_place(execution.project_id))
                 return Record(kept.type, text.encode(), kept.tool_id)
         except (FailedPrecondition, msgspec.DecodeError):
             return None
@@ -118,5 +117,6 @@ def _weight(part: object) -> int:
     return 0
 
 
-def _place(project_id: str) -> str:
+def request_place(project_id: str) -> str:
+    """Return what the requests of a project are sealed for."""
     return f"projects/{project_id}/riza/requests"

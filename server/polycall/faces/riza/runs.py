@@ -39,9 +39,8 @@ class Runs:
         await self._check_secrets(who, call.run)
         due = (time.monotonic() if begun is None else begun) + call.timeout_s + _ANSWER_SLACK_S
         expires_at = due if inbound.expires_at is None else min(due, inbound.expires_at)
-        options = RunOptions(
-            face=FACE, expires_at=expires_at, face_data=self._records.keep(who.project_id, call.record)
-        )
+        face_data, sealed = self._records.keep(who.project_id, call.record)
+        options = RunOptions(face=FACE, expires_at=expires_at, face_data=face_data, sealed=sealed)
         try:
             return answered(await self._engine.execute(who, call.run, options))
         except DeadlineExceeded as error:

@@ -18,7 +18,15 @@ from polycall.store.protocol.registry import RegistryStore
 from polycall.store.protocol.retention import RetentionStore
 from polycall.store.protocol.runtimes import RuntimeStore
 from polycall.store.protocol.schedules import DueSchedules, Fired, Firing, ScheduleFilter, ScheduleStore
-from polycall.store.protocol.secrets import Sealed, SealedSecret, SealedSigning, SealedStore, SealedVersion, SecretStore
+from polycall.store.protocol.secrets import (
+    Sealed,
+    SealedRequest,
+    SealedSecret,
+    SealedSigning,
+    SealedStore,
+    SealedVersion,
+    SecretStore,
+)
 from polycall.store.protocol.store import Store
 from polycall.store.protocol.tenancy import SessionStore, TenancyStore
 
@@ -44,6 +52,7 @@ __all__ = [
     "ScheduleFilter",
     "ScheduleStore",
     "Sealed",
+    "SealedRequest",
     "SealedSecret",
     "SealedSigning",
     "SealedStore",

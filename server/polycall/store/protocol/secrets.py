@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
@@ -9,7 +10,15 @@ from typing import Protocol, TypeAlias
 from polycall.domain import EgressPolicy, Secret
 from polycall.store.protocol.pages import Page
 
-__all__ = ["Sealed", "SealedSecret", "SealedSigning", "SealedStore", "SealedVersion", "SecretStore"]
+__all__ = [
+    "Sealed",
+    "SealedRequest",
+    "SealedSecret",
+    "SealedSigning",
+    "SealedStore",
+    "SealedVersion",
+    "SecretStore",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +51,17 @@ class SealedSigning:
     sealed: str = field(repr=False)
 
 
-Sealed: TypeAlias = SealedSecret | SealedVersion | SealedSigning
+@dataclass(frozen=True, slots=True)
+class SealedRequest:
+    """What a face sealed beside an execution."""
+
+    id: uuid.UUID
+    project_id: str
+    face: str
+    sealed: str = field(repr=False)
+
+
+Sealed: TypeAlias = SealedSecret | SealedVersion | SealedSigning | SealedRequest
 
 
 class SecretStore(Protocol):
@@ -96,7 +115,13 @@ class SealedStore(Protocol):
         """Return versions with an egress policy or secrets of their own, in the order in which they were made."""
 
     async def all_sealed_signing(self, after: SealedSigning | None, rows: int) -> Sequence[SealedSigning]:
-        """Return secrets that sign notifications, in the order of project and id, those behind ``after``."""
+        """Return secrets that sign notifications in the order of project and id, those behind ``after``."""
+
+    async def request_marks(self) -> Sequence[str]:
+        """Return the marks (``polycall.sealing.mark_of``) that there are of what is sealed beside executions."""
+
+    async def all_sealed_requests(self, mark: str, after: uuid.UUID | None, rows: int) -> Sequence[SealedRequest]:
+        """Return what is sealed beside executions, of one mark, in the order of their ids, those behind ``after``."""
 
     async def reseal(self, changes: Sequence[tuple[Sealed, Sealed]]) -> int:
         """Put the second of each pair in the place of the first, unless that is not what is there any more.

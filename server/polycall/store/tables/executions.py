@@ -58,6 +58,8 @@ executions = sa.Table(
     time("scheduled_at", null=True),
     text("completion_url", null=True),  # where its end is told
     text("completion_host", null=True),  # the host in it
+    text("sealed", null=True),
+    text("sealed_by", null=True),  # format and key of it: what another key has to look for
     sa.PrimaryKeyConstraint("id"),
     # dead rows slow the claim down long before a fifth of the table is dead, which is the default
     postgresql_with={"autovacuum_vacuum_scale_factor": "0.01"},
@@ -105,6 +107,7 @@ partial(
     where="schedule_id IS NOT NULL AND scheduled_at IS NOT NULL",
     unique=True,
 )
+partial("ix_executions_sealed", _e.sealed_by, _e.id, where="sealed_by IS NOT NULL")
 partial("uq_executions_request", _e.project_id, _e.request_id, where="request_id IS NOT NULL", unique=True)
 
 output_chunks = sa.Table(

@@ -121,7 +121,7 @@ async def test_a_run_is_asked_for_with_its_record_and_a_bound_for_the_whole_answ
     ((run, options),) = engine.runs
     assert run.limits.timeout_ms == 2000
     assert options.face == "riza"
-    kept = replace(DONE, face_data=options.face_data)
+    kept = replace(DONE, face_data=options.face_data, sealed=options.sealed)
     record = Records(SEALER).read(kept)
     assert record is not None
     assert json.loads(record.request)["code"] == run.code
@@ -211,9 +211,12 @@ async def test_a_run_that_never_got_a_slot_may_be_repeated() -> None:
         # of earlier releases
         (b'{"type":"script","request":{"code":"c"}}', Record("script", b'{"code":"c"}')),
         (b'{"type":"function","omitted":"The request was larger than 256 KiB."}', None),
-        (b'{"type":"function","sealed":"1.nobody.AAAA"}', None),
         (b"nonsense", None),
     ],
 )
 def test_what_was_kept_otherwise_is_read_or_left_out(kept: bytes | None, record: Record | None) -> None:
     assert Records(SEALER).read(replace(DONE, face_data=kept)) == record
+
+
+def test_a_request_whose_key_is_gone_is_left_out() -> None:
+    assert Records(SEALER).read(replace(DONE, face_data=b'{"type":"function"}', sealed="2.nobody.AAAA.AAAA")) is None
