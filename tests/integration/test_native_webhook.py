@@ -419,29 +419,24 @@ def test_scopes_are_asked_for(server: Server) -> None:
         assert (refused.code, refused.reason) == (Code.PERMISSION_DENIED, "SCOPE_MISSING")
 
 
-def test_a_server_that_is_killed_before_it_has_told_tells_when_it_is_back(tmp_path: Path) -> None:
-    with receiver() as hooks:
-        stuck = threading.Event()
+def test_a_server_that_is_killed_before_it_has_told_tells_when_it_is_back(server: Server, hooks: Receiver) -> None:
+    stuck = threading.Event()
 
-        def hang() -> tuple[int, dict[str, str]]:
-            stuck.wait(60)
-            return 500, {}
+    def hang() -> tuple[int, dict[str, str]]:
+        stuck.wait(60)
+        return 500, {}
 
-        hooks.replies["/killed"] = [hang]
-        server = Server(tmp_path, environment=settings(hooks.port)).start()
-        try:
-            server.deploy("told", {"main.py": SOURCE}, version="1", release=True)
-            secret = rotate(server)
-            name = call(server, hooks.url("/killed"), input_json='{"x": 7}')
-            until(lambda: hooks.got, what="the first attempt")
-            server.kill()
-            stuck.set()
-            server.start()
-            done = settled(server, name)
-            first, second = hooks.at("/killed")
-            assert (first.id, first.body) == (second.id, second.body)
-            assert signed_with(second, secret)
-            assert done.attempts == 2
-        finally:
-            stuck.set()
-            server.terminate()
+    hooks.replies["/killed"] = [hang]
+    secret = rotate(server)
+    name = call(server, hooks.url("/killed"), input_json='{"x": 7}')
+    try:
+        until(lambda: hooks.at("/killed"), what="the first attempt")
+        server.kill()
+    finally:
+        stuck.set()
+    server.start()
+    done = settled(server, name)
+    first, second = hooks.at("/killed")
+    assert (first.id, first.body) == (second.id, second.body)
+    assert signed_with(second, secret)
+    assert done.attempts == 2
