@@ -115,7 +115,7 @@ def settled(server: Server, execution: str, state: Any = STATES.STATE_DELIVERED)
         found = made(server, execution)
         return found if found is not None and found.state == state else None
 
-    found: webhook_pb2.Delivery = until(reached, what=f"the delivery of {execution}")
+    found: webhook_pb2.Delivery = until(reached, seconds=30, what=f"the delivery of {execution}")
     return found
 
 
@@ -240,9 +240,14 @@ def test_the_receiver_of_the_page_takes_what_is_signed_and_nothing_else(server: 
     assert running.stdout is not None
     try:
         name = call(server, f"http://127.0.0.1:{listed}/done", input_json='{"x": [1]}')
-        found = until(lambda: made(server, name), what="the delivery")
-        while found.state != STATES.STATE_DELIVERED:  # the program may be slower to begin than all attempts
-            found = again(server, name) if found.state == STATES.STATE_DEAD else made(server, name)
+
+        def told() -> bool:
+            found = made(server, name)
+            if found is not None and found.state == STATES.STATE_DEAD:  # the program begins later than all attempts
+                again(server, name)
+            return found is not None and found.state == STATES.STATE_DELIVERED
+
+        until(told, seconds=60, what="the delivery")
         assert running.stdout.readline() == f"{name} STATE_COMPLETED [1]\n"
         again(server, name)  # it is known by its id
         settled(server, name)

@@ -69,7 +69,7 @@ def states(server: Server, *names: str) -> Counter[int]:
 
 def test_each_is_told_once_and_by_the_other_if_one_is_lost(pair: tuple[Server, Server], hooks: Receiver) -> None:
     names = [call(pair[n % 2], hooks.url("/done"), n) for n in range(40)]
-    until(lambda: states(pair[0], *names) == {webhook_pb2.Delivery.STATE_DELIVERED: 40}, what="all of them")
+    until(lambda: states(pair[0], *names) == {webhook_pb2.Delivery.STATE_DELIVERED: 40}, seconds=60, what="all of them")
     told = Counter(json.loads(got.body)["data"]["name"] for got in hooks.at("/done"))
     assert told == dict.fromkeys(names, 1)
 
@@ -87,6 +87,6 @@ def test_each_is_told_once_and_by_the_other_if_one_is_lost(pair: tuple[Server, S
         pair[0].kill()
     finally:
         free.set()
-    until(lambda: states(pair[1], *stuck) == {webhook_pb2.Delivery.STATE_DELIVERED: 8}, what="all of them")
+    until(lambda: states(pair[1], *stuck) == {webhook_pb2.Delivery.STATE_DELIVERED: 8}, seconds=60, what="all of them")
     ids = Counter(got.id for got in hooks.at("/hang"))
     assert sorted(ids.values()) == [1] * 4 + [2] * 4  # twice with one id, by which a receiver knows
