@@ -391,7 +391,7 @@ async def test_an_s3_that_is_not_there_or_has_no_such_bucket_is_refused_at_the_s
 
 
 async def test_an_s3_that_never_answers_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bucket_obstore, "_ALL_S", 0.5)
+    monkeypatch.setattr(bucket_obstore, "_PUT_S", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         credentials(monkeypatch, f"http://127.0.0.1:{silent.getsockname()[1]}")
         with pytest.raises(Unavailable, match=r"cannot be used: it did not answer within 0\.5 s"):
