@@ -156,6 +156,18 @@ async def test_a_claim_costs_the_same_however_much_others_have_queued(tmp_path: 
     await executor.stop()
 
 
+async def test_what_a_server_of_the_release_before_ends_is_told_as_well(store: SqlStore, tmp_path: Path) -> None:
+    told = await store.enqueue(queued(completion_url="https://hooks.example/"))
+    await store.claim("an older one", {"default": 1})
+    # its statements know nothing of deliveries, and of no column that is for them
+    raw = sqlite3.connect(tmp_path / DATABASE_FILE)
+    with raw:
+        raw.execute("UPDATE executions SET state = 3, owner = NULL, ended_at = 1 WHERE id = ?", (told.id.hex,))
+    raw.close()
+    (made,) = (await store.list_deliveries("default", None, 9)).items
+    assert (made.execution_id, made.url) == (told.id, "https://hooks.example/")
+
+
 async def test_a_full_disk_is_unavailable_and_passes(store: SqlStore, tmp_path: Path) -> None:
     def set_pages(conn: sa.Connection, pages: int) -> None:
         conn.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
