@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 README, FACES, JAVASCRIPT = ROOT / "README.md", ROOT / "docs" / "faces.md", ROOT / "docs" / "javascript.md"
 LIMITS, ANALYSIS = ROOT / "docs" / "limits.md", ROOT / "docs" / "analysis.md"
 OPERATIONS = ROOT / "docs" / "operations.md"
-SCHEDULES = ROOT / "docs" / "schedules.md"
+SCHEDULES, WEBHOOKS = ROOT / "docs" / "schedules.md", ROOT / "docs" / "webhooks.md"
 EGRESS, RUNTIMES = ROOT / "docs" / "egress.md", ROOT / "docs" / "runtimes.md"
 SECRETS, AUDIT = ROOT / "docs" / "secrets.md", ROOT / "docs" / "audit.md"
 IMPORT = ROOT / "docs" / "import.md"
@@ -106,6 +106,11 @@ def test_the_page_of_runtimes_runs(polycall: Server, tmp_path: Path) -> None:
 def test_the_page_of_schedules_runs_from_top_to_bottom(polycall: Server, tmp_path: Path) -> None:
     assert len(snippets(SCHEDULES)) == 2
     run(SCHEDULES, polycall, tmp_path)
+
+
+def test_the_page_of_webhooks_runs(polycall: Server, tmp_path: Path) -> None:
+    assert len(snippets(WEBHOOKS)) == 1
+    run(WEBHOOKS, polycall, tmp_path)
 
 
 def test_the_page_of_the_limits_runs(polycall: Server, tmp_path: Path) -> None:
