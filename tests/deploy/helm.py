@@ -50,6 +50,11 @@ class Helm:
     def __init__(self, program: Path) -> None:
         self._program = program
 
+    @property
+    def directory(self) -> Path:
+        """Where it is, for a PATH."""
+        return self._program.parent
+
     def lint(self, values: Mapping[str, Any], place: Path) -> str:
         """Return what Helm says of the chart with these values. Raises HelmError."""
         return self._run(["lint", "--strict", "--quiet", str(CHART)], values, place)

@@ -101,9 +101,10 @@ def test_the_versions_of_image_and_project_are_one() -> None:
 
 def test_every_dependency_is_pinned_by_hash() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
     wanted = {
         re.split(r"[\[<>=]", requirement)[0].lower()
-        for requirement in (*project["dependencies"], *project["optional-dependencies"]["cluster"])
+        for requirement in (*project["dependencies"], *extras["cluster"], *extras["objects"])
     }
     text = REQUIREMENTS.read_text()
     pinned = set(re.findall(r"^([a-z0-9-]+)==", text, re.MULTILINE))

@@ -9,6 +9,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from polycall.config import load
+from tests.deploy.helm import find_helm
 from tests.harness import Server
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -18,7 +20,7 @@ OPERATIONS = ROOT / "docs" / "operations.md"
 SCHEDULES, WEBHOOKS = ROOT / "docs" / "schedules.md", ROOT / "docs" / "webhooks.md"
 EGRESS, RUNTIMES = ROOT / "docs" / "egress.md", ROOT / "docs" / "runtimes.md"
 SECRETS, AUDIT = ROOT / "docs" / "secrets.md", ROOT / "docs" / "audit.md"
-IMPORT = ROOT / "docs" / "import.md"
+IMPORT, DEPLOY = ROOT / "docs" / "import.md", ROOT / "docs" / "deploy.md"
 
 _OUTPUT = ("json", "text")  # what the block above it prints
 _BLOCK = re.compile(r"(<!-- run -->\n)?```(\w+)\n(.*?)```", re.DOTALL)
@@ -57,6 +59,13 @@ def test_every_command_block_is_run_or_is_a_make_target_or_a_vendors_snippet() -
     assert left_out(OPERATIONS)[0].startswith("POLYCALL_REPLICAS=")  # tests/integration/test_gateway_elsewhere.py
     assert left_out(OPERATIONS)[1:] == ['pg_dump --format=custom --file=polycall.dump "$POLYCALL_DATABASE_URL"']
     assert left_out(RUNTIMES) == left_out(SECRETS) == left_out(AUDIT) == left_out(IMPORT) == []
+    assert left_out(DEPLOY) == [  # what needs systemd, an engine or a cluster; the page says so
+        "useradd --system --home-dir /var/lib/polycall --shell /usr/sbin/nologin polycall",
+        "docker build --file deploy/Dockerfile --tag polycall:0.1.0 .",
+        "POLYCALL_SECRETS=/tmp/secrets docker compose --file deploy/compose.yaml up --build --detach --wait",
+        "kubectl --namespace prod create secret generic polycall \\",
+        "  rules:",
+    ]
     assert left_out(EGRESS) == ["[[egress]]"]  # a manifest, which test_pages reads
 
 
@@ -146,3 +155,29 @@ def test_the_page_of_the_audit_log_runs(polycall: Server, tmp_path: Path) -> Non
 
 def test_the_page_of_imports_runs_as_it_stands(polycall: Server, tmp_path: Path) -> None:
     run(IMPORT, polycall, tmp_path)
+
+
+def test_the_page_of_deploying_runs_where_neither_systemd_nor_an_engine_is_needed(
+    polycall: Server, tmp_path: Path
+) -> None:
+    assert len(snippets(DEPLOY)) == 3
+    run(
+        DEPLOY,
+        polycall,
+        tmp_path,
+        POLYCALL_GRPC_ADDRESS=polycall.grpc,
+        POLYCALL_REST_ADDRESS=polycall.rest.removeprefix("http://"),
+        PATH=f"{find_helm().directory}:{os.environ['PATH']}",
+    )
+    assert {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "secrets").iterdir()} == {
+        "bootstrap-key": 0o444,
+        "database-password": 0o444,
+        "database-url": 0o444,
+        "encryption-key": 0o444,
+    }
+    variables = {
+        f"POLYCALL_{name.replace('-', '_').upper()}_FILE": str(tmp_path / "secrets" / name)
+        for name in ("database-url", "encryption-key", "bootstrap-key")
+    }
+    assert load({}, variables).database_url.endswith("@postgres:5432/polycall")
+    assert "kind: StatefulSet" in (tmp_path / "polycall.yaml").read_text()
