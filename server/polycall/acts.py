@@ -21,6 +21,7 @@ __all__ = [
     "ANYWHERE",
     "NOBODY",
     "OPEN_ACTION",
+    "SEVERAL",
     "SYSTEM",
     "Act",
     "AuditEvent",
@@ -33,10 +34,12 @@ __all__ = [
 ]
 
 NOBODY = "anonymous"  # as an actor: no valid key came with the request
+SEVERAL = "several"  # as an actor: more of them than were told apart
 SYSTEM = "system"  # as an actor: the server itself
 ANYWHERE = ""  # as a project: what concerns all of them, or came from nobody who has one
 OPEN_ACTION = "access"  # what is refused where nothing would have been changed
 
+_LONGEST_CLIENT = 64  # an IPv6 address with its zone has fewer
 _LONGEST = 512  # characters of a resource's name: that of two ids as long as they may be, percent-encoded, is cut
 
 
@@ -152,7 +155,7 @@ class Act:
             resource=_short(resource or self.resource),
             face=self.face,
             method=self.method,
-            client=self.client,
+            client=_short(self.client, _LONGEST_CLIENT),
             count=count,
             detail=more,
         )
@@ -188,7 +191,7 @@ def fingerprint(credential: str) -> str:
     return f"sha256:{hashlib.sha256(credential.encode(errors='replace')).hexdigest()[:16]}"
 
 
-def _short(name: str) -> str:
+def _short(name: str, most: int = _LONGEST) -> str:
     # as the database keeps text; and what was cut says so
     name = name.replace("\0", "").encode(errors="replace").decode()
-    return name if len(name) <= _LONGEST else f"{name[:_LONGEST]}…"
+    return name if len(name) <= most else f"{name[:most]}…"

@@ -24,9 +24,11 @@ from typing import IO
 from urllib.parse import quote
 
 from polycall import __version__
+from polycall.acts import SYSTEM, AuditOutcome
 from polycall.datadir import BOOTSTRAP_KEY_FILE, ENCRYPTION_KEY_FILE, LOCK_FILE, make_data_dir
 from polycall.domain import Reason
 from polycall.errors import FailedPrecondition
+from polycall.ids import new_id
 from polycall.store.directory import DirectoryLock
 from polycall.store.schema import HEAD
 from polycall.store.sql import DATABASE_FILE
@@ -118,6 +120,7 @@ def restore(source: Path, data_dir: Path, *, replace: bool) -> Manifest:
             unpacked = Path(scratch)
             manifest = _unpack(source, unpacked)
             _check(unpacked / DATABASE_FILE, manifest)
+            _note(unpacked / DATABASE_FILE, manifest)
             _set_aside(data_dir)
             for name in KEYS:
                 if (unpacked / name).exists():
@@ -215,6 +218,29 @@ def _check(database: Path, manifest: Manifest) -> None:
         _revision(database)
     except sqlite3.Error as error:
         raise _refused(f"The backup is damaged: {error}.") from None
+
+
+def _note(database: Path, manifest: Manifest) -> None:
+    """Put into the audit log that this is a restored database: what was done after the backup is not in it."""
+    event = {
+        "id": new_id().hex,
+        "time": time.time_ns() // 1_000_000,
+        **dict.fromkeys(("project_id", "face", "method", "client"), ""),
+        "actor": SYSTEM,
+        "action": "backup.restore",
+        "resource": "backups",
+        "outcome": AuditOutcome.DONE.value,
+        "code": 0,
+        "count": 1,
+        "detail": json.dumps({"backup_ms": str(manifest.time_ms), "version": str(manifest.version)}),
+    }
+    names = ", ".join(event)
+    places = ", ".join(f":{name}" for name in event)
+    with contextlib.closing(sqlite3.connect(database)) as conn, conn:
+        if conn.execute(
+            "SELECT 1 FROM sqlite_master WHERE name = 'audit_events'"
+        ).fetchone():  # else: of a release before
+            conn.execute(f"INSERT INTO audit_events ({names}) VALUES ({places})", event)  # noqa: S608  own names
 
 
 def _set_aside(data_dir: Path) -> None:

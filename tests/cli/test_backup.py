@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from polycall.store.schema import HEAD
-from polycall.v1 import execution_pb2, execution_service_pb2
+from polycall.v1 import audit_service_pb2, execution_pb2, execution_service_pb2
 from tests.cli.conftest import Cli
 from tests.harness import Server, running_server, until
 
@@ -74,6 +74,10 @@ def test_a_restored_server_goes_on_with_what_was_there(alone: Cli, backed_up: Pa
     with running_server(tmp_path / "data") as server:
         assert _doubled(server, 21) == 42
         assert len(_listed(server)) > 5
+        where = audit_service_pb2.AuditFilter(action="backup.restore")
+        request = audit_service_pb2.ListAuditEventsRequest(project="projects/-", filter=where)
+        (noted,) = server.audit.ListAuditEvents(request, metadata=server.metadata).events
+        assert (noted.actor, noted.project, set(noted.detail)) == ("system", "", {"backup_ms", "version"})
         refused = alone("restore", str(backed_up), "--replace")
         assert refused.code == 2
         assert "is in use by another polycall server" in refused.err

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from polycall.acts import ANYWHERE, NOBODY, Act, AuditEvent, AuditOutcome
+from polycall.acts import ANYWHERE, NOBODY, SEVERAL, Act, AuditEvent, AuditOutcome
 from polycall.domain import Principal, Scope
 from polycall.engine.audit import AuditLog
 from polycall.errors import Code, Unavailable
@@ -77,6 +77,7 @@ async def test_what_a_key_is_refused_is_told_apart_by_method_and_code_up_to_a_bo
         log.refused(attempt("key.create", who=ADA, method=f"/{number}"), Code.NOT_FOUND)
     await log.flush()
     assert len(kept.events) == 201
+    assert (kept.events[-1].actor, kept.events[-1].project_id, kept.events[-1].count) == (SEVERAL, ANYWHERE, 800)
     assert sum(event.count for event in kept.events) == 1000
 
 

@@ -1,4 +1,4 @@
-"""Accepts, claims and finishes Calls, saying each on standard output once it is acknowledged, until it is killed."""
+"""Accepts, claims and finishes Calls, makes secrets; says each on standard output once it is acknowledged, until killed."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ import asyncio
 import sys
 from pathlib import Path
 
+from polycall.acts import Act, acting
+from polycall.domain import Principal
+from polycall.ids import new_id
 from polycall.store.sql import SqlStore, StoreConfig, open_store
-from tests.store.examples import LOST, ended, queued
+from tests.store.examples import LOST, ended, queued, secret
 
-PRODUCERS = 8
+PRODUCERS, CHANGERS = 8, 2
 
 
 def say(*words: object) -> None:
@@ -34,6 +37,16 @@ async def consume(store: SqlStore) -> None:
         await asyncio.sleep(0)
 
 
+async def change(store: SqlStore) -> None:
+    while True:
+        made = secret(str(new_id()))
+        act = Act("secret.create")
+        act.who = Principal(project_id="default", key_id="ada", scopes=frozenset())
+        with acting(act):
+            await store.create_secret(made, "sealed", most=1_000_000)
+        say("made", made.id)
+
+
 async def main(directory: Path) -> None:
     store = open_store(StoreConfig(data_dir=directory))
     await store.start()
@@ -42,6 +55,8 @@ async def main(directory: Path) -> None:
     async with asyncio.TaskGroup() as group:
         for _ in range(PRODUCERS):
             group.create_task(produce(store))
+        for _ in range(CHANGERS):
+            group.create_task(change(store))
         group.create_task(consume(store))
 
 

@@ -1,4 +1,4 @@
-"""kill -9 at any moment: what was acknowledged is there, once, and the next start puts the rest right."""
+"""kill -9 at any moment: what was acknowledged is there, once, changes with their events; the next start does the rest."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+from polycall.acts import AuditFilter
 from polycall.domain import Execution, ExecutionFilter, ExecutionState
 from polycall.store.sql import SqlStore, StoreConfig, open_store
 from tests.store.examples import LOST
@@ -45,6 +46,7 @@ async def _all(store: SqlStore) -> list[Execution]:
 async def test_what_was_acknowledged_survives_kill_9(tmp_path: Path) -> None:
     accepted: set[str] = set()
     finished: set[str] = set()
+    made: set[str] = set()
     for kill in range(KILLS):
         for line in _run_and_kill(tmp_path, ACKNOWLEDGED + 37 * kill):
             match line.split():
@@ -53,6 +55,8 @@ async def test_what_was_acknowledged_survives_kill_9(tmp_path: Path) -> None:
                 case ["finished", call]:
                     assert call not in finished
                     finished.add(call)
+                case ["made", secret]:
+                    made.add(secret)
     assert len(accepted) > 100
     assert len(finished) > 10
 
@@ -73,4 +77,11 @@ async def test_what_was_acknowledged_survives_kill_9(tmp_path: Path) -> None:
     waiting = sum(row.state is ExecutionState.QUEUED for row in rows)
     assert await store.backlog() == waiting
     assert len(await store.claim("next", {"default": waiting + 1})) == waiting
+
+    # a change is there with its event, or neither is
+    secrets = [row.id for row in await store.all_sealed_secrets(None, 100_000)]
+    events = Counter(event.resource for event in (await store.list_audit("default", AuditFilter(), 100_000)).items)
+    assert events == Counter(f"secrets/{secret}" for secret in secrets)
+    assert len(made) > 10
+    assert made - set(secrets) == set()
     await store.stop()

@@ -10,9 +10,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from polycall.acts import Act, AuditEvent, AuditFilter, AuditOutcome
+from polycall.acts import SEVERAL, Act, AuditEvent, AuditFilter, AuditOutcome
 from polycall.domain import Principal, Scope
 from polycall.engine.keys import require
 from polycall.errors import Code, PolycallError
@@ -39,6 +39,7 @@ class _Sum:
     last: Act
     code: Code
     first_ms: int
+    several: bool = False  # kinds, which were too many to be told apart
     last_ms: int = 0
     count: int = 0
     clients: set[str] = field(default_factory=set)
@@ -52,7 +53,8 @@ class _Sum:
         if len(self.clients) > 1:
             more = "" if len(self.clients) < _MOST_CLIENTS else ", …"
             detail["clients"] = ", ".join(sorted(self.clients)) + more
-        return self.last.event(outcome, self.code, count=self.count, detail=detail)
+        event = self.last.event(outcome, self.code, count=self.count, detail=detail)
+        return replace(event, actor=SEVERAL) if self.several else event
 
 
 class AuditLog:
@@ -80,12 +82,11 @@ class AuditLog:
             kind: tuple[object, ...] = (act.face, code)
         else:
             kind = (act.who.project_id, act.who.key_id, act.method, code)
-        if kind not in self._sums and len(self._sums) >= _MOST_SUMS:
+        several = kind not in self._sums and len(self._sums) >= _MOST_SUMS
+        if several:
             act, kind = Act("", client=act.client), (code,)
-            if kind not in self._sums and len(self._sums) >= _MOST_SUMS + len(Code):
-                return  # cannot be: there are no more codes
         now = now_ms()
-        found = self._sums.setdefault(kind, _Sum(act, code, now))
+        found = self._sums.setdefault(kind, _Sum(act, code, now, several))
         found.last, found.last_ms, found.count = act, now, found.count + 1
         if act.client and len(found.clients) < _MOST_CLIENTS:
             found.clients.add(act.client)
