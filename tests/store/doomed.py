@@ -1,4 +1,4 @@
-"""Accepts, claims and finishes Calls, makes secrets; says each on standard output once it is acknowledged, until killed."""
+"""Accepts, claims and finishes Calls, makes secrets; says each on standard output once acknowledged, until killed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""kill -9 at any moment: what was acknowledged is there, once, changes with their events; the next start does the rest."""
+"""kill -9 at any moment: what was acknowledged is there, once, as are changes and their events; the start mends."""
 
 from __future__ import annotations
 
