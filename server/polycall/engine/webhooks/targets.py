@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from polycall.domain import EgressPolicy, EgressRule
-from polycall.sandbox.egress.policy import Authority, Policy, Refused, parse_authority
+from polycall.sandbox.egress.policy import Authority, Policy, Refused, parse_authority, parse_pattern
 
 __all__ = ["LONGEST_URL", "Target", "Targets"]
 
@@ -47,17 +47,18 @@ class Targets:
         of: dict[str, list[EgressRule]] = {}
         for word in hosts.replace(",", " ").split():
             project, equals, host = word.rpartition("=")
-            of.setdefault(project if equals else "", []).append(EgressRule(host=host))
             if equals and not project:
                 raise ValueError(f"{word!r} must be HOST or PROJECT=HOST")
+            try:
+                parse_pattern(host)
+            except ValueError as error:
+                raise ValueError(f"{word!r} {error}") from None
+            of.setdefault(project, []).append(EgressRule(host=host))
         shared = of.pop("", [])
-        try:
-            self._shared = Policy(EgressPolicy(rules=tuple(shared)))
-            self._own: Mapping[str, Policy] = {
-                project: Policy(EgressPolicy(rules=(*shared, *rules))) for project, rules in of.items()
-            }
-        except ValueError as error:
-            raise ValueError(f"a host of it {error}") from None
+        self._shared = Policy(EgressPolicy(rules=tuple(shared)))
+        self._own: Mapping[str, Policy] = {
+            project: Policy(EgressPolicy(rules=(*shared, *rules))) for project, rules in of.items()
+        }
         self._any = bool(shared)
         self._http = http
 
