@@ -328,6 +328,7 @@ async def _running(settings: Settings, signals: Signals, member: Member | None) 
                 version=__version__,
                 counts=lambda: sandbox.counts,
                 processes=place.count,
+                input_bytes=settings.max_input_mib * MIB,
             ),
         )
         cognite_deployer = Deployer(

@@ -260,6 +260,7 @@ class Settings:
     )
     max_timeout_s: float = setting(1200.0, _seconds(1, 86_400), "Longest run a request may ask for, seconds.")
     max_memory_mib: int = setting(5120, _whole(16, 1 << 20), "Most memory a run may ask for, MiB.")
+    max_input_mib: int = setting(16, _whole(1, 64), "Largest input_json of a native request, MiB.")
     # what may be reached
     egress_networks: str = setting(
         "", _networks, "Address ranges that are not public and may be reached by hosts that a rule names; with commas."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import grpc
@@ -166,6 +167,22 @@ def test_a_message_that_is_too_large_is_refused_and_the_server_lives(polycall: S
         polycall.executions.Execute(request, metadata=polycall.metadata, timeout=S)
     assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
     assert execute(polycall, code="").reason == "INVALID_INPUT"
+
+
+def test_an_input_that_would_be_looked_at_for_too_long_is_refused(polycall: Server) -> None:
+    most = 16 << 20
+    good = execute_request(input_json='"' + "x" * (most - 2) + '"')
+    assert polycall.executions.Execute(good, metadata=polycall.metadata, timeout=S).output_json == str(most - 2)
+    for text in ("x" * (most - 1), "é" * (most // 2)):
+        request = execute_request(input_json=f'"{text}"')
+        refused = refusal(partial(polycall.executions.Execute, request, metadata=polycall.metadata))
+        assert (refused.code, refused.reason) == (Code.RESOURCE_EXHAUSTED, "PAYLOAD_TOO_LARGE")
+        assert refused.metadata["limit"] == str(most)
+        assert [v.subject for v in refused.details["QuotaFailure"].violations] == ["input_json"]
+
+
+def execute_request(**fields: Any) -> execution_service_pb2.ExecuteRequest:
+    return execution_service_pb2.ExecuteRequest(code="def execute(input): return len(input)", **fields)
 
 
 def test_an_answer_that_is_too_large_is_refused_with_its_execution(polycall: Server) -> None:

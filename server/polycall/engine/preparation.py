@@ -11,7 +11,7 @@ import msgspec
 
 from polycall.domain import Convention, Execution, Function, Language, LimitOverrides, Limits, Version
 from polycall.engine.adapters import NO_ADAPTER, Adapter, Asker
-from polycall.engine.checks import check_ad_hoc, check_json
+from polycall.engine.checks import check_ad_hoc, check_large_json
 from polycall.engine.languages import check_language, main_file, without_meaning
 from polycall.engine.limits import LimitPolicy
 from polycall.engine.references import with_secrets
@@ -76,12 +76,14 @@ class Preparation:
     companions: Mapping[str, Companion] = field(default_factory=dict)
 
     def ad_hoc(self, run: AdHocRun, project_id: str) -> Prepared:
-        """Prepare code that came with its request. Raises InvalidArgument, LimitOutOfRange, RuntimeMissing."""
+        """Prepare code that came with its request, whose input was checked.
+
+        Raises InvalidArgument, LimitOutOfRange, RuntimeMissing.
+        """
         check_language(run.language, self.languages)
         if run.convention is Convention.PARAMETERS:
             raise InvalidArgument.of("convention", "PARAMETERS needs declared parameters; deploy a version instead")
         check_ad_hoc(run)
-        check_json(run.input, "input_json")
         check_files(run.files)
         limits = self.limits.resolve(run.limits)
         source = run.code.encode()
@@ -131,7 +133,7 @@ class Preparation:
         secret that cannot be used).
         """
         version, function = await self.registry.resolve(project_id, run.package_id, run.version_id, run.function)
-        check_json(run.input, "input_json")
+        await check_large_json(run.input, "input_json")
         limits = self.limits.resolve(version.limits, run.limits)
         return Prepared(
             job=await self._job(version, function, run, limits),

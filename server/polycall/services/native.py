@@ -120,7 +120,11 @@ def add_native(
 
     Health knows the services from ``set_serving`` on.
     """
-    executions, packages, runtimes = ExecutionService(engine), PackageService(engine), RuntimeService(engine)
+    executions, packages, runtimes = (
+        ExecutionService(engine, info.input_bytes),
+        PackageService(engine),
+        RuntimeService(engine),
+    )
     secrets, keys = SecretService(engine), KeyService(engine)
     schedules, webhooks = ScheduleService(engine, plans), WebhookService(engine)
     tenancy, about, audited = TenancyService(engine, keys), ServerService(engine, info), AuditService(audit)

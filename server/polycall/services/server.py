@@ -30,6 +30,7 @@ class NativeInfo:
     counts: Callable[[], PoolCounts] | None = None
     interpreters: Sequence[Interpreter] = (python(),)
     processes: int = 1
+    input_bytes: int = 16 << 20  # the largest input_json
 
 
 class ServerService(server_service_pb2_grpc.ServerServiceServicer):

@@ -99,3 +99,15 @@ def test_a_body_is_unpacked_up_to_its_limit(encoding: str, pack: Any) -> None:
 def test_what_cannot_be_unpacked_is_refused(body: bytes, encoding: str, error: type[InvalidArgument]) -> None:
     with pytest.raises(error):
         gunzip(body, encoding, 100)
+
+
+def test_members_are_counted_before_there_are_too_many() -> None:
+    def of(count: int) -> bytes:
+        return b"{" + b",".join(b'"%07d":[1.0]' % number for number in range(count)) + b"}"
+
+    members = raw_members(of(100_000))
+    assert (len(members), members["0099999"], dump(members)) == (100_000, msgspec.Raw(b"[1.0]"), of(100_000))
+    with pytest.raises(Malformed, match="more than 100000 members"):
+        raw_members(of(100_001))
+    nested = b'{"a":' + of(100_001) + b"}"  # what the code is given is its own affair
+    assert raw_members(nested) == {"a": msgspec.Raw(of(100_001))}
