@@ -27,6 +27,7 @@ from polycall.v1 import (
     package_pb2,
     package_service_pb2,
     package_service_pb2_grpc,
+    policy_service_pb2_grpc,
     runtime_service_pb2_grpc,
     schedule_service_pb2_grpc,
     secret_service_pb2_grpc,
@@ -132,6 +133,11 @@ class Server:
     def secrets(self) -> secret_service_pb2_grpc.SecretServiceStub:
         """The SecretService."""
         return secret_service_pb2_grpc.SecretServiceStub(self.channel)
+
+    @property
+    def policies(self) -> policy_service_pb2_grpc.PolicyServiceStub:
+        """The PolicyService."""
+        return policy_service_pb2_grpc.PolicyServiceStub(self.channel)
 
     @property
     def keys(self) -> key_service_pb2_grpc.KeyServiceStub:

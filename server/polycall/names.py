@@ -31,6 +31,7 @@ __all__ = [
     "FunctionName",
     "PackageName",
     "ParentName",
+    "PolicyName",
     "ProjectName",
     "RevisionName",
     "RuntimeName",
@@ -146,6 +147,23 @@ class FunctionName:
     def __str__(self) -> str:
         version = f"/versions/{_segment(self.version)}" if self.version else ""
         return f"packages/{_segment(self.package)}{version}/functions/{self.function}"
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyName:
+    """``packages/{package}/functions/{function}/policy``."""
+
+    package: str
+    function: str
+
+    @classmethod
+    def parse(cls, text: str, field: str = "name") -> PolicyName:
+        """Read a name. Raises InvalidArgument naming ``field``."""
+        match = _match(_POLICY_NAME, "packages/{package}/functions/{function}/policy", text, field)
+        return cls(_ids(match, 1, field)[0], match[2])
+
+    def __str__(self) -> str:
+        return f"packages/{_segment(self.package)}/functions/{self.function}/policy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,6 +330,7 @@ class ApiKeyName:
 _PACKAGE_NAME = re.compile(f"packages/({_SEGMENT})")
 _VERSION_NAME = re.compile(f"packages/({_SEGMENT})/versions/({_SEGMENT})")
 _FUNCTION_NAME = re.compile(f"packages/({_SEGMENT})(?:/versions/({_SEGMENT}))?/functions/({_FUNCTION})")
+_POLICY_NAME = re.compile(f"packages/({_SEGMENT})/functions/({_FUNCTION})/policy")
 _PARENT_NAME = re.compile(f"packages/({_SEGMENT})(?:/versions/({_SEGMENT}))?(?:/functions/({_FUNCTION}))?")
 _DELIVERY_NAME = re.compile(f"deliveries/({_UUID})")
 _EXECUTION_NAME = re.compile(f"executions/({_UUID})")

@@ -166,9 +166,11 @@ def _native(tenant: Tenant) -> dict[str, str]:
     newest = runtime["newestRevision"]["name"]
     good("native", "POST", f"/polycall/v1/{newest}:wait", {})
     function = f"packages/{package}/functions/tncfunction"
+    good("native", "PATCH", f"/polycall/v1/{function}/policy", {"maxRunning": 7})
     daily = {"displayName": tenant.canary, "function": function, "cron": "0 3 * * *"}
     schedule = good("native", "POST", "/polycall/v1/schedules", {"schedule": daily})["name"]
     return {
+        "projects": tenant.project,
         "packages": package,
         "versions": "7.7.7",
         "functions": "tncfunction",

@@ -23,7 +23,10 @@ Ids = Mapping[str, str]
 # Why an owner is answered as a stranger is, where that is as it should be.
 ALIKE = dict.fromkeys(
     ("domo.RunAlias", "domo.RunAliasComplex"), "the operator maps aliases in a file, each for a project; here is none"
-) | {"cognite.UploadFile": "what lets somebody in stands in the query; no key does"}
+) | {
+    "cognite.UploadFile": "what lets somebody in stands in the query; no key does",
+    "native.UpdateProject": "its limit is what an operator lets a project have; no key of its own changes it",
+}
 # Routes whose address is the credential: whoever was told it may, with any key or none.
 OPEN = {"guance.CallAuthLink", "guance.OpenAuthLink"}
 # What ends things comes after all else, and of these, what is inside before what it is in.

@@ -50,6 +50,7 @@ from tests.store.examples import (
     secret,
     version,
 )
+from tests.store.limits_conformance import LimitsConformance
 from tests.store.schedule_conformance import ScheduleConformance
 from tests.store.sealed_conformance import SealedConformance
 
@@ -1409,8 +1410,8 @@ class ExecutionConformance:
         first = await store.claim("n", {"default": 2, other_project: 2})
         assert await store.due() == ["default"]
         rest = await store.claim("m", {"default": 2, other_project: 2})
-        assert await store.claim("n", {"default": 2, other_project: 2}) == []
-        assert await store.claim("n", {}) == []
+        assert list(await store.claim("n", {"default": 2, other_project: 2})) == []
+        assert list(await store.claim("n", {})) == []
         assert {e.id for e in first} == {c.id for c in calls[:3]}
         assert [e.id for e in first if e.project_id == "default"] == [calls[0].id, calls[2].id]
         assert [e.id for e in rest] == [calls[3].id]
@@ -1439,7 +1440,7 @@ class ExecutionConformance:
         store.record(recorded(state=ExecutionState.RUNNING))
         await store.flush()
         await store.enqueue(queued(state=ExecutionState.RUNNING, owner="n", attempt=1))
-        assert await store.claim("m", {"default": 9}) == []
+        assert list(await store.claim("m", {"default": 9})) == []
         assert await store.backlog() == 0
 
     async def test_an_end_is_written_once(self, store: Store) -> None:
@@ -1526,7 +1527,7 @@ class ExecutionConformance:
         )
         assert await store.get("default", call.id) == cancelled
         assert await store.request_cancel("default", call.id, at + 5) == cancelled
-        assert await store.claim("n", {"default": 1}) == []
+        assert list(await store.claim("n", {"default": 1})) == []
 
     async def test_what_runs_is_asked_to_stop(self, store: Store) -> None:
         call, other = await store.enqueue(queued()), await store.enqueue(queued())
@@ -1692,6 +1693,7 @@ class StoreConformance(
     AuditConformance,
     SealedConformance,
     ScheduleConformance,
+    LimitsConformance,
     ExecutionConformance,
 ):
     """Everything."""

@@ -236,7 +236,7 @@ async def test_a_value_that_was_damaged_is_said_to_be(store: SqlStore, tmp_path:
         await store.get("default", finished.id)
     # whoever lists does not need it; a Call that it is the input of has ended, and nothing runs on half of it
     assert [one.id for one in (await store.list("default", ANY, 10)).items] == [finished.id]
-    assert await store.claim("node", {"default": 5}) == []
+    assert list(await store.claim("node", {"default": 5})) == []
     (listed,) = (await store.list("default", ANY, 10)).items
     assert listed.state is ExecutionState.FAILED
     assert listed.error is not None
@@ -259,7 +259,7 @@ async def test_while_the_object_store_is_away_nothing_is_lost(
         # what is there cannot be read, and a Call that needs it waits and has lost no attempt
         with pytest.raises(Unavailable, match="object store, where this value is, cannot be reached"):
             await store.get("default", before.id)
-        assert await store.claim("node", {"default": 5}) == []
+        assert list(await store.claim("node", {"default": 5})) == []
         (waits,) = (await store.list("default", ANY, 10)).items
         assert (waits.state, waits.attempt, waits.owner) == (ExecutionState.QUEUED, 0, None)
         # what is new stays in the database

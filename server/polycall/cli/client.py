@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from polycall.v1.execution_service_pb2_grpc import ExecutionServiceStub
     from polycall.v1.key_service_pb2_grpc import KeyServiceStub
     from polycall.v1.package_service_pb2_grpc import PackageServiceStub
+    from polycall.v1.policy_service_pb2_grpc import PolicyServiceStub
     from polycall.v1.runtime_service_pb2_grpc import RuntimeServiceStub
     from polycall.v1.schedule_service_pb2_grpc import ScheduleServiceStub
     from polycall.v1.secret_service_pb2_grpc import SecretServiceStub
@@ -102,6 +103,13 @@ class Client:
         from polycall.v1.secret_service_pb2_grpc import SecretServiceStub
 
         return SecretServiceStub(self._channel)
+
+    @property
+    def policies(self) -> PolicyServiceStub:
+        """The PolicyService."""
+        from polycall.v1.policy_service_pb2_grpc import PolicyServiceStub
+
+        return PolicyServiceStub(self._channel)
 
     @property
     def keys(self) -> KeyServiceStub:

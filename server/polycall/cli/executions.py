@@ -10,10 +10,11 @@ import click
 
 from polycall.cli.client import Client, with_client
 from polycall.cli.options import DURATION, MOMENT, execution_name, json_option, limit_option, schedule_name
+from polycall.cli.retries import retry_line
 from polycall.domain import ExecutionState
 
 if TYPE_CHECKING:
-    from polycall.v1.execution_pb2 import Execution
+    from polycall.v1.execution_pb2 import Attempt, Execution
 
 __all__ = ["LONGEST_WAIT_S", "executions"]
 
@@ -75,11 +76,12 @@ def list_command(
 
 @executions.command("get")
 @click.argument("execution", type=execution_name)
+@click.option("--attempt", type=int, default=0, help="Error and output of this earlier attempt.")
 @json_option
 @with_client
-def get_command(client: Client, execution: str, as_json: bool) -> None:
+def get_command(client: Client, execution: str, attempt: int, as_json: bool) -> None:
     """Show one execution, with its value and output."""
-    _print(_get(client, execution), as_json=as_json)
+    _print(_get(client, execution, attempt), as_json=as_json)
 
 
 @executions.command("logs")
@@ -153,10 +155,11 @@ def wait_command(ctx: click.Context, /, client: Client, execution: str, timeout:
     ctx.exit(print_end(found, as_json=as_json))
 
 
-def _get(client: Client, name: str) -> Execution:
+def _get(client: Client, name: str, attempt: int = 0) -> Execution:
     from polycall.v1 import execution_service_pb2 as pb
 
-    found: Execution = client.call(client.executions.GetExecution, pb.GetExecutionRequest(name=name))
+    request = pb.GetExecutionRequest(name=name, attempt=attempt)
+    found: Execution = client.call(client.executions.GetExecution, request)
     return found
 
 
@@ -211,6 +214,10 @@ def _print(execution: Execution, *, as_json: bool) -> None:
             ("process", word(execution, "start_kind").lower()),
             ("isolation", word(execution, "isolation_level").lower()),
             ("attempt", f"{execution.attempt} of {execution.max_attempts}" if execution.attempt else ""),
+            ("tried again", retry_line(execution.retry_policy)),
+            ("earlier", "\n".join(f"{a.number}: {_why(a)}" for a in execution.attempts)),
+            ("next attempt", moment(execution.next_attempt_time)),
+            ("priority", str(execution.priority or "")),
             ("exit code", str(execution.exit_code) if execution.HasField("exit_code") else ""),
             ("signal", str(execution.signal) if execution.HasField("signal") else ""),
             ("request id", execution.request_id),
@@ -222,6 +229,12 @@ def _print(execution: Execution, *, as_json: bool) -> None:
             ("stderr", _output(execution.stderr, execution.stderr_truncated)),
         ]
     )
+
+
+def _why(attempt: Attempt) -> str:
+    from polycall.cli.show import moment, word
+
+    return f"{word(attempt.error, 'reason')} at {moment(attempt.end_time)}: {attempt.error.message}"
 
 
 def _output(text: str, truncated: bool) -> str:

@@ -12,7 +12,7 @@ from polycall.cli.options import DURATION, json_option
 from polycall.domain import Scope
 
 if TYPE_CHECKING:
-    from polycall.v1.tenancy_service_pb2 import ApiKey
+    from polycall.v1.tenancy_service_pb2 import ApiKey, Project
 
 __all__ = ["keys", "projects"]
 
@@ -138,7 +138,7 @@ def revoke_command(client: Client, key_id: str, project: str, as_json: bool) -> 
 
 @click.group("projects")
 def projects() -> None:
-    """Create and list projects."""
+    """Create, see and limit projects."""
 
 
 @projects.command("create")
@@ -173,8 +173,74 @@ def list_projects_command(client: Client, as_json: bool) -> None:
     if as_json:
         print_json(answer)
         return
-    rows = [[p.name.removeprefix("projects/"), p.display_name, moment(p.create_time)] for p in answer.projects]
-    print_table(["PROJECT", "DISPLAY NAME", "CREATED"], rows)
+    rows = [
+        [p.name.removeprefix("projects/"), p.display_name, moment(p.create_time), _limit(p)] for p in answer.projects
+    ]
+    print_table(["PROJECT", "DISPLAY NAME", "CREATED", "AT ONCE"], rows)
+
+
+@projects.command("get")
+@click.argument("project_id")
+@json_option
+@with_client
+def get_project_command(client: Client, project_id: str, as_json: bool) -> None:
+    """Show a project: your key's, or with the scope operator any."""
+    from polycall.v1 import tenancy_service_pb2 as pb
+
+    request = pb.GetProjectRequest(name=_project_name(project_id))
+    _print_project(client.call(client.tenancy.GetProject, request), as_json)
+
+
+@projects.command("set")
+@click.argument("project_id")
+@click.option("--display-name", metavar="TEXT", help="For people.")
+@click.option("--max-running", type=int, help="So many of its Calls run at once, over all servers: 1 to 10000.")
+@click.option("--no-limit", is_flag=True, help="Any number of its Calls run at once.")
+@json_option
+@with_client
+def set_project_command(
+    client: Client,
+    project_id: str,
+    display_name: str | None,
+    max_running: int | None,
+    no_limit: bool,
+    as_json: bool,
+) -> None:
+    """Set what is given of a project; the rest stays. What waits already follows a limit."""
+    from polycall.v1 import tenancy_service_pb2 as pb
+
+    if no_limit and max_running is not None:
+        raise click.UsageError("that is given and taken away at once.")
+    project = pb.Project(name=_project_name(project_id), display_name=display_name or "", max_running=max_running)
+    request = pb.UpdateProjectRequest(project=project)
+    if display_name is not None:
+        request.update_mask.paths.append("display_name")
+    if no_limit or max_running is not None:
+        request.update_mask.paths.append("max_running")
+    if not request.update_mask.paths:
+        raise click.UsageError("say what to set: --display-name, --max-running or --no-limit.")
+    _print_project(client.call(client.tenancy.UpdateProject, request), as_json)
+
+
+def _print_project(project: Project, as_json: bool) -> None:
+    from polycall.cli.show import moment, print_json
+    from polycall.cli.table import print_facts
+
+    if as_json:
+        print_json(project)
+        return
+    print_facts(
+        [
+            ("project", project.name),
+            ("display name", project.display_name),
+            ("created", moment(project.create_time)),
+            ("at once", _limit(project)),
+        ]
+    )
+
+
+def _limit(project: Project) -> str:
+    return str(project.max_running) if project.HasField("max_running") else "any number"
 
 
 def _key_name(key_id: str) -> str:

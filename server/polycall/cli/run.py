@@ -20,6 +20,7 @@ from polycall.cli.options import (
     run_limit_options,
     runtime_name,
 )
+from polycall.cli.retries import priority_option, retry_of, retry_options
 from polycall.cli.suffixes import SUFFIXES
 from polycall.domain import Convention, Language
 
@@ -168,6 +169,8 @@ def _execute_request(
 @click.option("--max-attempts", type=int, default=0, help="Starts if servers are lost: 1 to 10. Default: 3.")
 @click.option("--request-id", metavar="UUID", default="", help="Repeating one makes no second execution.")
 @click.option("--completion-url", metavar="URL", default="", help="Tell its end there; see `polycall webhooks`.")
+@priority_option
+@retry_options
 @run_limit_options
 @json_option
 @with_client
@@ -187,6 +190,8 @@ def call_command(
     memory: int | None,
     cpu_time: float | None,
     as_json: bool,
+    priority: int | None,
+    **asked: Any,
 ) -> None:
     """Have a function run later: durable once this returns. Prints the execution's name.
 
@@ -206,6 +211,8 @@ def call_command(
         max_attempts=max_attempts,
         request_id=request_id,
         completion_url=completion_url,
+        priority=priority,
+        retry_policy=retry_of(asked),
     )
     if deadline is not None:
         request.deadline.FromDatetime(datetime.now(UTC) + timedelta(seconds=deadline))

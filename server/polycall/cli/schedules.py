@@ -18,6 +18,7 @@ from polycall.cli.options import (
     schedule_name,
     shown_id,
 )
+from polycall.cli.retries import priority_option, retry_line, retry_of, retry_options
 from polycall.domain import MissedTicks, Overlap
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ def _asked(command: _Command) -> _Command:
         click.option("--missed", type=_MISSED, help="For ticks that no server could fire in time. Default: skip."),
         click.option("--deadline", type=DURATION, metavar="DURATION", help="Stop a run so long after its tick."),
         click.option("--max-attempts", type=int, help="Starts if servers are lost: 1 to 10. Default: 3."),
+        priority_option,
+        retry_options,
         click.option("--display-name", metavar="TEXT", help="Name for people."),
         click.option("--description", metavar="TEXT", help="What it is for."),
         click.option(
@@ -226,6 +229,8 @@ def _schedule(asked: dict[str, Any], *, function: str | None, cron: str | None) 
         "input_json": asked["payload"],
         "limits": limits if limits.ListFields() else None,
         "max_attempts": asked["max_attempts"],
+        "priority": asked["priority"],
+        "retry_policy": retry_of(asked),
         "overlap": f"OVERLAP_{asked['overlap'].upper()}" if asked["overlap"] else None,
         "missed_ticks": f"MISSED_TICKS_{asked['missed'].upper().replace('-', '_')}" if asked["missed"] else None,
         "display_name": asked["display_name"],
@@ -271,6 +276,8 @@ def _print(schedule: Schedule, *, as_json: bool) -> None:
             ("limits", limits_line(schedule.limits)),
             ("attempts", str(schedule.max_attempts or "")),
             ("tells", schedule.completion_url),
+            ("tried again", retry_line(schedule.retry_policy)),
+            ("priority", str(schedule.priority or "")),
             ("made by", schedule.face),
             ("input", schedule.input_json),
         ]

@@ -11,6 +11,7 @@ from polycall.domain.deliveries import Delivery, DeliveryState, DueDelivery, Sig
 from polycall.domain.egress import Credential, CredentialKind, EgressPolicy, EgressRule, OutboundRequest
 from polycall.domain.entries import Entry, EntryQuota
 from polycall.domain.executions import (
+    Attempt,
     Execution,
     ExecutionError,
     ExecutionFilter,
@@ -26,6 +27,7 @@ from polycall.domain.functions import Convention, DeclaredType, Function, InputF
 from polycall.domain.limits import DEFAULT_WARM, LimitOverrides, Limits, WarmPolicy
 from polycall.domain.objects import FaceObject
 from polycall.domain.packages import Package, Version, VersionState
+from polycall.domain.policies import PRIORITIES, RETRIED, FunctionPolicy, RetryPolicy, is_retryable
 from polycall.domain.reasons import Reason
 from polycall.domain.runtimes import ManifestKind, PackedEnvironment, RevisionState, Runtime, RuntimeRevision
 from polycall.domain.schedules import MissedTicks, Overlap, Schedule
@@ -35,7 +37,10 @@ from polycall.domain.tenancy import DEFAULT_PROJECT, ApiKey, Principal, Project,
 __all__ = [
     "DEFAULT_PROJECT",
     "DEFAULT_WARM",
+    "PRIORITIES",
+    "RETRIED",
     "ApiKey",
+    "Attempt",
     "Convention",
     "Credential",
     "CredentialKind",
@@ -54,6 +59,7 @@ __all__ = [
     "ExecutionState",
     "FaceObject",
     "Function",
+    "FunctionPolicy",
     "InputFile",
     "IsolationLevel",
     "Language",
@@ -70,6 +76,7 @@ __all__ = [
     "Principal",
     "Project",
     "Reason",
+    "RetryPolicy",
     "RevisionState",
     "Runtime",
     "RuntimeRevision",
@@ -85,4 +92,5 @@ __all__ = [
     "Version",
     "VersionState",
     "WarmPolicy",
+    "is_retryable",
 ]

@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 from polycall.domain.egress import OutboundRequest
 from polycall.domain.functions import Language
 from polycall.domain.limits import Limits
+from polycall.domain.policies import RetryPolicy
 from polycall.domain.reasons import Reason
 from polycall.quick import quick
 
 __all__ = [
+    "Attempt",
     "Execution",
     "ExecutionError",
     "ExecutionFilter",
@@ -110,6 +112,16 @@ class OutputChunk:
     data: bytes
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """A start of an execution that failed and was tried again. ``error`` has no traceback."""
+
+    number: int
+    started_at: int | None
+    ended_at: int | None
+    error: ExecutionError
+
+
 @quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Execution:
@@ -157,6 +169,10 @@ class Execution:
     schedule_id: str | None = None  # what made it; the schedule may be gone
     scheduled_at: int | None = None  # the tick it is for; None: somebody asked for it
     completion_url: str | None = field(default=None, repr=False)  # where its end is told; may hold a token
+    priority: int = 0  # PRIORITIES: the highest of a project comes first
+    retry: RetryPolicy | None = None  # None: what fails is not tried again
+    attempts: tuple[Attempt, ...] = ()  # those that failed and were tried again
+    run_at: int | None = field(default=None, compare=False)  # not started before, as the store has it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

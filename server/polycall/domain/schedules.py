@@ -6,6 +6,7 @@ import enum
 from dataclasses import dataclass, field
 
 from polycall.domain.limits import LimitOverrides
+from polycall.domain.policies import RetryPolicy
 
 __all__ = ["MissedTicks", "Overlap", "Schedule"]
 
@@ -61,3 +62,5 @@ class Schedule:
     last_skipped: int | None = None  # the last tick that has not
     last_skip: str = ""  # why
     revision: int = 0  # how often it was changed by a caller
+    priority: int = 0  # as of a Call
+    retry: RetryPolicy | None = None  # None: its function's

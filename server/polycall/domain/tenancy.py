@@ -28,6 +28,7 @@ class Project:
     id: str
     created_at: int
     display_name: str = ""
+    max_running: int | None = None  # so many of its Calls run at once, over all servers; None: no limit of its own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

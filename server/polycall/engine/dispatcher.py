@@ -11,14 +11,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import random
 import time
 import uuid
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from typing import Protocol
 
-from polycall.domain import Execution, ExecutionError, ExecutionState, Reason, Usage
+from polycall.domain import Attempt, Execution, ExecutionError, ExecutionState, Reason, RetryPolicy, Usage, is_retryable
 from polycall.engine.admission import Slot
 from polycall.engine.engine import Engine
 from polycall.engine.live import LiveRun
@@ -28,7 +30,7 @@ from polycall.engine.siblings import ALONE, CallAccepted, Siblings
 from polycall.engine.tasks import end
 from polycall.errors import DeadlineExceeded, PolycallError, Unavailable
 from polycall.ids import now_ms
-from polycall.store.protocol import ExecutionStore
+from polycall.store.protocol import ExecutionStore, PolicyStore
 
 __all__ = ["Dispatcher"]
 
@@ -37,11 +39,16 @@ _OUTPUT_EVERY_S = 1.0  # output of a running Call is stored at most this often
 _RETRY_S = 0.2  # between attempts while the database is away
 # After a claim that failed: a statement that was cut off may be committed until the database gives it up (30 s).
 _UNCLEAR_S = 60.0
+_CONTENDED_S = 0.025  # after which what another server was claiming is looked at again; a claim takes some milliseconds
 _TOO_LATE = ExecutionError(
     reason=Reason.EXECUTION_TIMEOUT, message="The deadline passed before a slot was free; nothing ran."
 )
 
 log = logging.getLogger(__name__)
+
+
+class DispatcherStore(ExecutionStore, PolicyStore, Protocol):
+    """What a dispatcher needs of the store."""
 
 
 class Dispatcher:
@@ -53,7 +60,7 @@ class Dispatcher:
     def __init__(
         self,
         engine: Engine,
-        store: ExecutionStore,
+        store: DispatcherStore,
         preparation: Preparation,
         *,
         slots: int,
@@ -76,6 +83,7 @@ class Dispatcher:
         self._claiming = asyncio.Lock()
         self._due: dict[str, int] = {}  # projects that have Calls in the queue, and how often they were heard of
         self._heard = 0
+        self._limited: set[str] = set()  # projects that have limits: when something has ended, there may be room
         self._ask = 1  # how many to claim at once: more, as long as there are more
         self._running: dict[asyncio.Task[None], LiveRun] = {}
         self.fenced = 0  # ends that were dropped: others had taken the executions over
@@ -153,8 +161,12 @@ class Dispatcher:
                 if self._stopping:
                     return False
                 heard = self._heard
-                for execution in await self._store.claim(self._node, Counter({p: len(s) for p, s in slots.items()})):
+                claimed = await self._store.claim(self._node, Counter({p: len(s) for p, s in slots.items()}))
+                self._limited = (self._limited - slots.keys()) | claimed.limited
+                for execution in claimed:
                     self._start(group, execution, slots[execution.project_id].pop())
+            for project_id in claimed.contended:
+                asyncio.get_running_loop().call_later(_CONTENDED_S, self.enqueued, project_id)
             for project_id in [project_id for project_id, left in slots.items() if left]:
                 if self._due.get(project_id, 0) <= heard:  # nothing was added meanwhile
                     self._due.pop(project_id, None)
@@ -181,7 +193,9 @@ class Dispatcher:
         task.add_done_callback(self._done)
 
     def _done(self, task: asyncio.Task[None]) -> None:
-        del self._running[task]
+        live = self._running.pop(task)
+        if live.execution.project_id in self._limited:
+            self._accepted(live.execution.project_id)
         self._bell.set()
 
     async def _watch(self) -> None:
@@ -237,6 +251,8 @@ class Dispatcher:
                 if final.error is LEASE_LOST:
                     self._forsaken[final.id] = final.attempt  # if it is still ours once the database is back
                     return
+            if final.error is not None and await self._tried_again(live, final, final.error):
+                return
             stored = await self._stored(live, final)
             if stored is not None and stored.completion_url is not None:
                 self._engine.webhooks.on_due()
@@ -295,6 +311,43 @@ class Dispatcher:
                     raise
                 log.warning("cannot prepare execution %s: %s", live.execution.id, error)
                 await asyncio.sleep(_RETRY_S)
+
+    # trying again
+
+    async def _tried_again(self, live: LiveRun, final: Execution, error: ExecutionError) -> bool:
+        """Queue a Call again if its attempt failed and its policy, or its function's, lets it be tried again."""
+        if live.stopped is not None or not is_retryable(error.reason):
+            return False
+        earlier = Attempt(
+            number=final.attempt,
+            started_at=final.started_at,
+            ended_at=final.ended_at,
+            error=replace(error, traceback=""),
+        )
+        again = replace(final, attempts=(*final.attempts, earlier))
+        while True:
+            try:
+                policy = await self._policy(final)
+                if policy is None or final.attempt >= policy.max_attempts or error.reason not in policy.reasons:
+                    return False
+                await self._append(live)  # an attempt that ends has all of its output; this one's is kept here
+                wait_ms = policy.wait_ms(final.attempt, random.random())  # noqa: S311  no secret depends on it
+                if not await self._store.retry(again, owner=self._node, wait_ms=wait_ms):
+                    return False
+            except Unavailable as unavailable:
+                log.warning("cannot try execution %s again: %s", final.id, unavailable)
+                if self._closed:
+                    return True
+                await asyncio.sleep(_RETRY_S)
+            else:
+                asyncio.get_running_loop().call_later(wait_ms / 1000, self.enqueued, final.project_id)
+                return True
+
+    async def _policy(self, final: Execution) -> RetryPolicy | None:
+        """Return what says how a Call is tried again. Raises Unavailable."""
+        if final.retry is not None or final.face is not None:  # the vendors' contracts know no second run
+            return final.retry
+        return await self._store.find_retry(final.project_id, final.package_id or "", final.function or "")
 
     # what is stored of it
 

@@ -14,7 +14,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Se
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from polycall.domain import (
     Execution,
@@ -34,6 +34,7 @@ from polycall.engine.keys import KeyRing, require
 from polycall.engine.limits import LimitPolicy
 from polycall.engine.live import Finished, LiveRun, LiveRuns, Moved, Started, StreamEvent
 from polycall.engine.objects import Objects
+from polycall.engine.policies import Policies, PoliciesStore
 from polycall.engine.preparation import Preparation, Prepared, spec_of
 from polycall.engine.recording import ALL, Recording
 from polycall.engine.references import refers
@@ -47,7 +48,7 @@ from polycall.engine.siblings import ALONE, CancelAsked, RecordAsked, Siblings
 from polycall.engine.synchronous import Synchronous, shutting_down
 from polycall.engine.tasks import end
 from polycall.engine.webhooks.webhooks import Webhooks
-from polycall.errors import IsolationUnavailable, NotFound, Unavailable
+from polycall.errors import InvalidArgument, IsolationUnavailable, NotFound, Unavailable
 from polycall.ids import new_id, now_ms
 from polycall.sandbox.job import Job, Runner
 from polycall.store.protocol import ExecutionStore, Page
@@ -71,6 +72,10 @@ class EngineSettings:
     recording: Recording = ALL
 
 
+class EngineStore(ExecutionStore, PoliciesStore, Protocol):
+    """What the engine itself needs of the store."""
+
+
 class Engine:
     """The one engine under every contract."""
 
@@ -79,7 +84,7 @@ class Engine:
         settings: EngineSettings,
         *,
         runner: Runner,
-        store: ExecutionStore,
+        store: EngineStore,
         registry: Registry,
         secrets: Secrets,
         resealing: Resealing,
@@ -116,6 +121,7 @@ class Engine:
             recording=settings.recording,
         )
         self._draining = False
+        self.policies = Policies(store, registry, siblings, lambda project_id: self.on_enqueue(project_id))
         self.on_enqueue: Callable[[str], None] = lambda _: None  # the dispatcher's bell
 
     @property
@@ -206,6 +212,29 @@ class Engine:
         found = await self._store.get_small(who.project_id, execution_ids)
         return {execution.id: execution for execution in found if execution.state.final}
 
+    async def attempt(self, who: Principal, execution: Execution, number: int) -> Execution:
+        """Return an execution with times, error and output of an attempt, which may be an earlier one.
+
+        Raises PermissionDenied, InvalidArgument: there is none of that number.
+        """
+        earlier = next((attempt for attempt in execution.attempts if attempt.number == number), None)
+        if earlier is None and number == execution.attempt:
+            return execution
+        if earlier is None:
+            there = ", ".join(str(attempt.number) for attempt in execution.attempts) or "there are none"
+            raise InvalidArgument.of("attempt", f"must be one of its earlier attempts ({there}), got {number}")
+        chunks = await self.output(who, execution.id, number)
+        return replace(
+            execution,
+            attempt=number,
+            started_at=earlier.started_at,
+            ended_at=earlier.ended_at,
+            error=earlier.error,
+            result=None,
+            stdout=b"".join(chunk.data for chunk in chunks if chunk.stream is Stream.STDOUT),
+            stderr=b"".join(chunk.data for chunk in chunks if chunk.stream is Stream.STDERR),
+        )
+
     async def find(self, who: Principal, face: str, alias: str) -> Execution:
         """Return the execution that a face knows by another id. Raises PermissionDenied, NotFound."""
         require(who, Scope.READ)
@@ -281,40 +310,64 @@ class Engine:
         except Moved:
             return await self._store.get(who.project_id, execution_id)
 
-    async def output(self, who: Principal, execution_id: uuid.UUID) -> tuple[OutputChunk, ...]:
-        """Return what was written, in the order it was read, also while it runs. Raises PermissionDenied, NotFound."""
+    async def output(
+        self, who: Principal, execution_id: uuid.UUID, attempt: int | None = None
+    ) -> tuple[OutputChunk, ...]:
+        """Return what was written, in the order it was read, also while it runs. Raises PermissionDenied, NotFound.
+
+        ``attempt``: of that one alone, which may be an earlier one of a Call.
+        """
         require(who, Scope.READ)
         live = self.live.get(who.project_id, execution_id)
-        if live is not None:
+        if live is not None and attempt in (None, live.execution.attempt):
             return tuple(live.output)
-        chunks = await self._store.output(who.project_id, execution_id)
-        return chunks or _chunks(await self._stored(who.project_id, execution_id))
+        chunks = await self._store.output(who.project_id, execution_id, attempt)
+        if chunks:
+            return chunks
+        execution = await self._stored(who.project_id, execution_id)
+        return _chunks(execution) if attempt in (None, execution.attempt) else ()
 
     async def stream(self, who: Principal, execution_id: uuid.UUID) -> AsyncIterator[StreamEvent]:
         """Follow an execution; leaving the iteration does not stop it.
 
+        One that is started anew, because its server was lost or it is tried again, tells Started once more.
         Raises PermissionDenied, NotFound; Unavailable if it was handed back because this server shuts down.
         """
         require(who, Scope.READ)
         live = self.live.get(who.project_id, execution_id)
         execution = live.execution if live is not None else await self._stored(who.project_id, execution_id)
         yield Started(execution)
-        if live is None:
-            async with aclosing(self._elsewhere(who, execution)) as found:
-                async for news in found:
-                    if isinstance(news, LiveRun):
-                        live = news
-                        break
-                    yield news
-        if live is None:
-            return
-        try:
-            async with aclosing(live.events()) as events:
-                async for event in events:
-                    if not isinstance(event, Started):
-                        yield event
-        except Moved:
-            raise Unavailable("This server is shutting down; the execution goes on. Follow it anew.") from None
+        attempt, seen = execution.attempt, 0  # what was told
+        while True:
+            if live is None:
+                async with aclosing(self._elsewhere(who, execution, seen)) as found:
+                    async for news in found:
+                        if isinstance(news, LiveRun):
+                            live = news
+                            break
+                        if isinstance(news, Started):
+                            attempt = news.execution.attempt
+                        yield news
+            if live is None:
+                return
+            if live.execution.attempt > max(1, attempt):
+                yield Started(live.execution)
+            attempt = live.execution.attempt
+            try:
+                async with aclosing(live.events()) as events:
+                    async for event in events:
+                        if not isinstance(event, Started):
+                            yield event
+                return
+            except Moved:
+                if self._draining:
+                    why = "This server is shutting down; the execution goes on. Follow it anew."
+                    raise Unavailable(why) from None
+            # it is tried again, here or elsewhere
+            seen, live = len(live.output), None
+            execution = await self._stored(who.project_id, execution_id)
+            if execution.attempt != attempt:
+                seen = 0
 
     async def stream_execute(
         self, who: Principal, run: AdHocRun, options: RunOptions = RunOptions()
@@ -412,7 +465,7 @@ class Engine:
             alias=options.alias,
             request_id=options.request_id,
             deadline=options.deadline,
-            max_attempts=(options.max_attempts or _CALL_ATTEMPTS) if is_call else 1,
+            max_attempts=_most_attempts(options) if is_call else 1,
             created_by=who.key_id,
             input=kept.input if kept is not None else None,
             limits=prepared.limits,
@@ -420,6 +473,8 @@ class Engine:
             face_data=options.face_data,
             sealed=options.sealed,
             completion_url=options.completion_url if is_call else None,
+            priority=options.priority,
+            retry=options.retry,
         )
 
     async def _awaited(self, who: Principal, prepared: Prepared, options: RunOptions) -> Execution:
@@ -451,21 +506,24 @@ class Engine:
             await end(work)
 
     async def _elsewhere(
-        self, who: Principal, execution: Execution
-    ) -> AsyncGenerator[OutputChunk | Finished | LiveRun, None]:
+        self, who: Principal, execution: Execution, seen: int
+    ) -> AsyncGenerator[Started | OutputChunk | Finished | LiveRun, None]:
         """Follow an execution in the store, to its end or until it runs in this process.
 
-        The output of a Call comes as whoever runs it stores it, that of other runs at their end.
+        ``seen`` pieces of its output were told. The output of a Call comes as whoever runs it stores it, that of other
+        runs at their end.
         """
-        pause, seen, attempt = _FIRST_POLL_S, 0, execution.attempt
+        pause, attempt = _FIRST_POLL_S, execution.attempt
         while True:
             live = self.live.get(execution.project_id, execution.id)
-            if live is not None and not execution.state.final:
+            if live is not None and live.finished is None and not live.moved and not execution.state.final:
                 yield live
                 return
-            chunks = await self.output(who, execution.id)
-            if execution.attempt != attempt:  # it was lost and started again, and so was its output
+            if execution.attempt != attempt:  # it was started again, and so was its output
+                if attempt:
+                    yield Started(execution)
                 seen, attempt = 0, execution.attempt
+            chunks = await self.output(who, execution.id, execution.attempt)
             for chunk in chunks[seen:]:
                 yield chunk
             seen = max(seen, len(chunks))
@@ -475,6 +533,12 @@ class Engine:
             await asyncio.sleep(pause)
             pause = min(_POLL_S, pause * 2)
             execution = await self._store.get(execution.project_id, execution.id)
+
+
+def _most_attempts(options: RunOptions) -> int:
+    """Return how often a Call may be started if servers are lost: as often as for other reasons, if nobody says."""
+    tries = options.retry.max_attempts if options.retry is not None else 0
+    return options.max_attempts or max(_CALL_ATTEMPTS, tries)
 
 
 def _chunks(execution: Execution) -> tuple[OutputChunk, ...]:

@@ -50,6 +50,7 @@ class Plans:
         if face is None:
             known = ", ".join(sorted(self._faces)) or "empty"
             raise InvalidArgument.of("schedule.face", f"must be a contract that has schedules: {known}")
+        _check_once(schedule)
         face.check(schedule)
         create, most = self._engine.schedules.create, face.most_of_function
         checked = await create(who, schedule, function_later=True, most_of_package=most, validate_only=True)
@@ -71,6 +72,7 @@ class Plans:
         def checked(kept: Schedule) -> Schedule:
             changed = change(kept)
             if (face := self._faces.get(kept.face or "")) is not None:
+                _check_once(changed)
                 face.check(changed)
             return changed
 
@@ -102,7 +104,22 @@ class Plans:
             deadline = (execution.queued_at if tick is None else tick) + schedule.deadline_ms
         # not checked again: code whose end cannot be told shall run nevertheless; its delivery says why it cannot
         url = schedule.completion_url
-        return replace(execution, schedule_id=schedule.id, scheduled_at=tick, deadline=deadline, completion_url=url)
+        return replace(
+            execution,
+            schedule_id=schedule.id,
+            scheduled_at=tick,
+            deadline=deadline,
+            priority=schedule.priority,
+            completion_url=url,
+        )
+
+
+def _check_once(schedule: Schedule) -> None:
+    """Raise InvalidArgument for a schedule of a face whose executions would be tried again."""
+    if schedule.retry is not None:
+        raise InvalidArgument.of(
+            "schedule.retry_policy", "is not for schedules of a face: its contract runs a tick once"
+        )
 
 
 def _native(schedule: Schedule) -> tuple[FunctionRun, RunOptions]:
@@ -113,4 +130,4 @@ def _native(schedule: Schedule) -> tuple[FunctionRun, RunOptions]:
         input=schedule.input,
         limits=schedule.limits,
     )
-    return run, RunOptions(max_attempts=schedule.max_attempts)
+    return run, RunOptions(max_attempts=schedule.max_attempts, retry=schedule.retry)

@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from polycall.domain import Convention, EgressPolicy, InputFile, Language, LimitOverrides
+from polycall.domain import Convention, EgressPolicy, InputFile, Language, LimitOverrides, RetryPolicy
 from polycall.quick import quick
 
 __all__ = ["AdHocRun", "FunctionRun", "RunOptions"]
@@ -78,6 +78,7 @@ class RunOptions:
     ``face``, ``alias``, ``face_data`` and ``sealed`` are kept on the execution for the face that shows it; the last is
     what the face has sealed. ``max_attempts`` counts starts; only ``call`` may have more than one. ``delay_s``:
     how long a Call waits before it may run. ``completion_url``: where the end of a Call is told.
+    ``priority`` (PRIORITIES) and ``retry`` are those of a Call.
     """
 
     request_id: str | None = None
@@ -92,6 +93,8 @@ class RunOptions:
     completion_url: str | None = field(default=None, repr=False)
     delay_s: float = 0.0
     validate_only: bool = False
+    priority: int = 0
+    retry: RetryPolicy | None = None
 
     def remaining_s(self) -> float | None:
         """Return the seconds left to the caller's deadline; None without one."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from polycall.domain import Principal, Schedule, Scope, VersionState
+from polycall.domain import PRIORITIES, Principal, Schedule, Scope, VersionState
 from polycall.engine.checks import check_json
 from polycall.engine.cron import Cron
 from polycall.engine.keys import require
@@ -189,6 +189,9 @@ def _violations(schedule: Schedule) -> Iterator[FieldViolation]:
             yield FieldViolation(f"schedule.{name}", f"must have at most {_LONGEST_TEXT} characters")
     if schedule.max_attempts is not None and not 1 <= schedule.max_attempts <= _MOST_ATTEMPTS:
         yield FieldViolation("schedule.max_attempts", f"must be 1 to {_MOST_ATTEMPTS}, got {schedule.max_attempts}")
+    if schedule.priority not in PRIORITIES:
+        span = f"{PRIORITIES[0]} to {PRIORITIES[-1]}"
+        yield FieldViolation("schedule.priority", f"must be {span}, got {schedule.priority}")
     deadline_ms = schedule.deadline_ms
     if deadline_ms is not None and not _SHORTEST_DEADLINE_MS <= deadline_ms <= _LONGEST_DEADLINE_MS:
         span = f"{_SHORTEST_DEADLINE_MS // 1000} to {_LONGEST_DEADLINE_MS // 1000} s"

@@ -42,6 +42,8 @@ _NATIVE = {
     "KeyService/CreateApiKey": Action("key.create"),
     "KeyService/RevokeApiKey": Action("key.revoke"),
     "TenancyService/CreateProject": Action("project.create"),
+    "TenancyService/UpdateProject": Action("project.update"),
+    "PolicyService/UpdateFunctionPolicy": Action("policy.update"),
     "TenancyService/CreateApiKey": Action("key.create"),
     "TenancyService/RevokeApiKey": Action("key.revoke"),
     "WebhookService/RedeliverWebhook": Action("webhook.redeliver"),

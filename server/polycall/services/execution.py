@@ -56,7 +56,10 @@ class ExecutionService(execution_service_pb2_grpc.ExecutionServiceServicer):
     ) -> execution_pb2.Execution:
         """Return an execution."""
         name = ExecutionName.parse(request.name)
-        return execution_message(await self._engine.get(rpc.who, name.execution))
+        execution = await self._engine.get(rpc.who, name.execution)
+        if request.attempt:
+            execution = await self._engine.attempt(rpc.who, execution, request.attempt)
+        return execution_message(execution)
 
     async def WaitExecution(
         self, request: execution_service_pb2.WaitExecutionRequest, rpc: Rpc

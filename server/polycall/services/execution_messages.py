@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 from polycall.domain import (
+    Attempt,
     Convention,
     Execution,
     ExecutionError,
@@ -23,6 +24,7 @@ from polycall.domain import (
 from polycall.engine.limits import KIB, MIB
 from polycall.names import FunctionName, ScheduleName
 from polycall.services.egress_messages import outbound_message
+from polycall.services.policy_messages import retry_message
 from polycall.services.scalars import clean, duration, enum_values, milliseconds, timestamp
 from polycall.v1 import error_reason_pb2, execution_pb2, execution_service_pb2
 
@@ -88,6 +90,10 @@ def execution_message(execution: Execution, *, named: bool = True, payloads: boo
         schedule=str(ScheduleName(execution.schedule_id)) if execution.schedule_id is not None else None,
         scheduled_time=timestamp(execution.scheduled_at),
         completion_url=execution.completion_url,
+        priority=execution.priority,
+        retry_policy=retry_message(execution.retry),
+        attempts=[_attempt_message(attempt) for attempt in execution.attempts] if show else None,
+        next_attempt_time=timestamp(execution.run_at) if _waits_again(execution) else None,
     )
 
 
@@ -165,6 +171,19 @@ def _function_name(execution: Execution) -> str | None:
     if execution.package_id is None:
         return None
     return str(FunctionName(execution.package_id, execution.version_id, execution.function or ""))
+
+
+def _attempt_message(attempt: Attempt) -> execution_pb2.Attempt:
+    return execution_pb2.Attempt(
+        number=attempt.number,
+        start_time=timestamp(attempt.started_at),
+        end_time=timestamp(attempt.ended_at),
+        error=_error_message(attempt.error),
+    )
+
+
+def _waits_again(execution: Execution) -> bool:
+    return execution.state is ExecutionState.QUEUED and execution.attempt > 0
 
 
 def _error_message(error: ExecutionError) -> execution_pb2.ExecutionError:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from polycall.domain import Convention, ExecutionFilter, ExecutionState, InputFile, Language
+from polycall.engine.policies import check_priority
 from polycall.engine.requests import AdHocRun, FunctionRun, RunOptions
 from polycall.names import ExecutionName, FunctionName, ParentName, ScheduleName
 from polycall.services.egress_messages import read_policy, read_secret_env
 from polycall.services.execution_messages import CONVENTIONS, LANGUAGES, STATES, overrides
+from polycall.services.policy_messages import read_retry
 from polycall.services.scalars import known, milliseconds, moment, optional_moment, page_size, request_id
 from polycall.services.violations import Violations
 from polycall.v1 import execution_service_pb2
@@ -68,12 +70,15 @@ def read_call(request: execution_service_pb2.CallRequest) -> Run:
     wrong = Violations()
     if not 0 <= request.max_attempts <= _MOST_ATTEMPTS:
         wrong.add("max_attempts", f"must be 1 to {_MOST_ATTEMPTS}, got {request.max_attempts}")
+    wrong.attempt(lambda: check_priority(request.priority, "priority"))
     options = RunOptions(
         request_id=request_id(request.request_id, wrong),
         deadline=optional_moment(request.HasField("deadline"), request.deadline, "deadline", wrong),
         max_attempts=request.max_attempts or None,
         completion_url=request.completion_url or None,
         validate_only=request.validate_only,
+        priority=request.priority,
+        retry=read_retry(request.retry_policy, "retry_policy", wrong) if request.HasField("retry_policy") else None,
     )
     return _function_run(request, wrong), options
 

@@ -27,6 +27,7 @@ from polycall.services.execution import ExecutionService
 from polycall.services.key import KeyService
 from polycall.services.options import LARGEST_MESSAGE, server_options
 from polycall.services.package import PackageService
+from polycall.services.policy import PolicyService
 from polycall.services.runtime import RuntimeService
 from polycall.services.schedule import ScheduleService
 from polycall.services.secret import SecretService
@@ -42,6 +43,8 @@ from polycall.v1 import (
     key_service_pb2_grpc,
     package_service_pb2,
     package_service_pb2_grpc,
+    policy_service_pb2,
+    policy_service_pb2_grpc,
     runtime_service_pb2,
     runtime_service_pb2_grpc,
     schedule_service_pb2,
@@ -61,6 +64,7 @@ __all__ = ["SERVICES", "HealthHandle", "NativeInfo", "add_native", "interceptors
 SERVICES = (
     execution_service_pb2.DESCRIPTOR.services_by_name["ExecutionService"].full_name,
     package_service_pb2.DESCRIPTOR.services_by_name["PackageService"].full_name,
+    policy_service_pb2.DESCRIPTOR.services_by_name["PolicyService"].full_name,
     runtime_service_pb2.DESCRIPTOR.services_by_name["RuntimeService"].full_name,
     secret_service_pb2.DESCRIPTOR.services_by_name["SecretService"].full_name,
     key_service_pb2.DESCRIPTOR.services_by_name["KeyService"].full_name,
@@ -127,11 +131,13 @@ def add_native(
     )
     secrets, keys = SecretService(engine), KeyService(engine)
     schedules, webhooks = ScheduleService(engine, plans), WebhookService(engine)
+    policies = PolicyService(engine)
     tenancy, about, audited = TenancyService(engine, keys), ServerService(engine, info), AuditService(audit)
     servicer = health.aio.HealthServicer()
     for server in servers:
         execution_service_pb2_grpc.add_ExecutionServiceServicer_to_server(executions, server)
         package_service_pb2_grpc.add_PackageServiceServicer_to_server(packages, server)
+        policy_service_pb2_grpc.add_PolicyServiceServicer_to_server(policies, server)
         runtime_service_pb2_grpc.add_RuntimeServiceServicer_to_server(runtimes, server)
         secret_service_pb2_grpc.add_SecretServiceServicer_to_server(secrets, server)
         key_service_pb2_grpc.add_KeyServiceServicer_to_server(keys, server)

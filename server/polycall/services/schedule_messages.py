@@ -12,6 +12,7 @@ from polycall.domain import MissedTicks, Overlap, Schedule
 from polycall.engine.cron import in_words
 from polycall.names import SCHEDULE_RULE, FunctionName, ParentName, ScheduleName, is_schedule_id
 from polycall.services.execution_messages import overrides, overrides_message
+from polycall.services.policy_messages import read_retry, retry_message
 from polycall.services.scalars import (
     clean,
     duration,
@@ -52,6 +53,8 @@ _CHANGEABLE: Mapping[str, Sequence[str]] = {
     "deadline": ("deadline_ms",),
     "overlap": ("overlap",),
     "missed_ticks": ("missed",),
+    "priority": ("priority",),
+    "retry_policy": ("retry",),
     "display_name": ("display_name",),
     "description": ("description",),
     "completion_url": ("completion_url",),
@@ -105,6 +108,8 @@ def schedule_message(
         face=schedule.face,
         when=in_words(schedule.cron),
         completion_url=schedule.completion_url,
+        priority=schedule.priority,
+        retry_policy=retry_message(schedule.retry),
     )
 
 
@@ -178,6 +183,8 @@ def _schedule(
         "overlap": known(message.overlap, _OVERLAP_OF, Overlap.ALLOW, "schedule.overlap", wrong),
         "missed": known(message.missed_ticks, _MISSED_OF, MissedTicks.SKIP, "schedule.missed_ticks", wrong),
     }
+    if message.HasField("retry_policy"):
+        values["retry"] = read_retry(message.retry_policy, "schedule.retry_policy", wrong)
     if whole and function is None:
         return None
     return Schedule(
@@ -195,6 +202,7 @@ def _schedule(
         max_attempts=message.max_attempts or None,
         deadline_ms=milliseconds(message.deadline) if message.HasField("deadline") else None,
         paused=message.paused,
+        priority=message.priority,
         display_name=message.display_name,
         description=message.description,
         completion_url=message.completion_url or None,

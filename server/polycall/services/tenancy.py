@@ -7,10 +7,15 @@ from polycall.engine.engine import Engine
 from polycall.interceptors.rpc import Rpc
 from polycall.names import ProjectName
 from polycall.services.key import KeyService
+from polycall.services.policy_messages import masked
 from polycall.services.scalars import timestamp
+from polycall.services.violations import Violations
+from polycall.store.protocol import ProjectChange
 from polycall.v1 import tenancy_service_pb2, tenancy_service_pb2_grpc
 
 __all__ = ["TenancyService"]
+
+_CHANGEABLE = ("display_name", "max_running")
 
 
 class TenancyService(tenancy_service_pb2_grpc.TenancyServiceServicer):
@@ -18,6 +23,7 @@ class TenancyService(tenancy_service_pb2_grpc.TenancyServiceServicer):
 
     def __init__(self, engine: Engine, keys: KeyService) -> None:
         self._projects = engine.keys
+        self._policies = engine.policies
         self._keys = keys
 
     async def CreateProject(
@@ -27,6 +33,29 @@ class TenancyService(tenancy_service_pb2_grpc.TenancyServiceServicer):
         return _project_message(
             await self._projects.create_project(rpc.who, request.project_id, request.project.display_name)
         )
+
+    async def GetProject(self, request: tenancy_service_pb2.GetProjectRequest, rpc: Rpc) -> tenancy_service_pb2.Project:
+        """Return a project."""
+        name = ProjectName.parse(request.name, "name")
+        return _project_message(await self._policies.get_project(rpc.who, name.project))
+
+    async def UpdateProject(
+        self, request: tenancy_service_pb2.UpdateProjectRequest, rpc: Rpc
+    ) -> tenancy_service_pb2.Project:
+        """Change the name or the limit of a project."""
+        wrong = Violations()
+        message = request.project
+        name = wrong.attempt(lambda: ProjectName.parse(message.name, "project.name"))
+        present = [field.name for field, _ in message.ListFields()]
+        fields = masked(request.update_mask.paths, _CHANGEABLE, present, wrong)
+        if wrong or name is None:
+            raise wrong.error()
+        change = ProjectChange()
+        if "display_name" in fields:
+            change["display_name"] = message.display_name
+        if "max_running" in fields:
+            change["max_running"] = message.max_running if message.HasField("max_running") else None
+        return _project_message(await self._policies.update_project(rpc.who, name.project, change))
 
     async def ListProjects(
         self, request: tenancy_service_pb2.ListProjectsRequest, rpc: Rpc
@@ -58,5 +87,6 @@ def _project_message(project: Project) -> tenancy_service_pb2.Project:
     return tenancy_service_pb2.Project(
         name=str(ProjectName(project.id)),
         display_name=project.display_name,
+        max_running=project.max_running,
         create_time=timestamp(project.created_at),
     )

@@ -28,6 +28,7 @@ from polycall.names import (
     ApiKeyName,
     ExecutionName,
     PackageName,
+    PolicyName,
     ProjectName,
     RevisionName,
     RuntimeName,
@@ -39,6 +40,7 @@ from polycall.store import (
     deliveries,
     objects,
     packages,
+    policies,
     queue,
     revisions,
     runtimes,
@@ -130,6 +132,14 @@ def _version_id(project_id: str, package_id: str, version_id: str, *_: object, *
     return project_id, str(VersionName(package_id, version_id))
 
 
+def _policy(project_id: str, package_id: str, function: str, *_: object) -> _Named:
+    return project_id, str(PolicyName(package_id, function))
+
+
+def _project_id(project_id: str, *_: object) -> _Named:
+    return project_id, str(ProjectName(project_id))
+
+
 def _signing(secret: SigningSecret, *_: object) -> _Named:
     return secret.project_id, f"signingSecrets/{secret.id}"
 
@@ -176,6 +186,8 @@ CHANGES: Mapping[Callable[..., Any], Change] = {
     schedules.create_schedule: Change(_schedule),
     schedules.change_schedule: Change(_schedule, compares=True),
     schedules.delete_schedule: Change(_by_id(ScheduleName)),
+    policies.set_policy: Change(_policy),
+    policies.change_project: Change(_project_id),
     objects.create_object: Change(_object),
     objects.put_object: Change(_object, compares=True),
     objects.delete_object: Change(_object_id),

@@ -23,7 +23,7 @@ from polycall.domain import (
 )
 from polycall.errors import NotFound, Unavailable
 from polycall.ids import now_ms
-from polycall.store import queue
+from polycall.store import claims, queue
 from polycall.store.bodies import Bodies
 from polycall.store.buffer import RecordBuffer, RecordCounts
 from polycall.store.config import StoreConfig
@@ -32,7 +32,7 @@ from polycall.store.failures import Conflict
 from polycall.store.listing import list_statement
 from polycall.store.outside import Damaged, Outside
 from polycall.store.paging import page_of, read_token
-from polycall.store.protocol import Page
+from polycall.store.protocol import Claimed, Page
 from polycall.store.records import RecordWriter
 from polycall.store.rows import BODIES, Placed, listed_execution, read_executions
 from polycall.store.tables import executions, output_chunks
@@ -170,9 +170,11 @@ class SqlExecutions:
         statement = list_statement(project_id, where, after, page_size + 1, ascending=ascending)
         return page_of(scope, await self._executor.read(_listed, statement), page_size)
 
-    async def output(self, project_id: str, execution_id: uuid.UUID) -> tuple[OutputChunk, ...]:
-        """Return the output of the current attempt, in order; raise NotFound, Unavailable."""
-        chunks = await self._executor.read(_output, project_id, execution_id)
+    async def output(
+        self, project_id: str, execution_id: uuid.UUID, attempt: int | None = None
+    ) -> tuple[OutputChunk, ...]:
+        """Return the output of an attempt, or of the current one, in order; raise NotFound, Unavailable."""
+        chunks = await self._executor.read(_output, project_id, execution_id, attempt)
         if chunks is None:
             if self._buffer.find(project_id, execution_id) is None:
                 raise _not_found(execution_id)
@@ -202,16 +204,16 @@ class SqlExecutions:
         """Return the projects that have something QUEUED; raise Unavailable."""
         return await self._executor.read(queue.due)
 
-    async def claim(self, owner: str, wanted: Mapping[str, int]) -> Sequence[Execution]:
-        """Take up to so many due executions of each project for an owner, the longest waiting first.
+    async def claim(self, owner: str, wanted: Mapping[str, int]) -> Claimed:
+        """Take up to so many due executions of each project for an owner, as their limits let; see the protocol.
 
         Raises Unavailable.
         """
-        claimed = await self._executor.write(queue.claim, owner, wanted)
+        claimed = await self._executor.write(claims.claim, owner, wanted)
         if all(map(self._bodies.are_here, claimed)):
             return claimed
         whole = await asyncio.gather(*(self._claimed(execution, owner) for execution in claimed))
-        return [execution for execution in whole if execution is not None]
+        return replace(claimed, executions=tuple(execution for execution in whole if execution is not None))
 
     async def finish(self, execution: Execution, *, owner: str) -> bool:
         """Write the end of what ``owner`` claimed. False: fenced off; drop it. Raises Unavailable."""
@@ -220,6 +222,10 @@ class SqlExecutions:
         placed = await self._bodies.placed(execution)
         run = self._executor.write if self._has_blobs(placed) else self._executor.single
         return await run(queue.finish, placed, owner, self._inline_bytes)
+
+    async def retry(self, execution: Execution, *, owner: str, wait_ms: int) -> bool:
+        """Queue again what ``owner`` claimed and whose attempt failed; False if it may not be. Raises Unavailable."""
+        return await self._executor.single(queue.retry, execution, owner, wait_ms)
 
     async def append_output(self, execution_id: uuid.UUID, attempt: int, chunks: Sequence[OutputChunk]) -> None:
         """Append output of an attempt; raise NotFound, Unavailable."""
@@ -351,11 +357,14 @@ def _append(conn: sa.Connection, execution_id: uuid.UUID, attempt: int, data: by
     )
 
 
-def _output(conn: sa.Connection, project_id: str, execution_id: uuid.UUID) -> tuple[OutputChunk, ...] | None:
+def _output(
+    conn: sa.Connection, project_id: str, execution_id: uuid.UUID, asked: int | None
+) -> tuple[OutputChunk, ...] | None:
     own = sa.and_(_e.id == execution_id, _e.project_id == project_id)
-    attempt = conn.execute(sa.select(_e.attempt).where(own)).scalar_one_or_none()
-    if attempt is None:
+    current = conn.execute(sa.select(_e.attempt).where(own)).scalar_one_or_none()
+    if current is None:
         return None
+    attempt = current if asked is None else asked
     c = output_chunks.c
     rows = conn.execute(
         sa.select(c.data).where(c.execution_id == execution_id, c.attempt == attempt).order_by(c.seq)

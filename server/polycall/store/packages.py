@@ -14,7 +14,7 @@ from polycall.store.dialects import insert
 from polycall.store.paging import place_number
 from polycall.store.quota import lock_project, row_bytes
 from polycall.store.rows import json_text
-from polycall.store.tables import packages
+from polycall.store.tables import db_now, packages, policies
 
 __all__ = [
     "Place",
@@ -138,6 +138,12 @@ def delete_package(conn: sa.Connection, project_id: str, package_id: str) -> Non
     # its versions go with it (ON DELETE CASCADE)
     if conn.execute(sa.delete(packages).where(*_is_package(project_id, package_id))).rowcount != 1:
         raise no_package(package_id)
+    conn.execute(
+        sa.update(policies)
+        .where(policies.c.project_id == project_id, policies.c.package_id == package_id)
+        # what still waits of it is let through, to end as what has no package any more
+        .values(max_running=None, retry=None, lifted_at=sa.func.coalesce(policies.c.lifted_at, db_now()))
+    )
 
 
 def _changeable(package: Package) -> dict[str, Any]:

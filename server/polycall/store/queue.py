@@ -1,4 +1,4 @@
-"""The queue: what is done to the executions table by those who accept, claim and finish Calls.
+"""The queue: what is done to the executions table by those who accept and finish Calls; ``claims``: who takes them.
 
 Functions of a connection; the only statements of the store that cross projects are here. An end is written only where
 owner, attempt and RUNNING still match, so a server that was cut off cannot overwrite what its successor wrote.
@@ -19,12 +19,11 @@ from polycall.errors import AlreadyExists
 from polycall.store.blobs import write_blobs
 from polycall.store.dialects import insert
 from polycall.store.rows import json_text, read_executions, row_of
-from polycall.store.tables import db_now, executions, nodes
+from polycall.store.tables import db_now, executions, nodes, policies
 
 __all__ = [
     "backlog",
     "cancelled",
-    "claim",
     "due",
     "enqueue",
     "expire",
@@ -36,6 +35,7 @@ __all__ = [
     "release",
     "request_cancel",
     "reserve",
+    "retry",
     "unclaim",
     "waiting",
 ]
@@ -78,11 +78,22 @@ _ENDED = (
 
 
 _LATER = db_now() + sa.bindparam("delay_ms", type_=sa.BigInteger)
+_IS_LIMITED = (
+    sa.select(sa.literal(1))
+    .where(
+        policies.c.project_id == sa.bindparam("of_project"),
+        policies.c.package_id == sa.bindparam("of_package"),
+        policies.c.function == sa.bindparam("of_function"),
+        policies.c.max_running.is_not(None),
+    )
+    .exists()
+)
 
 
 @functools.cache  # the one INSERT on a hot path; building it each time was a fifth of its CPU
 def _insertion(dialect: str) -> sa.Executable:
-    return insert(dialect, executions).values(run_at=_LATER).on_conflict_do_nothing().returning(_e.id)
+    values = {"run_at": _LATER, "limited": _IS_LIMITED}
+    return insert(dialect, executions).values(values).on_conflict_do_nothing().returning(_e.id)
 
 
 def reserve(conn: sa.Connection, execution: Execution, inline_bytes: int) -> Execution | None:
@@ -121,7 +132,9 @@ def insert_queued(conn: sa.Connection, execution: Execution, inline_bytes: int, 
     """Insert what shall be run; False if there is one of its id, alias, request id or tick."""
     row, blobs = row_of(execution, inline_bytes)
     write_blobs(conn, blobs)
-    return conn.execute(_insertion(conn.dialect.name), {**row, "delay_ms": delay_ms}).first() is not None
+    row["delay_ms"] = delay_ms
+    row["of_project"], row["of_package"], row["of_function"] = row["project_id"], row["package_id"], row["function"]
+    return conn.execute(_insertion(conn.dialect.name), row).first() is not None
 
 
 # The next project by name that has something queued, again and again: a seek in an index each, however much is queued.
@@ -135,41 +148,6 @@ _DUE = sa.select(_step.c.project_id).where(_step.c.project_id.is_not(None))
 def due(conn: sa.Connection) -> list[str]:
     """Return the projects that have something queued."""
     return list(conn.execute(_DUE).scalars())
-
-
-# By id, which is the time of acceptance: it has an index for each project, so that a claim costs the same however much
-# others have queued.
-# A CTE: `id IN (SELECT ... LIMIT ... SKIP LOCKED)` may be evaluated more than once and then takes more than the limit.
-# SQLAlchemy leaves FOR UPDATE out on SQLite, whose only writer needs no locks.
-_due = (
-    sa.select(_e.id)
-    .where(_e.project_id == sa.bindparam("project"), _IS_ACTIVE, _IS_QUEUED, _e.run_at <= db_now())
-    .with_hint(*_BY_PROJECT)
-    .order_by(_e.id)
-    .limit(sa.bindparam("free"))
-    .with_for_update(skip_locked=True)
-    .cte("due")
-)
-_CLAIM = (
-    sa.update(executions)
-    .where(_e.id.in_(sa.select(_due.c.id)))
-    .values(
-        state=_RUNNING,
-        owner=sa.bindparam("node"),
-        attempt=_e.attempt + 1,
-        started_at=db_now(),
-    )
-    .returning(executions)
-)
-
-
-def claim(conn: sa.Connection, owner: str, wanted: Mapping[str, int]) -> list[Execution]:
-    """Take up to so many due executions of each project, its longest waiting first."""
-    taken: list[Execution] = []
-    for project_id, most in sorted(wanted.items()):  # in one order: nobody waits for a row of who waits for ours
-        rows = conn.execute(_CLAIM, {"node": owner, "project": project_id, "free": most}).all()
-        taken += read_executions(conn, sorted(rows, key=lambda row: row.id))  # RETURNING has no order
-    return taken
 
 
 _FINISH = (
@@ -194,6 +172,41 @@ def finish(conn: sa.Connection, execution: Execution, owner: str, inline_bytes: 
         return False
     write_blobs(conn, blobs)
     return True
+
+
+_run_again_at = db_now() + sa.bindparam("wait_ms", type_=sa.BigInteger)
+_RETRY = (
+    sa.update(executions)
+    .where(
+        _e.id == sa.bindparam("of"),
+        _e.project_id == sa.bindparam("project"),
+        _e.owner == sa.bindparam("node"),
+        _e.attempt == sa.bindparam("started"),
+        _IS_RUNNING,
+        sa.not_(_e.cancel_requested),
+        sa.or_(_e.deadline.is_(None), _e.deadline > _run_again_at),
+    )
+    .values(
+        state=_QUEUED,
+        owner=None,
+        started_at=None,
+        run_at=_run_again_at,
+        error=sa.bindparam("failure"),
+        attempts=sa.bindparam("earlier"),
+    )
+)
+
+
+def retry(conn: sa.Connection, execution: Execution, owner: str, wait_ms: int) -> bool:
+    """Queue an execution again whose attempt failed, to be started after a while; its error is that of the attempt.
+
+    False, and nothing is written: it is no longer this owner's and attempt's, its cancel was requested, or its deadline
+    comes before.
+    """
+    values: dict[str, Any] = {"of": execution.id, "project": execution.project_id, "node": owner, "wait_ms": wait_ms}
+    values |= {"started": execution.attempt, "earlier": json_text(execution.attempts)}
+    values["failure"] = execution.error and json_text(execution.error)
+    return conn.execute(_RETRY, values).rowcount == 1
 
 
 _CANCEL = (
@@ -245,6 +258,7 @@ def expire(conn: sa.Connection, error: ExecutionError) -> int:
     return conn.execute(_EXPIRE, {"error": json_text(error)}).rowcount
 
 
+# What is queued again keeps its place: it has waited already.
 # RUNNING counts as started, also where the owner was lost between the claim and the start. A synchronous execution has
 # nobody left who waits for it, so it is never started again.
 _again = sa.and_(_e.attempt < _e.max_attempts, _e.kind != ExecutionKind.SYNC.value)
@@ -260,7 +274,6 @@ def _recovery(lost: sa.ColumnElement[bool]) -> sa.Executable:
         .values(
             owner=None,
             state=sa.case((_e.cancel_requested, _CANCELLED), (_again, _QUEUED), else_=_FAILED),
-            run_at=sa.case((_again, db_now()), else_=_e.run_at),
             started_at=sa.case((_e.cancel_requested, _e.started_at), (_again, None), else_=_e.started_at),
             ended_at=sa.case((_e.cancel_requested, db_now()), (_again, None), else_=db_now()),
             error=sa.case(
@@ -303,7 +316,7 @@ def _recovered(
 _RELEASE = (
     sa.update(executions)
     .where(_IS_RUNNING, _e.owner == sa.bindparam("node"), _again)
-    .values(state=_QUEUED, owner=None, run_at=db_now(), started_at=None)
+    .values(state=_QUEUED, owner=None, started_at=None)
 )
 
 

@@ -10,6 +10,7 @@ import msgspec
 import sqlalchemy as sa
 
 from polycall.domain import (
+    Attempt,
     Execution,
     ExecutionError,
     ExecutionKind,
@@ -18,6 +19,7 @@ from polycall.domain import (
     Language,
     Limits,
     OutboundRequest,
+    RetryPolicy,
     StartKind,
     Usage,
 )
@@ -31,7 +33,9 @@ BODIES = ("input", "result", "stdout", "stderr")
 _BODY_COLUMNS = frozenset(name for body in BODIES for name in (body, f"{body}_blob"))
 # what a list shows: neither bodies nor what only the queue reads
 LISTED = tuple(
-    column for column in executions.c if column.name not in _BODY_COLUMNS and column.name not in ("spec", "outbound")
+    column
+    for column in executions.c
+    if column.name not in _BODY_COLUMNS and column.name not in ("spec", "outbound", "attempts")
 )
 
 
@@ -58,6 +62,8 @@ _decode_outbound = msgspec.json.Decoder(_Outbound).decode
 _decode_error = msgspec.json.Decoder(ExecutionError).decode
 _decode_usage = msgspec.json.Decoder(Usage).decode
 _decode_limits = msgspec.json.Decoder(Limits).decode
+_decode_retry = msgspec.json.Decoder(RetryPolicy).decode
+_decode_attempts = msgspec.json.Decoder(tuple[Attempt, ...]).decode
 
 
 def json_text(value: object) -> str:
@@ -66,7 +72,7 @@ def json_text(value: object) -> str:
 
 
 def row_of(execution: Execution, inline_bytes: int) -> tuple[dict[str, Any], list[Blob]]:
-    """Return the row of an execution (all columns but ``run_at``) and the blobs that it refers to."""
+    """Return the row of an execution (all columns but ``run_at`` and ``limited``) and the blobs that it refers to."""
     e = execution
     row = {
         "id": e.id,
@@ -108,6 +114,9 @@ def row_of(execution: Execution, inline_bytes: int) -> tuple[dict[str, Any], lis
         "scheduled_at": e.scheduled_at,
         "completion_url": e.completion_url,
         "completion_host": e.completion_url and _host(e.completion_url),
+        "priority": e.priority,
+        "retry": e.retry and json_text(e.retry),
+        "attempts": json_text(e.attempts) if e.attempts else None,
     }
     large = []
     for name, body in zip(BODIES, (e.input, e.result, e.stdout, e.stderr), strict=True):
@@ -154,6 +163,7 @@ def _full_execution(row: sa.Row[Any], blobs: Mapping[str, Value]) -> Execution:
     return Execution(
         **_fields(row),
         spec=row.spec,
+        attempts=_decode_attempts(row.attempts) if row.attempts is not None else (),
         outbound=outbound.requests,
         outbound_omitted=outbound.omitted,
         input=body(row.input, row.input_blob),
@@ -200,4 +210,7 @@ def _fields(row: sa.Row[Any]) -> dict[str, Any]:
         "schedule_id": row.schedule_id,
         "scheduled_at": row.scheduled_at,
         "completion_url": row.completion_url,
+        "priority": row.priority,
+        "retry": row.retry and _decode_retry(row.retry),
+        "run_at": row.run_at,
     }

@@ -18,6 +18,7 @@ from polycall.domain import (
     MissedTicks,
     Overlap,
     Reason,
+    RetryPolicy,
     Schedule,
 )
 from polycall.errors import AlreadyExists, NotFound, QuotaExceeded
@@ -46,9 +47,11 @@ __all__ = [
 _s = schedules.c
 _e = executions.c
 _decode_limits = msgspec.json.Decoder(LimitOverrides).decode
+_decode_retry = msgspec.json.Decoder(RetryPolicy).decode
 # inputs may have megabytes: a list does without
 _LISTED: tuple[sa.ColumnElement[Any], ...] = tuple(column for column in _s if column is not _s.input)
-_PLAIN = tuple(column.name for column in _s if column.name not in ("limits", "overlap", "missed", "input", "size"))
+_APART = ("limits", "overlap", "missed", "input", "size", "retry")
+_PLAIN = tuple(column.name for column in _s if column.name not in _APART)
 _OVERLAPS = "An earlier execution of this schedule has not ended (overlap SKIP)."
 _REPLACED = ExecutionError(
     reason=Reason.EXECUTION_CANCELLED, message="The next execution of its schedule took its place (overlap REPLACE)."
@@ -283,6 +286,8 @@ def _changeable(schedule: Schedule) -> dict[str, Any]:
         "face_data": schedule.face_data,
         "input": schedule.input,
         "completion_url": schedule.completion_url,
+        "priority": schedule.priority,
+        "retry": schedule.retry and json_text(schedule.retry),
     }
     return {**values, "size": row_bytes(values)}
 
@@ -295,6 +300,7 @@ def _schedule_of(row: sa.Row[Any], text: bytes = b"") -> Schedule:
         overlap=Overlap(row.overlap),
         missed=MissedTicks(row.missed),
         input=text,
+        retry=row.retry and _decode_retry(row.retry),
     )
 
 

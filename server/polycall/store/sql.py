@@ -24,6 +24,7 @@ from polycall.store.measured import MeasuredExecutor
 from polycall.store.node_store import SqlNodes
 from polycall.store.object_store import SqlObjects
 from polycall.store.outside import Outside
+from polycall.store.policy_store import SqlPolicies
 from polycall.store.quota import StorageQuota
 from polycall.store.registry import SqlRegistry
 from polycall.store.retention_store import SqlRetention
@@ -53,6 +54,7 @@ class SqlStore(
     SqlEnvironments,
     SqlSchedules,
     SqlNodes,
+    SqlPolicies,
     SqlRetention,
     SqlDeliveries,
     SqlAudit,
@@ -78,6 +80,7 @@ class SqlStore(
         SqlDeliveries.__init__(self, executor)
         SqlSchedules.__init__(self, executor, config, quota)
         SqlAudit.__init__(self, executor)
+        SqlPolicies.__init__(self, executor)
         SqlExecutions.__init__(self, executor, config, outside)
         self._executor = executor
 

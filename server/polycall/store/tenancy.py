@@ -14,9 +14,9 @@ from polycall.errors import AlreadyExists, NotFound
 from polycall.store.dialects import insert
 from polycall.store.executor import Executor
 from polycall.store.rows import json_text
-from polycall.store.tables import api_keys, counters, projects
+from polycall.store.tables import api_keys, counters, policies, projects
 
-__all__ = ["SqlTenancy", "create_key", "create_project", "revoke_key"]
+__all__ = ["SqlTenancy", "create_key", "create_project", "get_project", "revoke_key"]
 
 _BLOCK = 1000  # numbers taken from a counter at once; a restart wastes what is left of them
 _k = api_keys.c
@@ -38,7 +38,7 @@ class SqlTenancy:
 
     async def get_project(self, project_id: str) -> Project:
         """Return; raise NotFound, Unavailable."""
-        return await self._executor.read(_project, project_id)
+        return await self._executor.read(get_project, project_id)
 
     async def list_projects(self) -> tuple[Project, ...]:
         """Return all, by id; raise Unavailable."""
@@ -88,8 +88,13 @@ def create_project(conn: sa.Connection, project: Project) -> None:
         raise AlreadyExists("polycall.v1.Project", f"projects/{project.id}")
 
 
-def _project(conn: sa.Connection, project_id: str) -> Project:
-    row = conn.execute(sa.select(projects).where(projects.c.id == project_id)).first()
+_own_limit = sa.and_(policies.c.project_id == projects.c.id, policies.c.package_id == "", policies.c.function == "")
+_PROJECTS = sa.select(projects, policies.c.max_running).select_from(projects.outerjoin(policies, _own_limit))
+
+
+def get_project(conn: sa.Connection, project_id: str) -> Project:
+    """Return; raise NotFound."""
+    row = conn.execute(_PROJECTS.where(projects.c.id == project_id)).first()
     if row is None:
         raise NotFound(
             Reason.PROJECT_NOT_FOUND,
@@ -101,16 +106,16 @@ def _project(conn: sa.Connection, project_id: str) -> Project:
 
 
 def _all_projects(conn: sa.Connection) -> tuple[Project, ...]:
-    return tuple(_project_of(row) for row in conn.execute(sa.select(projects).order_by(projects.c.id)))
+    return tuple(_project_of(row) for row in conn.execute(_PROJECTS.order_by(projects.c.id)))
 
 
 def _project_of(row: sa.Row[Any]) -> Project:
-    return Project(id=row.id, created_at=row.created_at, display_name=row.display_name)
+    return Project(id=row.id, created_at=row.created_at, display_name=row.display_name, max_running=row.max_running)
 
 
 def create_key(conn: sa.Connection, key: ApiKey, secret_hash: bytes) -> None:
     """Insert; raise AlreadyExists, NotFound (project)."""
-    _project(conn, key.project_id)
+    get_project(conn, key.project_id)
     values = {
         "id": key.id,
         "project_id": key.project_id,

@@ -25,51 +25,54 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from polycall.v1 import error_reason_pb2 as polycall_dot_v1_dot_error__reason__pb2
+from polycall.v1 import policy_pb2 as polycall_dot_v1_dot_policy__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bpolycall/v1/execution.proto\x12\x0bpolycall.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1epolycall/v1/error_reason.proto\"\xf3\x02\n\x06Limits\x12*\n\x07timeout\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x17\n\nmemory_mib\x18\x02 \x01(\x05H\x00\x88\x01\x01\x12\x16\n\tprocesses\x18\x03 \x01(\x05H\x01\x88\x01\x01\x12\x17\n\nopen_files\x18\x04 \x01(\x05H\x02\x88\x01\x01\x12\x15\n\x08\x64isk_mib\x18\x05 \x01(\x05H\x03\x88\x01\x01\x12\x17\n\nresult_kib\x18\x06 \x01(\x05H\x04\x88\x01\x01\x12\x17\n\nstdout_kib\x18\x07 \x01(\x05H\x05\x88\x01\x01\x12\x17\n\nstderr_kib\x18\x08 \x01(\x05H\x06\x88\x01\x01\x12+\n\x08\x63pu_time\x18\t \x01(\x0b\x32\x19.google.protobuf.DurationB\r\n\x0b_memory_mibB\x0c\n\n_processesB\r\n\x0b_open_filesB\x0b\n\t_disk_mibB\r\n\x0b_result_kibB\r\n\x0b_stdout_kibB\r\n\x0b_stderr_kib\"\xfd\x01\n\x05Usage\x12-\n\nqueue_time\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x31\n\x0estart_duration\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12/\n\x0crun_duration\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12/\n\x0c\x63pu_duration\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x1c\n\x0fpeak_memory_mib\x18\x05 \x01(\x01H\x00\x88\x01\x01\x42\x12\n\x10_peak_memory_mib\"|\n\x0e\x45xecutionError\x12(\n\x06reason\x18\x01 \x01(\x0e\x32\x18.polycall.v1.ErrorReason\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x0c\n\x04type\x18\x03 \x01(\t\x12\x0e\n\x06module\x18\x04 \x01(\t\x12\x11\n\ttraceback\x18\x05 \x01(\t\"\xa9\x03\n\nCredential\x12.\n\x05\x62\x61sic\x18\x01 \x01(\x0b\x32\x1d.polycall.v1.Credential.BasicH\x00\x12\x30\n\x06\x62\x65\x61rer\x18\x02 \x01(\x0b\x32\x1e.polycall.v1.Credential.BearerH\x00\x12\x30\n\x06header\x18\x03 \x01(\x0b\x32\x1e.polycall.v1.Credential.HeaderH\x00\x12.\n\x05query\x18\x04 \x01(\x0b\x32\x1d.polycall.v1.Credential.QueryH\x00\x1a:\n\x05\x42\x61sic\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x10\n\x08password\x18\x02 \x01(\t\x12\x0e\n\x06secret\x18\x03 \x01(\t\x1a\'\n\x06\x42\x65\x61rer\x12\r\n\x05token\x18\x01 \x01(\t\x12\x0e\n\x06secret\x18\x02 \x01(\t\x1a\x35\n\x06Header\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\x12\x0e\n\x06secret\x18\x03 \x01(\t\x1a\x33\n\x05Query\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\x12\x0e\n\x06secret\x18\x03 \x01(\tB\x06\n\x04kind\"H\n\nEgressRule\x12\x0c\n\x04host\x18\x01 \x01(\t\x12,\n\x0b\x63redentials\x18\x02 \x03(\x0b\x32\x17.polycall.v1.Credential\"6\n\x0c\x45gressPolicy\x12&\n\x05rules\x18\x01 \x03(\x0b\x32\x17.polycall.v1.EgressRule\"\xc4\x01\n\x0fOutboundRequest\x12(\n\x04time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04host\x18\x02 \x01(\t\x12\x0c\n\x04port\x18\x03 \x01(\x05\x12\x0e\n\x06method\x18\x04 \x01(\t\x12\x13\n\x06status\x18\x05 \x01(\x05H\x00\x88\x01\x01\x12\x12\n\nsent_bytes\x18\x06 \x01(\x03\x12\x16\n\x0ereceived_bytes\x18\x07 \x01(\x03\x12\x0f\n\x07refused\x18\x08 \x01(\tB\t\n\x07_status\"S\n\x10OutboundRequests\x12.\n\x08requests\x18\x01 \x03(\x0b\x32\x1c.polycall.v1.OutboundRequest\x12\x0f\n\x07omitted\x18\x02 \x01(\x03\"\xd1\x0b\n\tExecution\x12\x0c\n\x04name\x18\x01 \x01(\t\x12)\n\x04kind\x18\x02 \x01(\x0e\x32\x1b.polycall.v1.Execution.Kind\x12+\n\x05state\x18\x03 \x01(\x0e\x32\x1c.polycall.v1.Execution.State\x12\'\n\x08language\x18\x04 \x01(\x0e\x32\x15.polycall.v1.Language\x12\x10\n\x08\x66unction\x18\x05 \x01(\t\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstart_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0boutput_json\x18\t \x01(\t\x12*\n\x05\x65rror\x18\n \x01(\x0b\x32\x1b.polycall.v1.ExecutionError\x12\x16\n\texit_code\x18\x0b \x01(\x05H\x00\x88\x01\x01\x12\x13\n\x06signal\x18\x0c \x01(\x05H\x01\x88\x01\x01\x12\x0e\n\x06stdout\x18\r \x01(\t\x12\x0e\n\x06stderr\x18\x0e \x01(\t\x12\x18\n\x10stdout_truncated\x18\x0f \x01(\x08\x12\x18\n\x10stderr_truncated\x18\x10 \x01(\x08\x12!\n\x05usage\x18\x11 \x01(\x0b\x32\x12.polycall.v1.Usage\x12#\n\x06limits\x18\x12 \x01(\x0b\x32\x13.polycall.v1.Limits\x12\x34\n\nstart_kind\x18\x13 \x01(\x0e\x32 .polycall.v1.Execution.StartKind\x12>\n\x0fisolation_level\x18\x14 \x01(\x0e\x32%.polycall.v1.Execution.IsolationLevel\x12\x0f\n\x07\x61ttempt\x18\x15 \x01(\x05\x12\x14\n\x0cmax_attempts\x18\x16 \x01(\x05\x12\x18\n\x10\x63\x61ncel_requested\x18\x17 \x01(\x08\x12\x12\n\nrequest_id\x18\x18 \x01(\t\x12\x12\n\ninput_json\x18\x19 \x01(\t\x12\x38\n\x11outbound_requests\x18\x1a \x01(\x0b\x32\x1d.polycall.v1.OutboundRequests\x12\x10\n\x08schedule\x18\x1f \x01(\t\x12\x32\n\x0escheduled_time\x18  \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0e\x63ompletion_url\x18# \x01(\t\"M\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\r\n\tKIND_SYNC\x10\x01\x12\r\n\tKIND_CALL\x10\x02\x12\x11\n\rKIND_SCHEDULE\x10\x03\"\x92\x01\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTATE_QUEUED\x10\x01\x12\x11\n\rSTATE_RUNNING\x10\x02\x12\x13\n\x0fSTATE_COMPLETED\x10\x03\x12\x10\n\x0cSTATE_FAILED\x10\x04\x12\x11\n\rSTATE_TIMEOUT\x10\x05\x12\x13\n\x0fSTATE_CANCELLED\x10\x06\"h\n\tStartKind\x12\x1a\n\x16START_KIND_UNSPECIFIED\x10\x00\x12\x13\n\x0fSTART_KIND_WARM\x10\x01\x12\x15\n\x11START_KIND_FORKED\x10\x02\x12\x13\n\x0fSTART_KIND_COLD\x10\x03\"\xab\x01\n\x0eIsolationLevel\x12\x1f\n\x1bISOLATION_LEVEL_UNSPECIFIED\x10\x00\x12\x1b\n\x17ISOLATION_LEVEL_PROCESS\x10\x01\x12\x1c\n\x18ISOLATION_LEVEL_CONFINED\x10\x02\x12\x1e\n\x1aISOLATION_LEVEL_NAMESPACED\x10\x03\x12\x1d\n\x19ISOLATION_LEVEL_CONTAINED\x10\x04\x42\x0c\n\n_exit_codeB\t\n\x07_signal*k\n\x08Language\x12\x18\n\x14LANGUAGE_UNSPECIFIED\x10\x00\x12\x13\n\x0fLANGUAGE_PYTHON\x10\x01\x12\x17\n\x13LANGUAGE_JAVASCRIPT\x10\x02\x12\x17\n\x13LANGUAGE_TYPESCRIPT\x10\x03*\xa0\x01\n\nConvention\x12\x1a\n\x16\x43ONVENTION_UNSPECIFIED\x10\x00\x12\x14\n\x10\x43ONVENTION_INPUT\x10\x01\x12\x17\n\x13\x43ONVENTION_KEYWORDS\x10\x02\x12\x19\n\x15\x43ONVENTION_PARAMETERS\x10\x03\x12\x15\n\x11\x43ONVENTION_HANDLE\x10\x04\x12\x15\n\x11\x43ONVENTION_SCRIPT\x10\x05\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bpolycall/v1/execution.proto\x12\x0bpolycall.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1epolycall/v1/error_reason.proto\x1a\x18polycall/v1/policy.proto\"\xf3\x02\n\x06Limits\x12*\n\x07timeout\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x17\n\nmemory_mib\x18\x02 \x01(\x05H\x00\x88\x01\x01\x12\x16\n\tprocesses\x18\x03 \x01(\x05H\x01\x88\x01\x01\x12\x17\n\nopen_files\x18\x04 \x01(\x05H\x02\x88\x01\x01\x12\x15\n\x08\x64isk_mib\x18\x05 \x01(\x05H\x03\x88\x01\x01\x12\x17\n\nresult_kib\x18\x06 \x01(\x05H\x04\x88\x01\x01\x12\x17\n\nstdout_kib\x18\x07 \x01(\x05H\x05\x88\x01\x01\x12\x17\n\nstderr_kib\x18\x08 \x01(\x05H\x06\x88\x01\x01\x12+\n\x08\x63pu_time\x18\t \x01(\x0b\x32\x19.google.protobuf.DurationB\r\n\x0b_memory_mibB\x0c\n\n_processesB\r\n\x0b_open_filesB\x0b\n\t_disk_mibB\r\n\x0b_result_kibB\r\n\x0b_stdout_kibB\r\n\x0b_stderr_kib\"\xfd\x01\n\x05Usage\x12-\n\nqueue_time\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x31\n\x0estart_duration\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12/\n\x0crun_duration\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12/\n\x0c\x63pu_duration\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x1c\n\x0fpeak_memory_mib\x18\x05 \x01(\x01H\x00\x88\x01\x01\x42\x12\n\x10_peak_memory_mib\"|\n\x0e\x45xecutionError\x12(\n\x06reason\x18\x01 \x01(\x0e\x32\x18.polycall.v1.ErrorReason\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x0c\n\x04type\x18\x03 \x01(\t\x12\x0e\n\x06module\x18\x04 \x01(\t\x12\x11\n\ttraceback\x18\x05 \x01(\t\"\xa9\x03\n\nCredential\x12.\n\x05\x62\x61sic\x18\x01 \x01(\x0b\x32\x1d.polycall.v1.Credential.BasicH\x00\x12\x30\n\x06\x62\x65\x61rer\x18\x02 \x01(\x0b\x32\x1e.polycall.v1.Credential.BearerH\x00\x12\x30\n\x06header\x18\x03 \x01(\x0b\x32\x1e.polycall.v1.Credential.HeaderH\x00\x12.\n\x05query\x18\x04 \x01(\x0b\x32\x1d.polycall.v1.Credential.QueryH\x00\x1a:\n\x05\x42\x61sic\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x10\n\x08password\x18\x02 \x01(\t\x12\x0e\n\x06secret\x18\x03 \x01(\t\x1a\'\n\x06\x42\x65\x61rer\x12\r\n\x05token\x18\x01 \x01(\t\x12\x0e\n\x06secret\x18\x02 \x01(\t\x1a\x35\n\x06Header\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\x12\x0e\n\x06secret\x18\x03 \x01(\t\x1a\x33\n\x05Query\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\x12\x0e\n\x06secret\x18\x03 \x01(\tB\x06\n\x04kind\"H\n\nEgressRule\x12\x0c\n\x04host\x18\x01 \x01(\t\x12,\n\x0b\x63redentials\x18\x02 \x03(\x0b\x32\x17.polycall.v1.Credential\"6\n\x0c\x45gressPolicy\x12&\n\x05rules\x18\x01 \x03(\x0b\x32\x17.polycall.v1.EgressRule\"\xc4\x01\n\x0fOutboundRequest\x12(\n\x04time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04host\x18\x02 \x01(\t\x12\x0c\n\x04port\x18\x03 \x01(\x05\x12\x0e\n\x06method\x18\x04 \x01(\t\x12\x13\n\x06status\x18\x05 \x01(\x05H\x00\x88\x01\x01\x12\x12\n\nsent_bytes\x18\x06 \x01(\x03\x12\x16\n\x0ereceived_bytes\x18\x07 \x01(\x03\x12\x0f\n\x07refused\x18\x08 \x01(\tB\t\n\x07_status\"S\n\x10OutboundRequests\x12.\n\x08requests\x18\x01 \x03(\x0b\x32\x1c.polycall.v1.OutboundRequest\x12\x0f\n\x07omitted\x18\x02 \x01(\x03\"\xa3\x01\n\x07\x41ttempt\x12\x0e\n\x06number\x18\x01 \x01(\x05\x12.\n\nstart_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x1b.polycall.v1.ExecutionError\"\xf2\x0c\n\tExecution\x12\x0c\n\x04name\x18\x01 \x01(\t\x12)\n\x04kind\x18\x02 \x01(\x0e\x32\x1b.polycall.v1.Execution.Kind\x12+\n\x05state\x18\x03 \x01(\x0e\x32\x1c.polycall.v1.Execution.State\x12\'\n\x08language\x18\x04 \x01(\x0e\x32\x15.polycall.v1.Language\x12\x10\n\x08\x66unction\x18\x05 \x01(\t\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstart_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0boutput_json\x18\t \x01(\t\x12*\n\x05\x65rror\x18\n \x01(\x0b\x32\x1b.polycall.v1.ExecutionError\x12\x16\n\texit_code\x18\x0b \x01(\x05H\x00\x88\x01\x01\x12\x13\n\x06signal\x18\x0c \x01(\x05H\x01\x88\x01\x01\x12\x0e\n\x06stdout\x18\r \x01(\t\x12\x0e\n\x06stderr\x18\x0e \x01(\t\x12\x18\n\x10stdout_truncated\x18\x0f \x01(\x08\x12\x18\n\x10stderr_truncated\x18\x10 \x01(\x08\x12!\n\x05usage\x18\x11 \x01(\x0b\x32\x12.polycall.v1.Usage\x12#\n\x06limits\x18\x12 \x01(\x0b\x32\x13.polycall.v1.Limits\x12\x34\n\nstart_kind\x18\x13 \x01(\x0e\x32 .polycall.v1.Execution.StartKind\x12>\n\x0fisolation_level\x18\x14 \x01(\x0e\x32%.polycall.v1.Execution.IsolationLevel\x12\x0f\n\x07\x61ttempt\x18\x15 \x01(\x05\x12\x14\n\x0cmax_attempts\x18\x16 \x01(\x05\x12\x18\n\x10\x63\x61ncel_requested\x18\x17 \x01(\x08\x12\x12\n\nrequest_id\x18\x18 \x01(\t\x12\x12\n\ninput_json\x18\x19 \x01(\t\x12\x38\n\x11outbound_requests\x18\x1a \x01(\x0b\x32\x1d.polycall.v1.OutboundRequests\x12\x10\n\x08schedule\x18\x1f \x01(\t\x12\x32\n\x0escheduled_time\x18  \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0e\x63ompletion_url\x18# \x01(\t\x12\x10\n\x08priority\x18! \x01(\x05\x12.\n\x0cretry_policy\x18\" \x01(\x0b\x32\x18.polycall.v1.RetryPolicy\x12&\n\x08\x61ttempts\x18% \x03(\x0b\x32\x14.polycall.v1.Attempt\x12\x35\n\x11next_attempt_time\x18$ \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"M\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\r\n\tKIND_SYNC\x10\x01\x12\r\n\tKIND_CALL\x10\x02\x12\x11\n\rKIND_SCHEDULE\x10\x03\"\x92\x01\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTATE_QUEUED\x10\x01\x12\x11\n\rSTATE_RUNNING\x10\x02\x12\x13\n\x0fSTATE_COMPLETED\x10\x03\x12\x10\n\x0cSTATE_FAILED\x10\x04\x12\x11\n\rSTATE_TIMEOUT\x10\x05\x12\x13\n\x0fSTATE_CANCELLED\x10\x06\"h\n\tStartKind\x12\x1a\n\x16START_KIND_UNSPECIFIED\x10\x00\x12\x13\n\x0fSTART_KIND_WARM\x10\x01\x12\x15\n\x11START_KIND_FORKED\x10\x02\x12\x13\n\x0fSTART_KIND_COLD\x10\x03\"\xab\x01\n\x0eIsolationLevel\x12\x1f\n\x1bISOLATION_LEVEL_UNSPECIFIED\x10\x00\x12\x1b\n\x17ISOLATION_LEVEL_PROCESS\x10\x01\x12\x1c\n\x18ISOLATION_LEVEL_CONFINED\x10\x02\x12\x1e\n\x1aISOLATION_LEVEL_NAMESPACED\x10\x03\x12\x1d\n\x19ISOLATION_LEVEL_CONTAINED\x10\x04\x42\x0c\n\n_exit_codeB\t\n\x07_signal*k\n\x08Language\x12\x18\n\x14LANGUAGE_UNSPECIFIED\x10\x00\x12\x13\n\x0fLANGUAGE_PYTHON\x10\x01\x12\x17\n\x13LANGUAGE_JAVASCRIPT\x10\x02\x12\x17\n\x13LANGUAGE_TYPESCRIPT\x10\x03*\xa0\x01\n\nConvention\x12\x1a\n\x16\x43ONVENTION_UNSPECIFIED\x10\x00\x12\x14\n\x10\x43ONVENTION_INPUT\x10\x01\x12\x17\n\x13\x43ONVENTION_KEYWORDS\x10\x02\x12\x19\n\x15\x43ONVENTION_PARAMETERS\x10\x03\x12\x15\n\x11\x43ONVENTION_HANDLE\x10\x04\x12\x15\n\x11\x43ONVENTION_SCRIPT\x10\x05\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'polycall.v1.execution_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_LANGUAGE']._serialized_start=3231
-  _globals['_LANGUAGE']._serialized_end=3338
-  _globals['_CONVENTION']._serialized_start=3341
-  _globals['_CONVENTION']._serialized_end=3501
-  _globals['_LIMITS']._serialized_start=142
-  _globals['_LIMITS']._serialized_end=513
-  _globals['_USAGE']._serialized_start=516
-  _globals['_USAGE']._serialized_end=769
-  _globals['_EXECUTIONERROR']._serialized_start=771
-  _globals['_EXECUTIONERROR']._serialized_end=895
-  _globals['_CREDENTIAL']._serialized_start=898
-  _globals['_CREDENTIAL']._serialized_end=1323
-  _globals['_CREDENTIAL_BASIC']._serialized_start=1108
-  _globals['_CREDENTIAL_BASIC']._serialized_end=1166
-  _globals['_CREDENTIAL_BEARER']._serialized_start=1168
-  _globals['_CREDENTIAL_BEARER']._serialized_end=1207
-  _globals['_CREDENTIAL_HEADER']._serialized_start=1209
-  _globals['_CREDENTIAL_HEADER']._serialized_end=1262
-  _globals['_CREDENTIAL_QUERY']._serialized_start=1264
-  _globals['_CREDENTIAL_QUERY']._serialized_end=1315
-  _globals['_EGRESSRULE']._serialized_start=1325
-  _globals['_EGRESSRULE']._serialized_end=1397
-  _globals['_EGRESSPOLICY']._serialized_start=1399
-  _globals['_EGRESSPOLICY']._serialized_end=1453
-  _globals['_OUTBOUNDREQUEST']._serialized_start=1456
-  _globals['_OUTBOUNDREQUEST']._serialized_end=1652
-  _globals['_OUTBOUNDREQUESTS']._serialized_start=1654
-  _globals['_OUTBOUNDREQUESTS']._serialized_end=1737
-  _globals['_EXECUTION']._serialized_start=1740
-  _globals['_EXECUTION']._serialized_end=3229
-  _globals['_EXECUTION_KIND']._serialized_start=2698
-  _globals['_EXECUTION_KIND']._serialized_end=2775
-  _globals['_EXECUTION_STATE']._serialized_start=2778
-  _globals['_EXECUTION_STATE']._serialized_end=2924
-  _globals['_EXECUTION_STARTKIND']._serialized_start=2926
-  _globals['_EXECUTION_STARTKIND']._serialized_end=3030
-  _globals['_EXECUTION_ISOLATIONLEVEL']._serialized_start=3033
-  _globals['_EXECUTION_ISOLATIONLEVEL']._serialized_end=3204
+  _globals['_LANGUAGE']._serialized_start=3584
+  _globals['_LANGUAGE']._serialized_end=3691
+  _globals['_CONVENTION']._serialized_start=3694
+  _globals['_CONVENTION']._serialized_end=3854
+  _globals['_LIMITS']._serialized_start=168
+  _globals['_LIMITS']._serialized_end=539
+  _globals['_USAGE']._serialized_start=542
+  _globals['_USAGE']._serialized_end=795
+  _globals['_EXECUTIONERROR']._serialized_start=797
+  _globals['_EXECUTIONERROR']._serialized_end=921
+  _globals['_CREDENTIAL']._serialized_start=924
+  _globals['_CREDENTIAL']._serialized_end=1349
+  _globals['_CREDENTIAL_BASIC']._serialized_start=1134
+  _globals['_CREDENTIAL_BASIC']._serialized_end=1192
+  _globals['_CREDENTIAL_BEARER']._serialized_start=1194
+  _globals['_CREDENTIAL_BEARER']._serialized_end=1233
+  _globals['_CREDENTIAL_HEADER']._serialized_start=1235
+  _globals['_CREDENTIAL_HEADER']._serialized_end=1288
+  _globals['_CREDENTIAL_QUERY']._serialized_start=1290
+  _globals['_CREDENTIAL_QUERY']._serialized_end=1341
+  _globals['_EGRESSRULE']._serialized_start=1351
+  _globals['_EGRESSRULE']._serialized_end=1423
+  _globals['_EGRESSPOLICY']._serialized_start=1425
+  _globals['_EGRESSPOLICY']._serialized_end=1479
+  _globals['_OUTBOUNDREQUEST']._serialized_start=1482
+  _globals['_OUTBOUNDREQUEST']._serialized_end=1678
+  _globals['_OUTBOUNDREQUESTS']._serialized_start=1680
+  _globals['_OUTBOUNDREQUESTS']._serialized_end=1763
+  _globals['_ATTEMPT']._serialized_start=1766
+  _globals['_ATTEMPT']._serialized_end=1929
+  _globals['_EXECUTION']._serialized_start=1932
+  _globals['_EXECUTION']._serialized_end=3582
+  _globals['_EXECUTION_KIND']._serialized_start=3051
+  _globals['_EXECUTION_KIND']._serialized_end=3128
+  _globals['_EXECUTION_STATE']._serialized_start=3131
+  _globals['_EXECUTION_STATE']._serialized_end=3277
+  _globals['_EXECUTION_STARTKIND']._serialized_start=3279
+  _globals['_EXECUTION_STARTKIND']._serialized_end=3383
+  _globals['_EXECUTION_ISOLATIONLEVEL']._serialized_start=3386
+  _globals['_EXECUTION_ISOLATIONLEVEL']._serialized_end=3557
 # @@protoc_insertion_point(module_scope)

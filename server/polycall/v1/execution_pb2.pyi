@@ -3,6 +3,7 @@ import datetime
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from polycall.v1 import error_reason_pb2 as _error_reason_pb2
+from polycall.v1 import policy_pb2 as _policy_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
@@ -176,8 +177,20 @@ class OutboundRequests(_message.Message):
     omitted: int
     def __init__(self, requests: _Optional[_Iterable[_Union[OutboundRequest, _Mapping]]] = ..., omitted: _Optional[int] = ...) -> None: ...
 
+class Attempt(_message.Message):
+    __slots__ = ("number", "start_time", "end_time", "error")
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    START_TIME_FIELD_NUMBER: _ClassVar[int]
+    END_TIME_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    number: int
+    start_time: _timestamp_pb2.Timestamp
+    end_time: _timestamp_pb2.Timestamp
+    error: ExecutionError
+    def __init__(self, number: _Optional[int] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., error: _Optional[_Union[ExecutionError, _Mapping]] = ...) -> None: ...
+
 class Execution(_message.Message):
-    __slots__ = ("name", "kind", "state", "language", "function", "create_time", "start_time", "end_time", "output_json", "error", "exit_code", "signal", "stdout", "stderr", "stdout_truncated", "stderr_truncated", "usage", "limits", "start_kind", "isolation_level", "attempt", "max_attempts", "cancel_requested", "request_id", "input_json", "outbound_requests", "schedule", "scheduled_time", "completion_url")
+    __slots__ = ("name", "kind", "state", "language", "function", "create_time", "start_time", "end_time", "output_json", "error", "exit_code", "signal", "stdout", "stderr", "stdout_truncated", "stderr_truncated", "usage", "limits", "start_kind", "isolation_level", "attempt", "max_attempts", "cancel_requested", "request_id", "input_json", "outbound_requests", "schedule", "scheduled_time", "completion_url", "priority", "retry_policy", "attempts", "next_attempt_time")
     class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         KIND_UNSPECIFIED: _ClassVar[Execution.Kind]
@@ -255,6 +268,10 @@ class Execution(_message.Message):
     SCHEDULE_FIELD_NUMBER: _ClassVar[int]
     SCHEDULED_TIME_FIELD_NUMBER: _ClassVar[int]
     COMPLETION_URL_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    RETRY_POLICY_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_ATTEMPT_TIME_FIELD_NUMBER: _ClassVar[int]
     name: str
     kind: Execution.Kind
     state: Execution.State
@@ -284,4 +301,8 @@ class Execution(_message.Message):
     schedule: str
     scheduled_time: _timestamp_pb2.Timestamp
     completion_url: str
-    def __init__(self, name: _Optional[str] = ..., kind: _Optional[_Union[Execution.Kind, str]] = ..., state: _Optional[_Union[Execution.State, str]] = ..., language: _Optional[_Union[Language, str]] = ..., function: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., output_json: _Optional[str] = ..., error: _Optional[_Union[ExecutionError, _Mapping]] = ..., exit_code: _Optional[int] = ..., signal: _Optional[int] = ..., stdout: _Optional[str] = ..., stderr: _Optional[str] = ..., stdout_truncated: _Optional[bool] = ..., stderr_truncated: _Optional[bool] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., start_kind: _Optional[_Union[Execution.StartKind, str]] = ..., isolation_level: _Optional[_Union[Execution.IsolationLevel, str]] = ..., attempt: _Optional[int] = ..., max_attempts: _Optional[int] = ..., cancel_requested: _Optional[bool] = ..., request_id: _Optional[str] = ..., input_json: _Optional[str] = ..., outbound_requests: _Optional[_Union[OutboundRequests, _Mapping]] = ..., schedule: _Optional[str] = ..., scheduled_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., completion_url: _Optional[str] = ...) -> None: ...
+    priority: int
+    retry_policy: _policy_pb2.RetryPolicy
+    attempts: _containers.RepeatedCompositeFieldContainer[Attempt]
+    next_attempt_time: _timestamp_pb2.Timestamp
+    def __init__(self, name: _Optional[str] = ..., kind: _Optional[_Union[Execution.Kind, str]] = ..., state: _Optional[_Union[Execution.State, str]] = ..., language: _Optional[_Union[Language, str]] = ..., function: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., output_json: _Optional[str] = ..., error: _Optional[_Union[ExecutionError, _Mapping]] = ..., exit_code: _Optional[int] = ..., signal: _Optional[int] = ..., stdout: _Optional[str] = ..., stderr: _Optional[str] = ..., stdout_truncated: _Optional[bool] = ..., stderr_truncated: _Optional[bool] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., start_kind: _Optional[_Union[Execution.StartKind, str]] = ..., isolation_level: _Optional[_Union[Execution.IsolationLevel, str]] = ..., attempt: _Optional[int] = ..., max_attempts: _Optional[int] = ..., cancel_requested: _Optional[bool] = ..., request_id: _Optional[str] = ..., input_json: _Optional[str] = ..., outbound_requests: _Optional[_Union[OutboundRequests, _Mapping]] = ..., schedule: _Optional[str] = ..., scheduled_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., completion_url: _Optional[str] = ..., priority: _Optional[int] = ..., retry_policy: _Optional[_Union[_policy_pb2.RetryPolicy, _Mapping]] = ..., attempts: _Optional[_Iterable[_Union[Attempt, _Mapping]]] = ..., next_attempt_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...

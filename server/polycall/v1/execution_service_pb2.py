@@ -26,9 +26,10 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from polycall.v1 import execution_pb2 as polycall_dot_v1_dot_execution__pb2
+from polycall.v1 import policy_pb2 as polycall_dot_v1_dot_policy__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#polycall/v1/execution_service.proto\x12\x0bpolycall.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bpolycall/v1/execution.proto\"+\n\tInputFile\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x10\n\x08\x63ontents\x18\x02 \x01(\x0c\"\xbd\x04\n\x0e\x45xecuteRequest\x12\'\n\x08language\x18\x01 \x01(\x0e\x32\x15.polycall.v1.Language\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t\x12+\n\nconvention\x18\x03 \x01(\x0e\x32\x17.polycall.v1.Convention\x12\x12\n\nentrypoint\x18\x04 \x01(\t\x12\x12\n\ninput_json\x18\x05 \x01(\t\x12\x31\n\x03\x65nv\x18\x06 \x03(\x0b\x32$.polycall.v1.ExecuteRequest.EnvEntry\x12%\n\x05\x66iles\x18\x07 \x03(\x0b\x32\x16.polycall.v1.InputFile\x12#\n\x06limits\x18\x08 \x01(\x0b\x32\x13.polycall.v1.Limits\x12\r\n\x05stdin\x18\t \x01(\x0c\x12\x0c\n\x04\x61rgs\x18\n \x03(\t\x12\x12\n\nrequest_id\x18\x0b \x01(\t\x12\x15\n\rvalidate_only\x18\x0c \x01(\x08\x12)\n\x06\x65gress\x18\r \x01(\x0b\x32\x19.polycall.v1.EgressPolicy\x12\x0f\n\x07runtime\x18\x0e \x01(\t\x12>\n\nsecret_env\x18\x0f \x03(\x0b\x32*.polycall.v1.ExecuteRequest.SecretEnvEntry\x1a*\n\x08\x45nvEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a\x30\n\x0eSecretEnvEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x8a\x01\n\x12RunFunctionRequest\x12\x10\n\x08\x66unction\x18\x01 \x01(\t\x12\x12\n\ninput_json\x18\x02 \x01(\t\x12#\n\x06limits\x18\x03 \x01(\x0b\x32\x13.polycall.v1.Limits\x12\x12\n\nrequest_id\x18\x04 \x01(\t\x12\x15\n\rvalidate_only\x18\x05 \x01(\x08\"\xdf\x01\n\x0b\x43\x61llRequest\x12\x10\n\x08\x66unction\x18\x01 \x01(\t\x12\x12\n\ninput_json\x18\x02 \x01(\t\x12#\n\x06limits\x18\x03 \x01(\x0b\x32\x13.polycall.v1.Limits\x12\x12\n\nrequest_id\x18\x04 \x01(\t\x12\x15\n\rvalidate_only\x18\x05 \x01(\x08\x12,\n\x08\x64\x65\x61\x64line\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0cmax_attempts\x18\x07 \x01(\x05\x12\x16\n\x0e\x63ompletion_url\x18\x08 \x01(\t\"#\n\x13GetExecutionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"P\n\x14WaitExecutionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12*\n\x07timeout\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xf5\x01\n\x15ListExecutionsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12,\n\x06states\x18\x03 \x03(\x0e\x32\x1c.polycall.v1.Execution.State\x12\x0e\n\x06parent\x18\x04 \x01(\t\x12\x31\n\rcreated_after\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0e\x63reated_before\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08schedule\x18\x0b \x01(\t\"]\n\x16ListExecutionsResponse\x12*\n\nexecutions\x18\x01 \x03(\x0b\x32\x16.polycall.v1.Execution\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"&\n\x16\x43\x61ncelExecutionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x9b\x01\n\x16StreamExecutionRequest\x12\x0e\n\x04name\x18\x01 \x01(\tH\x00\x12.\n\x07\x65xecute\x18\x02 \x01(\x0b\x32\x1b.polycall.v1.ExecuteRequestH\x00\x12\x37\n\x0crun_function\x18\x03 \x01(\x0b\x32\x1f.polycall.v1.RunFunctionRequestH\x00\x42\x08\n\x06target\"\xbe\x01\n\x0bOutputPiece\x12/\n\x06stream\x18\x01 \x01(\x0e\x32\x1f.polycall.v1.OutputPiece.Stream\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x12(\n\x04time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"F\n\x06Stream\x12\x16\n\x12STREAM_UNSPECIFIED\x10\x00\x12\x11\n\rSTREAM_STDOUT\x10\x01\x12\x11\n\rSTREAM_STDERR\x10\x02\"\xa5\x01\n\x17StreamExecutionResponse\x12)\n\x07started\x18\x01 \x01(\x0b\x32\x16.polycall.v1.ExecutionH\x00\x12*\n\x06output\x18\x02 \x01(\x0b\x32\x18.polycall.v1.OutputPieceH\x00\x12*\n\x08\x66inished\x18\x03 \x01(\x0b\x32\x16.polycall.v1.ExecutionH\x00\x42\x07\n\x05\x65vent2\xb6\t\n\x10\x45xecutionService\x12j\n\x07\x45xecute\x12\x1b.polycall.v1.ExecuteRequest\x1a\x16.polycall.v1.Execution\"*\x82\xd3\xe4\x93\x02$\"\x1f/polycall/v1/executions:execute:\x01*\x12\xca\x01\n\x0bRunFunction\x12\x1f.polycall.v1.RunFunctionRequest\x1a\x16.polycall.v1.Execution\"\x81\x01\x82\xd3\xe4\x93\x02{\"=/polycall/v1/{function=packages/*/versions/*/functions/*}:run:\x01*Z7\"2/polycall/v1/{function=packages/*/functions/*}:run:\x01*\x12\xbe\x01\n\x04\x43\x61ll\x12\x18.polycall.v1.CallRequest\x1a\x16.polycall.v1.Execution\"\x83\x01\x82\xd3\xe4\x93\x02}\">/polycall/v1/{function=packages/*/versions/*/functions/*}:call:\x01*Z8\"3/polycall/v1/{function=packages/*/functions/*}:call:\x01*\x12r\n\x0cGetExecution\x12 .polycall.v1.GetExecutionRequest\x1a\x16.polycall.v1.Execution\"(\x82\xd3\xe4\x93\x02\"\x12 /polycall/v1/{name=executions/*}\x12|\n\rWaitExecution\x12!.polycall.v1.WaitExecutionRequest\x1a\x16.polycall.v1.Execution\"0\x82\xd3\xe4\x93\x02*\"%/polycall/v1/{name=executions/*}:wait:\x01*\x12z\n\x0eListExecutions\x12\".polycall.v1.ListExecutionsRequest\x1a#.polycall.v1.ListExecutionsResponse\"\x1f\x82\xd3\xe4\x93\x02\x19\x12\x17/polycall/v1/executions\x12\x82\x01\n\x0f\x43\x61ncelExecution\x12#.polycall.v1.CancelExecutionRequest\x1a\x16.polycall.v1.Execution\"2\x82\xd3\xe4\x93\x02,\"\'/polycall/v1/{name=executions/*}:cancel:\x01*\x12\xb4\x01\n\x0fStreamExecution\x12#.polycall.v1.StreamExecutionRequest\x1a$.polycall.v1.StreamExecutionResponse\"T\x82\xd3\xe4\x93\x02N\x12\'/polycall/v1/{name=executions/*}:streamZ#\"\x1e/polycall/v1/executions:stream:\x01*0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#polycall/v1/execution_service.proto\x12\x0bpolycall.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bpolycall/v1/execution.proto\x1a\x18polycall/v1/policy.proto\"+\n\tInputFile\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x10\n\x08\x63ontents\x18\x02 \x01(\x0c\"\xbd\x04\n\x0e\x45xecuteRequest\x12\'\n\x08language\x18\x01 \x01(\x0e\x32\x15.polycall.v1.Language\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t\x12+\n\nconvention\x18\x03 \x01(\x0e\x32\x17.polycall.v1.Convention\x12\x12\n\nentrypoint\x18\x04 \x01(\t\x12\x12\n\ninput_json\x18\x05 \x01(\t\x12\x31\n\x03\x65nv\x18\x06 \x03(\x0b\x32$.polycall.v1.ExecuteRequest.EnvEntry\x12%\n\x05\x66iles\x18\x07 \x03(\x0b\x32\x16.polycall.v1.InputFile\x12#\n\x06limits\x18\x08 \x01(\x0b\x32\x13.polycall.v1.Limits\x12\r\n\x05stdin\x18\t \x01(\x0c\x12\x0c\n\x04\x61rgs\x18\n \x03(\t\x12\x12\n\nrequest_id\x18\x0b \x01(\t\x12\x15\n\rvalidate_only\x18\x0c \x01(\x08\x12)\n\x06\x65gress\x18\r \x01(\x0b\x32\x19.polycall.v1.EgressPolicy\x12\x0f\n\x07runtime\x18\x0e \x01(\t\x12>\n\nsecret_env\x18\x0f \x03(\x0b\x32*.polycall.v1.ExecuteRequest.SecretEnvEntry\x1a*\n\x08\x45nvEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a\x30\n\x0eSecretEnvEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x8a\x01\n\x12RunFunctionRequest\x12\x10\n\x08\x66unction\x18\x01 \x01(\t\x12\x12\n\ninput_json\x18\x02 \x01(\t\x12#\n\x06limits\x18\x03 \x01(\x0b\x32\x13.polycall.v1.Limits\x12\x12\n\nrequest_id\x18\x04 \x01(\t\x12\x15\n\rvalidate_only\x18\x05 \x01(\x08\"\xa1\x02\n\x0b\x43\x61llRequest\x12\x10\n\x08\x66unction\x18\x01 \x01(\t\x12\x12\n\ninput_json\x18\x02 \x01(\t\x12#\n\x06limits\x18\x03 \x01(\x0b\x32\x13.polycall.v1.Limits\x12\x12\n\nrequest_id\x18\x04 \x01(\t\x12\x15\n\rvalidate_only\x18\x05 \x01(\x08\x12,\n\x08\x64\x65\x61\x64line\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0cmax_attempts\x18\x07 \x01(\x05\x12\x16\n\x0e\x63ompletion_url\x18\x08 \x01(\t\x12\x10\n\x08priority\x18\t \x01(\x05\x12.\n\x0cretry_policy\x18\n \x01(\x0b\x32\x18.polycall.v1.RetryPolicy\"4\n\x13GetExecutionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x05\"P\n\x14WaitExecutionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12*\n\x07timeout\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xf5\x01\n\x15ListExecutionsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12,\n\x06states\x18\x03 \x03(\x0e\x32\x1c.polycall.v1.Execution.State\x12\x0e\n\x06parent\x18\x04 \x01(\t\x12\x31\n\rcreated_after\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0e\x63reated_before\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08schedule\x18\x0b \x01(\t\"]\n\x16ListExecutionsResponse\x12*\n\nexecutions\x18\x01 \x03(\x0b\x32\x16.polycall.v1.Execution\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"&\n\x16\x43\x61ncelExecutionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x9b\x01\n\x16StreamExecutionRequest\x12\x0e\n\x04name\x18\x01 \x01(\tH\x00\x12.\n\x07\x65xecute\x18\x02 \x01(\x0b\x32\x1b.polycall.v1.ExecuteRequestH\x00\x12\x37\n\x0crun_function\x18\x03 \x01(\x0b\x32\x1f.polycall.v1.RunFunctionRequestH\x00\x42\x08\n\x06target\"\xbe\x01\n\x0bOutputPiece\x12/\n\x06stream\x18\x01 \x01(\x0e\x32\x1f.polycall.v1.OutputPiece.Stream\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x12(\n\x04time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"F\n\x06Stream\x12\x16\n\x12STREAM_UNSPECIFIED\x10\x00\x12\x11\n\rSTREAM_STDOUT\x10\x01\x12\x11\n\rSTREAM_STDERR\x10\x02\"\xa5\x01\n\x17StreamExecutionResponse\x12)\n\x07started\x18\x01 \x01(\x0b\x32\x16.polycall.v1.ExecutionH\x00\x12*\n\x06output\x18\x02 \x01(\x0b\x32\x18.polycall.v1.OutputPieceH\x00\x12*\n\x08\x66inished\x18\x03 \x01(\x0b\x32\x16.polycall.v1.ExecutionH\x00\x42\x07\n\x05\x65vent2\xb6\t\n\x10\x45xecutionService\x12j\n\x07\x45xecute\x12\x1b.polycall.v1.ExecuteRequest\x1a\x16.polycall.v1.Execution\"*\x82\xd3\xe4\x93\x02$\"\x1f/polycall/v1/executions:execute:\x01*\x12\xca\x01\n\x0bRunFunction\x12\x1f.polycall.v1.RunFunctionRequest\x1a\x16.polycall.v1.Execution\"\x81\x01\x82\xd3\xe4\x93\x02{\"=/polycall/v1/{function=packages/*/versions/*/functions/*}:run:\x01*Z7\"2/polycall/v1/{function=packages/*/functions/*}:run:\x01*\x12\xbe\x01\n\x04\x43\x61ll\x12\x18.polycall.v1.CallRequest\x1a\x16.polycall.v1.Execution\"\x83\x01\x82\xd3\xe4\x93\x02}\">/polycall/v1/{function=packages/*/versions/*/functions/*}:call:\x01*Z8\"3/polycall/v1/{function=packages/*/functions/*}:call:\x01*\x12r\n\x0cGetExecution\x12 .polycall.v1.GetExecutionRequest\x1a\x16.polycall.v1.Execution\"(\x82\xd3\xe4\x93\x02\"\x12 /polycall/v1/{name=executions/*}\x12|\n\rWaitExecution\x12!.polycall.v1.WaitExecutionRequest\x1a\x16.polycall.v1.Execution\"0\x82\xd3\xe4\x93\x02*\"%/polycall/v1/{name=executions/*}:wait:\x01*\x12z\n\x0eListExecutions\x12\".polycall.v1.ListExecutionsRequest\x1a#.polycall.v1.ListExecutionsResponse\"\x1f\x82\xd3\xe4\x93\x02\x19\x12\x17/polycall/v1/executions\x12\x82\x01\n\x0f\x43\x61ncelExecution\x12#.polycall.v1.CancelExecutionRequest\x1a\x16.polycall.v1.Execution\"2\x82\xd3\xe4\x93\x02,\"\'/polycall/v1/{name=executions/*}:cancel:\x01*\x12\xb4\x01\n\x0fStreamExecution\x12#.polycall.v1.StreamExecutionRequest\x1a$.polycall.v1.StreamExecutionResponse\"T\x82\xd3\xe4\x93\x02N\x12\'/polycall/v1/{name=executions/*}:streamZ#\"\x1e/polycall/v1/executions:stream:\x01*0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -55,36 +56,36 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EXECUTIONSERVICE'].methods_by_name['CancelExecution']._serialized_options = b'\202\323\344\223\002,\"\'/polycall/v1/{name=executions/*}:cancel:\001*'
   _globals['_EXECUTIONSERVICE'].methods_by_name['StreamExecution']._loaded_options = None
   _globals['_EXECUTIONSERVICE'].methods_by_name['StreamExecution']._serialized_options = b'\202\323\344\223\002N\022\'/polycall/v1/{name=executions/*}:streamZ#\"\036/polycall/v1/executions:stream:\001*'
-  _globals['_INPUTFILE']._serialized_start=176
-  _globals['_INPUTFILE']._serialized_end=219
-  _globals['_EXECUTEREQUEST']._serialized_start=222
-  _globals['_EXECUTEREQUEST']._serialized_end=795
-  _globals['_EXECUTEREQUEST_ENVENTRY']._serialized_start=703
-  _globals['_EXECUTEREQUEST_ENVENTRY']._serialized_end=745
-  _globals['_EXECUTEREQUEST_SECRETENVENTRY']._serialized_start=747
-  _globals['_EXECUTEREQUEST_SECRETENVENTRY']._serialized_end=795
-  _globals['_RUNFUNCTIONREQUEST']._serialized_start=798
-  _globals['_RUNFUNCTIONREQUEST']._serialized_end=936
-  _globals['_CALLREQUEST']._serialized_start=939
-  _globals['_CALLREQUEST']._serialized_end=1162
-  _globals['_GETEXECUTIONREQUEST']._serialized_start=1164
-  _globals['_GETEXECUTIONREQUEST']._serialized_end=1199
-  _globals['_WAITEXECUTIONREQUEST']._serialized_start=1201
-  _globals['_WAITEXECUTIONREQUEST']._serialized_end=1281
-  _globals['_LISTEXECUTIONSREQUEST']._serialized_start=1284
-  _globals['_LISTEXECUTIONSREQUEST']._serialized_end=1529
-  _globals['_LISTEXECUTIONSRESPONSE']._serialized_start=1531
-  _globals['_LISTEXECUTIONSRESPONSE']._serialized_end=1624
-  _globals['_CANCELEXECUTIONREQUEST']._serialized_start=1626
-  _globals['_CANCELEXECUTIONREQUEST']._serialized_end=1664
-  _globals['_STREAMEXECUTIONREQUEST']._serialized_start=1667
-  _globals['_STREAMEXECUTIONREQUEST']._serialized_end=1822
-  _globals['_OUTPUTPIECE']._serialized_start=1825
-  _globals['_OUTPUTPIECE']._serialized_end=2015
-  _globals['_OUTPUTPIECE_STREAM']._serialized_start=1945
-  _globals['_OUTPUTPIECE_STREAM']._serialized_end=2015
-  _globals['_STREAMEXECUTIONRESPONSE']._serialized_start=2018
-  _globals['_STREAMEXECUTIONRESPONSE']._serialized_end=2183
-  _globals['_EXECUTIONSERVICE']._serialized_start=2186
-  _globals['_EXECUTIONSERVICE']._serialized_end=3392
+  _globals['_INPUTFILE']._serialized_start=202
+  _globals['_INPUTFILE']._serialized_end=245
+  _globals['_EXECUTEREQUEST']._serialized_start=248
+  _globals['_EXECUTEREQUEST']._serialized_end=821
+  _globals['_EXECUTEREQUEST_ENVENTRY']._serialized_start=729
+  _globals['_EXECUTEREQUEST_ENVENTRY']._serialized_end=771
+  _globals['_EXECUTEREQUEST_SECRETENVENTRY']._serialized_start=773
+  _globals['_EXECUTEREQUEST_SECRETENVENTRY']._serialized_end=821
+  _globals['_RUNFUNCTIONREQUEST']._serialized_start=824
+  _globals['_RUNFUNCTIONREQUEST']._serialized_end=962
+  _globals['_CALLREQUEST']._serialized_start=965
+  _globals['_CALLREQUEST']._serialized_end=1254
+  _globals['_GETEXECUTIONREQUEST']._serialized_start=1256
+  _globals['_GETEXECUTIONREQUEST']._serialized_end=1308
+  _globals['_WAITEXECUTIONREQUEST']._serialized_start=1310
+  _globals['_WAITEXECUTIONREQUEST']._serialized_end=1390
+  _globals['_LISTEXECUTIONSREQUEST']._serialized_start=1393
+  _globals['_LISTEXECUTIONSREQUEST']._serialized_end=1638
+  _globals['_LISTEXECUTIONSRESPONSE']._serialized_start=1640
+  _globals['_LISTEXECUTIONSRESPONSE']._serialized_end=1733
+  _globals['_CANCELEXECUTIONREQUEST']._serialized_start=1735
+  _globals['_CANCELEXECUTIONREQUEST']._serialized_end=1773
+  _globals['_STREAMEXECUTIONREQUEST']._serialized_start=1776
+  _globals['_STREAMEXECUTIONREQUEST']._serialized_end=1931
+  _globals['_OUTPUTPIECE']._serialized_start=1934
+  _globals['_OUTPUTPIECE']._serialized_end=2124
+  _globals['_OUTPUTPIECE_STREAM']._serialized_start=2054
+  _globals['_OUTPUTPIECE_STREAM']._serialized_end=2124
+  _globals['_STREAMEXECUTIONRESPONSE']._serialized_start=2127
+  _globals['_STREAMEXECUTIONRESPONSE']._serialized_end=2292
+  _globals['_EXECUTIONSERVICE']._serialized_start=2295
+  _globals['_EXECUTIONSERVICE']._serialized_end=3501
 # @@protoc_insertion_point(module_scope)

@@ -4,6 +4,7 @@ from google.api import annotations_pb2 as _annotations_pb2
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from polycall.v1 import execution_pb2 as _execution_pb2
+from polycall.v1 import policy_pb2 as _policy_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
@@ -84,7 +85,7 @@ class RunFunctionRequest(_message.Message):
     def __init__(self, function: _Optional[str] = ..., input_json: _Optional[str] = ..., limits: _Optional[_Union[_execution_pb2.Limits, _Mapping]] = ..., request_id: _Optional[str] = ..., validate_only: _Optional[bool] = ...) -> None: ...
 
 class CallRequest(_message.Message):
-    __slots__ = ("function", "input_json", "limits", "request_id", "validate_only", "deadline", "max_attempts", "completion_url")
+    __slots__ = ("function", "input_json", "limits", "request_id", "validate_only", "deadline", "max_attempts", "completion_url", "priority", "retry_policy")
     FUNCTION_FIELD_NUMBER: _ClassVar[int]
     INPUT_JSON_FIELD_NUMBER: _ClassVar[int]
     LIMITS_FIELD_NUMBER: _ClassVar[int]
@@ -93,6 +94,8 @@ class CallRequest(_message.Message):
     DEADLINE_FIELD_NUMBER: _ClassVar[int]
     MAX_ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
     COMPLETION_URL_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    RETRY_POLICY_FIELD_NUMBER: _ClassVar[int]
     function: str
     input_json: str
     limits: _execution_pb2.Limits
@@ -101,13 +104,17 @@ class CallRequest(_message.Message):
     deadline: _timestamp_pb2.Timestamp
     max_attempts: int
     completion_url: str
-    def __init__(self, function: _Optional[str] = ..., input_json: _Optional[str] = ..., limits: _Optional[_Union[_execution_pb2.Limits, _Mapping]] = ..., request_id: _Optional[str] = ..., validate_only: _Optional[bool] = ..., deadline: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., max_attempts: _Optional[int] = ..., completion_url: _Optional[str] = ...) -> None: ...
+    priority: int
+    retry_policy: _policy_pb2.RetryPolicy
+    def __init__(self, function: _Optional[str] = ..., input_json: _Optional[str] = ..., limits: _Optional[_Union[_execution_pb2.Limits, _Mapping]] = ..., request_id: _Optional[str] = ..., validate_only: _Optional[bool] = ..., deadline: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., max_attempts: _Optional[int] = ..., completion_url: _Optional[str] = ..., priority: _Optional[int] = ..., retry_policy: _Optional[_Union[_policy_pb2.RetryPolicy, _Mapping]] = ...) -> None: ...
 
 class GetExecutionRequest(_message.Message):
-    __slots__ = ("name",)
+    __slots__ = ("name", "attempt")
     NAME_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     name: str
-    def __init__(self, name: _Optional[str] = ...) -> None: ...
+    attempt: int
+    def __init__(self, name: _Optional[str] = ..., attempt: _Optional[int] = ...) -> None: ...
 
 class WaitExecutionRequest(_message.Message):
     __slots__ = ("name", "timeout")

@@ -25,19 +25,20 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from polycall.v1 import execution_pb2 as polycall_dot_v1_dot_execution__pb2
+from polycall.v1 import policy_pb2 as polycall_dot_v1_dot_policy__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1apolycall/v1/schedule.proto\x12\x0bpolycall.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bpolycall/v1/execution.proto\"\x9a\x07\n\x08Schedule\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08\x66unction\x18\x02 \x01(\t\x12\x0c\n\x04\x63ron\x18\x03 \x01(\t\x12\x10\n\x08timezone\x18\x04 \x01(\t\x12\x12\n\ninput_json\x18\x05 \x01(\t\x12#\n\x06limits\x18\x06 \x01(\x0b\x32\x13.polycall.v1.Limits\x12\x14\n\x0cmax_attempts\x18\x07 \x01(\x05\x12+\n\x08\x64\x65\x61\x64line\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\x12.\n\x07overlap\x18\t \x01(\x0e\x32\x1d.polycall.v1.Schedule.Overlap\x12\x37\n\x0cmissed_ticks\x18\n \x01(\x0e\x32!.polycall.v1.Schedule.MissedTicks\x12\x0e\n\x06paused\x18\x0b \x01(\x08\x12\x14\n\x0c\x64isplay_name\x18\x0c \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\r \x01(\t\x12/\n\x0b\x63reate_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tnext_runs\x18\x10 \x03(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rlast_run_time\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\trun_count\x18\x12 \x01(\x03\x12\x15\n\rskipped_count\x18\x13 \x01(\x03\x12\x35\n\x11last_skipped_time\x18\x14 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x10last_skip_reason\x18\x15 \x01(\t\x12\x0c\n\x04\x66\x61\x63\x65\x18\x16 \x01(\t\x12\x0c\n\x04when\x18\x17 \x01(\t\x12\x16\n\x0e\x63ompletion_url\x18\x1c \x01(\t\"\\\n\x07Overlap\x12\x17\n\x13OVERLAP_UNSPECIFIED\x10\x00\x12\x11\n\rOVERLAP_ALLOW\x10\x01\x12\x10\n\x0cOVERLAP_SKIP\x10\x02\x12\x13\n\x0fOVERLAP_REPLACE\x10\x03\"]\n\x0bMissedTicks\x12\x1c\n\x18MISSED_TICKS_UNSPECIFIED\x10\x00\x12\x15\n\x11MISSED_TICKS_SKIP\x10\x01\x12\x19\n\x15MISSED_TICKS_RUN_LAST\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1apolycall/v1/schedule.proto\x12\x0bpolycall.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bpolycall/v1/execution.proto\x1a\x18polycall/v1/policy.proto\"\xdc\x07\n\x08Schedule\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08\x66unction\x18\x02 \x01(\t\x12\x0c\n\x04\x63ron\x18\x03 \x01(\t\x12\x10\n\x08timezone\x18\x04 \x01(\t\x12\x12\n\ninput_json\x18\x05 \x01(\t\x12#\n\x06limits\x18\x06 \x01(\x0b\x32\x13.polycall.v1.Limits\x12\x14\n\x0cmax_attempts\x18\x07 \x01(\x05\x12+\n\x08\x64\x65\x61\x64line\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\x12.\n\x07overlap\x18\t \x01(\x0e\x32\x1d.polycall.v1.Schedule.Overlap\x12\x37\n\x0cmissed_ticks\x18\n \x01(\x0e\x32!.polycall.v1.Schedule.MissedTicks\x12\x0e\n\x06paused\x18\x0b \x01(\x08\x12\x14\n\x0c\x64isplay_name\x18\x0c \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\r \x01(\t\x12/\n\x0b\x63reate_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tnext_runs\x18\x10 \x03(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rlast_run_time\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\trun_count\x18\x12 \x01(\x03\x12\x15\n\rskipped_count\x18\x13 \x01(\x03\x12\x35\n\x11last_skipped_time\x18\x14 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x10last_skip_reason\x18\x15 \x01(\t\x12\x0c\n\x04\x66\x61\x63\x65\x18\x16 \x01(\t\x12\x0c\n\x04when\x18\x17 \x01(\t\x12\x16\n\x0e\x63ompletion_url\x18\x1c \x01(\t\x12\x10\n\x08priority\x18\x18 \x01(\x05\x12.\n\x0cretry_policy\x18\x19 \x01(\x0b\x32\x18.polycall.v1.RetryPolicy\"\\\n\x07Overlap\x12\x17\n\x13OVERLAP_UNSPECIFIED\x10\x00\x12\x11\n\rOVERLAP_ALLOW\x10\x01\x12\x10\n\x0cOVERLAP_SKIP\x10\x02\x12\x13\n\x0fOVERLAP_REPLACE\x10\x03\"]\n\x0bMissedTicks\x12\x1c\n\x18MISSED_TICKS_UNSPECIFIED\x10\x00\x12\x15\n\x11MISSED_TICKS_SKIP\x10\x01\x12\x19\n\x15MISSED_TICKS_RUN_LAST\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'polycall.v1.schedule_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SCHEDULE']._serialized_start=138
-  _globals['_SCHEDULE']._serialized_end=1060
-  _globals['_SCHEDULE_OVERLAP']._serialized_start=873
-  _globals['_SCHEDULE_OVERLAP']._serialized_end=965
-  _globals['_SCHEDULE_MISSEDTICKS']._serialized_start=967
-  _globals['_SCHEDULE_MISSEDTICKS']._serialized_end=1060
+  _globals['_SCHEDULE']._serialized_start=164
+  _globals['_SCHEDULE']._serialized_end=1152
+  _globals['_SCHEDULE_OVERLAP']._serialized_start=965
+  _globals['_SCHEDULE_OVERLAP']._serialized_end=1057
+  _globals['_SCHEDULE_MISSEDTICKS']._serialized_start=1059
+  _globals['_SCHEDULE_MISSEDTICKS']._serialized_end=1152
 # @@protoc_insertion_point(module_scope)

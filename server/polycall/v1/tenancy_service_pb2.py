@@ -23,10 +23,11 @@ _sym_db = _symbol_database.Default()
 
 
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
+from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!polycall/v1/tenancy_service.proto\x12\x0bpolycall.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"^\n\x07Project\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xb7\x03\n\x06\x41piKey\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07project\x18\x02 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x03 \x01(\t\x12)\n\x06scopes\x18\x04 \x03(\x0e\x32\x19.polycall.v1.ApiKey.Scope\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0brevoke_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0elast_used_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x85\x01\n\x05Scope\x12\x15\n\x11SCOPE_UNSPECIFIED\x10\x00\x12\r\n\tSCOPE_RUN\x10\x01\x12\x0e\n\nSCOPE_READ\x10\x02\x12\x10\n\x0cSCOPE_DEPLOY\x10\x03\x12\x0f\n\x0bSCOPE_ADMIN\x10\x04\x12\x12\n\x0eSCOPE_OPERATOR\x10\x05\x12\x0f\n\x0bSCOPE_AUDIT\x10\x06\"Q\n\x14\x43reateProjectRequest\x12\x12\n\nproject_id\x18\x01 \x01(\t\x12%\n\x07project\x18\x02 \x01(\x0b\x32\x14.polycall.v1.Project\"\x15\n\x13ListProjectsRequest\">\n\x14ListProjectsResponse\x12&\n\x08projects\x18\x01 \x03(\x0b\x32\x14.polycall.v1.Project\"\x98\x01\n\x13\x43reateApiKeyRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12)\n\x06scopes\x18\x03 \x03(\x0e\x32\x19.polycall.v1.ApiKey.Scope\x12/\n\x0b\x65xpire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"I\n\x14\x43reateApiKeyResponse\x12$\n\x07\x61pi_key\x18\x01 \x01(\x0b\x32\x13.polycall.v1.ApiKey\x12\x0b\n\x03key\x18\x02 \x01(\t\"%\n\x12ListApiKeysRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\"<\n\x13ListApiKeysResponse\x12%\n\x08\x61pi_keys\x18\x01 \x03(\x0b\x32\x13.polycall.v1.ApiKey\"4\n\x13RevokeApiKeyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07project\x18\x02 \x01(\t2\xed\x03\n\x0eTenancyService\x12j\n\rCreateProject\x12!.polycall.v1.CreateProjectRequest\x1a\x14.polycall.v1.Project\" \x82\xd3\xe4\x93\x02\x1a\"\x15/polycall/v1/projects:\x01*\x12r\n\x0cListProjects\x12 .polycall.v1.ListProjectsRequest\x1a!.polycall.v1.ListProjectsResponse\"\x1d\x82\xd3\xe4\x93\x02\x17\x12\x15/polycall/v1/projects\x12X\n\x0c\x43reateApiKey\x12 .polycall.v1.CreateApiKeyRequest\x1a!.polycall.v1.CreateApiKeyResponse\"\x03\x88\x02\x01\x12U\n\x0bListApiKeys\x12\x1f.polycall.v1.ListApiKeysRequest\x1a .polycall.v1.ListApiKeysResponse\"\x03\x88\x02\x01\x12J\n\x0cRevokeApiKey\x12 .polycall.v1.RevokeApiKeyRequest\x1a\x13.polycall.v1.ApiKey\"\x03\x88\x02\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!polycall/v1/tenancy_service.proto\x12\x0bpolycall.v1\x1a\x1cgoogle/api/annotations.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x88\x01\n\x07Project\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x0bmax_running\x18\x04 \x01(\x05H\x00\x88\x01\x01\x42\x0e\n\x0c_max_running\"\xb7\x03\n\x06\x41piKey\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07project\x18\x02 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x03 \x01(\t\x12)\n\x06scopes\x18\x04 \x03(\x0e\x32\x19.polycall.v1.ApiKey.Scope\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0brevoke_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0elast_used_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x85\x01\n\x05Scope\x12\x15\n\x11SCOPE_UNSPECIFIED\x10\x00\x12\r\n\tSCOPE_RUN\x10\x01\x12\x0e\n\nSCOPE_READ\x10\x02\x12\x10\n\x0cSCOPE_DEPLOY\x10\x03\x12\x0f\n\x0bSCOPE_ADMIN\x10\x04\x12\x12\n\x0eSCOPE_OPERATOR\x10\x05\x12\x0f\n\x0bSCOPE_AUDIT\x10\x06\"Q\n\x14\x43reateProjectRequest\x12\x12\n\nproject_id\x18\x01 \x01(\t\x12%\n\x07project\x18\x02 \x01(\x0b\x32\x14.polycall.v1.Project\"!\n\x11GetProjectRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"n\n\x14UpdateProjectRequest\x12%\n\x07project\x18\x01 \x01(\x0b\x32\x14.polycall.v1.Project\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"\x15\n\x13ListProjectsRequest\">\n\x14ListProjectsResponse\x12&\n\x08projects\x18\x01 \x03(\x0b\x32\x14.polycall.v1.Project\"\x98\x01\n\x13\x43reateApiKeyRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12)\n\x06scopes\x18\x03 \x03(\x0e\x32\x19.polycall.v1.ApiKey.Scope\x12/\n\x0b\x65xpire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"I\n\x14\x43reateApiKeyResponse\x12$\n\x07\x61pi_key\x18\x01 \x01(\x0b\x32\x13.polycall.v1.ApiKey\x12\x0b\n\x03key\x18\x02 \x01(\t\"%\n\x12ListApiKeysRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\"<\n\x13ListApiKeysResponse\x12%\n\x08\x61pi_keys\x18\x01 \x03(\x0b\x32\x13.polycall.v1.ApiKey\"4\n\x13RevokeApiKeyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07project\x18\x02 \x01(\t2\xdd\x05\n\x0eTenancyService\x12j\n\rCreateProject\x12!.polycall.v1.CreateProjectRequest\x1a\x14.polycall.v1.Project\" \x82\xd3\xe4\x93\x02\x1a\"\x15/polycall/v1/projects:\x01*\x12j\n\nGetProject\x12\x1e.polycall.v1.GetProjectRequest\x1a\x14.polycall.v1.Project\"&\x82\xd3\xe4\x93\x02 \x12\x1e/polycall/v1/{name=projects/*}\x12\x81\x01\n\rUpdateProject\x12!.polycall.v1.UpdateProjectRequest\x1a\x14.polycall.v1.Project\"7\x82\xd3\xe4\x93\x02\x31\x32&/polycall/v1/{project.name=projects/*}:\x07project\x12r\n\x0cListProjects\x12 .polycall.v1.ListProjectsRequest\x1a!.polycall.v1.ListProjectsResponse\"\x1d\x82\xd3\xe4\x93\x02\x17\x12\x15/polycall/v1/projects\x12X\n\x0c\x43reateApiKey\x12 .polycall.v1.CreateApiKeyRequest\x1a!.polycall.v1.CreateApiKeyResponse\"\x03\x88\x02\x01\x12U\n\x0bListApiKeys\x12\x1f.polycall.v1.ListApiKeysRequest\x1a .polycall.v1.ListApiKeysResponse\"\x03\x88\x02\x01\x12J\n\x0cRevokeApiKey\x12 .polycall.v1.RevokeApiKeyRequest\x1a\x13.polycall.v1.ApiKey\"\x03\x88\x02\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,6 +36,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_TENANCYSERVICE'].methods_by_name['CreateProject']._loaded_options = None
   _globals['_TENANCYSERVICE'].methods_by_name['CreateProject']._serialized_options = b'\202\323\344\223\002\032\"\025/polycall/v1/projects:\001*'
+  _globals['_TENANCYSERVICE'].methods_by_name['GetProject']._loaded_options = None
+  _globals['_TENANCYSERVICE'].methods_by_name['GetProject']._serialized_options = b'\202\323\344\223\002 \022\036/polycall/v1/{name=projects/*}'
+  _globals['_TENANCYSERVICE'].methods_by_name['UpdateProject']._loaded_options = None
+  _globals['_TENANCYSERVICE'].methods_by_name['UpdateProject']._serialized_options = b'\202\323\344\223\00212&/polycall/v1/{project.name=projects/*}:\007project'
   _globals['_TENANCYSERVICE'].methods_by_name['ListProjects']._loaded_options = None
   _globals['_TENANCYSERVICE'].methods_by_name['ListProjects']._serialized_options = b'\202\323\344\223\002\027\022\025/polycall/v1/projects'
   _globals['_TENANCYSERVICE'].methods_by_name['CreateApiKey']._loaded_options = None
@@ -43,28 +48,32 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TENANCYSERVICE'].methods_by_name['ListApiKeys']._serialized_options = b'\210\002\001'
   _globals['_TENANCYSERVICE'].methods_by_name['RevokeApiKey']._loaded_options = None
   _globals['_TENANCYSERVICE'].methods_by_name['RevokeApiKey']._serialized_options = b'\210\002\001'
-  _globals['_PROJECT']._serialized_start=113
-  _globals['_PROJECT']._serialized_end=207
-  _globals['_APIKEY']._serialized_start=210
-  _globals['_APIKEY']._serialized_end=649
-  _globals['_APIKEY_SCOPE']._serialized_start=516
-  _globals['_APIKEY_SCOPE']._serialized_end=649
-  _globals['_CREATEPROJECTREQUEST']._serialized_start=651
-  _globals['_CREATEPROJECTREQUEST']._serialized_end=732
-  _globals['_LISTPROJECTSREQUEST']._serialized_start=734
-  _globals['_LISTPROJECTSREQUEST']._serialized_end=755
-  _globals['_LISTPROJECTSRESPONSE']._serialized_start=757
-  _globals['_LISTPROJECTSRESPONSE']._serialized_end=819
-  _globals['_CREATEAPIKEYREQUEST']._serialized_start=822
-  _globals['_CREATEAPIKEYREQUEST']._serialized_end=974
-  _globals['_CREATEAPIKEYRESPONSE']._serialized_start=976
-  _globals['_CREATEAPIKEYRESPONSE']._serialized_end=1049
-  _globals['_LISTAPIKEYSREQUEST']._serialized_start=1051
-  _globals['_LISTAPIKEYSREQUEST']._serialized_end=1088
-  _globals['_LISTAPIKEYSRESPONSE']._serialized_start=1090
-  _globals['_LISTAPIKEYSRESPONSE']._serialized_end=1150
-  _globals['_REVOKEAPIKEYREQUEST']._serialized_start=1152
-  _globals['_REVOKEAPIKEYREQUEST']._serialized_end=1204
-  _globals['_TENANCYSERVICE']._serialized_start=1207
-  _globals['_TENANCYSERVICE']._serialized_end=1700
+  _globals['_PROJECT']._serialized_start=148
+  _globals['_PROJECT']._serialized_end=284
+  _globals['_APIKEY']._serialized_start=287
+  _globals['_APIKEY']._serialized_end=726
+  _globals['_APIKEY_SCOPE']._serialized_start=593
+  _globals['_APIKEY_SCOPE']._serialized_end=726
+  _globals['_CREATEPROJECTREQUEST']._serialized_start=728
+  _globals['_CREATEPROJECTREQUEST']._serialized_end=809
+  _globals['_GETPROJECTREQUEST']._serialized_start=811
+  _globals['_GETPROJECTREQUEST']._serialized_end=844
+  _globals['_UPDATEPROJECTREQUEST']._serialized_start=846
+  _globals['_UPDATEPROJECTREQUEST']._serialized_end=956
+  _globals['_LISTPROJECTSREQUEST']._serialized_start=958
+  _globals['_LISTPROJECTSREQUEST']._serialized_end=979
+  _globals['_LISTPROJECTSRESPONSE']._serialized_start=981
+  _globals['_LISTPROJECTSRESPONSE']._serialized_end=1043
+  _globals['_CREATEAPIKEYREQUEST']._serialized_start=1046
+  _globals['_CREATEAPIKEYREQUEST']._serialized_end=1198
+  _globals['_CREATEAPIKEYRESPONSE']._serialized_start=1200
+  _globals['_CREATEAPIKEYRESPONSE']._serialized_end=1273
+  _globals['_LISTAPIKEYSREQUEST']._serialized_start=1275
+  _globals['_LISTAPIKEYSREQUEST']._serialized_end=1312
+  _globals['_LISTAPIKEYSRESPONSE']._serialized_start=1314
+  _globals['_LISTAPIKEYSRESPONSE']._serialized_end=1374
+  _globals['_REVOKEAPIKEYREQUEST']._serialized_start=1376
+  _globals['_REVOKEAPIKEYREQUEST']._serialized_end=1428
+  _globals['_TENANCYSERVICE']._serialized_start=1431
+  _globals['_TENANCYSERVICE']._serialized_end=2164
 # @@protoc_insertion_point(module_scope)

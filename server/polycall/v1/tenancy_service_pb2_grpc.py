@@ -40,6 +40,16 @@ class TenancyServiceStub:
                 request_serializer=polycall_dot_v1_dot_tenancy__service__pb2.CreateProjectRequest.SerializeToString,
                 response_deserializer=polycall_dot_v1_dot_tenancy__service__pb2.Project.FromString,
                 _registered_method=True)
+        self.GetProject = channel.unary_unary(
+                '/polycall.v1.TenancyService/GetProject',
+                request_serializer=polycall_dot_v1_dot_tenancy__service__pb2.GetProjectRequest.SerializeToString,
+                response_deserializer=polycall_dot_v1_dot_tenancy__service__pb2.Project.FromString,
+                _registered_method=True)
+        self.UpdateProject = channel.unary_unary(
+                '/polycall.v1.TenancyService/UpdateProject',
+                request_serializer=polycall_dot_v1_dot_tenancy__service__pb2.UpdateProjectRequest.SerializeToString,
+                response_deserializer=polycall_dot_v1_dot_tenancy__service__pb2.Project.FromString,
+                _registered_method=True)
         self.ListProjects = channel.unary_unary(
                 '/polycall.v1.TenancyService/ListProjects',
                 request_serializer=polycall_dot_v1_dot_tenancy__service__pb2.ListProjectsRequest.SerializeToString,
@@ -68,6 +78,20 @@ class TenancyServiceServicer:
 
     def CreateProject(self, request, context):
         """Creates a project. Scope: operator.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetProject(self, request, context):
+        """Returns a project. Scope: read; for another project than the key's, operator.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateProject(self, request, context):
+        """Changes the name or the limit of a project; every server goes by it when this is answered. Scope: operator.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -107,6 +131,16 @@ def add_TenancyServiceServicer_to_server(servicer, server):
             'CreateProject': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateProject,
                     request_deserializer=polycall_dot_v1_dot_tenancy__service__pb2.CreateProjectRequest.FromString,
+                    response_serializer=polycall_dot_v1_dot_tenancy__service__pb2.Project.SerializeToString,
+            ),
+            'GetProject': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetProject,
+                    request_deserializer=polycall_dot_v1_dot_tenancy__service__pb2.GetProjectRequest.FromString,
+                    response_serializer=polycall_dot_v1_dot_tenancy__service__pb2.Project.SerializeToString,
+            ),
+            'UpdateProject': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateProject,
+                    request_deserializer=polycall_dot_v1_dot_tenancy__service__pb2.UpdateProjectRequest.FromString,
                     response_serializer=polycall_dot_v1_dot_tenancy__service__pb2.Project.SerializeToString,
             ),
             'ListProjects': grpc.unary_unary_rpc_method_handler(
@@ -157,6 +191,60 @@ class TenancyService:
             target,
             '/polycall.v1.TenancyService/CreateProject',
             polycall_dot_v1_dot_tenancy__service__pb2.CreateProjectRequest.SerializeToString,
+            polycall_dot_v1_dot_tenancy__service__pb2.Project.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetProject(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/polycall.v1.TenancyService/GetProject',
+            polycall_dot_v1_dot_tenancy__service__pb2.GetProjectRequest.SerializeToString,
+            polycall_dot_v1_dot_tenancy__service__pb2.Project.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateProject(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/polycall.v1.TenancyService/UpdateProject',
+            polycall_dot_v1_dot_tenancy__service__pb2.UpdateProjectRequest.SerializeToString,
             polycall_dot_v1_dot_tenancy__service__pb2.Project.FromString,
             options,
             channel_credentials,

@@ -10,10 +10,11 @@ from polycall.store.protocol.audit import AuditStore
 from polycall.store.protocol.deliveries import Attempted, DeliveryStore, Lane, PendingLanes
 from polycall.store.protocol.entries import EntryStore
 from polycall.store.protocol.environments import EnvironmentStore
-from polycall.store.protocol.executions import ExecutionStore
+from polycall.store.protocol.executions import Claimed, ExecutionStore
 from polycall.store.protocol.nodes import Beat, NodeStore
 from polycall.store.protocol.objects import FaceStore
 from polycall.store.protocol.pages import Page
+from polycall.store.protocol.policies import PolicyChange, PolicyStore, ProjectChange
 from polycall.store.protocol.registry import RegistryStore
 from polycall.store.protocol.retention import RetentionStore
 from polycall.store.protocol.runtimes import RuntimeStore
@@ -34,6 +35,7 @@ __all__ = [
     "Attempted",
     "AuditStore",
     "Beat",
+    "Claimed",
     "DeliveryStore",
     "DueSchedules",
     "EntryStore",
@@ -46,6 +48,9 @@ __all__ = [
     "NodeStore",
     "Page",
     "PendingLanes",
+    "PolicyChange",
+    "PolicyStore",
+    "ProjectChange",
     "RegistryStore",
     "RetentionStore",
     "RuntimeStore",

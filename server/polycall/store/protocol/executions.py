@@ -3,13 +3,33 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from polycall.domain import Execution, ExecutionError, ExecutionFilter, ExecutionState, OutputChunk
 from polycall.store.protocol.pages import Page
 
-__all__ = ["ExecutionStore"]
+__all__ = ["Claimed", "ExecutionStore"]
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """What was taken from the queue, and what else was seen there.
+
+    ``contended``: projects of which another server was claiming at this moment, so that there may be more for who asks
+    again. ``limited``: projects that have limits, so that there may be more when something of theirs has ended.
+    """
+
+    executions: tuple[Execution, ...] = ()
+    contended: frozenset[str] = frozenset()
+    limited: frozenset[str] = frozenset()
+
+    def __iter__(self) -> Iterator[Execution]:
+        return iter(self.executions)
+
+    def __len__(self) -> int:
+        return len(self.executions)
 
 
 class ExecutionStore(Protocol):
@@ -57,10 +77,10 @@ class ExecutionStore(Protocol):
     async def due(self) -> Sequence[str]:
         """Return the projects that have something QUEUED. Crosses projects, for the dispatcher."""
 
-    async def claim(self, owner: str, wanted: Mapping[str, int]) -> Sequence[Execution]:
+    async def claim(self, owner: str, wanted: Mapping[str, int]) -> Claimed:
         """Take up to so many due QUEUED ones of each project: RUNNING, attempt + 1, owner; with input and spec.
 
-        Within a project in the order of their ids, which is that of acceptance.
+        Within a project the highest priority comes first, of equals what was due first. No limit is exceeded.
         """
 
     async def finish(self, execution: Execution, *, owner: str) -> bool:
@@ -69,11 +89,19 @@ class ExecutionStore(Protocol):
         False: fenced off (another owner, another attempt, or a final state); drop it.
         """
 
+    async def retry(self, execution: Execution, *, owner: str, wait_ms: int) -> bool:
+        """Write that an attempt failed (``error``, ``attempts``) and queue it again, to be started after a while.
+
+        False: fenced off, its cancel was requested, or its deadline comes before. ``finish`` it then.
+        """
+
     async def append_output(self, execution_id: uuid.UUID, attempt: int, chunks: Sequence[OutputChunk]) -> None:
         """Append output of a running Call; raise NotFound."""
 
-    async def output(self, project_id: str, execution_id: uuid.UUID) -> tuple[OutputChunk, ...]:
-        """Return the output chunks of the current attempt, in order; raise NotFound."""
+    async def output(
+        self, project_id: str, execution_id: uuid.UUID, attempt: int | None = None
+    ) -> tuple[OutputChunk, ...]:
+        """Return the output chunks of an attempt, or of the current one, in order; raise NotFound."""
 
     async def request_cancel(self, project_id: str, execution_id: uuid.UUID, now_ms: int) -> Execution:
         """QUEUED -> CANCELLED (error EXECUTION_CANCELLED); RUNNING: set ``cancel_requested``; final: unchanged.

@@ -11,6 +11,7 @@ from polycall.store.protocol.environments import EnvironmentStore
 from polycall.store.protocol.executions import ExecutionStore
 from polycall.store.protocol.nodes import NodeStore
 from polycall.store.protocol.objects import FaceStore
+from polycall.store.protocol.policies import PolicyStore
 from polycall.store.protocol.registry import RegistryStore
 from polycall.store.protocol.retention import RetentionStore
 from polycall.store.protocol.runtimes import RuntimeStore
@@ -34,6 +35,7 @@ class Store(
     ScheduleStore,
     ExecutionStore,
     DeliveryStore,
+    PolicyStore,
     NodeStore,
     RetentionStore,
     AuditStore,

@@ -17,6 +17,7 @@ from polycall.store.tables.executions import executions, output_chunks
 from polycall.store.tables.nodes import nodes
 from polycall.store.tables.objects import face_objects
 from polycall.store.tables.packages import packages, versions
+from polycall.store.tables.policies import policies
 from polycall.store.tables.runtimes import runtime_revisions, runtimes
 from polycall.store.tables.schedules import schedules
 from polycall.store.tables.secrets import secrets
@@ -40,6 +41,7 @@ __all__ = [
     "nodes",
     "output_chunks",
     "packages",
+    "policies",
     "projects",
     "runtime_revisions",
     "runtimes",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -96,7 +98,7 @@ def octets(name: str, *, null: bool = True) -> sa.Column[bytes]:
     return sa.Column(name, sa.LargeBinary, nullable=null)
 
 
-def partial(name: str, *columns: sa.Column[object], where: str, unique: bool = False) -> sa.Index:
+def partial(name: str, *columns: sa.ColumnElement[Any], where: str, unique: bool = False) -> sa.Index:
     """Make an index of the rows that ``where`` is true of."""
     # the predicate is text: the planners match a partial index by literals, not by bound values
     return sa.Index(name, *columns, unique=unique, sqlite_where=sa.text(where), postgresql_where=sa.text(where))

@@ -60,6 +60,12 @@ executions = sa.Table(
     text("completion_host", null=True),  # the host in it
     text("sealed", null=True),
     text("sealed_by", null=True),  # format and key of it: what another key has to look for
+    sa.Column("priority", sa.SmallInteger, nullable=False, server_default="0"),
+    # its function has a limit: who looks for what has none does not read it. A hint, which may be wrong for what came
+    # while the limit was set: the policies decide
+    flag("limited", default="false"),
+    text("retry", null=True),  # JSON
+    text("attempts", null=True),  # JSON list
     sa.PrimaryKeyConstraint("id"),
     # dead rows slow the claim down long before a fifth of the table is dead, which is the default
     postgresql_with={"autovacuum_vacuum_scale_factor": "0.01"},
@@ -70,6 +76,20 @@ sa.Index("ix_executions_project", _e.project_id, _e.id)
 # the empty project keeps PostgreSQL from taking this one for the queue's statements, which name no project, and sorting
 partial("ix_executions_active", _e.project_id, _e.id, where="state < 2 AND project_id <> ''")
 partial("ix_executions_ready", _e.run_at, _e.id, where="state = 0")
+# the order in which the Calls of a project start, and those of one of its functions
+partial(
+    *("ix_executions_free", _e.project_id, _e.priority.desc(), _e.run_at, _e.id),
+    where="state = 0 AND NOT limited",
+)
+partial(
+    *("ix_executions_lane", _e.project_id, _e.package_id, _e.function, _e.priority.desc(), _e.run_at, _e.id),
+    where="state = 0 AND package_id IS NOT NULL",
+)
+# what counts for limits
+partial(
+    *("ix_executions_running", _e.project_id, _e.package_id, _e.function),
+    where="state = 1 AND kind <> 'sync'",
+)
 partial("ix_executions_due", _e.deadline, where="state = 0 AND deadline IS NOT NULL")
 partial("ix_executions_owned", _e.owner, where="state = 1")
 partial("uq_executions_alias", _e.project_id, _e.face, _e.alias, where="alias IS NOT NULL", unique=True)

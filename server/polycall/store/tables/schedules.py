@@ -41,6 +41,8 @@ schedules = sa.Table(
     octets("input", null=False),
     size(),
     text("completion_url", null=True),
+    sa.Column("priority", sa.SmallInteger, nullable=False, server_default="0"),
+    text("retry", null=True),  # JSON
     sa.Index("ix_schedules_size", "project_id", "size"),
     sa.PrimaryKeyConstraint("project_id", "id"),
     sa.ForeignKeyConstraint(["project_id", "package_id"], ["packages.project_id", "packages.id"], ondelete="CASCADE"),
