@@ -372,6 +372,9 @@ async def _running(settings: Settings, signals: Signals, member: Member | None) 
         bind(behind, f"unix:{server_socket(sockets, place.index)}")
         if settings.internal_address:
             bind(behind, settings.internal_address, "POLYCALL_INTERNAL_ADDRESS")
+        endpoint = await listen(settings.metrics_address, place.index) if settings.metrics_address else None
+        if endpoint is not None:
+            stack.push_async_callback(endpoint.stop)
         for server in (native, behind):
             await server.start()
         await health.set_serving()  # before Envoy, which asks
@@ -426,7 +429,7 @@ async def _running(settings: Settings, signals: Signals, member: Member | None) 
         stack.push_async_callback(dispatcher.stop, 0)
         ticking = asyncio.create_task(scheduler.run())
         stack.push_async_callback(ended, ticking)
-        if settings.metrics_address:
+        if endpoint is not None:
             from polycall.metrics.families import Metrics  # others shall not wait for Prometheus' library
 
             metrics = Metrics.of(
@@ -441,8 +444,7 @@ async def _running(settings: Settings, signals: Signals, member: Member | None) 
                 calls=calls,
                 pool=lambda: sandbox.counts,
             )
-            endpoint = await listen(settings.metrics_address, place.index, metrics.expose)
-            stack.push_async_callback(endpoint.stop)
+            endpoint.expose = metrics.expose
         app = App(
             grace_s=settings.drain_grace_s,
             notice_s=NOTICED_S if settings.internal_address else 0.0,

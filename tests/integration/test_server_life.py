@@ -138,7 +138,10 @@ def test_a_start_that_fails_takes_no_call_from_the_queue(tmp_path: Path) -> None
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        refused_start(tmp_path, POLYCALL_REST_ADDRESS=f"127.0.0.1:{taken.getsockname()[1]}")
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        refused_start(tmp_path, POLYCALL_REST_ADDRESS=address)
+        said = refused_start(tmp_path, POLYCALL_GATEWAY="false", POLYCALL_METRICS_ADDRESS=address)
+        assert f"Cannot listen on {address} for metrics" in said
     with running_server(tmp_path, POLYCALL_GATEWAY="false") as server:
         wait = execution_service_pb2.WaitExecutionRequest(name=queued.name, timeout=duration_pb2.Duration(seconds=10))
         ended = server.executions.WaitExecution(wait, metadata=server.metadata)

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 
 from polycall.serving import ServeError
 
-__all__ = ["MetricsEndpoint", "listen"]
+__all__ = ["MetricsEndpoint", "NotYet", "listen"]
 
 _HEAD_BYTES = 8 << 10
 _HEAD_S = 5.0  # for a request to arrive
@@ -21,11 +21,11 @@ _AT_ONCE = 16  # connections; a scrape takes milliseconds, and nobody needs more
 log = logging.getLogger(__name__)
 
 
-async def listen(address: str, index: int, expose: Callable[[], Awaitable[tuple[str, bytes]]]) -> MetricsEndpoint:
+async def listen(address: str, index: int) -> MetricsEndpoint:
     """Return one that listens; of several processes the ``index``-th so many ports further. Raises ServeError."""
     host, _, port = address.rpartition(":")
     number = int(port) + (index if int(port) else 0)  # 0 is any free one
-    endpoint = MetricsEndpoint(host.strip("[]"), number, expose)
+    endpoint = MetricsEndpoint(host.strip("[]"), number)
     try:
         await endpoint.start()
     except (OSError, OverflowError) as error:
@@ -36,13 +36,24 @@ async def listen(address: str, index: int, expose: Callable[[], Awaitable[tuple[
     return endpoint
 
 
-class MetricsEndpoint:
-    """Answers with what ``expose`` returns: content type and body."""
+async def _not_yet() -> tuple[str, bytes]:
+    raise NotYet
 
-    def __init__(self, host: str, port: int, expose: Callable[[], Awaitable[tuple[str, bytes]]]) -> None:
+
+class NotYet(Exception):
+    """Raised by ``expose`` before there is something to show."""
+
+
+class MetricsEndpoint:
+    """Answers with what ``expose`` returns, content type and body; 503 until it is set.
+
+    The address is taken before a server does any work: one that cannot have it has started nothing.
+    """
+
+    def __init__(self, host: str, port: int) -> None:
         self._host = host
         self._port = port
-        self._expose = expose
+        self.expose: Callable[[], Awaitable[tuple[str, bytes]]] = _not_yet
         self._server: asyncio.Server | None = None
         self._open: set[asyncio.Task[None]] = set()
 
@@ -97,7 +108,9 @@ class MetricsEndpoint:
         if method not in (b"GET", b"HEAD"):
             return _response("405 Method Not Allowed", "text/plain", b"GET it.\n", b"Allow: GET, HEAD\r\n")
         try:
-            kind, body = await self._expose()
+            kind, body = await self.expose()
+        except NotYet:
+            return _response("503 Service Unavailable", "text/plain", b"The server is starting.\n")
         except Exception:
             log.exception("metrics could not be made")
             return _response("500 Internal Server Error", "text/plain", b"See the server's log.\n")

@@ -17,7 +17,8 @@ async def text() -> tuple[str, bytes]:
 
 @pytest.fixture
 async def endpoint() -> AsyncIterator[MetricsEndpoint]:
-    made = await listen("127.0.0.1:0", 3, text)
+    made = await listen("127.0.0.1:0", 3)
+    made.expose = text
     yield made
     await made.stop()
 
@@ -74,11 +75,14 @@ async def test_those_who_say_nothing_keep_nobody_waiting_for_long(endpoint: Metr
             writer.close()
 
 
-async def test_a_failure_is_said_without_its_words(endpoint: MetricsEndpoint) -> None:
+async def test_a_start_and_a_failure_are_said_without_words_of_their_own(endpoint: MetricsEndpoint) -> None:
     async def broken() -> tuple[str, bytes]:
         raise RuntimeError("secret")
 
-    broken_one = await listen("127.0.0.1:0", 0, broken)
+    broken_one = await listen("127.0.0.1:0", 0)
+    early = await ask(broken_one, b"GET /metrics HTTP/1.1\r\n\r\n")
+    assert early.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
+    broken_one.expose = broken
     try:
         answer = await ask(broken_one, b"GET /metrics HTTP/1.1\r\n\r\n")
     finally:
@@ -89,10 +93,10 @@ async def test_a_failure_is_said_without_its_words(endpoint: MetricsEndpoint) ->
 
 async def test_an_address_that_is_taken_is_named_with_its_setting(endpoint: MetricsEndpoint) -> None:
     with pytest.raises(ServeError, match=r"POLYCALL_METRICS_ADDRESS") as caught:
-        await listen(f"127.0.0.1:{endpoint.port}", 0, text)
+        await listen(f"127.0.0.1:{endpoint.port}", 0)
     assert f"Cannot listen on 127.0.0.1:{endpoint.port} for metrics: " in str(caught.value)
 
 
 async def test_of_several_processes_each_has_the_next_port(endpoint: MetricsEndpoint) -> None:
     with pytest.raises(ServeError, match=f"127.0.0.1:{endpoint.port} "):
-        await listen(f"127.0.0.1:{endpoint.port - 2}", 2, text)
+        await listen(f"127.0.0.1:{endpoint.port - 2}", 2)
