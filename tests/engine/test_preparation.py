@@ -85,8 +85,9 @@ MODULE = "import lent, { who } from 'lent'\nexport const f = () => [lent.who, wh
 
 
 async def test_a_face_lends_modules_to_its_versions_whoever_runs_them(home: House) -> None:
-    for prepared in (home.registry, home.engine._preparation):
-        object.__setattr__(prepared, "_adapters" if prepared is home.registry else "adapters", {"face": LENT})
+    for part in (home.registry, home.registry._analysis):
+        part._adapters = {"face": LENT}
+    object.__setattr__(home.engine._preparation, "adapters", {"face": LENT})
     for language, source in SOURCES.items():
         if language not in home.engine.runner.languages:
             continue
