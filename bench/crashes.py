@@ -25,6 +25,7 @@ __all__ = ["FUNCTIONS", "deploy", "embedded_kills", "frozen", "loaded", "replica
 FUNCTIONS = [f"packages/load-{number}/functions/work" for number in range(6)]
 _SLOTS = "16"
 _BOOT_S = 1.0
+_FOLLOWED = 5  # of so many Calls one's caller waits for the end: it looks several times a second
 _KILL_SHARE = 0.3  # of a spell: what a kill may come sooner or later
 
 
@@ -146,12 +147,13 @@ async def _replica_killed(servers: Sequence[Server], address: str, scale: Scale)
     ledger = Ledger(address, FUNCTIONS, seconds=0.1)
     async with loaded(ledger, scale):
         assert servers[1].process is not None
-        begun = time.monotonic()
-        await asyncio.to_thread(servers[1].kill)  # the server first, then all below it are waited for
+        open_then = ledger.in_flight()
+        servers[1].process.kill()
         killed, killed_ms = time.monotonic(), time.time() * 1000
+        await asyncio.to_thread(servers[1].kill)  # reaped, and all below it waited for
         await asyncio.sleep(scale.lease_s + 1)
     accounts = await ledger.settled()
-    open_then = {run.number for run in ledger.runs if run.sent < killed and run.ended > begun}
+    open_then |= {run.number for run in ledger.runs if run.sent < killed < run.ended}
     failed = [run for run in ledger.runs if run.code != "OK"]
     strangers = [run for run in failed if run.number not in open_then]
     again = [one.start_time.ToMilliseconds() - killed_ms for one in accounts.again]
@@ -190,18 +192,19 @@ def rolling(scale: Scale) -> list[Verdict]:
 async def _rolling(servers: Sequence[Server], front: object, scale: Scale) -> list[Verdict]:
     healthy, address = front.healthy, front.mesh  # type: ignore[attr-defined]
     await asyncio.to_thread(lambda: until(lambda: healthy() == len(servers), seconds=60, what="all replicas"))
-    ledger = Ledger(address, FUNCTIONS, seconds=0.1)
+    ledger = Ledger(address, FUNCTIONS, seconds=0.1, follow=_FOLLOWED)
     async with loaded(ledger, scale):
         for server in servers:
             assert await asyncio.to_thread(server.terminate) == 0
             await asyncio.to_thread(server.start)
             await asyncio.to_thread(lambda: until(lambda: healthy() == len(servers), seconds=60, what="all replicas"))
     accounts = await ledger.settled()
-    failed = [one for one in (*ledger.runs, *ledger.calls) if one.code != "OK"]
+    failed = [one for one in (*ledger.runs, *ledger.calls, *ledger.waits) if one.code != "OK"]
     return [
         Verdict(
             "a rolling restart fails no call",
-            f"{len(failed)} of {len(ledger.runs)} runs and {len(ledger.calls)} calls failed ({codes(failed)}); "
+            f"{len(failed)} of {len(ledger.runs)} runs, {len(ledger.calls)} calls and {len(ledger.waits)} waits for "
+            f"their ends failed ({codes(failed)}); "
             f"{accounts}; {milliseconds(ledger.runs)}",
             not failed and accounts.clean,
         )

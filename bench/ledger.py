@@ -90,6 +90,8 @@ class Ledger:
     answer_s: float | None = _ANSWER_S  # the RPC's own deadline
     calls: list[Answer] = field(default_factory=list)
     runs: list[Answer] = field(default_factory=list)
+    waits: list[Answer] = field(default_factory=list)
+    follow: int = 0  # of so many Calls the end of one is waited for, as its caller would; 0: of none
     _numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
     _open: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -170,6 +172,14 @@ class Ledger:
         if self.deadline_s:
             request.deadline.FromMilliseconds(int((time.time() + self.deadline_s) * 1000))
         await self._answered(answer, stub.Call(request, metadata=self._metadata(function), timeout=self.answer_s))
+        if self.follow and answer.name and answer.number % self.follow == 0:
+            wait = Answer(answer.number, time.monotonic())
+            self.waits.append(wait)
+            request_end = execution_service_pb2.WaitExecutionRequest(name=answer.name)
+            metadata = self._metadata(function)
+            end = await self._answered(wait, stub.WaitExecution(request_end, metadata=metadata, timeout=self.answer_s))
+            if end is not None and end.output_json != str(answer.number):
+                wait.code = execution_pb2.Execution.State.Name(end.state)
 
     async def _ran(self, stub: execution_service_pb2_grpc.ExecutionServiceStub) -> None:
         answer = Answer(next(self._numbers), time.monotonic())

@@ -75,7 +75,9 @@ def servers_cluster(config: GatewayConfig) -> dict[str, Any]:
                     "max_connections": 1024,
                     "max_pending_requests": config.max_connections,
                     "max_requests": config.max_connections,
-                    "max_retries": 16,
+                    # What is sent again ran nowhere. Of several servers one that shuts down sends all away at once,
+                    # also who waits for an execution, and as long as these wait they count.
+                    "max_retries": config.max_connections if config.replicas else 16,
                 }
             ]
         },

@@ -28,7 +28,7 @@ from polycall_gateway.filters import (
     transcoders,
 )
 from polycall_gateway.replies import face_replies, mesh_replies
-from polycall_gateway.routes import FUNCTION, rest_routes, retry_policy, seconds, territory
+from polycall_gateway.routes import FUNCTION, UNRUN, rest_routes, retry_policy, seconds, territory
 from polycall_gateway.vendors import ANYONE, VENDORS
 
 __all__ = ["listeners"]
@@ -190,5 +190,11 @@ def _address(address: Address) -> dict[str, Any]:
 
 
 def _route_config(routes: list[dict[str, Any]], config: GatewayConfig) -> dict[str, Any]:
-    host = {"name": "all", "domains": ["*"], "retry_policy": retry_policy(config), "routes": routes}
+    host = {
+        "name": "all",
+        "domains": ["*"],
+        "retry_policy": retry_policy(config),
+        "response_headers_to_remove": [UNRUN],
+        "routes": routes,
+    }
     return {"virtual_hosts": [host]}

@@ -14,7 +14,7 @@ from polycall_gateway.envoytypes import typed
 from polycall_gateway.filters import BODY_LIMIT
 from polycall_gateway.vendors import VENDORS
 
-__all__ = ["FUNCTION", "rest_routes", "retry_policy", "seconds", "territory"]
+__all__ = ["FUNCTION", "UNRUN", "rest_routes", "retry_policy", "seconds", "territory"]
 
 # The function that a gRPC request is about, such as packages/p/functions/f: said by the client, for the ring alone.
 FUNCTION = "x-polycall-function"
@@ -31,10 +31,13 @@ _RETRY: Mapping[str, Any] = {
     ],
 }
 
-# RESOURCE_EXHAUSTED is said before anything ran, everywhere: another server may have room.
+# RESOURCE_EXHAUSTED is said before anything ran, everywhere: another server may have room. The header says the same of
+# one that shuts down, and of faces, whose contracts have other words for it.
+UNRUN = "x-polycall-unrun"
 _RETRY_ELSEWHERE: Mapping[str, Any] = {
     **_RETRY,
-    "retry_on": f"{_RETRY['retry_on']},resource-exhausted",
+    "retry_on": f"{_RETRY['retry_on']},resource-exhausted,retriable-headers",
+    "retriable_headers": [{"name": UNRUN, "present_match": True}],
     "num_retries": 1,
     "retry_back_off": {"base_interval": "0.005s", "max_interval": "0.05s"},
     "host_selection_retry_max_attempts": 5,

@@ -17,7 +17,7 @@ from polycall.supervision import SupervisedEnvoy
 
 __all__ = ["App", "ended"]
 
-_LAST_ANSWERS_S = 1.0  # once every run has ended, how long its answer may take to leave
+_LAST_ANSWERS_S = 5.0  # once every run has ended, how long answers, also of what ran nothing, may take to leave
 
 log = logging.getLogger(__name__)
 

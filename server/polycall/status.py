@@ -21,15 +21,18 @@ from polycall.errors import (
     InvalidArgument,
     NotFound,
     PolycallError,
+    QueueFull,
     ResourceExhausted,
     Unavailable,
     code_of,
 )
 
-__all__ = ["DETAILS_KEY", "DOMAIN", "no_such_method", "short", "status_of", "unexpected"]
+__all__ = ["DETAILS_KEY", "DOMAIN", "UNRUN", "no_such_method", "short", "status_of", "unexpected", "unrun"]
 
 DOMAIN = "polycall"
 DETAILS_KEY = "grpc-status-details-bin"  # trailing metadata; the serialized google.rpc.Status
+# Tells a gateway in front of several servers that another one may be asked: nothing ran here, and nothing was changed.
+UNRUN = ("x-polycall-unrun", "1")
 
 # A peer's default limit on metadata is 8 KiB; message (percent-encoded) and details (base64) share it with the rest.
 _MESSAGE_SIZE = 1024
@@ -49,6 +52,11 @@ def status_of(error: PolycallError) -> status_pb2.Status:
     status.details.append(_packed(info))
     status.details.extend(_packed(detail) for detail in _details(error))
     return status
+
+
+def unrun(error: PolycallError) -> bool:
+    """Whether a request was refused for this server's own sake, before anything ran: it is full, or shuts down."""
+    return isinstance(error, QueueFull) or (isinstance(error, Unavailable) and error.reason is Reason.DRAINING)
 
 
 def unexpected(request_id: str) -> status_pb2.Status:

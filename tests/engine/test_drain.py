@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from polycall.domain import ExecutionState, Reason
+from polycall.domain import Execution, ExecutionState, Reason
 from polycall.engine.requests import RunOptions
 from polycall.errors import Unavailable
 from tests.engine.conftest import Build
@@ -112,6 +112,25 @@ async def test_a_call_that_may_be_started_again_is_handed_back_and_runs_after_th
             Reason.WORKER_LOST,
             b"begun\n",
         )
+
+
+async def test_who_waits_for_what_ends_elsewhere_is_sent_elsewhere(home: House) -> None:
+    await home.deploy()
+    call = await home.engine.call(DEFAULT, function())
+    waiting = asyncio.create_task(home.engine.wait(DEFAULT, call.id, 60))
+    following = asyncio.create_task(_last(home, call))
+    await until(lambda: home.store.calls.count("get") >= 2)
+    await home.engine.drain(0)
+    refused = await refusal(waiting, Unavailable)
+    assert refused.reason is Reason.DRAINING
+    await refusal(following, Unavailable)
+    # what has ended is told all the same
+    ended = await home.engine.cancel(DEFAULT, call.id)
+    assert await home.engine.wait(DEFAULT, call.id, 60) == ended
+
+
+async def _last(home: House, call: Execution) -> object:
+    return [event async for event in home.engine.stream(DEFAULT, call.id)][-1]
 
 
 async def test_a_call_that_waits_for_a_slot_loses_no_attempt(build: Build) -> None:

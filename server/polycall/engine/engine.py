@@ -267,7 +267,10 @@ class Engine:
         return await self._store.list(who.project_id, where, page_size, page_token, ascending=ascending)
 
     async def wait(self, who: Principal, execution_id: uuid.UUID, timeout_s: float) -> Execution:
-        """Return an execution once it has ended, or as it is after ``timeout_s``. Raises PermissionDenied, NotFound."""
+        """Return an execution once it has ended, or as it is after ``timeout_s``.
+
+        Raises PermissionDenied, NotFound; Unavailable for one that does not end here, when this server shuts down.
+        """
         require(who, Scope.READ)
         until = time.monotonic() + timeout_s
         pause = _FIRST_POLL_S
@@ -285,6 +288,8 @@ class Engine:
             execution = await self._stored(who.project_id, execution_id)
             if execution.state.final or left <= 0:
                 return execution
+            if self._draining:  # whoever waits here would be cut off: another server tells how it ends
+                raise shutting_down()
             await asyncio.sleep(min(pause, max(0.0, left)))
             pause = min(_POLL_S, pause * 2)
 
@@ -530,6 +535,8 @@ class Engine:
             if execution.state.final:
                 yield Finished(execution)
                 return
+            if self._draining:
+                raise Unavailable("This server is shutting down; the execution goes on. Follow it anew.")
             await asyncio.sleep(pause)
             pause = min(_POLL_S, pause * 2)
             execution = await self._store.get(execution.project_id, execution.id)

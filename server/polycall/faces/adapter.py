@@ -12,6 +12,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import grpc
@@ -25,7 +26,7 @@ from polycall.domain import Reason
 from polycall.errors import Code, Internal, NotFound, PayloadTooLarge, PolycallError
 from polycall.faces.reply import HTTP_OF, Face, Handler, Inbound, Reply
 from polycall.ids import now_ms
-from polycall.status import short
+from polycall.status import UNRUN, short, unrun
 
 __all__ = ["bearer", "mount"]
 
@@ -95,6 +96,8 @@ async def _answer(face: Face, handler: Handler, inbound: Inbound) -> Reply:
         raise  # the client is gone: the run was killed on the way here
     except PolycallError as error:
         reply = face.failure(error, inbound)
+        if unrun(error):
+            reply = replace(reply, headers=(*reply.headers, UNRUN))
     except Exception:
         # Nothing of an unexpected exception reaches the client; the log has the traceback and no payload.
         log.exception("face %s: %s failed", face.name, inbound.method)

@@ -14,7 +14,7 @@ from google.protobuf.message import Message
 from polycall.errors import PayloadTooLarge, PolycallError
 from polycall.interceptors.rpc import Rpc, Stream, Unary
 from polycall.logs import where
-from polycall.status import status_of, unexpected
+from polycall.status import UNRUN, status_of, unexpected, unrun
 
 __all__ = ["Errors"]
 
@@ -75,6 +75,8 @@ class Errors:
 
 async def _fail(rpc: Rpc, error: Exception) -> NoReturn:
     if isinstance(error, PolycallError):
+        if unrun(error):
+            rpc.add_trailing(UNRUN)
         await rpc.fail(status_of(error))
     log.error("request=%s method=%s failed unexpectedly\n%s", rpc.request_id, rpc.method, where(error))
     await rpc.fail(unexpected(rpc.request_id))

@@ -195,7 +195,10 @@ class Sandbox:
         config = self._config
         executable = config.interpreter or interpreter()
         host_uids = range(config.uid_base, config.uid_base + UIDS)
-        found, self._deno = await asyncio.gather(probe(executable, host_uids), find_deno(config.deno))
+        # side by side, since a start is waited for: what makes keys and reads the system's certificates is a thread's
+        found, self._deno, egress = await asyncio.gather(
+            probe(executable, host_uids), find_deno(config.deno), asyncio.to_thread(Egress, config.egress)
+        )
         machine = at_most(found, config.max_level)
         cgroup = await asyncio.to_thread(self._open_cgroups)
         counted = cgroup.title if isinstance(cgroup, Cgroups) else cgroup
@@ -214,7 +217,9 @@ class Sandbox:
             work_root=self._work_root.path if self._work_root is not None else "",
         )
         if machine.namespaces:
-            self._egress = await asyncio.to_thread(Egress, config.egress)  # it reads the system's certificates
+            self._egress = egress
+        else:
+            egress.close()
         uids = _run_uids(machine, host_uids, config.processes)
         if self._deno is not None and uids is not None and not machine.namespaces and not may_bound_others():
             # better not at all than without limits

@@ -15,7 +15,7 @@ import pytest_asyncio
 from google.api.httpbody_pb2 import HttpBody
 
 from polycall.domain import Reason
-from polycall.errors import Code, NotFound, PolycallError
+from polycall.errors import Code, NotFound, NotReady, PolycallError, QueueFull, Unavailable
 from polycall.faces.adapter import bearer, mount
 from polycall.faces.reply import Handler, Inbound, Reply
 from polycall.faces.riza.v1 import riza_pb2
@@ -151,6 +151,16 @@ async def test_the_face_words_every_error(mounted: Mounted, caplog: pytest.LogCa
     assert (await mounted.ask(talk))[0] == b"PayloadTooLarge"
     assert (await mounted.ask(read, bytes(101)))[0] == b"PayloadTooLarge"
     assert (await mounted.ask(read, b"", [("content-encoding", "br")]))[0] == b"UnsupportedEncoding"
+
+
+async def test_a_gateway_is_told_what_another_server_may_be_asked(mounted: Mounted) -> None:
+    for error, unrun in ((QueueFull("full"), True), (Unavailable("ends"), True), (NotReady("not yet"), False)):
+
+        async def fails(inbound: Inbound, error: PolycallError = error) -> Reply:
+            raise error
+
+        _, headers, _ = await mounted.ask(fails)
+        assert ("x-polycall-unrun" in headers) is unrun
 
 
 async def test_a_caller_that_goes_away_cancels_the_handler(mounted: Mounted) -> None:
