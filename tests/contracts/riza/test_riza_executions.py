@@ -14,9 +14,10 @@ import rizaio
 from rizaio import AsyncRiza
 from rizaio import Riza as Client
 
-from polycall.ids import new_id, to_ulid
+from polycall.ids import from_ulid, new_id, to_ulid
 from polycall.v1 import execution_service_pb2, tenancy_service_pb2
 from tests.contracts.riza.driver import ECHO, Result, Riza, ScriptResult
+from tests.harness import until
 
 AUTH = {
     "basic": {"user_id": "me", "password": "hunter-2"},
@@ -58,6 +59,26 @@ def test_a_function_is_shown_with_its_request_and_its_answer_at_once(client: Cli
         "limits": {"execution_timeout": 5},
         "http": {"allow": [{"host": "example.com", "auth": MASKED}]},
     }
+
+
+def test_an_execution_is_shown_for_thirty_days(newcomer: Callable[[], Riza]) -> None:
+    """As the contract says; the server keeps it for longer."""
+    alone = newcomer()
+    older, old, young = [alone.run(ECHO, input=age).id for age in (31, 30, 29)]
+    (database,) = alone.server.data_dir.glob("polycall.db")
+    until(lambda: len(alone.get("/v1/executions")["data"]) == 3, what="the records")
+    with sqlite3.connect(database, timeout=30) as connection:
+        for execution_id, days in ((older, 31), (old, 30), (young, 29)):
+            ran = from_ulid(execution_id)
+            assert ran is not None
+            connection.execute(
+                "UPDATE executions SET queued_at = queued_at - ? WHERE id = ?", (days * 86_400_000, ran.hex)
+            )
+    connection.close()
+    assert [shown["id"] for shown in alone.get("/v1/executions")["data"]] == [young]
+    assert alone.get(f"/v1/executions/{young}")["id"] == young
+    for gone in (older, old):
+        assert alone.refused(alone.ask("GET", f"/v1/executions/{gone}"))[:2] == (404, 5)
 
 
 def test_a_script_is_shown_with_what_older_clients_say_translated(alone: Riza) -> None:

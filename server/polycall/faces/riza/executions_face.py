@@ -20,6 +20,7 @@ __all__ = ["ExecutionsFace"]
 
 _ENDED = tuple(state for state in ExecutionState if state.final)
 _FAILED = tuple(state for state in _ENDED if state is not ExecutionState.COMPLETED)
+_KEPT_MS = 30 * 24 * 3600 * 1000  # how long the contract shows one; the server may keep it for longer
 _FLAGS = {"": False, "false": False, "true": True}
 
 
@@ -42,7 +43,13 @@ class ExecutionsFace(Resource):
         before = None if ask.after is None else from_ulid(ask.after)
         if ask.after is not None and before is None:
             return _page([])
-        where = ExecutionFilter(states=_FAILED if failed else _ENDED, face=FACE, before=before, failed_exit=failed)
+        where = ExecutionFilter(
+            states=_FAILED if failed else _ENDED,
+            face=FACE,
+            before=before,
+            failed_exit=failed,
+            queued_after=inbound.received_at - _KEPT_MS,
+        )
         found = await self._engine.list(who, where, ask.limit, settled=True)
         # large ones are read one by one, so that no more of them are held than a page has room for
         small = await self._engine.get_small(who, [listed.id for listed in found.items])
@@ -60,7 +67,7 @@ class ExecutionsFace(Resource):
         """GET /v1/executions/{id}."""
         who = await self._caller(inbound, Scope.READ)
         wanted = inbound.variable("execution_id")
-        execution = await self._found(who, wanted)
+        execution = await self._found(who, wanted, inbound.received_at - _KEPT_MS)
         if execution is None:
             shown = wanted[:64]
             raise NotFound(
@@ -70,8 +77,8 @@ class ExecutionsFace(Resource):
 
     # within
 
-    async def _found(self, who: Principal, wanted: str) -> Execution | None:
-        """Return an execution of this face that has ended; None for any other id."""
+    async def _found(self, who: Principal, wanted: str, after_ms: int) -> Execution | None:
+        """Return an execution of this face that has ended and is not older than a time; None for any other id."""
         execution_id = from_ulid(wanted)
         if execution_id is None:
             return None
@@ -79,7 +86,8 @@ class ExecutionsFace(Resource):
             execution = await self._engine.get(who, execution_id)
         except NotFound:
             return None
-        return execution if execution.face == FACE and execution.state.final else None
+        shown = execution.face == FACE and execution.state.final and execution.queued_at >= after_ms
+        return execution if shown else None
 
     async def _shown(self, execution: Execution) -> bytes:
         size = len(execution.stdout) + len(execution.stderr) + len(execution.sealed or "")
