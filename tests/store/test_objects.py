@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import os
 import socket
@@ -17,15 +18,17 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from polycall.backup import back_up, restore
 from polycall.domain import ExecutionFilter, ExecutionState, Reason
 from polycall.errors import FailedPrecondition, NotFound, Unavailable
 from polycall.ids import new_id
-from polycall.store import bucket_obstore, outside
+from polycall.store import bucket_obstore, outside, schema
 from polycall.store.blobs import Blob, write_blobs
 from polycall.store.bucket import BucketAway
 from polycall.store.bucket_obstore import ObstoreBucket
+from polycall.store.executor_sqlite import SqliteExecutor
 from polycall.store.outside import Damaged
-from polycall.store.sql import SqlStore, StoreConfig, open_store
+from polycall.store.sql import DATABASE_FILE, SqlStore, StoreConfig, open_store
 from polycall.store.tables import blobs
 from tests.contracts.clients import python_client
 from tests.harness import free_port, until
@@ -310,6 +313,37 @@ async def test_the_extra_that_is_missing_is_named(tmp_path: Path, monkeypatch: p
     monkeypatch.delitem(sys.modules, "polycall.store.bucket_obstore")
     with pytest.raises(FailedPrecondition, match=r"pip install 'polycall\[objects\]'"):
         open_store(StoreConfig(data_dir=tmp_path, object_store_url="s3://bucket"))
+
+
+async def test_what_an_older_database_holds_stays_there_and_is_read(tmp_path: Path) -> None:
+    before = Blob.of("default", LARGE)
+
+    def made(conn: sa.Connection) -> None:
+        schema.upgrade(conn, "0014")
+        values = {"p": "default", "d": before.digest, "s": len(LARGE), "b": LARGE}
+        columns = "project_id, sha256, size, data, touched_at"
+        conn.execute(sa.text(f"INSERT INTO blobs ({columns}) VALUES (:p, :d, :s, :b, 1)"), values)
+
+    executor = SqliteExecutor(tmp_path / DATABASE_FILE, readers=1, waiting=8)
+    await executor.start(made)
+    await executor.stop()
+    async with _started(tmp_path) as store:
+        assert await store.get_blob("default", before.digest) == LARGE
+        await keep(store, LARGE)  # it stays where it is
+        await keep(store, LARGE + b"new")
+        assert await rows(store) == [(300, 300, False), (303, 0, True)]
+
+
+async def test_a_restored_database_finds_its_values_in_the_bucket(tmp_path: Path) -> None:
+    (tmp_path / "first").mkdir()
+    url = f"file://{tmp_path}/bucket"
+    async with _started(tmp_path / "first", object_store_url=url) as store:
+        made = await store.enqueue(queued(input=LARGE))
+    await asyncio.to_thread(back_up, tmp_path / "first", tmp_path / "backup", keys=False, runtimes=False)
+    await asyncio.to_thread(restore, tmp_path / "backup", tmp_path / "second", replace=False)
+    async with _started(tmp_path / "second", object_store_url=url) as store:
+        assert (await store.get("default", made.id)).input == LARGE
+        assert await store.sweep_objects() == 0
 
 
 @pytest.fixture(scope="module")
