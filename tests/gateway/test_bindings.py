@@ -44,7 +44,8 @@ async def test_the_contract_has_the_five_faces_and_the_native_api(contract: Cont
 
 
 async def test_the_contract_knows_which_methods_stream(contract: Contract) -> None:
-    assert {binding.name for binding in contract.bindings if binding.streams} == {"native.StreamExecution"}
+    streaming = {binding.name for binding in contract.bindings if binding.streams}
+    assert streaming == {"native.StreamExecution", "native.ExportAuditEvents"}
 
 
 async def test_every_path_lies_in_its_own_face(contract: Contract) -> None:
