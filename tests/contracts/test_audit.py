@@ -151,6 +151,10 @@ def more(owner: Tenant) -> None:
     headers = {"content-type": "application/x-www-form-urlencoded"}
     token = owner.server.http("POST", "/oauth2/token", body=urlencode(form).encode(), headers=headers)
     assert token.status == 200, token.body
+    renamed = tenancy_service_pb2.Project(name=f"projects/{owner.project}", display_name="another")
+    owner.server.tenancy.UpdateProject(
+        tenancy_service_pb2.UpdateProjectRequest(project=renamed), metadata=owner.server.metadata
+    )
     metadata = [("authorization", f"Bearer {owner.key}")]
     made = owner.server.tenancy.CreateApiKey(tenancy_service_pb2.CreateApiKeyRequest(), metadata=metadata)
     revoke = tenancy_service_pb2.RevokeApiKeyRequest(name=made.api_key.name)
