@@ -78,8 +78,8 @@ def environment(manifests: Manifests, kind: str) -> dict[str, str]:
 
 
 def test_helm_finds_nothing_to_say(helm: Helm, tmp_path: Path) -> None:
-    for values in SETS.values():
-        assert helm.lint(SECRET | values, tmp_path) == ""
+    for name in ("as it comes", "contained, scaled by KEDA"):  # each template, with and without
+        assert helm.lint(SECRET | SETS[name], tmp_path) == ""
 
 
 @pytest.mark.parametrize("name", SETS)

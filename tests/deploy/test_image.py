@@ -6,27 +6,21 @@ own, from the files that the build is given, and a server is run from there.
 
 from __future__ import annotations
 
-import fnmatch
-import os
 import re
-import shutil
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from polycall.v1 import execution_pb2, execution_service_pb2
-from tests.contracts.clients import made
+from tests.deploy.conftest import REQUIREMENTS, ROOT, given
 from tests.harness import Server, free_port
 
 pytestmark = pytest.mark.xdist_group("image")  # one installation, one server
 
-ROOT = Path(__file__).resolve().parents[2]
 DOCKERFILE = ROOT / "deploy" / "Dockerfile"
-REQUIREMENTS = ROOT / "deploy" / "requirements.txt"
 BIN = Path(sys.executable).parent
 
 
@@ -39,25 +33,6 @@ def instructions() -> list[tuple[str, str]]:
 def last_stage() -> list[tuple[str, str]]:
     steps = instructions()
     return steps[max(index for index, (word, _) in enumerate(steps) if word == "FROM") :]
-
-
-def given() -> list[str]:
-    """Return the tracked files that .dockerignore lets into the build."""
-    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
-    tracked = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
-    rules = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if line and not line.startswith("#")]
-    assert rules[0] == "*"  # nothing, but for what follows
-
-    def let_in(path: str) -> bool:
-        inside = False
-        for rule in rules:
-            name = rule.removeprefix("!")
-            anywhere = name.startswith("**/") and fnmatch.fnmatch(Path(path).name, name.removeprefix("**/"))
-            if name == "*" or path == name or path.startswith(f"{name}/") or anywhere:
-                inside = rule.startswith("!")
-        return inside
-
-    return [path for path in tracked if let_in(path)]
 
 
 def test_hadolint_finds_nothing() -> None:
@@ -111,48 +86,6 @@ def test_every_dependency_is_pinned_by_hash() -> None:
     assert wanted - pinned == set(), f"pin them: {text.splitlines()[1].strip('# ')}"
     blocks = re.split(r"^(?=[a-z0-9-]+==)", text, flags=re.MULTILINE)[1:]
     assert [block.split()[0] for block in blocks if "--hash=sha256:" not in block] == []
-
-
-@pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the build stage makes: an environment with the locked requirements, and polycall of the given files."""
-    uv = str(BIN / "uv")
-    source = tmp_path_factory.mktemp("source")
-    for path in given():
-        target = source / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(ROOT / path, target)
-
-    def install(directory: Path) -> None:
-        subprocess.run([uv, "venv", "-q", "--python", sys.executable, str(directory)], check=True)
-        command = [uv, "pip", "install", "-q", "--python", str(directory / "bin" / "python"), "--require-hashes"]
-        subprocess.run([*command, "--requirement", str(REQUIREMENTS)], check=True)
-
-    requirements = made(f"image {sys.version_info[:2]} {REQUIREMENTS.read_text()}", install)
-    place = tmp_path_factory.mktemp("image") / "opt"
-    # links instead of a second copy of 300 MB; scripts name the interpreter that they were installed for
-    shutil.copytree(requirements, place, symlinks=True, copy_function=_link)
-    command = [uv, "pip", "install", "-q", "--python", str(place / "bin" / "python"), "--no-deps", str(source)]
-    subprocess.run(command, check=True, cwd="/")
-    shutil.rmtree(source)
-    return place
-
-
-def _link(source: str, target: str) -> None:
-    try:
-        os.link(source, target)
-    except OSError:  # another file system
-        shutil.copy2(source, target)
-
-
-@pytest.fixture(scope="module")
-def serving(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server that runs from there."""
-    server = Server(tmp_path_factory.mktemp("serving"), program=installed / "bin" / "polycall").start()
-    try:
-        yield server
-    finally:
-        server.terminate()
 
 
 def test_what_is_installed_has_every_file_of_the_sources(installed: Path) -> None:

@@ -246,13 +246,16 @@ async def test_the_queue_is_found_by_index_however_old_the_statistics_are(postgr
         assert "ix_executions_owned" in await store._executor.read(plan, owned)
 
 
-async def test_the_backlog_that_the_chart_has_keda_read_is_the_one_that_servers_show(postgres: str) -> None:
+async def test_the_chart_has_keda_read_the_backlog_but_for_what_a_limit_holds(postgres: str) -> None:
     query = (Path(__file__).parents[2] / "deploy" / "chart" / "files" / "backlog.sql").read_text()
     async with _started(StoreConfig(database_url=postgres)) as store:
         for delay_ms in (0, 0, 60_000):  # the last is not due
             await store.enqueue(queued(), delay_ms=delay_ms)
+        limited = await store.enqueue(queued())
         engine = create_async_engine(sa.make_url(postgres).set(drivername="postgresql+asyncpg"))
-        async with engine.connect() as conn:
+        async with engine.begin() as conn:
+            await conn.execute(sa.text("UPDATE executions SET limited = true WHERE id = :id"), {"id": limited.id})
             counted = (await conn.execute(sa.text(query))).scalar_one()
         await engine.dispose()
-        assert (counted, await store.backlog()) == (2, 2)
+        # more servers do not help what waits for a limit
+        assert (counted, await store.backlog()) == (2, 3)

@@ -86,6 +86,7 @@ class Dispatcher:
         self._limited: set[str] = set()  # projects that have limits: when something has ended, there may be room
         self._ask = 1  # how many to claim at once: more, as long as there are more
         self._running: dict[asyncio.Task[None], LiveRun] = {}
+        self.retried = 0  # failures that are tried again, as their policy has it
         self.fenced = 0  # ends that were dropped: others had taken the executions over
         self._stopping = False
         self._closed = False
@@ -252,6 +253,7 @@ class Dispatcher:
                     self._forsaken[final.id] = final.attempt  # if it is still ours once the database is back
                     return
             if final.error is not None and await self._tried_again(live, final, final.error):
+                self.retried += 1
                 return
             stored = await self._stored(live, final)
             if stored is not None and stored.completion_url is not None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from polycall import __version__
 from polycall.v1 import execution_pb2, execution_service_pb2
-from tests.harness import Server, free_port, running_server, until
+from tests.deploy.conftest import ROOT
+from tests.harness import Server, until
 
-pytestmark = pytest.mark.xdist_group("metrics")
+pytestmark = pytest.mark.xdist_group("image")  # with its server
 
 Samples = Mapping[str, float]
 
@@ -20,9 +22,9 @@ Samples = Mapping[str, float]
 class Scraped:
     """A server, and what it says of itself."""
 
-    def __init__(self, server: Server, port: int) -> None:
+    def __init__(self, server: Server, address: str) -> None:
         self.server = server
-        self._url = f"http://127.0.0.1:{port}/metrics"
+        self._url = f"http://{address}/metrics"
 
     def text(self) -> str:
         with urllib.request.urlopen(self._url, timeout=10) as answer:
@@ -46,13 +48,8 @@ class Scraped:
 
 
 @pytest.fixture(scope="module")
-def scraped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scraped]:
-    port = free_port()
-    directory = tmp_path_factory.mktemp("metrics")
-    with running_server(
-        directory, POLYCALL_METRICS_ADDRESS=f"127.0.0.1:{port}", POLYCALL_SLOTS="3", POLYCALL_QUEUE="7"
-    ) as server:
-        yield Scraped(server, port)
+def scraped(serving: Server) -> Scraped:
+    return Scraped(serving, serving.environment["POLYCALL_METRICS_ADDRESS"])
 
 
 def test_executions_are_counted_by_kind_state_and_reason(scraped: Scraped) -> None:
@@ -140,3 +137,11 @@ def test_no_word_of_a_client_is_in_a_label(scraped: Scraped) -> None:
     text = scraped.text()
     assert "hosen" not in text
     assert key not in text
+
+
+def test_the_page_names_every_metric_and_no_other() -> None:
+    source = (ROOT / "server" / "polycall" / "metrics" / "families.py").read_text()
+    counters = {f"{name}_total" for name in re.findall(r'_counted\(\s*"(polycall_\w+)"', source)}
+    others = {name for name in re.findall(r'"(polycall_\w+)"', source) if f"{name}_total" not in counters}
+    page = (ROOT / "docs" / "deploy.md").read_text()
+    assert set(re.findall(r"\bpolycall_[a-z_]+", page)) - {"polycall_gateway"} == counters | others
