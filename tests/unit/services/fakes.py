@@ -108,6 +108,7 @@ class FakeEngine:
     asked: list[tuple[str, tuple[Any, ...]]] = field(default_factory=list)
     keys: FakeKeys = field(default_factory=FakeKeys)
     audited: Any = field(default_factory=FakeKeys)  # the store of the audit log
+    policies: Any = field(default_factory=FakeKeys)
     registry: Any = field(default_factory=FakeKeys)
     runtimes: Any = field(default_factory=FakeKeys)
     secrets: Any = field(default_factory=FakeKeys)
@@ -168,6 +169,7 @@ class Native:
     engine: FakeEngine
     health: HealthHandle
     channel: grpc.aio.Channel
+    audit: AuditLog
     key: str | None = KEY
 
     @property
@@ -216,7 +218,7 @@ async def running(
     limit = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
     try:
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=limit) as channel:
-            yield Native(engine, health, channel)
+            yield Native(engine, health, channel, audit)
     finally:
         await server.stop(None)
 
