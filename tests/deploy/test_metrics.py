@@ -7,10 +7,11 @@ import urllib.request
 from collections.abc import Mapping
 
 import pytest
+from google.protobuf import duration_pb2
 from prometheus_client.parser import text_string_to_metric_families
 
 from polycall import __version__
-from polycall.v1 import execution_pb2, execution_service_pb2
+from polycall.v1 import error_reason_pb2, execution_pb2, execution_service_pb2, policy_pb2
 from tests.deploy.conftest import ROOT
 from tests.harness import Server, until
 
@@ -79,6 +80,23 @@ def test_executions_are_counted_by_kind_state_and_reason(scraped: Scraped) -> No
         assert more(f'polycall_execution_seconds_count{{phase="{phase}"}}') == 5
     assert more('polycall_execution_seconds_bucket{le="0.25",phase="run"}') == 4  # all but the one that was stopped
     assert more('polycall_rpcs_total{code="OK",method="polycall.v1.ExecutionService/Execute"}') == 4
+
+
+def test_what_a_policy_has_tried_again_is_no_end_until_it_is_over(scraped: Scraped) -> None:
+    scraped.server.deploy("failing", {"main.py": "def fail(): raise ValueError"}, release=True)
+    failed = 'polycall_executions_total{kind="call",reason="USER_EXCEPTION",state="FAILED"}'
+    before = scraped.samples()
+    again = policy_pb2.RetryPolicy(
+        max_attempts=3,
+        initial_backoff=duration_pb2.Duration(nanos=100_000_000),
+        reasons=[error_reason_pb2.ERROR_REASON_USER_EXCEPTION],
+    )
+    call = execution_service_pb2.CallRequest(function="packages/failing/functions/fail", retry_policy=again)
+    scraped.server.executions.Call(call, metadata=scraped.server.metadata)
+    until(lambda: scraped.samples().get(failed, 0) > before.get(failed, 0), seconds=30, what="the end of the Call")
+    after = scraped.samples()
+    assert after[failed] - before.get(failed, 0) == 1
+    assert after["polycall_retries_total"] - before["polycall_retries_total"] == 2
 
 
 def test_slots_and_settings_are_shown_as_they_are(scraped: Scraped) -> None:
