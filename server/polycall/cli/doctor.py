@@ -165,7 +165,7 @@ def _data_directory(path: Path) -> Finding:
 
 
 def _addresses(settings: Settings) -> Iterator[tuple[str, str]]:
-    names = ["grpc_address"]
+    names = ["grpc_address", "internal_address", "metrics_address"]
     if settings.gateway:
         faces = ("riza", "cognite", "guance", "xpander", "domo")
         names += ["rest_address", "mesh_address", *(f"{face}_address" for face in faces)]
