@@ -217,6 +217,41 @@ def test_without_its_driver_postgres_names_what_to_install(monkeypatch: pytest.M
         open_store(StoreConfig(database_url="postgresql://localhost/db"))
 
 
+@pytest.mark.parametrize("twice", [False, True], ids=["once", "again while it cleans up"])
+async def test_work_that_is_given_up_leaves_its_connection_and_its_room_to_others(postgres: str, twice: bool) -> None:
+    def slow(conn: sa.Connection, name: str) -> None:
+        conn.execute(sa.text(f"SELECT pg_sleep(20) AS {name}"))
+
+    def quick(conn: sa.Connection) -> int:
+        return int(conn.execute(sa.text("SELECT pg_backend_pid()")).scalar_one())
+
+    async with _started(StoreConfig(database_url=postgres, pool_size=2, pool_wait_s=30, waiting=6)) as store:
+        executor = store._executor
+        for name, run in (("written", executor.write), ("single", executor.single)):
+            given_up = [asyncio.create_task(run(slow, name)) for _ in range(6)]  # two work, four wait for a connection
+            await _until_two_run(postgres, f"SELECT pg_sleep(20) AS {name}")
+            for task in given_up:
+                task.cancel()
+            if twice:
+                await asyncio.sleep(0)
+                for task in given_up:
+                    task.cancel()
+            ended = await asyncio.gather(*given_up, return_exceptions=True)
+            assert {type(error) for error in ended} == {asyncio.CancelledError}
+            # both connections work, and nobody is refused
+            assert len(await asyncio.gather(*(run(quick) for _ in range(6)))) == 6
+
+
+async def _until_two_run(url: str, statement: str) -> None:
+    engine = create_async_engine(sa.make_url(url).set(drivername="postgresql+asyncpg"))
+    asked = f"SELECT count(*) FROM pg_stat_activity WHERE query = '{statement}' AND state = 'active'"
+    async with asyncio.timeout(30), engine.connect() as conn:
+        await conn.execution_options(isolation_level="AUTOCOMMIT")  # within a transaction it stays as it was
+        while await conn.scalar(sa.text(asked)) != 2:
+            await asyncio.sleep(0.02)
+    await engine.dispose()
+
+
 async def test_the_words_of_libpq_are_understood(postgres: str) -> None:
     url = sa.make_url(postgres).update_query_dict({"sslmode": "disable"}).set(drivername="postgres")
     text = url.render_as_string(hide_password=False)

@@ -22,12 +22,12 @@ from typing import Protocol
 
 from polycall.domain import Attempt, Execution, ExecutionError, ExecutionState, Reason, RetryPolicy, Usage, is_retryable
 from polycall.engine.admission import Slot
+from polycall.engine.beside import Beside
 from polycall.engine.engine import Engine
 from polycall.engine.live import LiveRun
 from polycall.engine.preparation import Preparation, Prepared
 from polycall.engine.running import CANCELLED, FAULT, LEASE_LOST, SHUT_DOWN, perform
 from polycall.engine.siblings import ALONE, CallAccepted, Siblings
-from polycall.engine.tasks import end
 from polycall.errors import DeadlineExceeded, PolycallError, Unavailable
 from polycall.ids import now_ms
 from polycall.store.protocol import ExecutionStore, PolicyStore
@@ -239,13 +239,11 @@ class Dispatcher:
 
     async def _one(self, live: LiveRun, slot: Slot) -> None:
         stored: Execution | None = None
-        over = asyncio.Event()
-        pump = asyncio.create_task(self._pump(live, over))
+        output = Beside(partial(self._append_if_possible, live), _OUTPUT_EVERY_S)
         try:
             final = await self._ended(live, slot)
             slot.release()
-            over.set()
-            await asyncio.wait([pump])  # what it is writing must not be written twice
+            await output.finish()  # what is being written must not be written twice
             if final.attempt < final.max_attempts:
                 if final.error is SHUT_DOWN:
                     return  # `stop` hands it back
@@ -261,7 +259,7 @@ class Dispatcher:
             await self._accompanied(final)
         finally:
             slot.release()
-            await end(pump)
+            await output.stop()
             self._engine.live.close(live, stored)
 
     async def _accompanied(self, final: Execution) -> None:
@@ -353,15 +351,10 @@ class Dispatcher:
 
     # what is stored of it
 
-    async def _pump(self, live: LiveRun, over: asyncio.Event) -> None:
+    async def _append_if_possible(self, live: LiveRun) -> None:
         """Store output while the run goes on, so that it can be read from anywhere."""
-        while not over.is_set():
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_OUTPUT_EVERY_S):
-                    await over.wait()
-                    return
-            with contextlib.suppress(Unavailable):
-                await self._append(live)
+        with contextlib.suppress(Unavailable):
+            await self._append(live)
 
     async def _append(self, live: LiveRun) -> None:
         """Store the output that is not stored yet. Raises Unavailable."""

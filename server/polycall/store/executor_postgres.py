@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import sqlalchemy as sa
@@ -19,6 +19,7 @@ from polycall.store.failures import translated, unavailable
 try:
     import asyncpg  # noqa: F401 - SQLAlchemy would miss it only at the first connection
     from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+    from sqlalchemy.util import greenlet_spawn
 except ImportError:
     raise FailedPrecondition(
         "PostgreSQL needs asyncpg and greenlet; install them with `pip install 'polycall[cluster]'`.",
@@ -101,21 +102,20 @@ class PostgresExecutor:
 
     async def write(self, work: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run in a transaction."""
-        async with self._admitted() as engine, engine.begin() as conn:
-            return await conn.run_sync(work, *args, **kwargs)
+        with self._admitted() as engine:
+            return await greenlet_spawn(_in_transaction, engine.sync_engine, lambda conn: work(conn, *args, **kwargs))
 
     async def single(self, work: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run in AUTOCOMMIT, which saves the round trips of BEGIN and COMMIT."""
-        async with self._admitted() as engine, engine.connect() as conn:
-            await conn.execution_options(isolation_level="AUTOCOMMIT")
-            return await conn.run_sync(work, *args, **kwargs)
+        with self._admitted() as engine:
+            return await greenlet_spawn(_alone, engine.sync_engine, lambda conn: work(conn, *args, **kwargs))
 
     async def relaxed(self, work: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run as ``write``: the server's own setting of ``synchronous_commit`` stands."""
         return await self.write(work, *args, **kwargs)
 
-    @asynccontextmanager
-    async def _admitted(self) -> AsyncIterator[AsyncEngine]:
+    @contextmanager
+    def _admitted(self) -> Iterator[AsyncEngine]:
         if self._engine is None or self._room <= 0:
             raise unavailable()
         self._room -= 1
@@ -124,6 +124,20 @@ class PostgresExecutor:
                 yield self._engine
         finally:
             self._room += 1
+
+
+# All of an operation in one greenlet: AsyncConnection makes one for each of its steps, and a task for the last, which
+# together cost as much as the statement.
+
+
+def _in_transaction(engine: sa.Engine, work: Callable[[sa.Connection], T]) -> T:
+    with engine.begin() as conn:
+        return work(conn)
+
+
+def _alone(engine: sa.Engine, work: Callable[[sa.Connection], T]) -> T:
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as conn:
+        return work(conn)
 
 
 def _driver_url(url: sa.URL) -> sa.URL:
