@@ -51,6 +51,7 @@ class Machine:
             ),
             lambda: (),
         )
+        self.noise = NOISE
         self.builds = 0
         self.go = asyncio.Event()
         self.go.set()
@@ -61,10 +62,9 @@ class Machine:
         await self.go.wait()
         self.environments.add(NAME, self.fill)
 
-    @staticmethod
-    def fill(path: Path) -> None:
+    def fill(self, path: Path) -> None:
         path.mkdir()
-        (path / "noise.bin").write_bytes(NOISE)
+        (path / "noise.bin").write_bytes(self.noise)
         (path / "package").mkdir()
         (path / "package" / "__init__.py").write_text("X = 1\n")
 
@@ -76,6 +76,11 @@ class Machine:
 
     def whole(self) -> bool:
         return (self.root / NAME / "noise.bin").read_bytes() == NOISE
+
+
+async def pieces(store: SqlStore) -> int:
+    counted = sa.select(sa.func.count()).select_from(environment_pieces)
+    return int(await store._executor.read(lambda conn: conn.execute(counted).scalar_one()))
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -144,8 +149,25 @@ async def test_a_build_of_a_server_that_was_lost_is_for_the_next_one(first: Mach
     assert second.builds == 1
 
 
+async def test_one_that_was_taken_for_lost_ends_up_with_what_its_successor_built(
+    first: Machine, second: Machine
+) -> None:
+    first.go.clear()
+    first.noise = NOISE[::-1]  # a release that came out meanwhile
+    building = asyncio.create_task(first.make())
+    await until(lambda: first.builds)
+    await first.store.leave("first")
+    await second.make()
+    first.go.set()
+    await building
+    assert (first.builds, second.builds) == (1, 1)
+    assert first.whole()
+    assert first.names() == [NAME]
+    assert await pieces(first.store) == 4  # of one archive
+
+
 async def test_what_was_built_before_it_could_be_shared_is_shared_then(first: Machine, second: Machine) -> None:
-    first.environments.add(NAME, Machine.fill)
+    first.environments.add(NAME, first.fill)
     await first.make()
     assert await second.sharing.fetch(NAME)
     assert (first.builds, second.builds) == (0, 0)
@@ -155,6 +177,7 @@ async def test_what_is_too_large_to_be_kept_each_builds(store: SqlStore, first: 
     small = Machine(store, tmp_path / "small", packed_bytes=MIB)
     await small.make()
     assert "larger than 1 MiB packed (POLYCALL_SHARED_RUNTIME_MIB)" in small.log.text()
+    assert await pieces(store) == 0
     assert not await first.sharing.fetch(NAME)
     await first.make()
     assert (small.builds, first.builds) == (1, 1)

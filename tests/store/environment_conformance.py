@@ -84,6 +84,13 @@ class EnvironmentConformance:
         assert await store.environment_piece(made.upload, 0) is None
         assert await store.claim_environment(NAME, "b", LEASE_MS)
 
+    async def test_an_upload_that_is_given_up_leaves_nothing(self, store: Store) -> None:
+        made = await kept(store, packed())
+        await store.add_environment_piece("given-up", 0, b"x")
+        await store.drop_environment_pieces("given-up", 1)
+        assert await store.environment_piece("given-up", 0) is None
+        assert await store.environment_piece(made.upload, 0) == b"\0\0\0"
+
     async def test_a_sweep_takes_what_is_old_and_belongs_to_nothing(self, store: Store) -> None:
         await store.create_runtime(runtime(), revision())
         ids = iter([id_at(at).hex for at in range(1, 9)])

@@ -138,9 +138,11 @@ class Sharing:
                 await build()
                 self.counts["built"] += 1
             self._whole.add(name)
-            await self._keep(name, writing)
+            kept = await self._keep(name, writing)
         finally:
             await through(self._let_go(name))
+        if not kept:
+            await self._as_kept(name)
 
     async def room(self, need: int) -> bool:
         """Make room for so many bytes more; return whether there is. Raises Unavailable."""
@@ -234,9 +236,19 @@ class Sharing:
             receiving.close()
         await through(asyncio.to_thread(unfinished.keep, packed.name))
 
-    async def _keep(self, name: str, writing: BuildLog) -> None:
-        """Pack an environment and keep it for the others, who build it themselves if that cannot be."""
+    async def _as_kept(self, name: str) -> None:
+        """Have what the others have: one that was taken for lost may end its build when another has built the same."""
+        try:
+            self._whole.discard(name)
+            if not await self._is_whole(name):
+                await self.fetch(name)
+        except PolycallError as error:
+            log.warning("environment %s is looked at again when it is used: %s", name, error)
+
+    async def _keep(self, name: str, writing: BuildLog) -> bool:
+        """Pack an environment and keep it for the others, who build it themselves if that cannot be; return whether."""
         packing, upload = Packing(self._environments.path(name)), new_id().hex
+        kept = False
         try:
             pieces = packing.pieces()
             while (piece := await through(asyncio.to_thread(next, pieces, None))) is not None:
@@ -245,7 +257,7 @@ class Sharing:
                         f"It is larger than {self._settings.packed_bytes // MIB} MiB packed "
                         "(POLYCALL_SHARED_RUNTIME_MIB): each server builds it for itself."
                     )
-                    return
+                    return False
                 await self._store.add_environment_piece(upload, packing.pieces_made - 1, piece)
             kept = await self._store.keep_environment(
                 PackedEnvironment(
@@ -264,6 +276,16 @@ class Sharing:
                 "environment %s could not be kept for other servers, which build it themselves: %s", name, error
             )
             writing.say("It could not be kept for other servers, which build it for themselves.")
+        finally:
+            if not kept:
+                await through(self._drop_pieces(upload, packing.pieces_made))
+        return kept
+
+    async def _drop_pieces(self, upload: str, pieces: int) -> None:
+        try:
+            await self._store.drop_environment_pieces(upload, pieces)
+        except PolycallError:
+            log.info("%d pieces of an environment that nobody has are left to the next sweep", pieces)
 
     async def _let_go(self, name: str) -> None:
         try:

@@ -56,6 +56,11 @@ class SqlEnvironments:
         pieces = await self._executor.write(environments.forget, name, upload)
         await self._outside.discard_pieces(upload, pieces)
 
+    async def drop_environment_pieces(self, upload: str, pieces: int) -> None:
+        """Delete the pieces, so many at most, of an upload that is not going to be named. Raises Unavailable."""
+        await self._executor.write(environments.drop_pieces, upload)
+        await self._outside.discard_pieces(upload, pieces)
+
     async def sweep_environments(self, most: int) -> int:
         """Delete what no revision has any more; return how many pieces of it, ``most`` at most. Raises Unavailable."""
         count, dropped = await self._executor.relaxed(environments.sweep, most)

@@ -20,6 +20,7 @@ __all__ = [
     "LARGEST_PIECE",
     "add_piece",
     "claim",
+    "drop_pieces",
     "find",
     "forget",
     "keep",
@@ -125,6 +126,11 @@ def forget(conn: sa.Connection, name: str, upload: str) -> int:
         return 0
     conn.execute(sa.delete(environment_pieces).where(_p.upload == upload))
     return pieces
+
+
+def drop_pieces(conn: sa.Connection, upload: str) -> None:
+    """Delete the pieces of an upload that is not going to be named."""
+    conn.execute(sa.delete(environment_pieces).where(_p.upload == upload))
 
 
 def sweep(conn: sa.Connection, most: int) -> tuple[int, Sequence[tuple[str, int]]]:

@@ -42,6 +42,9 @@ class EnvironmentStore(Protocol):
     async def forget_environment(self, name: str, upload: str) -> None:
         """Drop an archive that turned out to be damaged, if it is still the one of that name."""
 
+    async def drop_environment_pieces(self, upload: str, pieces: int) -> None:
+        """Delete the pieces, so many at most, of an upload that is not going to be named."""
+
     async def sweep_environments(self, most: int) -> int:
         """Delete what no revision has any more, and pieces of no archive, if it is a day old.
 
