@@ -43,7 +43,7 @@ from polycall.engine.recording import Recording
 from polycall.engine.registry import Registry
 from polycall.engine.renewals import Renewals
 from polycall.engine.resealing import Resealing
-from polycall.engine.retention import Retention
+from polycall.engine.retention import Retention, Superseded
 from polycall.engine.runtimes import Runtimes
 from polycall.engine.scheduler import Scheduler
 from polycall.engine.schedules import Schedules
@@ -397,6 +397,7 @@ async def _running(settings: Settings, signals: Signals, member: Member | None) 
                 days=settings.retention_days,
                 executions=settings.retention_executions,
                 held=cognite_ticks.held_sessions,
+                versions=Superseded("xpander", settings.retention_versions) if settings.retention_versions else None,
                 audit_days=settings.audit_days,
             )
             forgetting = asyncio.create_task(keeping.run())

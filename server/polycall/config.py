@@ -380,6 +380,11 @@ class Settings:
     records_sample: int = setting(100, _whole(1, 1_000_000), "One in so many that did not fail is recorded: `sampled`.")
     records_flush_ms: int = setting(100, _whole(1, 10_000), "Milliseconds between flushes of execution records.")
     retention_days: float = setting(90.0, _days, "Days that ended executions and sessions are kept; 0: for ever.")
+    retention_versions: int = setting(
+        20,
+        _whole(0, 1_000_000),
+        "Versions of an xpander function that are kept, the newest and those in use; 0: all.",
+    )
     retention_executions: int = setting(
         0, _whole(0, 1_000_000_000), "Executions of a project that are kept at most, the newest; 0: any number."
     )

@@ -15,7 +15,7 @@ from polycall.errors import PolycallError
 from polycall.store.protocol import Store
 from polycall.store.retention import BlobPlace
 
-__all__ = ["Pruned", "Retention"]
+__all__ = ["Pruned", "Retention", "Superseded"]
 
 _EVERY_S = 3600.0
 _SLICE = 500  # rows of a transaction: some 6 ms on SQLite
@@ -40,7 +40,16 @@ class Pruned:
     blobs: int = 0
     pieces: int = 0  # of environments
     objects: int = 0  # that nothing named, in the object store
+    versions: int = 0
     audit_events: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Superseded:
+    """A face whose contract shows the version made last alone, and how many of a package are kept all the same."""
+
+    face: str
+    most: int
 
 
 class Retention:
@@ -51,10 +60,18 @@ class Retention:
     """
 
     def __init__(
-        self, store: Store, *, days: float, executions: int, audit_days: float = 0, held: Held | None = None
+        self,
+        store: Store,
+        *,
+        days: float,
+        executions: int,
+        audit_days: float = 0,
+        held: Held | None = None,
+        versions: Superseded | None = None,
     ) -> None:
         self._store = store
         self._held = held
+        self._versions = versions
         self._days = days
         self._executions = executions
         self._rounds = 0
@@ -71,11 +88,23 @@ class Retention:
                 if pruned != Pruned():
                     log.info(
                         "deleted: %d executions, %d sessions, %d blobs, %d pieces of environments, %d objects, "
-                        "%d audit events",
+                        "%d versions, %d audit events",
                         *(pruned.executions, pruned.sessions, pruned.blobs, pruned.pieces, pruned.objects),
-                        pruned.audit_events,
+                        *(pruned.versions, pruned.audit_events),
                     )
             await asyncio.sleep(_EVERY_S)
+
+    async def _versions_of(self, project_id: str) -> int:
+        """Delete versions of a project that others have taken the place of; return how many."""
+        deleted, place = 0, None
+        while self._versions:
+            found = await self._store.superseded(project_id, self._versions.face, self._versions.most, place, _SLICE)
+            if not found:
+                break
+            deleted += await self._store.delete_superseded(project_id, found)
+            place = found[-1]
+            await asyncio.sleep(_PAUSE_S)
+        return deleted
 
     async def round(self) -> Pruned:
         """Delete what is to be deleted now. Raises Unavailable."""
@@ -87,6 +116,7 @@ class Retention:
                 pruned.audit_events += count
                 await asyncio.sleep(_PAUSE_S)
         for project in await self._store.list_projects():
+            pruned.versions += await self._versions_of(project.id)
             bounds: list[uuid.UUID | int] = []
             if self._days:
                 bounds.append(before := now_ms - int(self._days * _DAY_MS))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from polycall.store import retention
 from polycall.store.executor import Executor
 from polycall.store.outside import Outside
 from polycall.store.retention import BlobPlace
 from polycall.store.schedules import clock
+from polycall.store.superseded import SupersededPlace, delete_superseded, superseded
 
 __all__ = ["SqlRetention"]
 
@@ -36,6 +37,16 @@ class SqlRetention:
     async def prune_sessions(self, project_id: str, before_ms: int, most: int, keep: Collection[int] = ()) -> int:
         """Delete up to ``most`` sessions that ended before a time, but for some. Raises Unavailable."""
         return await self._executor.relaxed(retention.prune_sessions, project_id, before_ms, most, tuple(keep))
+
+    async def superseded(
+        self, project_id: str, face: str, keep: int, after: SupersededPlace | None, most: int
+    ) -> Sequence[SupersededPlace]:
+        """Return versions of a face's packages but for the newest of each; see the protocol. Raises Unavailable."""
+        return await self._executor.read(superseded, project_id, face, keep, after, most)
+
+    async def delete_superseded(self, project_id: str, places: Sequence[SupersededPlace]) -> int:
+        """Delete those that nothing refers to; return how many. Raises Unavailable."""
+        return await self._executor.relaxed(delete_superseded, project_id, tuple(places))
 
     async def sweep_blobs(self, after: BlobPlace | None, most: int) -> tuple[BlobPlace | None, int]:
         """Delete those of ``most`` blobs that nothing refers to; return where to go on, and how many they were."""

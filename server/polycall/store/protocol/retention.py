@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from polycall.store.retention import BlobPlace
+from polycall.store.superseded import SupersededPlace
 
 __all__ = ["RetentionStore"]
 
@@ -22,6 +23,17 @@ class RetentionStore(Protocol):
 
     async def prune_executions(self, project_id: str, before: uuid.UUID | int, most: int) -> int:
         """Delete up to ``most`` ended executions older than an id, or a time in ms, with output; return how many."""
+
+    async def superseded(
+        self, project_id: str, face: str, keep: int, after: SupersededPlace | None, most: int
+    ) -> Sequence[SupersededPlace]:
+        """Return versions of a face's packages, from a place on, but for the newest ``keep`` of each package.
+
+        Neither released ones nor those that are being analysed.
+        """
+
+    async def delete_superseded(self, project_id: str, places: Sequence[SupersededPlace]) -> int:
+        """Delete those versions that no execution is of and no schedule names; return how many."""
 
     async def prune_sessions(self, project_id: str, before_ms: int, most: int, keep: Collection[int] = ()) -> int:
         """Delete up to ``most`` sessions that ended before a time, but for some; return how many."""
