@@ -20,11 +20,12 @@ import sqlalchemy as sa
 
 from polycall.backup import back_up, restore
 from polycall.domain import ExecutionFilter, ExecutionState, Reason
+from polycall.engine.retention import Retention
 from polycall.errors import FailedPrecondition, NotFound, Unavailable
 from polycall.ids import new_id
 from polycall.store import bucket_obstore, outside, schema
 from polycall.store.blobs import Blob, write_blobs
-from polycall.store.bucket import BucketAway
+from polycall.store.bucket import BucketAway, Listed
 from polycall.store.bucket_obstore import ObstoreBucket
 from polycall.store.executor_sqlite import SqliteExecutor
 from polycall.store.outside import Damaged
@@ -212,6 +213,57 @@ async def test_environments_go_there_too_and_are_read_from_wherever_they_are(sto
     assert await store.sweep_objects() == 0
     await store.forget_environment(there.name, there.upload)
     assert objects(tmp_path, "environments") == []
+
+
+async def test_no_link_is_followed_out_of_a_directory_and_no_name_stops_a_sweep(
+    store: SqlStore, tmp_path: Path
+) -> None:
+    await keep(store, LARGE)
+    whole = objects(tmp_path)[0]
+    begun = whole.with_name(f"{whole.name}#1")  # by a server that was killed
+    for path in (begun, whole.with_name("a\nb"), Path(os.fsdecode(os.fsencode(whole.parent) + b"/\xff"))):
+        path.write_bytes(b"x")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / whole.name).write_bytes(b"somebody's")
+    (whole.parent.parent / "link").symlink_to(elsewhere)
+    whole.with_name("file").symlink_to(elsewhere / whole.name)
+    await old(store, tmp_path)
+    os.utime(elsewhere / whole.name, (1, 1))
+    assert await store.sweep_objects() == 1
+    assert not begun.exists()
+    assert whole.exists()
+    assert (elsewhere / whole.name).read_bytes() == b"somebody's"
+    # nor is one followed that takes a directory's place after it was listed
+    home = whole.parent.parent.parent.name
+    with pytest.raises(BucketAway):
+        await ObstoreBucket(f"file://{tmp_path}/objects").delete([f"{home}/blobs/link/{whole.name}"])
+    assert (elsewhere / whole.name).exists()
+
+
+async def test_an_object_store_that_cannot_be_listed_is_refused_at_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bucket_obstore, "listed_files", unlistable)
+    with pytest.raises(Unavailable, match="not permitted"):
+        async with _started(tmp_path):
+            pass
+
+
+async def test_what_cannot_be_listed_keeps_nothing_in_the_database(
+    store: SqlStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await keep(store, LARGE)
+    await old(store, tmp_path)
+    monkeypatch.setattr(bucket_obstore, "listed_files", unlistable)
+    with pytest.raises(Unavailable):
+        await Retention(store, days=0, executions=0).round()
+    assert await rows(store) == []
+
+
+def unlistable(top: Path, prefix: str) -> Iterator[Listed]:
+    raise PermissionError("not permitted")
+    yield
 
 
 async def test_a_value_that_is_written_while_it_is_swept_is_kept(store: SqlStore, tmp_path: Path) -> None:

@@ -133,13 +133,15 @@ class Retention:
         while count := await self._store.sweep_environments(_PIECES):
             pruned.pieces += count
             await asyncio.sleep(_PAUSE_S)
-        if self._rounds % _OBJECT_ROUNDS == 0:
-            pruned.objects = await self._store.sweep_objects()
-        self._rounds += 1
         place: BlobPlace | None = None
         while True:
             place, count = await self._store.sweep_blobs(place, _BLOBS)
             pruned.blobs += count
             if place is None:
-                return pruned
+                break
             await asyncio.sleep(_PAUSE_S)
+        # last: an object store that is away, or cannot be listed, keeps nothing in the database
+        if self._rounds % _OBJECT_ROUNDS == 0:
+            pruned.objects = await self._store.sweep_objects()
+        self._rounds += 1
+        return pruned

@@ -33,7 +33,7 @@ class Bucket(Protocol):
     """Objects by key. Every call has a bound in time and raises BucketAway beyond it."""
 
     async def check(self) -> None:
-        """Write, read and delete an object. Raises BucketAway."""
+        """Write, read, list and delete an object. Raises BucketAway."""
 
     async def put(self, key: str, data: bytes) -> None:
         """Write an object; it is safe when this returns. Raises BucketAway."""

@@ -8,12 +8,14 @@ import secrets
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from itertools import islice
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from polycall.domain import Reason
 from polycall.errors import FailedPrecondition
 from polycall.store.bucket import BucketAway, Listed, ObjectLost
+from polycall.store.bucket_directory import delete_file, listed_files
 
 try:
     import obstore
@@ -73,7 +75,7 @@ class ObstoreBucket:
             ) from None
 
     async def check(self) -> None:
-        """Write, read and delete an object. Raises BucketAway."""
+        """Write, read, list and delete an object. Raises BucketAway."""
         key, data = f"check/{secrets.token_hex(8)}", secrets.token_bytes(16)
         await self.put(key, data)
         try:
@@ -82,6 +84,8 @@ class ObstoreBucket:
             raise BucketAway(f"it lost what was written a moment ago: {error}") from None
         if found != data:
             raise BucketAway("it returned something else than what was written")
+        async for _ in self.list("check/"):  # or nothing that is left behind would ever be found
+            break
         await self.delete([key])
 
     async def put(self, key: str, data: bytes) -> None:
@@ -119,6 +123,14 @@ class ObstoreBucket:
 
     async def list(self, prefix: str) -> AsyncIterator[Sequence[Listed]]:
         """Yield the objects whose keys begin with a prefix, some at a time. Raises BucketAway."""
+        if self._directory is not None:
+            files = listed_files(self._directory, prefix)
+            while True:
+                with _translated():
+                    found = await asyncio.to_thread(list, islice(files, _LISTED))
+                if not found:
+                    return
+                yield found
         stream = obstore.list(self._store, prefix, chunk_size=_LISTED)
         while True:
             with _translated():
@@ -129,6 +141,9 @@ class ObstoreBucket:
             yield [Listed(meta["path"], int(meta["last_modified"].timestamp() * 1000)) for meta in chunk]
 
     async def _delete(self, key: str) -> None:
+        if self._directory is not None:
+            await asyncio.to_thread(delete_file, self._directory, key)
+            return
         try:
             await obstore.delete_async(self._store, key)
         except FileNotFoundError:
