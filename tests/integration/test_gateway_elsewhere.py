@@ -83,7 +83,7 @@ def test_a_function_stays_on_a_server_and_a_gateway_that_ends_lets_open_requests
                 requests.post,
                 f"http://{second.rest}/polycall/v1/packages/slow/functions/nap:run",
                 headers={"authorization": f"Bearer {KEY}"},
-                json={"input_json": '{"s": 3}'},
+                json={"input_json": '{"s": 5}'},
                 timeout=30,
             )
             until(lambda: any(_runs(server) for server in cluster.servers), what="a run under way")
