@@ -457,6 +457,30 @@ class RegistryConformance:
         for after, rest in ((None, "dcba"), ((3, "d"), "cba"), ((2, "bb"), "ba"), ((0, ""), "")):
             assert "".join(p.id for p in await store.packages_after("default", "riza", after, 10)) == rest
         assert [p.id for p in await store.packages_after("default", "riza", None, 1)] == ["d"]
+        everything = [p.id for p in await store.packages_after("default", "riza", None, 10)]
+        upwards = [p.id for p in await store.packages_after("default", "riza", None, 10, oldest_first=True)]
+        assert upwards == everything[::-1]
+        first = await store.get_package("default", upwards[0])
+        place = (first.created_at, first.id)
+        assert [p.id for p in await store.packages_after("default", "riza", place, 1, oldest_first=True)] == upwards[
+            1:2
+        ]
+
+    async def test_packages_of_a_face_are_listed_by_id_with_what_callers_get(self, store: Store) -> None:
+        for name in ("c", "a", "b"):
+            await store.create_package(package(name, face="guance", alias=None))
+        await store.create_package(package("bb", face="riza", alias=None))
+        for number, state in enumerate((VersionState.READY, VersionState.RELEASED, VersionState.READY)):
+            await store.create_version(version(str(number), package_id="b", state=state), FILES)
+
+        async def found(after: str, most: int) -> list[tuple[str, str | None]]:
+            pairs = await store.with_newest("default", "guance", after, most)
+            return [(package.id, None if version is None else version.id) for package, version in pairs]
+
+        assert await found("", 10) == [("a", None), ("b", "1"), ("c", None)]
+        assert await found("a", 1) == [("b", "1")]
+        assert await found("c", 10) == []
+        assert list(await store.with_newest(OTHER, "guance", "", 10)) == []
 
     async def test_deleting_a_package_takes_its_versions_and_leaves_its_executions(self, store: Store) -> None:
         await store.create_package(package())
@@ -779,6 +803,14 @@ class FaceConformance:
         assert [item.id for item in page.items] == ["c", "b"]
         page = await store.list_objects("default", "guance", "set", 2, page.next_token)
         assert page == Page((face_object("a", created_at=1),))
+
+    async def test_some_objects_are_found_by_their_ids(self, store: Store) -> None:
+        made = [await store.create_object(face_object(name)) for name in ("a", "b", "c")]
+        await store.create_object(face_object("d", kind="script"))
+        found = await store.some_objects("default", "guance", "set", ["c", "nothing", "d", "a"])
+        assert sorted(found, key=lambda each: each.id) == [made[0], made[2]]
+        assert list(await store.some_objects("default", "guance", "set", [])) == []
+        assert list(await store.some_objects(OTHER, "guance", "set", ["a"])) == []
 
     async def test_a_blob_belongs_to_its_project(self, store: Store) -> None:
         made = await store.put_object(await store.create_object(face_object("a")), b"\x00" * 100_000)

@@ -5,7 +5,7 @@ Faces ask for permission themselves: what scope an object needs is the vendor's 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from polycall.domain import FaceObject
@@ -78,6 +78,10 @@ class Objects:
     async def delete(self, project_id: str, face: str, kind: str, object_id: str) -> None:
         """Delete an object. Raises NotFound."""
         await self._store.delete_object(project_id, face, kind, object_id)
+
+    async def some(self, project_id: str, face: str, kind: str, ids: Sequence[str]) -> Mapping[str, FaceObject]:
+        """Return those that are there of some ids, by their ids."""
+        return {each.id: each for each in await self._store.some_objects(project_id, face, kind, ids)}
 
     async def list(
         self, project_id: str, face: str, kind: str, page_size: int, page_token: str = ""

@@ -174,14 +174,30 @@ class Registry:
         return await self._store.list_packages(who.project_id, page_size, page_token, face=face)
 
     async def packages_after(
-        self, who: Principal, face: str, after: tuple[int, str] | None, most: int
+        self,
+        who: Principal,
+        face: str,
+        after: tuple[int, str] | None,
+        most: int,
+        *,
+        oldest_first: bool = False,
     ) -> Sequence[Package]:
         """Return packages of a face, newest first, after a place: ``created_at`` and id, of one that is there or not.
 
         For contracts whose lists go on from an id and not from a token. Raises PermissionDenied.
         """
         require(who, Scope.READ)
-        return await self._store.packages_after(who.project_id, face, after, most)
+        return await self._store.packages_after(who.project_id, face, after, most, oldest_first=oldest_first)
+
+    async def with_newest(
+        self, who: Principal, face: str, after: str, most: int
+    ) -> Sequence[tuple[Package, Version | None]]:
+        """Return packages of a face in the order of their ids, those after one, with what callers get of each.
+
+        Raises PermissionDenied.
+        """
+        require(who, Scope.READ)
+        return await self._store.with_newest(who.project_id, face, after, most)
 
     async def delete_package(self, who: Principal, package_id: str) -> None:
         """Delete a package and its versions; busy workers end after their run. Raises PermissionDenied, NotFound."""

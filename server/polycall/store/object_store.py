@@ -64,6 +64,10 @@ class SqlObjects:
         """Delete; raise NotFound, Unavailable."""
         await self._executor.write(objects.delete_object, project_id, face, kind, object_id)
 
+    async def some_objects(self, project_id: str, face: str, kind: str, ids: Sequence[str]) -> Sequence[FaceObject]:
+        """Return those that are there of some ids. Raises Unavailable."""
+        return await self._executor.read(objects.some_objects, project_id, face, kind, tuple(ids))
+
     async def list_objects(
         self, project_id: str, face: str, kind: str, page_size: int, page_token: str = ""
     ) -> Page[FaceObject]:

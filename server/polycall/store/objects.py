@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -22,6 +23,7 @@ __all__ = [
     "list_objects",
     "objects_of_kind",
     "put_object",
+    "some_objects",
 ]
 
 _o = face_objects.c
@@ -97,6 +99,12 @@ def delete_object(conn: sa.Connection, project_id: str, face: str, kind: str, ob
     """Delete; raise NotFound."""
     if conn.execute(sa.delete(face_objects).where(*_is_object(project_id, face, kind, object_id))).rowcount != 1:
         raise _no_object(face, kind, object_id)
+
+
+def some_objects(conn: sa.Connection, project_id: str, face: str, kind: str, ids: Sequence[str]) -> list[FaceObject]:
+    """Return those that are there of some ids."""
+    statement = sa.select(*_SHOWN).where(*_of_kind(project_id, face, kind), _o.id.in_(ids))
+    return [_object_of(row) for row in conn.execute(statement)]
 
 
 def list_objects(

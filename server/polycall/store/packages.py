@@ -121,15 +121,23 @@ def find_package(conn: sa.Connection, project_id: str, face: str, alias: str) ->
 
 
 def list_packages(
-    conn: sa.Connection, project_id: str, face: str | None, after: Place | None, rows: int
+    conn: sa.Connection,
+    project_id: str,
+    face: str | None,
+    after: Place | None,
+    rows: int,
+    *,
+    oldest_first: bool = False,
 ) -> list[tuple[str, Package]]:
     """Return packages of a project (and face) with their places, newest first, from the one after a place on."""
     statement = sa.select(packages).where(_p.project_id == project_id)
     if face is not None:
         statement = statement.where(_p.face == face)
+    order = (_p.created_at, _p.id) if oldest_first else (_p.created_at.desc(), _p.id.desc())
     if after is not None:
-        statement = statement.where(sa.tuple_(_p.created_at, _p.id) < sa.tuple_(*after))
-    found = conn.execute(statement.order_by(_p.created_at.desc(), _p.id.desc()).limit(rows))
+        place, last = sa.tuple_(_p.created_at, _p.id), sa.tuple_(*after)
+        statement = statement.where(place > last if oldest_first else place < last)
+    found = conn.execute(statement.order_by(*order).limit(rows))
     return [(str(Place(row.created_at, row.id)), package_of(row)) for row in found]
 
 

@@ -67,13 +67,26 @@ class SqlRegistry:
         return page_of(scope, found, page_size)
 
     async def packages_after(
-        self, project_id: str, face: str, after: tuple[int, str] | None, most: int
+        self,
+        project_id: str,
+        face: str,
+        after: tuple[int, str] | None,
+        most: int,
+        *,
+        oldest_first: bool = False,
     ) -> Sequence[Package]:
         """Return packages of a face, newest first, after a place: creation time and id. Raises Unavailable."""
         place = packages.Place(*after) if after is not None else None
-        return [
-            package for _, package in await self._executor.read(packages.list_packages, project_id, face, place, most)
-        ]
+        found = await self._executor.read(
+            packages.list_packages, project_id, face, place, most, oldest_first=oldest_first
+        )
+        return [package for _, package in found]
+
+    async def with_newest(
+        self, project_id: str, face: str, after: str, most: int
+    ) -> Sequence[tuple[Package, Version | None]]:
+        """Return packages of a face by id, those after one, each with its ``newest_version``. Raises Unavailable."""
+        return await self._executor.read(revisions.with_newest, project_id, face, after, most)
 
     async def create_with_version(self, package: Package, version: Version, files: Mapping[str, bytes]) -> Version:
         """Insert both or neither; raise AlreadyExists, NotFound (project), QuotaExceeded, Unavailable."""

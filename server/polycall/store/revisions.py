@@ -11,9 +11,9 @@ from polycall.store.blobs import Blob
 from polycall.store.packages import create_package, get_package, no_package, package_of
 from polycall.store.quota import lock_project
 from polycall.store.tables import packages
-from polycall.store.versions import create_version, latest_version
+from polycall.store.versions import create_version, latest_version, newest_version
 
-__all__ = ["create_with_version", "latest_of", "list_of_face", "revise"]
+__all__ = ["create_with_version", "latest_of", "list_of_face", "revise", "with_newest"]
 
 _p = packages.c
 
@@ -72,6 +72,15 @@ def list_of_face(
     statement = sa.select(packages).where(*mine).order_by(_p.created_at.desc(), _p.id.desc())
     found = [package_of(row) for row in conn.execute(statement.offset(offset).limit(rows))]
     return total, [(package, latest_version(conn, project_id, package.id)) for package in found]
+
+
+def with_newest(
+    conn: sa.Connection, project_id: str, face: str, after: str, rows: int
+) -> list[tuple[Package, Version | None]]:
+    """Return packages of a face in the order of their ids, those after one, with the version that callers get."""
+    mine = sa.select(packages).where(_p.project_id == project_id, _p.face == face, _p.id > after)
+    found = [package_of(row) for row in conn.execute(mine.order_by(_p.id).limit(rows))]
+    return [(package, newest_version(conn, project_id, package.id)) for package in found]
 
 
 def _is_package(project_id: str, package_id: str) -> tuple[sa.ColumnElement[bool], ...]:

@@ -38,7 +38,8 @@ class PackageReader:
     async def list_packages(self, who: Principal, inbound: Inbound) -> Reply:
         """GET packages."""
         query = parse_qs(inbound.query)
-        found = _page(await self._packages.all(who, READ), query)
+        skip, limit = (_number(query, name) for name in ("skip", "limit"))
+        found = await self._packages.page(who, READ, skip or 0, limit)
         parts, room = _parts(query), Room()
         return await _reply([await self.package(who, package, parts, room, writes=writes) for package, writes in found])
 

@@ -39,7 +39,7 @@ from polycall.names import is_package_id, is_version_id
 
 __all__ = ["Packages", "no_package", "no_version"]
 
-_PAGE = 1000
+_PAGE = 200
 _VERSIONS = 50  # read at once: each may have a manifest of 1 MiB
 _ATTEMPTS = 5  # of saving what others save at the same time
 
@@ -73,19 +73,31 @@ class Packages:
             raise no_package(package_id)
         return package
 
-    async def all(self, who: Principal, permission: str) -> Sequence[tuple[Package, bool]]:
-        """Return the packages that a caller has a permission for, oldest first, and whether it may write them."""
-        found: list[Package] = []
-        token = ""
-        while True:
-            page = await self._registry.list_packages(who, _PAGE, token, face=FACE)
-            found += page.items
-            token = page.next_token
-            if not token:
+    async def page(
+        self, who: Principal, permission: str, start: int, size: int | None
+    ) -> Sequence[tuple[Package, bool]]:
+        """Return packages that a caller has a permission for, oldest first, and whether it may write them.
+
+        ``size`` of them, from the one at ``start`` on; None: all. No others are kept meanwhile.
+        """
+        shown: list[tuple[Package, bool]] = []
+        place: tuple[int, str] | None = None
+        skipped = 0
+        while size is None or len(shown) < size:
+            found = await self._registry.packages_after(who, FACE, place, _PAGE, oldest_first=True)
+            if not found:
                 break
-        stored = await self._permissions.of_all(who.project_id)
-        rights = [(package, rights_in(who, package, stored.get(package.id))) for package in reversed(found)]
-        return [(package, WRITE in held) for package, held in rights if permission in held]
+            stored = await self._permissions.of_some(who.project_id, [package.id for package in found])
+            for package in found:
+                held = rights_in(who, package, stored.get(package.id))
+                if permission not in held:
+                    continue
+                if skipped < start:
+                    skipped += 1
+                elif size is None or len(shown) < size:
+                    shown.append((package, WRITE in held))
+            place = (found[-1].created_at, found[-1].id)
+        return shown
 
     async def versions(self, who: Principal, package: Package, room: Room, *, all_of_them: bool) -> Sequence[Version]:
         """Return versions, oldest first; ``all_of_them``: those that are not released, too.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated
 
@@ -42,7 +42,6 @@ _NATIVE = frozenset({READ, EXECUTE})  # as far as the key's scopes go
 _KIND = "permissions"
 _MOST = 10_000  # users and groups of one package
 _ATTEMPTS = 5  # of changing what others change at the same time
-_PAGE = 1000
 
 
 _Id = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]  # as databases and JSON libraries have it
@@ -123,16 +122,9 @@ class Permissions:
         """Return a package's permissions: its owner's, until somebody has changed them; None: nobody owns it."""
         return None if package.face is None else _granted(package, await self._stored(package))
 
-    async def of_all(self, project_id: str) -> Mapping[str, FaceObject]:
-        """Return what is stored of all packages of a project, by package."""
-        found: dict[str, FaceObject] = {}
-        token = ""
-        while True:
-            page = await self._objects.list(project_id, FACE, _KIND, _PAGE, token)
-            found |= {each.id: each for each in page.items}
-            token = page.next_token
-            if not token:
-                return found
+    async def of_some(self, project_id: str, package_ids: Sequence[str]) -> Mapping[str, FaceObject]:
+        """Return what is stored of some packages, by package."""
+        return await self._objects.some(project_id, FACE, _KIND, package_ids)
 
     async def require(self, who: Principal, scope: Scope, package: Package, permission: str) -> frozenset[str]:
         """Return what a caller may do. Raises PermissionDenied without the key's scope, or without the permission."""

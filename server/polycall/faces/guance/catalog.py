@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import parse_qs, quote
@@ -11,13 +10,13 @@ import msgspec
 
 from polycall.domain import Package, Principal
 from polycall.engine.engine import Engine
-from polycall.errors import NotFound
 from polycall.faces.guance.published import Func, funcs_of
 from polycall.faces.guance.runs import FACE
 
-__all__ = ["FuncFilter", "func_items", "query_of", "scripts_of"]
+__all__ = ["FuncFilter", "func_items", "func_page", "query_of", "scripts_of"]
 
 _PAGE = 200
+_VERSIONS = 20  # held at once, with all that is in them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,20 +67,40 @@ async def scripts_of(engine: Engine, who: Principal) -> AsyncIterator[Package]:
             return
 
 
+async def funcs_of_project(engine: Engine, who: Principal, wanted: FuncFilter) -> AsyncIterator[Mapping[str, object]]:
+    """Yield the published functions of a project that a filter takes, by script and as they are written.
+
+    Page by page of scripts: a project may have any number of them.
+    """
+    last = ""
+    while found := await engine.registry.with_newest(who, FACE, last, _VERSIONS):
+        set_ids = {_set_of(package) for package, _ in found}
+        kept = await engine.objects.some(who.project_id, FACE, "script-set", sorted(set_ids))
+        sets = {each.id: msgspec.json.decode(each.data, type=_Set) for each in kept.values()}
+        for package, version in found:
+            for func in funcs_of(version) if version is not None else ():  # else it is not published yet
+                func_id = f"{package.id}.{func.name}"
+                if wanted.takes(func_id, func):
+                    yield _item(package, sets.get(_set_of(package), _Set()), func_id, func)
+        last = found[-1][0].id
+
+
 async def func_items(engine: Engine, who: Principal, wanted: FuncFilter) -> Sequence[Mapping[str, object]]:
-    """Return the published functions of a project that a filter takes, by script and as they are written."""
-    sets = await _sets(engine, who.project_id)
-    found: list[Mapping[str, object]] = []
-    for package in sorted([package async for package in scripts_of(engine, who)], key=lambda package: package.id):
-        try:
-            version = await engine.registry.version(who.project_id, package.id)
-        except NotFound:
-            continue  # not published yet, or deleted a moment ago
-        for func in funcs_of(version):
-            func_id = f"{package.id}.{func.name}"
-            if wanted.takes(func_id, func):
-                found.append(_item(package, sets.get(package.id.partition("__")[0], _Set()), func_id, func))
-    return found
+    """Return all of them: contracts whose lists have no pages want them so."""
+    return [item async for item in funcs_of_project(engine, who, wanted)]
+
+
+async def func_page(
+    engine: Engine, who: Principal, wanted: FuncFilter, start: int, size: int
+) -> tuple[Sequence[Mapping[str, object]], int]:
+    """Return some of them, from the one at ``start`` on, and how many there are; no others are kept meanwhile."""
+    page: list[Mapping[str, object]] = []
+    count = 0
+    async for item in funcs_of_project(engine, who, wanted):
+        if start <= count < start + size:
+            page.append(item)
+        count += 1
+    return page, count
 
 
 class _Set(msgspec.Struct):
@@ -89,16 +108,8 @@ class _Set(msgspec.Struct):
     description: str | None = None
 
 
-async def _sets(engine: Engine, project_id: str) -> Mapping[str, _Set]:
-    found: dict[str, _Set] = {}
-    token = ""
-    for _ in itertools.count():
-        page = await engine.objects.list(project_id, FACE, "script-set", _PAGE, token)
-        found |= {each.id: msgspec.json.decode(each.data, type=_Set) for each in page.items}
-        token = page.next_token
-        if not token:
-            break
-    return found
+def _set_of(package: Package) -> str:
+    return package.id.partition("__")[0]
 
 
 def _item(package: Package, of_set: _Set, func_id: str, func: Func) -> Mapping[str, object]:

@@ -12,7 +12,7 @@ from polycall.engine.limits import MIB
 from polycall.errors import Code, PolycallError, code_of
 from polycall.faces.aside import aside
 from polycall.faces.guance.calls import run_func
-from polycall.faces.guance.catalog import FuncFilter, func_items, query_of
+from polycall.faces.guance.catalog import FuncFilter, func_items, func_page, query_of
 from polycall.faces.guance.envelope import Dump, Exchange
 from polycall.faces.guance.errors import Failure, failure_of, gateway_error_of
 from polycall.faces.guance.request import read_ask
@@ -80,13 +80,12 @@ class GuanceFace:
             tags=_words(query.get("funcTags")),
             script_ids=_words(query.get("funcScriptId")),
         )
-        items = await func_items(self._engine, who, wanted)
         if "pageIndex" not in query and "pageSize" not in query:
-            return Exchange(inbound).value(items)
+            return Exchange(inbound).value(await func_items(self._engine, who, wanted))
         index = _number(query.get("pageIndex", "1"), "pageIndex")
         size = _number(query.get("pageSize", "20"), "pageSize")
-        page = items[(index - 1) * size : index * size]
-        info = {"count": len(page), "pageIndex": index, "pageSize": size, "totalCount": len(items)}
+        page, total = await func_page(self._engine, who, wanted, (index - 1) * size, size)
+        info = {"count": len(page), "pageIndex": index, "pageSize": size, "totalCount": total}
         return Exchange(inbound).value(page, info)
 
     async def workspace(self, inbound: Inbound) -> Reply:

@@ -36,6 +36,9 @@ class FaceStore(Protocol):
     async def delete_object(self, project_id: str, face: str, kind: str, object_id: str) -> None:
         """Delete; raise NotFound."""
 
+    async def some_objects(self, project_id: str, face: str, kind: str, ids: Sequence[str]) -> Sequence[FaceObject]:
+        """Return those that are there of some ids, in any order."""
+
     async def list_objects(
         self, project_id: str, face: str, kind: str, page_size: int, page_token: str = ""
     ) -> Page[FaceObject]:

@@ -39,9 +39,20 @@ class RegistryStore(Protocol):
         """Return a page, newest first, of one face if named; raise InvalidArgument for a token that is not ours."""
 
     async def packages_after(
-        self, project_id: str, face: str, after: tuple[int, str] | None, most: int
+        self,
+        project_id: str,
+        face: str,
+        after: tuple[int, str] | None,
+        most: int,
+        *,
+        oldest_first: bool = False,
     ) -> Sequence[Package]:
         """Return packages of a face, newest first, that come after a place: creation time and id, there or not."""
+
+    async def with_newest(
+        self, project_id: str, face: str, after: str, most: int
+    ) -> Sequence[tuple[Package, Version | None]]:
+        """Return packages of a face in the order of their ids, those after one, with the ``newest_version`` of each."""
 
     async def create_with_version(self, package: Package, version: Version, files: Mapping[str, bytes]) -> Version:
         """Insert a package and its first version, both or neither; raise AlreadyExists, NotFound (project)."""
