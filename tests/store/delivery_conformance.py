@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
 
-from polycall.domain import Delivery, DeliveryState, Execution, ExecutionKind, ExecutionState, Overlap, SigningSecret
+from polycall.domain import (
+    Delivery,
+    DeliveryState,
+    Execution,
+    ExecutionKind,
+    ExecutionState,
+    Overlap,
+    Project,
+    SigningSecret,
+)
 from polycall.errors import InvalidArgument, NotFound, QuotaExceeded
 from polycall.ids import new_id, now_ms
 from polycall.store.protocol import Attempted, Firing, Lane, Store
@@ -123,7 +134,7 @@ class DeliveryConformance:
         waits = await store.get_delivery("default", final.id)
         assert (waits.state, waits.status, waits.error, waits.owner) == (PENDING, 503, "why", None)
         assert waits.next_attempt is not None
-        pending = await store.pending_lanes()
+        pending = await store.pending_lanes({}, 10)
         assert pending.lanes == [Lane("default", HOST, waits.next_attempt)]
         assert 0 < waits.next_attempt - pending.now <= 50_000
         assert await _claimed(store) == []
@@ -135,7 +146,7 @@ class DeliveryConformance:
         dead = await store.get_delivery("default", final.id)
         assert (dead.state, dead.status, dead.error, dead.next_attempt, dead.owner) == (DEAD, 410, "gone", None, None)
         assert dead.ended_at is not None
-        assert (await store.pending_lanes()).lanes == []
+        assert (await store.pending_lanes({}, 10)).lanes == []
         back = await store.redeliver("default", final.id)
         assert (back.state, back.ended_at) == (PENDING, None)
         (fourth,) = await _claimed(store, "fourth")
@@ -163,7 +174,7 @@ class DeliveryConformance:
         for url in ("https://a.example.com/", "https://b.example.com/1", "https://b.example.com/2"):
             made = await store.enqueue(queued(completion_url=url))
             await store.request_cancel("default", made.id, now_ms())
-        lanes = (await store.pending_lanes()).lanes
+        lanes = (await store.pending_lanes({}, 10)).lanes
         assert [(lane.project_id, lane.host) for lane in lanes] == [
             ("default", "a.example.com"),
             ("default", "b.example.com"),
@@ -172,6 +183,27 @@ class DeliveryConformance:
         assert len(await _claimed(store, lane=lanes[1])) == 2
         assert len(await _claimed(store, lane=lanes[1])) == 0
         assert len(await _claimed(store, lane=lanes[0])) == 1
+
+    async def test_a_project_with_very_many_lanes_shows_some_at_a_time_and_hides_no_other(self, store: Store) -> None:
+        await store.create_project(Project(id="other", created_at=1))
+        await store.create_project(Project(id="default-2", created_at=1))
+        for project_id, count in (("default", 25), ("other", 1), ("default-2", 3)):
+            for number in range(count):
+                url = f"https://h{number:02}.example.com/"
+                made = await store.enqueue(queued(project_id=project_id, completion_url=url))
+                await store.request_cancel(project_id, made.id, now_ms())
+        seen: list[set[str]] = []
+        places: Mapping[str, str] = {}
+        for _ in range(4):
+            pending = await store.pending_lanes(places, 28)
+            places = pending.places
+            hosts = Counter(lane.project_id for lane in pending.lanes)
+            assert hosts == {"default": 9, "other": 1, "default-2": 3}
+            seen.append({lane.host for lane in pending.lanes if lane.project_id == "default"})
+        assert seen[0].isdisjoint(seen[1])
+        assert len(set().union(*seen[:3])) == 25
+        assert len((await store.pending_lanes(places, 29)).lanes) == 29
+        assert (await store.pending_lanes(places, 29)).places == {}
 
     async def test_deliveries_are_a_projects_own(self, store: Store) -> None:
         final = await _finished(store)

@@ -7,7 +7,7 @@ whoever claims one moves its next attempt to where the claim ends, so that what 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -42,22 +42,61 @@ _IS_PENDING = sa.text("deliveries.state = 0")
 
 
 # The next lane by name that has something pending, again and again: a seek in an index each, however much waits in it.
-_least = sa.select(sa.func.min(_d.lane).label("lane")).where(_IS_PENDING)
-_step = _least.cte("step", recursive=True)
+_least = sa.select(sa.func.min(_d.lane).label("lane")).where(_IS_PENDING, _d.lane < sa.bindparam("before"))
+_step = _least.where(_d.lane > sa.bindparam("after")).cte("step", recursive=True)
 _next = _least.where(_d.lane > _step.c.lane).scalar_subquery()
 _step = _step.union_all(sa.select(_next).where(_step.c.lane.is_not(None)))
 _soonest = sa.select(sa.func.min(_d.next_attempt)).where(_IS_PENDING, _d.lane == _step.c.lane).scalar_subquery()
-_LANES = sa.select(_step.c.lane, _soonest.label("due"), db_now().label("now")).where(_step.c.lane.is_not(None))
+_LANES = (
+    sa.select(_step.c.lane, _soonest.label("due"), db_now().label("now"))
+    .where(_step.c.lane.is_not(None))
+    .limit(sa.bindparam("most"))
+)
+_FIRST = sa.select(sa.func.min(_d.lane)).where(_IS_PENDING, _d.lane > sa.bindparam("after"))
+_BEHIND_ALL = "\x7f"  # ids of projects and names of hosts are printable ASCII
+_BEHIND_PROJECT = "!"  # comes after the space that parts project and host
+_FEWEST = 8  # lanes of a project, however many projects there are
 
 
-def pending_lanes(conn: sa.Connection) -> PendingLanes:
-    """Return the lanes of all projects, and the database's time."""
-    rows = conn.execute(_LANES).all()
+def pending_lanes(conn: sa.Connection, places: Mapping[str, str], most: int) -> PendingLanes:
+    """Return the lanes of all projects, and the database's time; see the protocol.
+
+    A project makes as many lanes as it likes where a wildcard is listed, so that who has too many shows some at a time.
+    """
+    rows = _some_lanes(conn, "", _BEHIND_ALL, most + 1)
+    shown: dict[str, str] = {}
+    if len(rows) > most:
+        projects = _projects_pending(conn)
+        each = max(_FEWEST, most // len(projects))
+        rows = []
+        for project_id in projects:
+            first, behind = f"{project_id} ", f"{project_id}{_BEHIND_PROJECT}"
+            place = places.get(project_id, first)
+            found = _some_lanes(conn, place, behind, each)
+            if len(found) < each and place != first:  # and once more from the beginning, up to that place
+                found += [row for row in _some_lanes(conn, first, behind, each - len(found)) if row.lane <= place]
+            elif len(found) == each:
+                shown[project_id] = found[-1].lane
+            rows += found
     lanes = []
     for row in rows:
         project_id, _, host = row.lane.rpartition(" ")
         lanes.append(Lane(project_id, host, row.due))
-    return PendingLanes(rows[0].now if rows else 0, lanes)
+    return PendingLanes(rows[0].now if rows else 0, lanes, shown)
+
+
+def _some_lanes(conn: sa.Connection, after: str, before: str, most: int) -> list[sa.Row[Any]]:
+    return list(conn.execute(_LANES, {"after": after, "before": before, "most": most}))
+
+
+def _projects_pending(conn: sa.Connection) -> list[str]:
+    found: list[str] = []
+    after = ""
+    while (lane := conn.execute(_FIRST, {"after": after}).scalar_one()) is not None:
+        project_id = lane.rpartition(" ")[0]
+        found.append(project_id)
+        after = f"{project_id}{_BEHIND_PROJECT}"
+    return found
 
 
 # see ``store.queue`` for why it is a CTE

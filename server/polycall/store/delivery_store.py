@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from polycall.domain import Delivery, DeliveryState, DueDelivery, SigningSecret
 from polycall.store import deliveries, signing
@@ -24,9 +24,9 @@ class SqlDeliveries:
     def __init__(self, executor: Executor) -> None:
         self._executor = executor
 
-    async def pending_lanes(self) -> PendingLanes:
-        """Return the lanes of all projects; raise Unavailable."""
-        return await self._executor.read(deliveries.pending_lanes)
+    async def pending_lanes(self, places: Mapping[str, str], most: int) -> PendingLanes:
+        """Return the lanes of all projects, some ``most``; raise Unavailable."""
+        return await self._executor.read(deliveries.pending_lanes, places, most)
 
     async def claim_deliveries(
         self, owner: str, lane: Lane, most: int, lease_ms: int, result_bytes: int

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -24,10 +24,14 @@ class Lane:
 
 @dataclass(frozen=True, slots=True)
 class PendingLanes:
-    """Every lane with something PENDING, and the database's time, ms."""
+    """Lanes with something PENDING, and the database's time, ms.
+
+    ``places``: of projects that have more than are here, where to go on the next time.
+    """
 
     now: int
     lanes: Sequence[Lane]
+    places: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,8 +47,11 @@ class Attempted:
 class DeliveryStore(Protocol):
     """Deliveries: each is there from the transaction in which its execution ended, however that came about."""
 
-    async def pending_lanes(self) -> PendingLanes:
-        """Return the lanes of all projects. Crosses projects, for the deliverer."""
+    async def pending_lanes(self, places: Mapping[str, str], most: int) -> PendingLanes:
+        """Return the lanes of all projects; if they are more than ``most``, an equal share of them of each project.
+
+        ``places``: those that were returned the last time. Crosses projects, for the deliverer.
+        """
 
     async def claim_deliveries(
         self, owner: str, lane: Lane, most: int, lease_ms: int, result_bytes: int
