@@ -79,7 +79,7 @@ async def test_a_deadline_spent_on_the_start_says_so(home: House, monkeypatch: p
 async def test_a_call_stops_at_its_deadline(home: House) -> None:
     await home.deploy()
     home.work()
-    call = await home.engine.call(DEFAULT, function("hang"), RunOptions(deadline=now_ms() + 500))
+    call = await home.engine.call(DEFAULT, function("hang"), RunOptions(deadline=now_ms() + 1_500))
     ended = await home.engine.wait(DEFAULT, call.id, 10)
     assert ended.error is not None
     assert (ended.state, ended.error.reason, ended.stdout) == (

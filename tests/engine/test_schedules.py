@@ -36,7 +36,7 @@ from polycall.errors import (
 from polycall.store.protocol import ScheduleFilter
 from polycall.store.tables import schedules
 from tests.engine.conftest import Build
-from tests.engine.house import DEFAULT, OTHER, SOURCE, House, other_project, refusal, until
+from tests.engine.house import DEFAULT, OTHER, SOURCE, House, function, other_project, refusal, until
 
 MINUTE = 60_000
 
@@ -409,12 +409,13 @@ async def test_a_tick_of_a_version_that_cannot_run_is_left_out_and_says_why(home
 async def test_a_tick_while_too_many_calls_wait_is_left_out(home: House) -> None:
     await home.deploy()
     await made(home)
-    home.engine._backlog._most = 0
+    home.engine._backlog._most = 1
+    await home.engine.call(DEFAULT, function("echo"), RunOptions())  # nobody claims it here
     await set_clock(home, 10)
     home.tick()
     found = await fired(home)
     assert (found.runs, found.skipped) == (0, 1)
-    assert found.last_skip.startswith("0 calls of this project wait already")
+    assert found.last_skip.startswith("1 calls of this project wait already")
 
 
 async def test_a_schedule_that_cannot_be_planned_waits_for_its_next_tick_and_holds_up_nobody(home: House) -> None:

@@ -162,10 +162,11 @@ class Dispatcher:
                 if self._stopping:
                     return False
                 heard = self._heard
+                asked_at = time.monotonic()
                 claimed = await self._store.claim(self._node, Counter({p: len(s) for p, s in slots.items()}))
                 self._limited = (self._limited - slots.keys()) | claimed.limited
                 for execution in claimed:
-                    self._start(group, execution, slots[execution.project_id].pop())
+                    self._start(group, execution, slots[execution.project_id].pop(), asked_at)
             for project_id in claimed.contended:
                 asyncio.get_running_loop().call_later(_CONTENDED_S, self.enqueued, project_id)
             for project_id in [project_id for project_id, left in slots.items() if left]:
@@ -186,10 +187,10 @@ class Dispatcher:
         # what was accepted on a better machine, or before the operator raised the floor, waits for better days
         return self._engine.isolation >= self._engine.isolation_floor
 
-    def _start(self, group: asyncio.TaskGroup, execution: Execution, slot: Slot) -> None:
+    def _start(self, group: asyncio.TaskGroup, execution: Execution, slot: Slot, asked_at: float) -> None:
         usage = Usage(queue_us=max(0, now_ms() - execution.queued_at) * 1000)
         live = self._engine.live.open(replace(execution, usage=usage, isolation=self._engine.isolation))
-        task = group.create_task(self._one(live, slot))
+        task = group.create_task(self._one(live, slot, _on_monotonic(execution, asked_at)))
         self._running[task] = live
         task.add_done_callback(self._done)
 
@@ -237,11 +238,11 @@ class Dispatcher:
 
     # one Call
 
-    async def _one(self, live: LiveRun, slot: Slot) -> None:
+    async def _one(self, live: LiveRun, slot: Slot, expires_at: float | None) -> None:
         stored: Execution | None = None
         output = Beside(partial(self._append_if_possible, live), _OUTPUT_EVERY_S)
         try:
-            final = await self._ended(live, slot)
+            final = await self._ended(live, slot, expires_at)
             slot.release()
             await output.finish()  # what is being written must not be written twice
             if final.attempt < final.max_attempts:
@@ -270,19 +271,18 @@ class Dispatcher:
             except Exception as error:
                 _complain(f"the companion of execution {final.id} did not take its end", error)
 
-    async def _ended(self, live: LiveRun, slot: Slot) -> Execution:
+    async def _ended(self, live: LiveRun, slot: Slot, expires_at: float | None) -> Execution:
         """Run a Call; return it as it ended. Nothing it raises is known: that is a fault of ours, and its end too."""
         try:
-            return await self._performed(live, slot)
+            return await self._performed(live, slot, expires_at)
         except Exception:
             log.exception("execution %s failed", live.execution.id)
             return live.ended_as(ExecutionState.FAILED, FAULT)
 
-    async def _performed(self, live: LiveRun, slot: Slot) -> Execution:
+    async def _performed(self, live: LiveRun, slot: Slot, expires_at: float | None) -> Execution:
         execution = live.execution
         if execution.cancel_requested:
             return live.ended_as(ExecutionState.CANCELLED, CANCELLED)
-        expires_at = _on_monotonic(execution)
         if expires_at is not None and time.monotonic() >= expires_at:
             return live.ended_as(ExecutionState.TIMEOUT, _TOO_LATE)
         try:
@@ -408,9 +408,9 @@ def _complain(what: str, error: Exception) -> None:
     )
 
 
-def _on_monotonic(execution: Execution) -> float | None:
-    """Return when a Call that was claimed just now is to end, by the database's clock: it said when that was."""
+def _on_monotonic(execution: Execution, asked_at: float) -> float | None:
+    """Return when a Call is to end. By the database's clock it was claimed after ``asked_at``, whenever we heard."""
     if execution.deadline is None:
         return None
     claimed_at = execution.started_at if execution.started_at is not None else now_ms()
-    return time.monotonic() + (execution.deadline - claimed_at) / 1000
+    return asked_at + (execution.deadline - claimed_at) / 1000
