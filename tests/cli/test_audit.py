@@ -34,6 +34,7 @@ def test_who_did_what_is_listed_and_exported(cli: Cli) -> None:
     assert [row[3:6] for row in rows[1:]] == [
         ["project.create", "projects/cli-audit", "done"],
         ["key.create", name, "done"],
+        ["audit.export", "", "done"],
     ]
 
 

@@ -48,6 +48,7 @@ _NATIVE = {
     "TenancyService/RevokeApiKey": Action("key.revoke"),
     "WebhookService/RedeliverWebhook": Action("webhook.redeliver"),
     "WebhookService/RotateSigningSecret": Action("signing_secret.rotate"),
+    "AuditService/ExportAuditEvents": Action("audit.export"),
     "ExecutionService/CancelExecution": Action("execution.cancel"),
 }
 _FACES = {

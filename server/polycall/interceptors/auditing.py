@@ -27,7 +27,7 @@ __all__ = ["Auditing"]
 _FACE = re.compile(r"/polycall\.faces\.([a-z]+)\.v1\.")
 _VARIABLE = re.compile(r"\{([a-z][a-z0-9_.]*)(?:=[^{}]+)?\}")
 _CREDENTIALS = frozenset({"auth_link_id"})  # who knows it may use it
-_NAMES = ("name", "parent")  # what a native request calls what it is about
+_NAMES = ("name", "parent", "project")  # what a native request calls what it is about
 _FROM = ("x-envoy-external-address", "x-forwarded-for")
 _NOTHING = Action("")
 # What a method that changes nothing is refused for and that somebody may want to know: who is not let in.
@@ -62,19 +62,23 @@ class Auditing:
         return audited
 
     def stream(self, inner: Stream) -> Stream:
-        """Stream. A face answers once; what it did is kept before that."""
+        """Stream. A face answers once, and what it did is kept before that; ours, before the first of many answers."""
 
         async def audited(request: Message, rpc: Rpc) -> AsyncIterator[Message]:
             act = self._act(request, rpc)
             with acting(act):
                 try:
                     async with aclosing(inner(request, rpc)) as answers:  # type: ignore[type-var]
-                        if not act.action:
-                            async for answer in answers:
-                                yield answer
-                        else:
+                        if act.action and act.face:
                             for answer in await self._kept(act, answers, rpc):
                                 yield answer
+                        else:
+                            async for answer in answers:
+                                if act.action and not act.noted:  # its caller is known by now
+                                    await self._log.record(act)
+                                yield answer
+                            if act.action and not act.noted:
+                                await self._log.record(act)
                 except (asyncio.CancelledError, GeneratorExit):
                     raise
                 except Exception as error:
@@ -157,7 +161,7 @@ def _resource(method: str, request: Message) -> str:
     if not isinstance(request, Message):  # what came was none
         return ""
     for field in request.DESCRIPTOR.fields:
-        if field.name in _NAMES:
+        if field.name in _NAMES and field.message_type is None:
             return str(getattr(request, field.name))
     for field in request.DESCRIPTOR.fields:
         inner = field.message_type
