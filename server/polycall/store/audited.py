@@ -7,7 +7,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import sqlalchemy as sa
 
-from polycall.acts import AuditEvent, AuditOutcome, current
+from polycall.acts import Act, AuditEvent, AuditOutcome, current
 from polycall.store.audit_log import insert_events
 from polycall.store.changes import CHANGES, Change
 from polycall.store.executor import Executor
@@ -45,21 +45,27 @@ class AuditedExecutor:
 
     async def write(self, work: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a function in a transaction, and keep who did it in the same one."""
-        return await self._audited(self._inner.write, work, args, kwargs)
+        act = current()
+        if act is None or not act.action:
+            return await self._inner.write(work, *args, **kwargs)
+        return await self._audited(act, self._inner.write, work, args, kwargs)
 
     async def single(self, work: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a function of one statement; in a transaction if an event is to be kept with it."""
-        return await self._audited(self._inner.single, work, args, kwargs)
-
-    async def _audited(self, plain: Any, work: Callable[..., T], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> T:
         act = current()
+        if act is None or not act.action:
+            return await self._inner.single(work, *args, **kwargs)
+        return await self._audited(act, self._inner.single, work, args, kwargs)
+
+    async def _audited(
+        self, act: Act, plain: Any, work: Callable[..., T], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> T:
         changing, given = _bare(work, args)
-        change = CHANGES.get(changing) if act is not None else None
-        if act is None or change is None:
-            return await self._plain(plain, work, args, kwargs)
-        named = change.names(*given, **kwargs)
-        if named is None or not act.note(named[1]):
-            return await self._plain(plain, work, args, kwargs)
+        change = CHANGES.get(changing)
+        named = change.names(*given, **kwargs) if change is not None else None
+        if change is None or named is None or not act.note(named[1]):
+            unnoted: T = await plain(work, *args, **kwargs)
+            return unnoted
         project_id, resource = named
         event = act.event(AuditOutcome.DONE, _OK, project_id=project_id, resource=resource)
         try:
@@ -69,11 +75,6 @@ class AuditedExecutor:
             raise
         if not made:
             act.take_back(resource)
-        return result
-
-    @staticmethod
-    async def _plain(plain: Any, work: Callable[..., T], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> T:
-        result: T = await plain(work, *args, **kwargs)
         return result
 
 
