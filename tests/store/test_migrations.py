@@ -21,6 +21,7 @@ from polycall.errors import FailedPrecondition
 from polycall.ids import new_id
 from polycall.store import schema
 from polycall.store.executor_sqlite import SqliteExecutor
+from polycall.store.quota import stored_bytes
 from polycall.store.rows import row_of
 from polycall.store.sql import StoreConfig, open_store
 from polycall.store.tables import METADATA, counters, executions
@@ -214,6 +215,48 @@ async def test_what_was_sealed_within_other_data_gets_its_column_on_postgres(pos
     async with engine.begin() as conn:
         await conn.run_sync(_filled_before_sealed_had_a_column)
         _check_what_was_sealed(await conn.run_sync(_kept))
+        await conn.rollback()
+    await engine.dispose()
+
+
+def _filled_before_storage_was_counted(conn: sa.Connection) -> None:
+    schema.upgrade(conn, "0016")
+
+    def put(table: str, **values: object) -> None:
+        columns: list[sa.ColumnClause[Any]] = [sa.column(name) for name in values]
+        conn.execute(sa.insert(sa.table(table, *columns)), values)
+
+    own = {"project_id": "p", "created_at": 1}
+    put("projects", id="p", created_at=1, display_name="")
+    put("packages", id="a", display_name="é", description="", labels="{}", updated_at=1, **own)
+    texts = {"functions": "[]", "limits": "{}", "env": '{"A":"b"}', "runtime": ""}
+    put("versions", package_id="a", id="1", state="ready", language="python", bundle="s", reuse=True, **texts, **own)
+    put("face_objects", face="cognite", kind="file", id="1", updated_at=1, revision=1, data=b"{}", blob="f", **own)
+    for digest, size in (("s", 10), ("f", 200), ("of an execution", 3000)):
+        put("blobs", project_id="p", sha256=digest, size=size, data=b"", touched_at=1)
+    schema.upgrade(conn)
+
+
+def _check_what_is_counted(conn: sa.Connection) -> None:
+    counted = conn.execute(sa.text("SELECT sha256 FROM blobs WHERE counted ORDER BY sha256")).scalars().all()
+    assert counted == ["f", "s"]
+    sizes = [conn.execute(sa.text(f"SELECT size FROM {name}")).scalar_one() for name in ("packages", "versions")]
+    assert sizes == [len("é".encode()) + len("{}"), len('[]{}{"A":"b"}')]
+    assert stored_bytes(conn, "p") == 10 + 200 + sum(sizes) + len(b"{}")
+
+
+async def test_what_an_older_database_stores_is_counted_on_sqlite(tmp_path: Path) -> None:
+    executor = SqliteExecutor(tmp_path / "polycall.db", readers=1, waiting=8)
+    await executor.start(_filled_before_storage_was_counted)
+    await executor.read(_check_what_is_counted)
+    await executor.stop()
+
+
+async def test_what_an_older_database_stores_is_counted_on_postgres(postgres: str) -> None:
+    engine = create_async_engine(sa.make_url(postgres).set(drivername="postgresql+asyncpg"))
+    async with engine.begin() as conn:
+        await conn.run_sync(_filled_before_storage_was_counted)
+        await conn.run_sync(_check_what_is_counted)
         await conn.rollback()
     await engine.dispose()
 
