@@ -41,10 +41,11 @@ class Postmaster:
         self._port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
         self._durable = durable
-        self._as_user: dict[str, Any] = {}
+        self._as_user: tuple[str, ...] = ()
         if os.geteuid() == 0:
             shutil.chown(self._directory, _USER)
-            self._as_user = {"user": _USER, "group": "nogroup", "extra_groups": []}
+            # not Popen's ``user``: it forks then, and gRPC's threads make of the child what cannot live
+            self._as_user = ("/usr/bin/setpriv", f"--reuid={_USER}", "--regid=nogroup", "--clear-groups", "--")
         self._run("initdb", "--pgdata", self._data, "--username", "postgres", "--auth", "trust", "--no-sync")
 
     def __enter__(self) -> Self:
@@ -77,6 +78,7 @@ class Postmaster:
         with (self._directory / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 [
+                    *self._as_user,
                     _binary("postgres"),
                     *("-D", str(self._data)),
                     *(part for name, value in settings.items() for part in ("-c", f"{name}={value}")),
@@ -85,7 +87,6 @@ class Postmaster:
                 stderr=log,
                 env={},
                 cwd=self._directory,
-                **self._as_user,
             )
         while True:
             with contextlib.suppress(OSError, asyncpg.PostgresError, TimeoutError):
@@ -134,12 +135,11 @@ class Postmaster:
 
     def _run(self, program: str, *arguments: object) -> None:
         subprocess.run(
-            [_binary(program), *map(str, arguments)],
+            [*self._as_user, _binary(program), *map(str, arguments)],
             check=True,
             capture_output=True,
             env={},
             cwd=self._directory,
-            **self._as_user,
         )
 
 
