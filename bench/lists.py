@@ -22,12 +22,15 @@ from polycall.store.sql import SqlStore, StoreConfig, open_store
 from polycall.v1 import execution_service_pb2
 from tests.harness import Server, running_server
 
-__all__ = ["CLAIM", "DELETING", "EMPTY", "FACE_PAGE", "FINISH", "FULL", "GET", "PAGE", "lists"]
+__all__ = ["CLAIM", "DELETING", "EMPTY", "FACE_PAGE", "FINISH", "FULL", "GET", "PAGE", "PLAIN", "lists"]
 
+PLAIN = "page of 50, {}: the newest of all"
 PAGE, FACE_PAGE = "page of 50, {}: slowest list", "page of 50, {}: slowest list of a face"
 GET, CLAIM, FINISH = "get, {}", "claim, {}", "finish, {}"
 EMPTY, FULL, DELETING = "empty table", "many executions", "many, old ones being deleted"
-_ASKED = 11  # times each list is asked for: the median counts
+# Times each list is asked for; the shortest counts: the slowest of more than a hundred lists would else be the one that
+# was asked for while the machine did something else.
+_ASKED = 11
 _TURNS = 200  # of get, claim and finish, in both tables by turns
 _SLICE, _PAUSE_S = 500, 0.05  # as polycall.engine.retention has them
 _SHARE_OF_OTHERS = 4  # a quarter as many belong to other projects
@@ -90,6 +93,7 @@ def _pages(recorder: Recorder, database: str, data: Path, settings: dict[str, st
     with running_server(data, **settings) as server:
         slowest = max((_page_ms(server, *which), which) for which in _asked())
         recorder.value(PAGE.format(database), FULL, slowest[0], f"ms: {_named(*slowest[1])}")
+        recorder.value(PLAIN.format(database), FULL, _page_ms(server, "", "", (), False), "ms")
         of_faces = max((_face_ms(server, path), path) for paths in _FACES.values() for path in paths)
         recorder.value(FACE_PAGE.format(database), FULL, of_faces[0], f"ms: {of_faces[1].rpartition('/')[2]}")
 
@@ -123,7 +127,7 @@ def _page_ms(server: Server, parent: str, schedule: str, states: tuple[str, ...]
         since = time.perf_counter()
         server.executions.ListExecutions(request, metadata=server.metadata)
         took.append((time.perf_counter() - since) * 1000)
-    return statistics.median(took)
+    return min(took)
 
 
 def _face_ms(server: Server, path: str) -> float:
@@ -133,7 +137,7 @@ def _face_ms(server: Server, path: str) -> float:
         answer = server.http("GET", path, headers={"authorization": f"Bearer {server.key}"})
         took.append((time.perf_counter() - since) * 1000)
         assert answer.status == 200, answer
-    return statistics.median(took)
+    return min(took)
 
 
 async def _beside(recorder: Recorder, database: str, many: SqlStore, none: SqlStore) -> None:

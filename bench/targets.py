@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from bench.lists import CLAIM, DELETING, EMPTY, FACE_PAGE, FINISH, FULL, GET, PAGE
+from bench.lists import CLAIM, DELETING, EMPTY, FACE_PAGE, FINISH, FULL, GET, PAGE, PLAIN
 from bench.overload import ALONE, FLOODED, REFUSALS
 from bench.packages import NUMPY
 from bench.payload import LARGE, SMALL
@@ -92,6 +92,11 @@ def _page(of: str, database: str) -> Target:
     return Target(9, name, lambda r: r[name, FULL].value, most=10, unit="ms")
 
 
+def _slowest(database: str) -> Target:
+    slowest, plain = PAGE.format(database), PLAIN.format(database)
+    return Target(9, f"{slowest} / the newest", lambda r: r[slowest, FULL].value / r[plain, FULL].value, most=3)
+
+
 def _beside(what: str, database: str, table: str = FULL) -> Target:
     name = what.format(database)
     more = ", deleting" if table == DELETING else ""
@@ -136,6 +141,7 @@ TARGETS = (
     Target(8, "sent to started, p50 / pgqueuer", _over("p50", OURS_ON_POSTGRES, PGQUEUER, STARTED), most=1.5),
     Target(8, "... on SQLite", _over("p50", OURS, PGQUEUER, STARTED), most=1.5),
     *(_page(of, database) for database in _DATABASES for of in (PAGE, FACE_PAGE)),
+    *(_slowest(database) for database in _DATABASES),
     *(_beside(what, database) for database in _DATABASES for what in (GET, CLAIM, FINISH)),
     *(_beside(CLAIM, database, DELETING) for database in _DATABASES),
     Target(10, "runs of 2 servers / of 1", _of_more(2), least=1.8),

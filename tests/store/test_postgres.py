@@ -217,6 +217,23 @@ def test_without_its_driver_postgres_names_what_to_install(monkeypatch: pytest.M
         open_store(StoreConfig(database_url="postgresql://localhost/db"))
 
 
+async def test_a_claim_without_limits_is_one_statement(postgres: str) -> None:
+    said: list[str] = []
+
+    def hear(_: object, __: object, statement: str, *___: object) -> None:
+        said.append(statement)
+
+    async with _started(StoreConfig(database_url=postgres)) as store:
+        calls = [await store.enqueue(queued()) for _ in range(3)]
+        sa.event.listen(sa.Engine, "before_cursor_execute", hear)
+        try:
+            claimed = await store.claim("n", {"default": 2})
+        finally:
+            sa.event.remove(sa.Engine, "before_cursor_execute", hear)
+        assert [execution.id for execution in claimed] == sorted(call.id for call in calls)[:2]
+        assert [statement.split()[0] for statement in said] == ["WITH"]
+
+
 @pytest.mark.parametrize("twice", [False, True], ids=["once", "again while it cleans up"])
 async def test_work_that_is_given_up_leaves_its_connection_and_its_room_to_others(postgres: str, twice: bool) -> None:
     def slow(conn: sa.Connection, name: str) -> None:

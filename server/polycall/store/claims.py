@@ -21,7 +21,7 @@ from polycall.store.protocol import Claimed
 from polycall.store.rows import read_executions
 from polycall.store.tables import db_now, executions, policies
 
-__all__ = ["claim"]
+__all__ = ["claim", "claim_unlimited"]
 
 _e, _p = executions.c, policies.c
 _RUNNING = int(ExecutionState.RUNNING)
@@ -111,6 +111,12 @@ _free = (
 )
 _first_free = _free.cte("free")
 _CLAIM = sa.update(executions).where(_e.id.in_(sa.select(_first_free.c.id))).values(_started).returning(executions)
+# The same where the project has no limit of any kind, which is all there is to know then.
+_has_a_limit = sa.and_(_p.project_id == sa.bindparam("project"), sa.or_(_is_limit, _p.lifted_at.is_not(None)))
+_only_free = _free.where(~sa.select(sa.literal(1)).where(_has_a_limit).exists()).cte("free")
+_CLAIM_UNLIMITED = (
+    sa.update(executions).where(_e.id.in_(sa.select(_only_free.c.id))).values(_started).returning(executions)
+)
 _IN_LANE = (
     sa.select(_e.id, _e.priority, _e.run_at)
     .where(
@@ -196,6 +202,15 @@ def claim(conn: sa.Connection, owner: str, wanted: Mapping[str, int]) -> Claimed
                 contended.add(project_id)
         taken += read_executions(conn, sorted(rows, key=_rank))  # RETURNING has no order
     return Claimed(tuple(taken), frozenset(contended), frozenset(lanes))
+
+
+def claim_unlimited(conn: sa.Connection, owner: str, project_id: str, most: int) -> Sequence[Execution]:
+    """Take up to so many of a project that has no limits, in one statement; none of one that has.
+
+    What is taken is all there is if it is less than ``most``, but none may also mean that there are limits.
+    """
+    rows = conn.execute(_CLAIM_UNLIMITED, {"node": owner, "project": project_id, "most": most}).all()
+    return read_executions(conn, sorted(rows, key=_rank))
 
 
 @dataclass(frozen=True, slots=True)
