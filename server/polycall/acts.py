@@ -88,7 +88,7 @@ class Act:
     Once it is closed nothing more is written under it: what goes on in the background is nobody's act.
     """
 
-    __slots__ = ("_noted", "action", "client", "closed", "face", "many", "method", "request_id", "resource", "who")
+    __slots__ = ("_noted", "_resource", "action", "client", "closed", "face", "many", "method", "request_id", "who")
 
     def __init__(
         self,
@@ -106,11 +106,20 @@ class Act:
         self.face = face
         self.method = method
         self.resource = resource
-        self.client = client
+        self.client = _short(client, _LONGEST_CLIENT)
         self.request_id = request_id
         self.who: Principal | None = None
         self.closed = False
         self._noted: set[str] = set()
+
+    @property
+    def resource(self) -> str:
+        """What it is about. Cut where it comes in: acts are kept for minutes, and a request says what it likes."""
+        return self._resource
+
+    @resource.setter
+    def resource(self, name: str) -> None:
+        self._resource = _short(name)
 
     @property
     def noted(self) -> bool:
@@ -155,7 +164,7 @@ class Act:
             resource=_short(resource or self.resource),
             face=self.face,
             method=self.method,
-            client=_short(self.client, _LONGEST_CLIENT),
+            client=self.client,
             count=count,
             detail=more,
         )
@@ -193,5 +202,5 @@ def fingerprint(credential: str) -> str:
 
 def _short(name: str, most: int = _LONGEST) -> str:
     # as the database keeps text; and what was cut says so
-    name = name.replace("\0", "").encode(errors="replace").decode()
-    return name if len(name) <= most else f"{name[:most]}…"
+    kept = name[:most].replace("\0", "").encode(errors="replace").decode()
+    return kept if len(name) <= most else f"{kept}…"

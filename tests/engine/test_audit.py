@@ -45,6 +45,15 @@ def attempt(action: str = "", *, who: Principal | None = None, **more: Any) -> A
     return act
 
 
+async def test_an_act_keeps_no_more_of_a_name_than_the_log_does() -> None:
+    act = attempt("secret.delete", who=ADA, resource="x" * (64 << 20), client="y" * 8192)
+    assert (act.resource, act.client) == ("x" * 512 + "…", "y" * 64 + "…")
+    act.resource = "\0" + "z" * (64 << 20)
+    assert act.resource == "z" * 511 + "…"
+    event = act.event(AuditOutcome.REFUSED, Code.INVALID_ARGUMENT, resource="\0short\ud800")
+    assert (event.resource, event.client) == ("short?", act.client)
+
+
 async def test_strangers_leave_one_event_a_contract_however_many_they_are(log: AuditLog, kept: Kept) -> None:
     for number in range(5000):
         method, resource = f"/m{number}", f"secrets/{number}"

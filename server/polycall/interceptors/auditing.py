@@ -29,6 +29,7 @@ _VARIABLE = re.compile(r"\{([a-z][a-z0-9_.]*)(?:=[^{}]+)?\}")
 _CREDENTIALS = frozenset({"auth_link_id"})  # who knows it may use it
 _NAMES = ("name", "parent", "project")  # what a native request calls what it is about
 _FROM = ("x-envoy-external-address", "x-forwarded-for")
+_LONGEST_PART = 1000  # characters of a path's part, which may have megabytes; the whole is cut at fewer
 _NOTHING = Action("")
 # What a method that changes nothing is refused for and that somebody may want to know: who is not let in.
 _TOLD = frozenset({Code.UNAUTHENTICATED, Code.PERMISSION_DENIED})
@@ -135,7 +136,7 @@ def _code(rpc: Rpc) -> Code:
 
 def _said(request: Message, variable: str) -> str:
     value = str(getattr(request, variable, ""))
-    return fingerprint(value) if variable in _CREDENTIALS else value
+    return fingerprint(value) if variable in _CREDENTIALS else value[:_LONGEST_PART]
 
 
 @cache
