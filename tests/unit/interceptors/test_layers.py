@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -83,6 +84,26 @@ async def test_the_scheme_is_not_case_sensitive(authorization: str) -> None:
 
 
 # errors
+
+
+async def test_what_was_refused_is_not_kept_until_the_collector_comes() -> None:
+    wrong = execution_service_pb2.ExecuteRequest(code="x", language=77)  # type: ignore[arg-type]
+    stream = execution_service_pb2.StreamExecutionRequest(execute=wrong)
+    async with running() as native:
+        gc.collect()
+        gc.disable()
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        try:
+            for _ in range(4):  # the last may not have ended on the server yet
+                await native.refused(native.executions.Execute, wrong)
+                await native.refused(native.executions.StreamExecution, stream)
+            gc.collect()
+            kept = {type(one) for one in gc.garbage}
+        finally:
+            gc.set_debug(0)
+            gc.garbage.clear()
+            gc.enable()
+    assert kept.isdisjoint({type(wrong), type(stream)})
 
 
 async def test_an_unexpected_exception_tells_the_caller_nothing_but_its_request_id(
