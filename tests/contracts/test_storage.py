@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import uuid
+import zipfile
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -10,7 +12,7 @@ import pytest
 
 from polycall.errors import Code
 from tests.contracts.tenants import Tenant, newcomer
-from tests.harness import Response, Server, running_server
+from tests.harness import Response, Server, running_server, until
 from tests.integration.native import refusal
 
 _HALF = f"# {'x' * (600 << 10)}\n"  # of the MiB that a project may store
@@ -72,6 +74,35 @@ def test_a_project_that_is_full_is_told_in_the_words_of_the_contract(small: Serv
     assert "retry-after" not in refused.headers
     # of another project nothing is full
     assert store(newcomer(small), f"#1{_HALF}").status in (200, 201)
+
+
+def test_what_was_refused_leaves_nothing(small: Server) -> None:
+    tenant = newcomer(small)
+    assert _domo(tenant, f"#1{_HALF}").status in (200, 201)
+    for store in (_domo, _guance, _riza, _xpander):
+        assert store(tenant, f"#2{_HALF}").status in (400, 409, 503), store
+    refusal(lambda: small.deploy("native", {"main.py": f"#3{_HALF}def f(): return 1\n"}, key=tenant.key))
+    packages = tenant.good("native", "GET", "/polycall/v1/packages")["packages"]
+    assert [package["face"] for package in packages] == ["domo"]
+
+
+def test_a_deployment_for_which_there_is_no_room_fails_and_says_so(small: Server) -> None:
+    tenant = newcomer(small)
+    at = f"/api/v1/projects/{tenant.project}"
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:  # not compressed: as large as what is in it
+        archive.writestr("handler.py", f"{_HALF}def handle(): return 1\n")
+    file = tenant.good("cognite", "POST", f"{at}/files", {"name": "f.zip"})
+    assert small.http("PUT", file["uploadUrl"].removeprefix(small.rest), body=packed.getvalue()).status == 200
+    wanted = {"items": [{"name": "f", "fileId": file["id"]}]}
+    function = tenant.good("cognite", "POST", f"{at}/functions", wanted)["items"][0]["id"]
+
+    def ended() -> Any:
+        shown = tenant.good("cognite", "GET", f"{at}/functions/{function}")
+        return shown if shown["status"] in ("Ready", "Failed") else None
+
+    shown = until(ended, what="the deployment")
+    assert (shown["status"], shown["error"]["message"].startswith(_WHY)) == ("Failed", True), shown
 
 
 def test_natively_it_is_resource_exhausted_with_what_is_full(small: Server) -> None:

@@ -146,15 +146,18 @@ class Registry:
         check_package(changed)
         return changed if validate_only else await self._store.update_package(changed)
 
-    async def exchange_package(self, who: Principal, package: Package, over: Package) -> Package | None:
+    async def exchange_package(
+        self, who: Principal, package: Package, over: Package, *, forced: bool = False
+    ) -> Package | None:
         """Do the same, unless somebody has changed ``face_data`` since ``over`` was read: None then.
 
-        Raises as ``change_package``.
+        ``forced``: also beyond what the project may store, for what the server has to say of it. Raises as
+        ``change_package``.
         """
         require(who, Scope.DEPLOY)
         changed = replace(package, project_id=who.project_id, updated_at=now_ms())
         check_package(changed)
-        return await self._store.exchange_package(changed, over.face_data)
+        return await self._store.exchange_package(changed, over.face_data, forced=forced)
 
     async def find_package(self, who: Principal, face: str, alias: str) -> Package:
         """Return the package that a face knows by another id. Raises PermissionDenied, NotFound."""
@@ -465,10 +468,10 @@ class Registry:
     # changes, each run to its end: what the database has committed must be seen here, whoever goes away meanwhile
 
     async def _keep(self, version: Version, draft: VersionDraft) -> Version:
-        await self._ensure_package(version)
-        version = await self._store.create_version(version, draft.files)
-        await self.kept(version)
-        return version
+        if (made := await self._with_package(version, draft.files)) is None:
+            made = await self._store.create_version(version, draft.files)
+        await self.kept(made)
+        return made
 
     async def _put(self, version: Version, files: Mapping[str, bytes], over: Version | None) -> Version | None:
         if over is None:
@@ -503,14 +506,17 @@ class Registry:
             await self._store.delete_version(project_id, package_id, version_id)
         await self._changed(project_id, package_id, version_id or "")
 
-    async def _ensure_package(self, version: Version) -> None:
+    async def _with_package(self, version: Version, files: Mapping[str, bytes]) -> Version | None:
+        """Make the package of a version together with it; None if there is one."""
         try:
             await self._store.get_package(version.project_id, version.package_id)
         except NotFound:
             at = version.created_at
             package = Package(project_id=version.project_id, id=version.package_id, created_at=at, updated_at=at)
+            first = replace(version, id=version.id or "1")
             with suppress(AlreadyExists):  # another deployer was quicker; that is what was asked for
-                await self._store.create_package(package)
+                return await self._store.create_with_version(package, first, files)
+        return None
 
     def _draft_version(self, who: Principal, draft: VersionDraft, *, release: bool) -> Version:
         """Return a version as it is before its analysis."""

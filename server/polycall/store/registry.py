@@ -45,8 +45,12 @@ class SqlRegistry:
         """Replace all but ids, face and creation; return the package. Raises NotFound, AlreadyExists, Unavailable."""
         return await self._aliased(package, packages.update_package, package)
 
-    async def exchange_package(self, package: Package, face_data: bytes | None) -> Package | None:
+    async def exchange_package(
+        self, package: Package, face_data: bytes | None, *, forced: bool = False
+    ) -> Package | None:
         """Do the same if it still has that ``face_data``, else return None. Raises as ``update_package``."""
+        if forced:
+            return await self._executor.write(packages.exchange_package, package, face_data)
         return await self._aliased(package, packages.exchange_package, package, face_data)
 
     async def get_package(self, project_id: str, package_id: str) -> Package:

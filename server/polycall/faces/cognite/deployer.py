@@ -228,7 +228,9 @@ class Deployer:
                     raise _Deleted  # and made anew by another door
                 changed = msgspec.structs.replace(known, status=status, error=error)
                 # what others say of it meanwhile, natively or on another server, is not written over
-                if await registry.exchange_package(who, replace(package, face_data=changed.dump()), package):
+                if await registry.exchange_package(
+                    who, replace(package, face_data=changed.dump()), package, forced=True
+                ):
                     data = changed
         except NotFound:
             raise _Deleted from None

@@ -237,7 +237,12 @@ class Packages:
             )
         except InvalidArgument as error:
             raise reworded(error) from None
-        await self._registry.put_version(who, draft.version, draft.files)
+        try:
+            await self._registry.put_version(who, draft.version, draft.files)
+        except BaseException:
+            with suppress(NotFound):  # without a version it is none; whoever saw it meanwhile may save it again
+                await self._registry.delete_package(who, package_id)
+            raise
         return package
 
     async def _save_version(self, who: Principal, package: Package, save: Save) -> Package:

@@ -99,7 +99,12 @@ class Drafts:
             raise Refused(
                 Failure("EClientDuplicated", 409.42, "ID of script already exists", {"id": script_id})
             ) from None
-        await self._write(who, script_id, code)
+        try:
+            await self._write(who, script_id, code)
+        except BaseException:
+            with suppress(NotFound):
+                await self._engine.registry.delete_package(who, script_id)
+            raise
 
     async def get(self, who: Principal, script_id: str) -> Script:
         """Return a script. Raises Refused."""

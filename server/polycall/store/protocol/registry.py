@@ -24,8 +24,13 @@ class RegistryStore(Protocol):
     async def update_package(self, package: Package) -> Package:
         """Replace all but ids, face and creation; raise NotFound, AlreadyExists (alias)."""
 
-    async def exchange_package(self, package: Package, face_data: bytes | None) -> Package | None:
-        """Do the same if it still has that ``face_data``, else return None; raise NotFound, AlreadyExists (alias)."""
+    async def exchange_package(
+        self, package: Package, face_data: bytes | None, *, forced: bool = False
+    ) -> Package | None:
+        """Do the same if it still has that ``face_data``, else return None; raise NotFound, AlreadyExists (alias).
+
+        ``forced``: also beyond what the project may store.
+        """
 
     async def get_package(self, project_id: str, package_id: str) -> Package:
         """Return; raise NotFound."""
