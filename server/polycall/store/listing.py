@@ -21,6 +21,8 @@ __all__ = ["list_statement"]
 # An id is minted a moment before `queued_at` is read, by clocks that may be set between: a range of times is also a
 # range of ids if both ends are given this much.
 _ID_SKEW_MS = 60_000
+# One server mints the id, another one or the database says when it ended; by how much they differ nobody bounds.
+_CLOCKS_MS = 86_400_000
 _LAST_ID_MS = (1 << 48) - 1  # RFC 9562: 48 bits of milliseconds
 
 _e = executions.c
@@ -90,8 +92,8 @@ def _conditions(
     # what has not ended has not ended before anything
     if where.ended_after is not None:
         conditions.append(_e.ended_at >= where.ended_after)
-    if where.ended_before is not None:  # and nothing ends before it is accepted
-        conditions += [_e.ended_at < where.ended_before, _e.id < _id_near(where.ended_before + _ID_SKEW_MS)]
+    if where.ended_before is not None:  # and nothing ends before it is accepted, but for the clocks of two machines
+        conditions += [_e.ended_at < where.ended_before, _e.id < _id_near(where.ended_before + _CLOCKS_MS)]
     if after is not None:
         conditions.append(_e.id > after if ascending else _e.id < after)
     return conditions
