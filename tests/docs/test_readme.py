@@ -18,6 +18,7 @@ README, FACES, JAVASCRIPT = ROOT / "README.md", ROOT / "docs" / "faces.md", ROOT
 LIMITS, ANALYSIS = ROOT / "docs" / "limits.md", ROOT / "docs" / "analysis.md"
 OPERATIONS = ROOT / "docs" / "operations.md"
 SCHEDULES, WEBHOOKS = ROOT / "docs" / "schedules.md", ROOT / "docs" / "webhooks.md"
+CALLS = ROOT / "docs" / "calls.md"
 EGRESS, RUNTIMES = ROOT / "docs" / "egress.md", ROOT / "docs" / "runtimes.md"
 SECRETS, AUDIT = ROOT / "docs" / "secrets.md", ROOT / "docs" / "audit.md"
 IMPORT, DEPLOY = ROOT / "docs" / "import.md", ROOT / "docs" / "deploy.md"
@@ -115,6 +116,11 @@ def test_the_page_of_runtimes_runs(polycall: Server, tmp_path: Path) -> None:
 def test_the_page_of_schedules_runs_from_top_to_bottom(polycall: Server, tmp_path: Path) -> None:
     assert len(snippets(SCHEDULES)) == 2
     run(SCHEDULES, polycall, tmp_path)
+
+
+def test_the_page_of_calls_runs(polycall: Server, tmp_path: Path) -> None:
+    assert len(snippets(CALLS)) == 1
+    run(CALLS, polycall, tmp_path)
 
 
 def test_the_page_of_webhooks_runs(polycall: Server, tmp_path: Path) -> None:

@@ -231,7 +231,8 @@ async def test_a_claim_without_limits_is_one_statement(postgres: str) -> None:
         finally:
             sa.event.remove(sa.Engine, "before_cursor_execute", hear)
         assert [execution.id for execution in claimed] == sorted(call.id for call in calls)[:2]
-        assert [statement.split()[0] for statement in said] == ["WITH"]
+        # beside it once a second: which projects have limits
+        assert [statement.split()[0] for statement in said if "DISTINCT policies" not in statement] == ["WITH"]
 
 
 @pytest.mark.parametrize("twice", [False, True], ids=["once", "again while it cleans up"])

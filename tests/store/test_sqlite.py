@@ -148,6 +148,7 @@ async def test_a_claim_costs_the_same_however_much_others_have_queued(tmp_path: 
     for statement, seek in (
         (queue._DUE, "ix_executions_active (project_id>?)"),
         (claims._CLAIM, "ix_executions_free (project_id=?)"),
+        (claims._CLAIM_FREE, "ix_executions_free (project_id=?)"),
         (claims._free, "ix_executions_free (project_id=?)"),
         (claims._LANES.params(projects=["p"]), lane),
         (claims._IN_LANE, lane),

@@ -133,6 +133,7 @@ class Retention:
         while count := await self._store.sweep_environments(_PIECES):
             pruned.pieces += count
             await asyncio.sleep(_PAUSE_S)
+        await self._store.sweep_lanes()
         place: BlobPlace | None = None
         while True:
             place, count = await self._store.sweep_blobs(place, _BLOBS)

@@ -9,8 +9,7 @@ that a server that is frozen in the middle of its claim holds up nobody else's.
 from __future__ import annotations
 
 import uuid
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -21,7 +20,7 @@ from polycall.store.protocol import Claimed
 from polycall.store.rows import read_executions
 from polycall.store.tables import db_now, executions, policies
 
-__all__ = ["claim", "claim_unlimited"]
+__all__ = ["claim", "claim_unlimited", "limited_projects"]
 
 _e, _p = executions.c, policies.c
 _RUNNING = int(ExecutionState.RUNNING)
@@ -57,18 +56,26 @@ class _Head(NamedTuple):
     room: int
 
 
+def _first(column: sa.ColumnElement[Any]) -> sa.ScalarSelect[Any]:
+    """Return what is in a column of the first that could start in a lane."""
+    # not EXISTS: PostgreSQL would look for all that waits, to hash it, or read the table from its beginning
+    return (
+        sa.select(column)
+        .where(_of_its_function, _IN_LANES, _e.run_at <= db_now())
+        .with_hint(*_BY_LANE)
+        .order_by(*_ORDER)
+        .limit(1)
+        .correlate(policies)
+        .scalar_subquery()
+    )
+
+
 # The project's own lane, and those of functions that have something to start; which of them are ours now.
-_queued = (
-    sa.select(sa.literal(1))
-    .where(_of_its_function, _IN_LANES, _e.run_at <= db_now())
-    .with_hint(*_BY_LANE)
-    .correlate(policies)
-    .exists()
-)
+_is_lane = sa.or_(_is_limit, _p.lifted_at.is_not(None))
 _matters = sa.and_(
     _p.project_id.in_(sa.bindparam("projects", expanding=True)),
-    sa.or_(_is_limit, _p.lifted_at.is_not(None)),
-    sa.or_(_p.package_id == "", _queued),
+    _is_lane,
+    sa.or_(_p.package_id == "", _first(_e.id).is_not(None)),
 )
 _ours = (
     sa.select(_p.project_id, _p.package_id, _p.function, _p.max_running)
@@ -109,14 +116,21 @@ _free = (
     .limit(sa.bindparam("most"))
     .with_for_update(skip_locked=True, of=executions)
 )
-_first_free = _free.cte("free")
-_CLAIM = sa.update(executions).where(_e.id.in_(sa.select(_first_free.c.id))).values(_started).returning(executions)
-# The same where the project has no limit of any kind, which is all there is to know then.
-_has_a_limit = sa.and_(_p.project_id == sa.bindparam("project"), sa.or_(_is_limit, _p.lifted_at.is_not(None)))
-_only_free = _free.where(~sa.select(sa.literal(1)).where(_has_a_limit).exists()).cte("free")
-_CLAIM_UNLIMITED = (
-    sa.update(executions).where(_e.id.in_(sa.select(_only_free.c.id))).values(_started).returning(executions)
+_own_limit = (
+    sa.select(sa.literal(1))
+    .where(_p.project_id == sa.bindparam("project"), _p.package_id == "", _p.function == "", _is_limit)
+    .exists()
 )
+
+
+def _claiming(these: sa.Select[Any]) -> sa.Executable:
+    first = these.cte("first")
+    return sa.update(executions).where(_e.id.in_(sa.select(first.c.id))).values(_started).returning(executions)
+
+
+_CLAIM_FREE = _claiming(_free)
+# of a project that has no limit, as far as is known; if it has one, nothing is taken that may be under it
+_CLAIM = _claiming(_free.where(~_own_limit))
 _IN_LANE = (
     sa.select(_e.id, _e.priority, _e.run_at)
     .where(
@@ -154,19 +168,6 @@ _RUNNING_OF_PROJECT = (
     .with_hint(*_BY_RUNNING)
 )
 
-
-def _first(column: sa.ColumnElement[Any]) -> sa.ScalarSelect[Any]:
-    return (
-        sa.select(column)
-        .where(_of_its_function, _IN_LANES, _e.run_at <= db_now())
-        .with_hint(*_BY_LANE)
-        .order_by(*_ORDER)
-        .limit(1)
-        .correlate(policies)
-        .scalar_subquery()
-    )
-
-
 _HEADS = sa.select(
     _p.package_id,
     _p.function,
@@ -180,22 +181,27 @@ _HEADS = sa.select(
 )
 
 
-def claim(conn: sa.Connection, owner: str, wanted: Mapping[str, int]) -> Claimed:
-    """Take up to so many due executions of each project: the highest priority first, of equals the longest waiting.
+def limited_projects(conn: sa.Connection) -> frozenset[str]:
+    """Return the projects that have limits, or have had them a moment ago."""
+    return frozenset(conn.execute(sa.select(_p.project_id).where(_is_lane).distinct()).scalars())
 
-    No limit is exceeded. Taken within a transaction: the locks of lanes are held until its end.
+
+def claim(conn: sa.Connection, owner: str, wanted: Mapping[str, int], limited: Collection[str]) -> Claimed:
+    """Take up to so many due executions of each project: the highest priority first, of equals what was due first.
+
+    No limit is exceeded. ``limited``: the projects that are known to have limits; what is under one of another's is
+    left where it is. Taken within a transaction: the locks of lanes are held until its end.
     """
-    if not wanted:
-        return Claimed()
-    lanes = defaultdict[str, list[_Lane]](list)
-    for row in conn.execute(_LANES, {"projects": sorted(wanted)}):
-        lanes[row.project_id].append(_Lane(row.package_id, row.function, row.max_running, row.held))
+    lanes = {project_id: list[_Lane]() for project_id in wanted if project_id in limited}
+    if lanes:
+        for row in conn.execute(_LANES, {"projects": sorted(lanes)}):
+            lanes[row.project_id].append(_Lane(row.package_id, row.function, row.max_running, row.held))
     taken: list[Execution] = []
     contended = set[str]()
     for project_id, most in sorted(wanted.items()):  # in one order: nobody waits for a row of who waits for ours
         of_project = _OfProject(conn, owner, project_id)
         if project_id not in lanes:
-            rows = of_project.free(most)
+            rows = of_project.take(_CLAIM, most)
         else:
             rows = of_project.limited(most, lanes[project_id])
             if len(rows) < most and not all(lane.held for lane in lanes[project_id]):
@@ -205,11 +211,8 @@ def claim(conn: sa.Connection, owner: str, wanted: Mapping[str, int]) -> Claimed
 
 
 def claim_unlimited(conn: sa.Connection, owner: str, project_id: str, most: int) -> Sequence[Execution]:
-    """Take up to so many of a project that has no limits, in one statement; none of one that has.
-
-    What is taken is all there is if it is less than ``most``, but none may also mean that there are limits.
-    """
-    rows = conn.execute(_CLAIM_UNLIMITED, {"node": owner, "project": project_id, "most": most}).all()
+    """Take up to so many of a project that is not known to have limits, in one statement; none that is under one."""
+    rows = _OfProject(conn, owner, project_id).take(_CLAIM, most)
     return read_executions(conn, sorted(rows, key=_rank))
 
 
@@ -221,10 +224,10 @@ class _OfProject:
     owner: str
     project_id: str
 
-    def free(self, most: int) -> Sequence[sa.Row[Any]]:
+    def take(self, statement: sa.Executable, most: int) -> Sequence[sa.Row[Any]]:
         """Take what has no limit of its function's."""
         values = {"node": self.owner, "project": self.project_id, "most": most}
-        return self.conn.execute(_CLAIM, values).all()
+        return self.conn.execute(statement, values).all()
 
     def limited(self, most: int, lanes: Sequence[_Lane]) -> Sequence[sa.Row[Any]]:
         """Take what has none, and of lanes what there is room for, in the order of all."""
@@ -238,7 +241,7 @@ class _OfProject:
         if most <= 0:
             return ()
         if not functions:
-            return self.free(most)
+            return self.take(_CLAIM_FREE, most)
         found = list(self.conn.execute(_free, {"project": self.project_id, "most": most}))
         # the first of each of these comes before the first of the others, so the others are not needed
         for head in sorted(self._heads(functions))[:most]:

@@ -29,6 +29,7 @@ from polycall.store.buffer import RecordBuffer, RecordCounts
 from polycall.store.config import StoreConfig
 from polycall.store.executor import Executor
 from polycall.store.failures import Conflict
+from polycall.store.lanes import LimitedProjects
 from polycall.store.listing import list_statement
 from polycall.store.outside import Damaged, Outside
 from polycall.store.paging import page_of, read_token
@@ -53,9 +54,10 @@ _decode_chunks = msgspec.msgpack.Decoder(list[tuple[Stream, int, bytes]]).decode
 class SqlExecutions:
     """The executions of all projects; see ``polycall.store.protocol.ExecutionStore``."""
 
-    def __init__(self, executor: Executor, config: StoreConfig, outside: Outside) -> None:
+    def __init__(self, executor: Executor, config: StoreConfig, outside: Outside, limited: LimitedProjects) -> None:
         self._executor = executor
         self._far = config.database_url.startswith("postgres")  # each statement is a round trip
+        self._limited = limited
         self._bodies = Bodies(outside)
         self._inline_bytes = config.inline_bytes
         self._flush_s = config.flush_ms / 1000
@@ -210,20 +212,17 @@ class SqlExecutions:
 
         Raises Unavailable.
         """
-        claimed = await self._claimed_at_once(owner, wanted)
-        if not claimed.executions:
-            claimed = await self._executor.write(claims.claim, owner, wanted)
+        limited = await self._limited()
+        if self._far and len(wanted) == 1 and limited.isdisjoint(wanted):
+            # the usual case, in one round trip to the database instead of three
+            ((project_id, most),) = wanted.items()
+            claimed = Claimed(tuple(await self._executor.single(claims.claim_unlimited, owner, project_id, most)))
+        else:
+            claimed = await self._executor.write(claims.claim, owner, wanted, limited)
         if all(map(self._bodies.are_here, claimed)):
             return claimed
         whole = await asyncio.gather(*(self._claimed(execution, owner) for execution in claimed))
         return replace(claimed, executions=tuple(execution for execution in whole if execution is not None))
-
-    async def _claimed_at_once(self, owner: str, wanted: Mapping[str, int]) -> Claimed:
-        """Claim what is the usual case in one round trip to the database instead of four."""
-        if not self._far or len(wanted) != 1:
-            return Claimed()
-        ((project_id, most),) = wanted.items()
-        return Claimed(tuple(await self._executor.single(claims.claim_unlimited, owner, project_id, most)))
 
     async def finish(self, execution: Execution, *, owner: str) -> bool:
         """Write the end of what ``owner`` claimed. False: fenced off; drop it. Raises Unavailable."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from polycall.domain import FunctionPolicy, Project, RetryPolicy
 from polycall.store import policies
 from polycall.store.executor import Executor
+from polycall.store.lanes import LimitedProjects
 from polycall.store.paging import page_of, read_token
 from polycall.store.protocol import Page, PolicyChange, ProjectChange
 
@@ -14,8 +15,9 @@ __all__ = ["SqlPolicies"]
 class SqlPolicies:
     """See ``polycall.store.protocol.PolicyStore``."""
 
-    def __init__(self, executor: Executor) -> None:
+    def __init__(self, executor: Executor, limited: LimitedProjects) -> None:
         self._executor = executor
+        self._limited = limited
 
     async def get_policy(self, project_id: str, package_id: str, function: str) -> FunctionPolicy:
         """Return with what runs and waits; empty if it was never set. Raises NotFound (package), Unavailable."""
@@ -43,10 +45,13 @@ class SqlPolicies:
     ) -> None:
         """Write ``max_running``, ``retry`` or both; raise NotFound (package), QuotaExceeded, Unavailable."""
         await self._executor.write(policies.set_policy, project_id, package_id, function, change, most)
+        self._limited.forget()
 
     async def change_project(self, project_id: str, change: ProjectChange) -> Project:
         """Set ``display_name``, ``max_running`` or both; return the project. Raises NotFound, Unavailable."""
-        return await self._executor.write(policies.change_project, project_id, change)
+        project = await self._executor.write(policies.change_project, project_id, change)
+        self._limited.forget()
+        return project
 
     async def sweep_lanes(self) -> int:
         """Forget limits that were taken away and have nothing under them; return how many. Raises Unavailable."""

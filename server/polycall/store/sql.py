@@ -20,6 +20,7 @@ from polycall.store.environment_store import SqlEnvironments
 from polycall.store.executions import SqlExecutions
 from polycall.store.executor import Executor
 from polycall.store.executor_sqlite import SqliteExecutor
+from polycall.store.lanes import LimitedProjects
 from polycall.store.measured import MeasuredExecutor
 from polycall.store.node_store import SqlNodes
 from polycall.store.object_store import SqlObjects
@@ -66,6 +67,7 @@ class SqlStore(
         self.measured = executor = MeasuredExecutor(executor)
         quota = StorageQuota(config.project_bytes)
         outside = self.outside = Outside(executor, bucket, threshold=config.object_threshold, cache=_cache(config))
+        limited = LimitedProjects(executor)
         SqlTenancy.__init__(self, executor)
         SqlSessions.__init__(self, executor)
         SqlSecrets.__init__(self, executor)
@@ -80,8 +82,8 @@ class SqlStore(
         SqlDeliveries.__init__(self, executor)
         SqlSchedules.__init__(self, executor, config, quota)
         SqlAudit.__init__(self, executor)
-        SqlPolicies.__init__(self, executor)
-        SqlExecutions.__init__(self, executor, config, outside)
+        SqlPolicies.__init__(self, executor, limited)
+        SqlExecutions.__init__(self, executor, config, outside, limited)
         self._executor = executor
 
     async def start(self) -> None:
