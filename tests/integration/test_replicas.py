@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import signal
+import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import pytest
@@ -15,6 +17,9 @@ from polycall.v1 import (
     execution_pb2,
     execution_service_pb2,
     package_service_pb2,
+    runtime_service_pb2,
+    schedule_pb2,
+    schedule_service_pb2,
     tenancy_service_pb2,
 )
 from tests.harness import Server, until
@@ -121,6 +126,30 @@ def test_what_one_has_changed_the_other_knows_when_the_answer_comes(pair: tuple[
     with pytest.raises(grpc.RpcError) as missing:
         _run(second, 9, "news")
     assert missing.value.code() is grpc.StatusCode.NOT_FOUND
+
+
+def test_a_request_that_two_servers_get_makes_one_thing(pair: tuple[Server, Server]) -> None:
+    token = str(uuid.uuid4())
+    call = execution_service_pb2.CallRequest(
+        function="packages/slow/functions/nap", input_json='{"seconds": 0}', request_id=token
+    )
+    wanted = schedule_pb2.Schedule(function="packages/slow/functions/nap", cron="0 0 1 1 *")
+    schedule = schedule_service_pb2.CreateScheduleRequest(schedule=wanted, request_id=token)
+    runtime = runtime_service_pb2.CreateRuntimeRequest(request_id=token)
+    with ThreadPoolExecutor(12) as clients:
+        for request, act in (
+            (call, lambda server, it: server.executions.Call(it, metadata=server.metadata)),
+            (schedule, lambda server, it: server.schedules.CreateSchedule(it, metadata=server.metadata)),
+            (runtime, lambda server, it: server.runtimes.CreateRuntime(it, metadata=server.metadata)),
+        ):
+            # at once, and again
+            for _ in range(2):
+                made = list(clients.map(lambda server, act=act, it=request: act(server, it).name, pair * 6))
+                assert len(set(made)) == 1
+    listed = pair[0].schedules.ListSchedules(schedule_service_pb2.ListSchedulesRequest(), metadata=pair[0].metadata)
+    assert len(listed.schedules) == 1
+    kept = pair[1].runtimes.ListRuntimes(runtime_service_pb2.ListRuntimesRequest(), metadata=pair[1].metadata)
+    assert len(kept.runtimes) == 1
 
 
 def test_a_run_is_cancelled_from_another_server(pair: tuple[Server, Server]) -> None:

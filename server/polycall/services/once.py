@@ -1,20 +1,27 @@
-"""Request ids: a repeat returns the first answer (AIP-155)."""
+"""Request ids: a repeat returns the first answer (AIP-155).
+
+What one process has answered it remembers (``Once``). Over several, what has an id of the server's making gets one that
+follows from the request id (``id_of``): of two servers that get the same request one makes it, and both return it
+(``found_or_made``).
+"""
 
 from __future__ import annotations
 
 import asyncio
+import uuid
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
-from polycall.errors import PolycallError, Unavailable
+from polycall.errors import AlreadyExists, NotFound, PolycallError, Unavailable
 
-__all__ = ["Once"]
+__all__ = ["Once", "found_or_made", "id_of"]
 
 T = TypeVar("T")
 
 # One server's memory of an hour of deployments, and then some; a repeat after a restart is a new request.
 _MOST_ANSWERS = 1000
+_REQUESTS = uuid.UUID("6f1b8a9e-52c4-5d0a-9c55-0d7a1a2f4e3b")  # a name space of our own, made up once
 
 
 class Once(Generic[T]):
@@ -51,3 +58,20 @@ class Once(Generic[T]):
         oldest = next((key for key, answer in self._answers.items() if answer.done()), None)
         if oldest is not None:
             del self._answers[oldest]
+
+
+def id_of(project_id: str, noun: str, request_id: str) -> str:
+    """Return the id that a request id stands for, in a project, of a kind of things."""
+    return str(uuid.uuid5(_REQUESTS, "\0".join((project_id, noun, request_id))))
+
+
+async def found_or_made(find: Callable[[], Awaitable[T]], make: Callable[[], Awaitable[T]]) -> T:
+    """Return what another server may have made for the same request, else make it. Raises what ``make`` raises."""
+    try:
+        return await find()
+    except NotFound:
+        pass
+    try:
+        return await make()
+    except AlreadyExists:
+        return await find()

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from google.protobuf import empty_pb2
 
-from polycall.domain import Runtime, RuntimeRevision, Scope
+from polycall.domain import Principal, Runtime, RuntimeRevision, Scope
 from polycall.engine.engine import Engine
 from polycall.engine.keys import require
 from polycall.interceptors.rpc import Rpc
 from polycall.names import RevisionName, RuntimeName
-from polycall.services.once import Once
+from polycall.services.once import Once, found_or_made, id_of
 from polycall.services.runtime_messages import (
+    NewRevision,
+    NewRuntime,
     read_new_revision,
     read_new_runtime,
     read_revisions_page,
@@ -39,7 +43,7 @@ class RuntimeService(runtime_service_pb2_grpc.RuntimeServiceServicer):
         made = await self._made(
             rpc.who.project_id,
             None if new.validate_only else new.request_id,
-            lambda: self._runtimes.create(rpc.who, new.runtime, new.draft, validate_only=new.validate_only),
+            lambda: self._create(rpc.who, new),
         )
         return runtime_message(*made)
 
@@ -70,7 +74,7 @@ class RuntimeService(runtime_service_pb2_grpc.RuntimeServiceServicer):
         made = await self._revised(
             rpc.who.project_id,
             None if new.validate_only else new.request_id,
-            lambda: self._runtimes.create_revision(rpc.who, new.runtime_id, new.draft, validate_only=new.validate_only),
+            lambda: self._create_revision(rpc.who, new),
         )
         return revision_message(made)
 
@@ -97,3 +101,29 @@ class RuntimeService(runtime_service_pb2_grpc.RuntimeServiceServicer):
         """Return a revision once its build has ended."""
         name, seconds = read_wait(request)
         return revision_message(await self._runtimes.wait_revision(rpc.who, name.runtime, name.revision, seconds))
+
+    async def _create(self, who: Principal, new: NewRuntime) -> tuple[Runtime, RuntimeRevision | None]:
+        """Create a runtime, unless another server has done so for the same request."""
+        if new.request_id is None or new.validate_only or new.runtime.id:
+            return await self._runtimes.create(who, new.runtime, new.draft, validate_only=new.validate_only)
+        runtime = replace(new.runtime, id=id_of(who.project_id, "runtime", new.request_id))
+        return await found_or_made(
+            lambda: self._runtimes.get(_reader(who), runtime.id),
+            lambda: self._runtimes.create(who, runtime, new.draft),
+        )
+
+    async def _create_revision(self, who: Principal, new: NewRevision) -> RuntimeRevision:
+        """Create a revision, unless another server has done so for the same request."""
+        create, runtime_id = self._runtimes.create_revision, new.runtime_id
+        if new.request_id is None or new.validate_only or new.draft.id:
+            return await create(who, runtime_id, new.draft, validate_only=new.validate_only)
+        draft = replace(new.draft, id=id_of(who.project_id, f"revision of {runtime_id}", new.request_id))
+        return await found_or_made(
+            lambda: self._runtimes.get_revision(_reader(who), runtime_id, draft.id),
+            lambda: create(who, runtime_id, draft),
+        )
+
+
+def _reader(who: Principal) -> Principal:
+    """Return who made something with the right to be told what it is."""
+    return replace(who, scopes=frozenset({Scope.READ}))

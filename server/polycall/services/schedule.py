@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
+
 from google.protobuf import empty_pb2
 
-from polycall.domain import Schedule, Scope
+from polycall.domain import Principal, Schedule, Scope
 from polycall.engine.engine import Engine
 from polycall.engine.keys import require
 from polycall.engine.plans import Plans
 from polycall.interceptors.rpc import Rpc
 from polycall.names import ScheduleName
 from polycall.services.execution_messages import execution_message
-from polycall.services.once import Once
+from polycall.services.once import Once, found_or_made, id_of
 from polycall.services.schedule_messages import (
+    NewSchedule,
     read_new_schedule,
     read_run_now,
     read_schedule_change,
@@ -41,11 +45,10 @@ class ScheduleService(schedule_service_pb2_grpc.ScheduleServiceServicer):
         for scope in (Scope.DEPLOY, Scope.RUN):  # before an answer that another key of the project was given
             require(rpc.who, scope)
         new = read_new_schedule(request)
-        made = await self._made(
-            rpc.who.project_id,
-            None if new.validate_only else new.request_id,
-            lambda: self._plans.create(rpc.who, new.schedule, validate_only=new.validate_only),
-        )
+        if new.request_id is None or new.validate_only:
+            made = await self._plans.create(rpc.who, new.schedule, validate_only=new.validate_only)
+        else:
+            made = await self._made(rpc.who.project_id, new.request_id, partial(self._once, rpc.who, new))
         return self._message(made, named=not new.validate_only)
 
     async def GetSchedule(self, request: schedule_service_pb2.GetScheduleRequest, rpc: Rpc) -> schedule_pb2.Schedule:
@@ -96,6 +99,16 @@ class ScheduleService(schedule_service_pb2_grpc.ScheduleServiceServicer):
         execution = await self._plans.run_now(rpc.who, schedule_id, request_id)
         rpc.execution = execution
         return execution_message(execution)
+
+    async def _once(self, who: Principal, new: NewSchedule) -> Schedule:
+        """Create a schedule, unless another server has done so for the same request."""
+        if new.schedule.id or new.schedule.face is not None:  # faces have ids of their own
+            return await self._plans.create(who, new.schedule)
+        schedule = replace(new.schedule, id=id_of(who.project_id, "schedule", new.request_id or ""))
+        reader = replace(who, scopes=frozenset({Scope.READ}))
+        return await found_or_made(
+            lambda: self._schedules.get(reader, schedule.id), lambda: self._plans.create(who, schedule)
+        )
 
     def _message(self, schedule: Schedule, *, named: bool = True) -> schedule_pb2.Schedule:
         return schedule_message(schedule, self._schedules.upcoming(schedule, _SHOWN), named=named)
