@@ -117,6 +117,24 @@ async def test_what_one_has_built_the_others_fetch(first: Machine, second: Machi
     assert (first.sharing.counts, second.sharing.counts) == ({"built": 1, "kept": 1}, {"fetched": 1})
 
 
+async def test_what_is_kept_for_all_has_a_bound(store: SqlStore, tmp_path: Path) -> None:
+    there = PackedEnvironment(
+        name="cd" * 32, archive="a", upload="u", pieces=1, size_bytes=256 * MIB, data_bytes=1, file_count=1
+    )
+    assert await store.claim_environment(there.name, "second", 60_000)
+    assert await store.keep_environment(there)
+    full = Machine(store, tmp_path / "first", disk_bytes=64 * MIB)
+    await full.make()
+    assert full.whole()
+    assert "256 MiB, 4 times POLYCALL_RUNTIMES_MIB" in full.log.text()
+    assert await store.kept_environments() == {there.name}
+    assert await pieces(store) == 0
+    # there is room again
+    await store.forget_environment(there.name, there.upload)
+    await full.make()
+    assert await store.kept_environments() == {NAME}
+
+
 async def test_two_that_want_the_same_at_once_build_it_once(first: Machine, second: Machine) -> None:
     first.go.clear()
     building = asyncio.create_task(first.make())

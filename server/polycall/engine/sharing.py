@@ -32,6 +32,9 @@ _LOOK_S = 1.0  # how often one looks whether another server has built what is wa
 _AGAIN_S = 10.0  # after a fetch for which the disk had no room; every run would try it otherwise
 _TOUCH_S = 60.0  # a run says so often that its environment is in use
 _STANDING_S = 300.0  # processes that run nothing say so often that theirs is
+# All that is kept, packed, as a multiple of what a server's disk may have of them unpacked: whoever may deploy has as
+# many built as he likes, each some half a GiB of the database that all servers have.
+_KEPT_DISKS = 4
 _IDLE_S = 900.0  # not touched for so long: no process of any server in the directory has it
 
 log = logging.getLogger(__name__)
@@ -250,6 +253,14 @@ class Sharing:
         packing, upload = Packing(self._environments.path(name)), new_id().hex
         kept = False
         try:
+            most = _KEPT_DISKS * self._settings.disk_bytes
+            if await self._store.kept_environment_bytes() >= most:
+                log.error("environments that are kept for other servers have %d MiB: no more are kept", most // MIB)
+                writing.say(
+                    f"What is kept for other servers has {most // MIB} MiB, {_KEPT_DISKS} times POLYCALL_RUNTIMES_MIB: "
+                    "each server builds this one for itself. Delete runtimes that nobody needs."
+                )
+                return False
             pieces = packing.pieces()
             while (piece := await through(asyncio.to_thread(next, pieces, None))) is not None:
                 if packing.size_bytes > self._settings.packed_bytes:

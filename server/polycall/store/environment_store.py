@@ -25,6 +25,10 @@ class SqlEnvironments:
         """Return the names of all that is kept. Raises Unavailable."""
         return await self._executor.read(environments.kept)
 
+    async def kept_environment_bytes(self) -> int:
+        """Return how much all that is kept has, packed. Raises Unavailable."""
+        return await self._executor.read(environments.kept_bytes)
+
     async def claim_environment(self, name: str, owner: str, lease_ms: int) -> bool:
         """Make a node the one that builds it; see the protocol. Raises Unavailable."""
         return await self._executor.write(environments.claim, name, owner, lease_ms)

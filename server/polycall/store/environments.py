@@ -25,6 +25,7 @@ __all__ = [
     "forget",
     "keep",
     "kept",
+    "kept_bytes",
     "let_go",
     "piece",
     "sweep",
@@ -56,6 +57,12 @@ def find(conn: sa.Connection, name: str) -> PackedEnvironment | None:
 def kept(conn: sa.Connection) -> frozenset[str]:
     """Return the names of all that is kept."""
     return frozenset(conn.execute(sa.select(_e.name).where(_e.archive.is_not(None))).scalars())
+
+
+def kept_bytes(conn: sa.Connection) -> int:
+    """Return how much all that is kept has, packed."""
+    kept = sa.select(sa.func.sum(_e.size_bytes)).where(_e.archive.is_not(None))
+    return int(conn.execute(kept).scalar_one() or 0)
 
 
 def claim(conn: sa.Connection, name: str, owner: str, lease_ms: int) -> bool:

@@ -21,6 +21,9 @@ class EnvironmentStore(Protocol):
     async def kept_environments(self) -> frozenset[str]:
         """Return the names of all that is kept."""
 
+    async def kept_environment_bytes(self) -> int:
+        """Return how much all that is kept has, packed."""
+
     async def claim_environment(self, name: str, owner: str, lease_ms: int) -> bool:
         """Make a node the only one that builds it. False: it is kept, or is being built by a node with a lease."""
 
