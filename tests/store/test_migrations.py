@@ -162,7 +162,11 @@ async def test_what_an_older_database_holds_is_told_from_then_on(tmp_path: Path)
     store = open_store(StoreConfig(data_dir=tmp_path))
     await store.start()
     told = await store.enqueue(queued(completion_url="https://hooks.example/"))
-    old, new = await store.claim("node", {"default": 2})
+    await store.change_project("default", {"max_running": 1})
+    (old,) = await store.claim("node", {"default": 2})  # what waited before there were limits is under one as well
+    assert (old.priority, old.retry, old.attempts) == (0, None, ())
+    await store.change_project("default", {"max_running": None})
+    (new,) = await store.claim("node", {"default": 2})
     assert (old.completion_url, new.completion_url) == (None, "https://hooks.example/")
     for claimed in (old, new):
         assert await store.finish(ended(claimed), owner="node")

@@ -339,6 +339,9 @@ class Dispatcher:
                 if self._closed:
                     return True
                 await asyncio.sleep(_RETRY_S)
+            except Exception as problem:  # what cannot be kept of an attempt: it ends with what can be
+                _complain(f"execution {final.id} cannot be tried again", problem)
+                return False
             else:
                 asyncio.get_running_loop().call_later(wait_ms / 1000, self.enqueued, final.project_id)
                 return True
