@@ -60,10 +60,11 @@ class ScriptSets:
         if new.requirements:
             try:
                 runtime = await self._installed(who, set_id, new.requirements)
+                await self._put(made, replace_set(new, runtime=runtime))
             except BaseException:
-                await self._engine.objects.delete(who.project_id, FACE, KIND, set_id)
+                with suppress(NotFound):
+                    await self._engine.objects.delete(who.project_id, FACE, KIND, set_id)
                 raise
-            await self._put(made, replace_set(new, runtime=runtime))
 
     async def get(self, project_id: str, set_id: str) -> tuple[FaceObject, ScriptSet]:
         """Return a script set. Raises Refused."""
