@@ -147,10 +147,13 @@ async def _replica_killed(servers: Sequence[Server], address: str, scale: Scale)
     ledger = Ledger(address, FUNCTIONS, seconds=0.1)
     async with loaded(ledger, scale):
         assert servers[1].process is not None
+        below = await asyncio.to_thread(servers[1].descendants)
         open_then = ledger.in_flight()
         servers[1].process.kill()
+        await asyncio.to_thread(servers[1].process.wait)  # until then it takes connections
         killed, killed_ms = time.monotonic(), time.time() * 1000
-        await asyncio.to_thread(servers[1].kill)  # reaped, and all below it waited for
+        servers[1].close_channel()
+        await asyncio.to_thread(psutil.wait_procs, below)  # they end with it
         await asyncio.sleep(scale.lease_s + 1)
     accounts = await ledger.settled()
     open_then |= {run.number for run in ledger.runs if run.sent < killed < run.ended}
