@@ -15,7 +15,7 @@ from polycall.store.protocol import Page, PolicyChange, PolicyStore, ProjectChan
 
 __all__ = ["Policies", "PoliciesStore", "check_priority", "check_retry"]
 
-_MOST_POLICIES = 1000  # of a project; each claim of the project looks at all that have something to start
+_MOST_POLICIES = 200  # of a project; a claim looks at all that have something to start: some 4 ms of SQLite for so many
 _MOST_RUNNING = 10_000  # as many as may wait; more is no limit
 _MOST_ATTEMPTS = 10
 _SHORTEST_MS, _LONGEST_FIRST_MS, _LONGEST_MS = 100, 3_600_000, 86_400_000
