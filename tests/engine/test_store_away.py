@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
-from polycall.domain import ExecutionState, Reason, Scope
+from polycall.domain import ExecutionState, Reason, RetryPolicy, Scope
 from polycall.engine import renewals
 from polycall.engine.requests import RunOptions
 from polycall.errors import Internal, Unauthenticated, Unavailable
@@ -139,3 +140,43 @@ async def test_a_lost_finish_is_recovered_at_the_next_start(home: House) -> None
     # its attempts are not used up, so it was handed back
     kept = await home.store.real.get("default", call.id)
     assert (kept.state, kept.attempt) == (ExecutionState.QUEUED, 1)
+
+
+@pytest.mark.parametrize("step", ["find_retry", "retry"])
+async def test_what_cannot_be_tried_again_ends_and_others_run_on(home: House, step: str) -> None:
+    await home.deploy()
+    home.work()
+    home.store.failing[step] = Internal("The store refused what it was given.")
+    policy = RetryPolicy(max_attempts=3) if step == "retry" else None
+    call = await home.engine.call(DEFAULT, function("bad"), RunOptions(retry=policy))
+    ended = await home.engine.wait(DEFAULT, call.id, 10)
+    assert ended.error is not None
+    assert (ended.state, ended.error.reason, ended.attempt) == (ExecutionState.FAILED, Reason.USER_EXCEPTION, 1)
+    other = await home.engine.call(DEFAULT, function(input=b'{"x": 1}'))
+    assert (await home.engine.wait(DEFAULT, other.id, 10)).result == b"1"
+
+
+async def test_a_long_wait_for_another_attempt_is_the_databases_alone(
+    home: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await home.deploy()
+    loop = asyncio.get_running_loop()
+    real, waits = loop.call_later, list[float]()
+
+    def call_later(delay: float, *args: Any, **kwargs: Any) -> asyncio.TimerHandle:
+        waits.append(delay)
+        return real(delay, *args, **kwargs)
+
+    monkeypatch.setattr(loop, "call_later", call_later)
+    home.work()
+    policy = RetryPolicy(max_attempts=3, initial_ms=3_600_000, maximum_ms=3_600_000, jitter=0)
+    call = await home.engine.call(DEFAULT, function("bad"), RunOptions(retry=policy))
+    await until(lambda: "retry" in home.store.calls)
+
+    async def waits_again() -> bool:
+        found = await home.engine.get(DEFAULT, call.id)
+        return (found.state, len(found.attempts)) == (ExecutionState.QUEUED, 1)
+
+    await until(waits_again)
+    await until(lambda: not home.engine.live.all())
+    assert 3600 not in waits

@@ -39,6 +39,7 @@ _OUTPUT_EVERY_S = 1.0  # output of a running Call is stored at most this often
 _RETRY_S = 0.2  # between attempts while the database is away
 # After a claim that failed: a statement that was cut off may be committed until the database gives it up (30 s).
 _UNCLEAR_S = 60.0
+_EXACT_MS = 10_000  # a wait of at most that is timed, others are up to `_POLL_S` longer
 _CONTENDED_S = 0.025  # after which what another server was claiming is looked at again; a claim takes some milliseconds
 _TOO_LATE = ExecutionError(
     reason=Reason.EXECUTION_TIMEOUT, message="The deadline passed before a slot was free; nothing ran."
@@ -343,7 +344,9 @@ class Dispatcher:
                 _complain(f"execution {final.id} cannot be tried again", problem)
                 return False
             else:
-                asyncio.get_running_loop().call_later(wait_ms / 1000, self.enqueued, final.project_id)
+                # a longer wait is seen to by the look at the queue: there may be a million of them, a day each
+                if wait_ms <= _EXACT_MS:
+                    asyncio.get_running_loop().call_later(wait_ms / 1000, self.enqueued, final.project_id)
                 return True
 
     async def _policy(self, final: Execution) -> RetryPolicy | None:
