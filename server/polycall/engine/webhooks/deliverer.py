@@ -35,6 +35,7 @@ _POLL_S = 1.0  # how long an end that another server wrote, or a sweep, may be u
 _RETRY_S = 0.2  # between attempts to record while the database is away
 _CLAIM_MARGIN_S = 45.0  # beyond an attempt's own time: to record it while the database is away
 _STOP_S = 5.0  # at a shutdown, for attempts under way; what is cut off then is sent again by others
+_RETURN_S = 5.0  # and for the database to take them back; one that is frozen is not waited for
 # At once by one server process: attempts wait for others, so they cost memory (some 100 KiB each) and no time.
 _AT_ONCE, _OF_PROJECT, _OF_LANE = 64, 16, 4
 _LANES = 500  # looked at each time that an attempt ends: some 5 ms of the database, whatever a project makes pending
@@ -124,9 +125,11 @@ class Deliverer:
             if cut:
                 await asyncio.wait(cut)
         try:
-            await self._store.return_deliveries(self._node)
-        except PolycallError as error:
-            log.warning("deliveries that were cut off are sent again in %g s: %s", self._claim_s, error)
+            async with asyncio.timeout(_RETURN_S):
+                await self._store.return_deliveries(self._node)
+        except (PolycallError, TimeoutError) as error:
+            why = str(error) or f"the database did not answer within {_RETURN_S:g} s"
+            log.warning("deliveries that were cut off are sent again in %g s: %s", self._claim_s, why)
         self._post.close()
 
     # looking

@@ -161,6 +161,20 @@ async def test_what_a_stop_cuts_off_is_given_back_as_if_it_had_not_begun(
     assert (first[2]["webhook-id"], first[3]) == (second[2]["webhook-id"], second[3])
 
 
+async def test_a_database_that_is_frozen_holds_up_no_stop(
+    home: Home, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def frozen(*args: Any) -> int:
+        await asyncio.Event().wait()
+        return 0
+
+    monkeypatch.setattr("polycall.engine.webhooks.deliverer._RETURN_S", 0.05)
+    monkeypatch.setattr(home.store, "return_deliveries", frozen)
+    async with asyncio.timeout(PATIENCE_S):
+        await home.deliverer.stop()
+    assert "are sent again in 50 s: the database did not answer" in caplog.text
+
+
 async def test_what_cannot_be_recorded_while_the_database_is_away_is_recorded_when_it_is_back(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
