@@ -38,8 +38,8 @@ _RUNS = {
     *("domo.RunFunction", "domo.RunAlias", "domo.RunAliasComplex", "domo.RunAppFunction"),
     "cognite.Activate",  # says that it is so already
 }
-# They change nothing in the database: a token is kept nowhere.
-_KEPT_NOWHERE = {"CreateToken", "SignIn"}
+# They change nothing in the database: a token is kept nowhere, and what is cancelled here has ended.
+_KEPT_NOWHERE = {"CancelExecution", "CreateToken", "SignIn"}
 _CODE = "def tncfunction(*a, **k): return 1\n"
 Ids = Mapping[str, str]
 

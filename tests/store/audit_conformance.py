@@ -15,10 +15,10 @@ from polycall.acts import ANYWHERE, SYSTEM, Act, AuditEvent, AuditFilter, AuditO
 from polycall.domain import ApiKey, Principal, Scope
 from polycall.errors import AlreadyExists, InvalidArgument, NotFound, PolycallError
 from polycall.ids import new_id, now_ms
-from polycall.store.protocol import Store
+from polycall.store.protocol import Lane, Store
 from polycall.store.sql import SqlStore
 from polycall.store.tables import audit_events
-from tests.store.examples import face_object, package, secret
+from tests.store.examples import ended, face_object, package, queued, secret
 
 DAY_MS = 86_400_000
 ADA = Principal(project_id="default", key_id="ada", scopes=frozenset(Scope))
@@ -177,6 +177,22 @@ class AuditConformance:
             assert await store.put_object(replace(made, data=b"[]")) is None
             assert not act.noted
         assert await logged(store) == []
+
+    async def test_what_had_ended_is_cancelled_by_nobody(self, store: Store) -> None:
+        runs, over = [await store.enqueue(queued(completion_url="https://a.example/")) for _ in range(2)]
+        await store.claim("node", {"default": 2})
+        await store.finish(ended(await store.get("default", over.id)), owner="node")
+        waits = await store.enqueue(queued())
+        for call, cancelled in ((waits, True), (runs, True), (over, False)):
+            with done_by_ada("execution.cancel") as act:
+                await store.request_cancel("default", call.id, now_ms())
+            assert act.noted is cancelled
+        lane = Lane("default", "a.example", 0)
+        (there,) = await store.claim_deliveries("node", lane, 1, 60_000, 100)
+        with done_by_ada("webhook.redeliver") as act:
+            await store.redeliver("default", there.delivery.execution_id)
+        assert not act.noted
+        assert [e.action for e in await logged(store)] == ["execution.cancel"] * 2
 
     async def test_without_its_event_a_change_is_not_made(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
         taken = event()

@@ -94,7 +94,7 @@ def _with_event(
     event: AuditEvent,
 ) -> tuple[bool, T]:
     result = work(conn, *args, **kwargs)
-    if change.compares and not result:
+    if change.nothing(result):
         return False, result
     insert_events(conn, (event,))
     return True, result

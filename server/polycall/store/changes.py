@@ -13,6 +13,9 @@ from typing import Any
 from polycall.acts import ANYWHERE, fingerprint
 from polycall.domain import (
     ApiKey,
+    Delivery,
+    Execution,
+    ExecutionState,
     FaceObject,
     Package,
     Project,
@@ -67,11 +70,16 @@ _PARTS = frozenset({("cognite", "deployment")})
 class Change:
     """What is changed, by the function's arguments; None: nothing that has a name.
 
-    ``compares``: it changes nothing when it returns what is false.
+    ``compares``: it changes nothing when it returns what is false, and when ``unchanged`` says so of what it returns.
     """
 
     names: Callable[..., _Named | None]
     compares: bool = False
+    unchanged: Callable[[Any], bool] = lambda _: False
+
+    def nothing(self, result: object) -> bool:
+        """Return whether nothing was changed, by what the function returned."""
+        return self.compares and (not result or self.unchanged(result))
 
 
 def _project(project: Project) -> _Named:
@@ -152,6 +160,14 @@ def _execution_id(project_id: str, execution_id: uuid.UUID, *_: object) -> _Name
     return project_id, str(ExecutionName(execution_id))
 
 
+def _had_ended(execution: Execution) -> bool:
+    return execution.state.final and not (execution.state is ExecutionState.CANCELLED and execution.started_at is None)
+
+
+def _is_under_way(delivery: Delivery) -> bool:
+    return delivery.owner is not None
+
+
 def _by_id(name: Callable[[str], object]) -> Callable[..., _Named]:
     def named(project_id: str, thing_id: str, *_: object) -> _Named:
         return project_id, str(name(thing_id))
@@ -191,7 +207,7 @@ CHANGES: Mapping[Callable[..., Any], Change] = {
     objects.create_object: Change(_object),
     objects.put_object: Change(_object, compares=True),
     objects.delete_object: Change(_object_id),
-    deliveries.redeliver: Change(_delivery_id),
+    deliveries.redeliver: Change(_delivery_id, compares=True, unchanged=_is_under_way),
     signing.rotate: Change(_signing),
-    queue.request_cancel: Change(_execution_id, compares=True),
+    queue.request_cancel: Change(_execution_id, compares=True, unchanged=_had_ended),
 }
