@@ -154,3 +154,11 @@ def test_internal_headers_from_outside_change_nothing(riza: Riza) -> None:
     answer = riza.send(_PLAIN, headers)
     assert (answer.status, answer.json()["output_status"]) == (200, "valid")
     assert not [name for name in answer.headers if name.startswith(("grpc-", "x-http-status", "x-polycall"))]
+
+
+def test_a_long_refusal_arrives_whole_at_who_takes_gzip(riza: Riza) -> None:
+    for headers in ({}, {"accept-encoding": "gzip"}):  # the SDK says so
+        headers = {"authorization": f"Bearer {riza.key}", **headers}
+        answer = riza.server.http("GET", f"/v1/runtimes/{'x' * 1500}", headers=headers)
+        status, code, message = riza.refused(answer)
+        assert (status, code, "x" * 1500 in message) == (404, 5, True)
