@@ -104,6 +104,25 @@ async def test_what_the_database_does_not_take_is_written_later_and_added_up(
     assert [event.count for event in kept.events] == [2]
 
 
+async def test_nothing_is_lost_that_there_is_no_room_for_while_the_database_is_away(
+    log: AuditLog, kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(events: Sequence[AuditEvent]) -> None:
+        for number in range(200):  # these are refused meanwhile
+            log.refused(attempt(who=ADA, method=f"/new/{number}"), Code.PERMISSION_DENIED)
+        raise Unavailable("away")
+
+    for number in range(5):
+        log.refused(attempt(who=ADA, method=f"/old/{number}", client="192.0.2.1"), Code.PERMISSION_DENIED)
+    with monkeypatch.context() as patch:
+        patch.setattr(kept, "append_audit", away)
+        await log.flush()
+    await log.flush()
+    assert sum(event.count for event in kept.events) == 205
+    (several,) = [event for event in kept.events if event.actor == SEVERAL]
+    assert (several.count, several.code, several.client) == (5, 7, "192.0.2.1")
+
+
 async def test_what_changed_nothing_in_the_store_is_kept_all_the_same_once(log: AuditLog, kept: Kept) -> None:
     act = attempt("execution.cancel", who=ADA, resource="executions/1")
     await log.record(act)

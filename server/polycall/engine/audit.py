@@ -107,12 +107,19 @@ class AuditLog:
         except PolycallError as error:
             log.warning("refused attempts are written to the audit log later: %s", error)
             for kind, found in sums.items():
-                later = self._sums.get(kind)
-                if later is not None:
-                    later.count += found.count
-                    later.first_ms = found.first_ms
-                elif len(self._sums) < _MOST_SUMS:
-                    self._sums[kind] = found
+                self._keep(kind, found)
+
+    def _keep(self, kind: tuple[object, ...], earlier: _Sum) -> None:
+        """Add what could not be written to what came since; what there is no room for is told apart no more."""
+        if kind not in self._sums and len(self._sums) >= _MOST_SUMS:
+            kind, earlier.several = (earlier.code,), True
+            earlier.last = Act("", client=earlier.last.client)
+        later = self._sums.setdefault(kind, earlier)
+        if later is not earlier:
+            later.count += earlier.count
+            later.first_ms = min(later.first_ms, earlier.first_ms)
+            later.last_ms = max(later.last_ms, earlier.last_ms)
+            later.clients.update(sorted(earlier.clients)[: _MOST_CLIENTS - len(later.clients)])
 
     async def page(
         self,
