@@ -166,5 +166,7 @@ async def test_following_ends_with_an_error_when_the_call_is_handed_back(home: H
     await home.begun()
     following = asyncio.create_task(collected(home.engine.stream(DEFAULT, call.id)))
     await asyncio.sleep(0)
+    await home.engine.drain(0)
     await home.dispatcher.stop(0)
-    await refusal(following, Unavailable)
+    async with asyncio.timeout(10):
+        await refusal(following, Unavailable)
