@@ -18,7 +18,10 @@ from tests.harness import Server
 S = 30.0
 SERVICES = [
     f"polycall.v1.{name}Service"
-    for name in ("Execution", "Key", "Package", "Runtime", "Schedule", "Secret", "Server", "Tenancy")
+    for name in (
+        *("Audit", "Execution", "Key", "Package", "Policy", "Runtime", "Schedule"),
+        *("Secret", "Server", "Tenancy", "Webhook"),
+    )
 ]
 
 
