@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -81,6 +82,11 @@ async def emptied_postgres(postgres_server: str) -> str:
     finally:
         await database.close()
     return address
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Return one worker more than there are processors: tests often wait for clocks and other processes."""
+    return (os.cpu_count() or 1) + 1
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:
