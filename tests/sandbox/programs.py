@@ -106,19 +106,24 @@ async def open_files() -> int:
     return count
 
 
+def _lock_of(file: os.stat_result) -> str:
+    return f"{os.major(file.st_dev):02x}:{os.minor(file.st_dev):02x}:{file.st_ino}"
+
+
 def cgroups(holder: int | None = None) -> set[str]:
     """Return the cgroups that a server holds by its lock; other servers on this machine have their own."""
     holder = holder or os.getpid()
     with open("/proc/locks", encoding="ascii") as stream:
         # 1: FLOCK  ADVISORY  WRITE 123 00:1f:4711 0 EOF
         rows = [line.split() for line in stream]
-    held = {row[5].rpartition(":")[2] for row in rows if row[1] == "FLOCK" and row[4] == str(holder)}
+    # with the device: the hierarchies of cgroup v1 each count their inodes for themselves
+    held = {row[5] for row in rows if row[1] == "FLOCK" and row[4] == str(holder)}
     found = set()
     for directory, folders, _ in os.walk("/sys/fs/cgroup"):
         for name in folders:
             path = os.path.join(directory, name)
             with contextlib.suppress(OSError):
-                if name.startswith("polycall-") and str(os.stat(path).st_ino) in held:
+                if name.startswith("polycall-") and _lock_of(os.stat(path)) in held:
                     found.add(path)
     return found
 
