@@ -7,9 +7,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
+import grpc
 import grpc.aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from polycall.engine.audit import AuditLog
 from polycall.engine.engine import Engine
@@ -134,7 +135,7 @@ def add_native(
     policies = PolicyService(engine)
     tenancy, about, audited = TenancyService(engine, keys), ServerService(engine, info), AuditService(audit)
     servicer = health.aio.HealthServicer()
-    for server in servers:
+    for server in map(_ByName, servers):
         execution_service_pb2_grpc.add_ExecutionServiceServicer_to_server(executions, server)
         package_service_pb2_grpc.add_PackageServiceServicer_to_server(packages, server)
         policy_service_pb2_grpc.add_PolicyServiceServicer_to_server(policies, server)
@@ -147,5 +148,24 @@ def add_native(
         server_service_pb2_grpc.add_ServerServiceServicer_to_server(about, server)
         audit_service_pb2_grpc.add_AuditServiceServicer_to_server(audited, server)
         health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
-        reflection.enable_server_reflection((*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
+        reflected = reflection.aio.ReflectionServicer((*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME))
+        reflection_pb2_grpc.add_ServerReflectionServicer_to_server(reflected, server)
     return HealthHandle(servicer, SERVICES)
+
+
+class _ByName:
+    """A gRPC server whose methods are found by name when they are called.
+
+    Generated code also registers each beforehand. grpc.aio then has a task for each that waits for its next call, and
+    looks at all of them whenever any is called: with our seventy methods that was a fifth of a warm call.
+    """
+
+    def __init__(self, server: grpc.aio.Server) -> None:
+        self._server = server
+
+    def add_generic_rpc_handlers(self, handlers: Sequence[grpc.GenericRpcHandler]) -> None:
+        """Add handlers that are asked for a method by its name."""
+        self._server.add_generic_rpc_handlers(handlers)
+
+    def add_registered_method_handlers(self, service: str, handlers: Mapping[str, grpc.RpcMethodHandler]) -> None:
+        """Leave them: ``add_generic_rpc_handlers`` was given the same."""

@@ -57,6 +57,12 @@ EXECUTE = execution_service_pb2.ExecuteRequest(code="def execute(input): ...")
 UUID = "0198c2d4-7f1e-7cc3-98c4-dc0c0c07398f"
 
 
+async def test_the_server_waits_for_the_next_call_once_not_once_for_every_method() -> None:
+    before = asyncio.all_tasks()
+    async with running():
+        assert len(asyncio.all_tasks() - before) < len(SERVICES)
+
+
 def test_every_method_of_the_contract_is_written() -> None:
     for service in (
         ExecutionService,
