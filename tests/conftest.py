@@ -14,8 +14,10 @@ import hypothesis
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import create_async_engine
+from xdist.remote import Producer
 
 from tests.harness import Server, running_server
+from tests.scheduling import ModuleScheduling
 
 # how long an example takes is the machine's affair
 hypothesis.settings.register_profile("polycall", deadline=None)
@@ -87,6 +89,11 @@ async def emptied_postgres(postgres_server: str) -> str:
 def pytest_xdist_auto_num_workers() -> int:
     """Return one worker more than there are processors: tests often wait for clocks and other processes."""
     return (os.cpu_count() or 1) + 1
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ModuleScheduling | None:
+    """Keep a module's tests together: what it starts is started once."""
+    return ModuleScheduling(config, log) if config.getvalue("dist") == "loadgroup" else None
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:

@@ -16,8 +16,6 @@ from polycall.config import load
 from polycall.domain import IsolationLevel
 from tests.deploy.helm import CHART, Helm, HelmError, find_helm
 
-pytestmark = pytest.mark.xdist_group("chart")
-
 ROOT = CHART.parents[1]
 SECRET = {"existingSecret": "polycall-secrets"}
 SETS: dict[str, dict[str, Any]] = {

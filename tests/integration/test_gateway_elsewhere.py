@@ -24,9 +24,6 @@ FUNCTIONS = [f"packages/sticky-{number}/functions/echo" for number in range(6)]
 SOURCE = "import time\ndef echo(n, seconds=0):\n    time.sleep(seconds)\n    return n\n"
 
 
-pytestmark = pytest.mark.xdist_group("gateway-elsewhere")
-
-
 @dataclass(frozen=True)
 class Cluster:
     """Two servers and the gateway in front of them."""

@@ -37,8 +37,6 @@ from tests.integration.native import bad_fields, refusal
 from tests.receiver import Got, Receiver, receiver
 from tests.ticks import make_due
 
-pytestmark = pytest.mark.xdist_group("webhooks")  # one server
-
 STATES = webhook_pb2.Delivery
 SOURCE = """
 import time

@@ -41,9 +41,6 @@ def nap(seconds, n=0):
 """
 
 
-pytestmark = pytest.mark.xdist_group("replicas")
-
-
 @pytest.fixture(scope="module")
 def servers(postgres_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, ...]]:
     """Two servers that share a database and the key for secrets."""
