@@ -216,6 +216,19 @@ def test_bytes_that_are_no_message_are_refused_and_the_server_lives(polycall: Se
     assert execute(polycall, code="").reason == "INVALID_INPUT"
 
 
+def test_an_input_that_is_not_utf8_is_refused_by_its_field(polycall: Server) -> None:
+    execute = execution_service_pb2.ExecuteRequest(code="def execute(input): ...", input_json="@@@")
+    stream = execution_service_pb2.StreamExecutionRequest(execute=execute)
+    for method, request, field in (
+        ("Execute", execute, "input_json"),
+        ("StreamExecution", stream, "execute.input_json"),
+    ):
+        ask = polycall.channel.unary_stream(f"/polycall.v1.ExecutionService/{method}")
+        data = request.SerializeToString().replace(b"@@@", b'"\xff"')
+        refused = refusal(lambda ask=ask, data=data: list(ask(data, metadata=polycall.metadata, timeout=S)))  # type: ignore[misc]
+        assert bad_fields(refused) == {field: "must be UTF-8"}
+
+
 def test_a_method_that_does_not_exist_is_unimplemented(polycall: Server) -> None:
     method = polycall.channel.unary_unary("/polycall.v1.ExecutionService/Explode")
     refused = refusal(lambda: method(b"", metadata=polycall.metadata, timeout=S))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
@@ -16,7 +15,7 @@ from polycall.errors import FieldViolation, InvalidArgument
 from polycall.names import SECRET_RULE, is_secret_id
 from polycall.sandbox.doorway import ENVIRONMENT
 
-__all__ = ["check_ad_hoc", "check_json", "check_large_json", "environment_violations", "secret_env_violations"]
+__all__ = ["check_ad_hoc", "check_json", "environment_violations", "secret_env_violations"]
 
 # The widest limits of the contracts we serve (Riza, section 6.6).
 CODE_BYTES = 1 * MIB
@@ -35,14 +34,17 @@ _RESERVED = {
     ),
     **dict.fromkeys(ENVIRONMENT, _OURS),
 }
-_INLINE_BYTES = 256 << 10  # some 0.4 ms; a hop to a thread takes a tenth
 _RESERVED_PREFIXES = {"LD_": _LOADER, "DENO_": _TOO_LATE, "POLYCALL_": "is kept for polycall itself"}
 
 
 def check_json(text: bytes, field: str) -> None:
-    """Raise InvalidArgument unless ``text`` is one JSON value in UTF-8. Builds no objects: 1.6 ms for a MiB."""
+    """Raise InvalidArgument unless ``text`` is one JSON value in UTF-8. Builds no objects: 0.3 to 0.8 ms for a MiB.
+
+    Not in a thread, however much there is: the parser keeps the interpreter's lock, so nobody has a turn meanwhile.
+    """
     try:
-        text.decode()  # msgspec lets invalid UTF-8 inside Raw pass
+        if not text.isascii():
+            text.decode()  # msgspec lets invalid UTF-8 inside Raw pass
         msgspec.json.decode(text, type=msgspec.Raw)
     except UnicodeDecodeError:
         raise InvalidArgument.of(field, "must be UTF-8") from None
@@ -50,14 +52,6 @@ def check_json(text: bytes, field: str) -> None:
         raise InvalidArgument.of(field, "is nested too deeply") from None
     except msgspec.DecodeError as error:
         raise InvalidArgument.of(field, f"must be valid JSON: {error}") from None
-
-
-async def check_large_json(text: bytes, field: str) -> None:
-    """Do the same, in a thread if there is much of it: other requests have their turns meanwhile."""
-    if len(text) <= _INLINE_BYTES:
-        check_json(text, field)
-    else:
-        await asyncio.to_thread(check_json, text, field)
 
 
 def environment_violations(env: Mapping[str, str], field: str = "env") -> Iterator[FieldViolation]:

@@ -29,7 +29,7 @@ from polycall.domain import (
 )
 from polycall.engine.admission import Admission
 from polycall.engine.backlog import Backlog
-from polycall.engine.checks import check_large_json
+from polycall.engine.checks import check_json
 from polycall.engine.keys import KeyRing, require
 from polycall.engine.limits import LimitPolicy
 from polycall.engine.live import Finished, LiveRun, LiveRuns, Moved, Started, StreamEvent
@@ -415,7 +415,7 @@ class Engine:
     # within
 
     async def _ad_hoc(self, who: Principal, run: AdHocRun) -> Prepared:
-        await check_large_json(run.input, "input_json")
+        check_json(run.input, "input_json")
         prepared = self._preparation.ad_hoc(run, who.project_id)
         if refers(run.secret_env, run.egress):
             # who has code of their own read a secret, or sends it to a host of their own, knows it

@@ -11,7 +11,7 @@ import msgspec
 
 from polycall.domain import Convention, Execution, Function, Language, LimitOverrides, Limits, Version
 from polycall.engine.adapters import NO_ADAPTER, Adapter, Asker
-from polycall.engine.checks import check_ad_hoc, check_large_json
+from polycall.engine.checks import check_ad_hoc, check_json
 from polycall.engine.languages import check_language, main_file, without_meaning
 from polycall.engine.limits import LimitPolicy
 from polycall.engine.references import with_secrets
@@ -133,7 +133,7 @@ class Preparation:
         secret that cannot be used).
         """
         version, function = await self.registry.resolve(project_id, run.package_id, run.version_id, run.function)
-        await check_large_json(run.input, "input_json")
+        check_json(run.input, "input_json")
         limits = self.limits.resolve(version.limits, run.limits)
         return Prepared(
             job=await self._job(version, function, run, limits),

@@ -23,9 +23,14 @@ __all__ = ["Gate", "Stack"]
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 Handler: TypeAlias = grpc.RpcMethodHandler
+Reader: TypeAlias = Callable[[bytes], Message]
 
 _NATIVE = "/polycall.v1."
 _FACES = "/polycall.faces."
+
+
+def _generated(_: str) -> None:
+    """Leave a method's messages to what gRPC generates."""
 
 
 class Gate(Protocol):
@@ -42,13 +47,21 @@ class Stack(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no ty
 
     What ``gate`` does not admit passes the layers and the faces, which say why, but its message is never read: a
     stranger's requests would fill the server's memory otherwise, 64 MiB each, before anybody asks who sent them.
-    ``doors``: gates of methods, by path, that are asked without a key.
+    ``doors``: gates of methods, by path, that are asked without a key. ``reader_of``: returns what reads a method's
+    messages; None for what gRPC generates.
     """
 
     def __init__(
-        self, *, native: Sequence[Layer], faces: Sequence[Layer], gate: Gate, doors: Mapping[str, Gate] | None = None
+        self,
+        *,
+        native: Sequence[Layer],
+        faces: Sequence[Layer],
+        gate: Gate,
+        doors: Mapping[str, Gate] | None = None,
+        reader_of: Callable[[str], Reader | None] = _generated,
     ) -> None:
         self._gate = gate
+        self._reader_of = reader_of
         self._doors = doors or {}
         self._layers: Mapping[str, Sequence[Layer]] = {_NATIVE: native, _FACES: faces}
         self._wrapped: dict[str, Handler] = {}
@@ -93,19 +106,16 @@ class Stack(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no ty
         if layers is None:
             return handler
         native = method.startswith(_NATIVE)
+        reader = self._reader_of(method) or handler.request_deserializer
         if handler.unary_unary is not None:
             unary = _unary_core(handler.unary_unary, native)
             for layer in reversed(layers):
                 unary = layer.unary(unary)
-            return grpc.unary_unary_rpc_method_handler(
-                _unary_edge(method, unary), handler.request_deserializer, handler.response_serializer
-            )
+            return grpc.unary_unary_rpc_method_handler(_unary_edge(method, unary), reader, handler.response_serializer)
         stream = _stream_core(handler.unary_stream, native)
         for layer in reversed(layers):
             stream = layer.stream(stream)
-        return grpc.unary_stream_rpc_method_handler(
-            _stream_edge(method, stream), handler.request_deserializer, handler.response_serializer
-        )
+        return grpc.unary_stream_rpc_method_handler(_stream_edge(method, stream), reader, handler.response_serializer)
 
 
 def _unary_core(behaviour: Callable[..., Awaitable[Message]], native: bool) -> Unary:

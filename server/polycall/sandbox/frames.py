@@ -124,7 +124,8 @@ class FrameParser:
             raise FrameError("the header is not one of ours") from None
         if payload > self._most(parsed.kind):
             raise (FrameError("it asks with too much") if parsed.kind == "ask" else TooLarge(f"{payload} bytes"))
-        body = bytes(self._buffer[header : header + payload])
+        with memoryview(self._buffer) as view:  # copied once
+            body = bytes(view[header : header + payload])
         del self._buffer[: header + payload]
         return Reply(parsed.kind, parsed.nonce, parsed.odd, parsed.laps, body, parsed.id, parsed.method)
 
@@ -144,7 +145,8 @@ def parse_json(payload: bytes) -> bytes:
     Refuses NaN, numbers that are none, lone surrogates, trailing bytes and what is nested too deeply to be read.
     """
     try:
-        payload.decode()
+        if not payload.isascii():
+            payload.decode()
         _check_json(payload)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise FrameError(str(error)) from None

@@ -42,6 +42,9 @@ _START_S = 15.0
 _END_S = 5.0
 _POLL_S = 0.02
 _PIPE_MODE = 0o622
+# A call with an argument of a MiB leaves in one write, not in six that each wait for the process to read; the kernel
+# gives as much of it as its operator allows (net.core.wmem_max).
+_SEND_BYTES = 1 << 20
 # How long a zygote with guests may take to end a child; the kernel needs some 0.1 s.
 _OBEY_S = 5.0
 # Then others have their turn.
@@ -231,6 +234,7 @@ class Spawner:
             ours.callback(near.close)
             theirs.callback(far.close)
             near.setblocking(False)
+            near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BYTES)
             reads, fds = [], [far.fileno()]
             for _ in range(2):
                 read, write = os.pipe2(os.O_CLOEXEC)

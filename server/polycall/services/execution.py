@@ -19,7 +19,6 @@ from polycall.v1 import execution_pb2, execution_service_pb2, execution_service_
 __all__ = ["ExecutionService"]
 
 # WaitExecution answers with the execution as it is this long before the RPC's own deadline would end it.
-_LONGEST_CHARACTER = 4  # bytes of UTF-8
 _ANSWER_MARGIN_S = 0.05
 
 
@@ -32,22 +31,22 @@ class ExecutionService(execution_service_pb2_grpc.ExecutionServiceServicer):
 
     async def Execute(self, request: execution_service_pb2.ExecuteRequest, rpc: Rpc) -> execution_pb2.Execution:
         """Run ad-hoc code and wait for its end."""
-        self._check_input(request)
         run, options = read_execute(request, rpc.expires_at)
+        self._check_size(run.input)
         execution = await self._engine.execute(rpc.who, run, options)
         return _answer(execution, rpc, named=not options.validate_only)
 
     async def RunFunction(self, request: execution_service_pb2.RunFunctionRequest, rpc: Rpc) -> execution_pb2.Execution:
         """Run a function and wait for its end."""
-        self._check_input(request)
         run, options = read_run(request, rpc.expires_at)
+        self._check_size(run.input)
         execution = await self._engine.run(rpc.who, run, options)
         return _answer(execution, rpc, named=not options.validate_only)
 
     async def Call(self, request: execution_service_pb2.CallRequest, rpc: Rpc) -> execution_pb2.Execution:
         """Accept a run of a function."""
-        self._check_input(request)
         run, options = read_call(request)
+        self._check_size(run.input)
         execution = await self._engine.call(rpc.who, run, options)
         return _answer(execution, rpc, named=not options.validate_only)
 
@@ -107,26 +106,19 @@ class ExecutionService(execution_service_pb2_grpc.ExecutionServiceServicer):
     def _events(self, request: execution_service_pb2.StreamExecutionRequest, rpc: Rpc) -> AsyncIterator[StreamEvent]:
         if request.HasField("execute"):
             _check_streamable(request.execute)
-            self._check_input(request.execute)
             execute, options = read_execute(request.execute, rpc.expires_at)
+            self._check_size(execute.input)
             return self._engine.stream_execute(rpc.who, execute, options)
         if request.HasField("run_function"):
             _check_streamable(request.run_function)
-            self._check_input(request.run_function)
             run, options = read_run(request.run_function, rpc.expires_at)
+            self._check_size(run.input)
             return self._engine.stream_run(rpc.who, run, options)
         return self._engine.stream(rpc.who, ExecutionName.parse(request.name).execution)
 
-    def _check_input(
-        self,
-        request: execution_service_pb2.ExecuteRequest
-        | execution_service_pb2.RunFunctionRequest
-        | execution_service_pb2.CallRequest,
-    ) -> None:
+    def _check_size(self, given: bytes) -> None:
         """Raise PayloadTooLarge for an input that is looked at for longer than others can wait."""
-        size, most = len(request.input_json), self._input_bytes
-        if size > most // _LONGEST_CHARACTER:
-            size = len(request.input_json.encode())
+        size, most = len(given), self._input_bytes
         if size > most:
             raise PayloadTooLarge(
                 f"input_json has {size} bytes; this server takes {most} (POLYCALL_MAX_INPUT_MIB). Send what is large "

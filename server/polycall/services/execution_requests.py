@@ -9,6 +9,7 @@ from polycall.names import ExecutionName, FunctionName, ParentName, ScheduleName
 from polycall.services.egress_messages import read_policy, read_secret_env
 from polycall.services.execution_messages import CONVENTIONS, LANGUAGES, STATES, overrides
 from polycall.services.policy_messages import read_retry
+from polycall.services.raw_input import input_of
 from polycall.services.scalars import known, milliseconds, moment, optional_moment, page_size, request_id
 from polycall.services.violations import Violations
 from polycall.v1 import execution_service_pb2
@@ -43,7 +44,7 @@ def read_execute(
         language=language,
         convention=convention,
         entrypoint=request.entrypoint or _DEFAULT_ENTRYPOINT,
-        input=_input(request.input_json),
+        input=input_of(request) or b"null",
         env=dict(request.env),
         secret_env=secret_env,
         files=tuple(InputFile(file.path, file.contents) for file in request.files),
@@ -134,13 +135,9 @@ def _function_run(
         package_id=name.package,
         version_id=name.version,
         function=name.function,
-        input=_input(request.input_json),
+        input=input_of(request) or b"null",
         limits=overrides(request.limits),
     )
-
-
-def _input(text: str) -> bytes:
-    return text.encode() or b"null"
 
 
 def _distinct(states: list[ExecutionState]) -> tuple[ExecutionState, ...]:

@@ -29,6 +29,7 @@ from polycall.services.key import KeyService
 from polycall.services.options import LARGEST_MESSAGE, server_options
 from polycall.services.package import PackageService
 from polycall.services.policy import PolicyService
+from polycall.services.raw_input import reader_of
 from polycall.services.runtime import RuntimeService
 from polycall.services.schedule import ScheduleService
 from polycall.services.secret import SecretService
@@ -115,7 +116,8 @@ def interceptors(
     authentication, telemetry = Authentication(keys), Telemetry(calls)
     auditing = Auditing(audit, behind=doors is not None)
     layers = (telemetry, Errors(LARGEST_MESSAGE), auditing, authentication, Counts())
-    return [Stack(native=layers, faces=(telemetry, auditing), gate=authentication, doors=doors)]
+    faces = (telemetry, auditing)
+    return [Stack(native=layers, faces=faces, gate=authentication, doors=doors, reader_of=reader_of)]
 
 
 def add_native(
