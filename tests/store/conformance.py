@@ -1207,15 +1207,18 @@ class ExecutionConformance:
 
     # reading
 
-    async def test_small_ones_are_read_together(self, store: Store, other_project: str) -> None:
+    async def test_a_list_has_small_bodies_and_says_where_a_large_one_is_missing(
+        self, store: Store, other_project: str
+    ) -> None:
         small, also, large = recorded(), recorded(), recorded(stdout=b"x" * 40_000)
         others = recorded(project_id=other_project)
         for execution in (small, also, large, others):
             store.record(execution)
         await store.flush()
-        ids = [large.id, also.id, others.id, new_id(), small.id]
-        assert {e.id: e for e in await store.get_small("default", ids)} == {small.id: small, also.id: also}
-        assert await store.get_small("default", []) == ()
+        found = await store.list_with_bodies("default", ExecutionFilter(), 9)
+        assert found == [(replace(large, stdout=b""), False), (also, True), (small, True)]
+        assert await store.list_with_bodies("default", ExecutionFilter(before=large.id), 1) == [(also, True)]
+        assert await store.list_with_bodies("default", ExecutionFilter(states=(ExecutionState.QUEUED,)), 9) == []
 
     async def test_what_is_unknown_or_anothers_is_not_found(self, store: Store, other_project: str) -> None:
         record, call = recorded(alias="a-1", request_id="r-1"), queued(face="cognite", alias="7", request_id="r-2")

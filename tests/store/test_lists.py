@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -82,8 +82,8 @@ async def on_postgres(postgres: str) -> AsyncIterator[SqlStore]:
 async def test_on_sqlite_every_list_is_read_where_it_stands(sqlite: SqlStore) -> None:
     await _lists_hold_what_they_should(sqlite)
     for (index, where), (after, ascending) in itertools.product(LISTS, PLACES):
-        statement = list_statement(DEFAULT_PROJECT, where, after, 51, ascending=ascending)
-        steps = await sqlite._executor.read(_sqlite_plan, statement)
+        statement, values = list_statement(DEFAULT_PROJECT, where, after, 51, ascending=ascending)
+        steps = await sqlite._executor.read(_sqlite_plan, statement, values)
         searches = [
             re.match(r"SEARCH executions USING (?:COVERING )?INDEX ix_executions_(\w+) \(", step) for step in steps
         ]
@@ -99,8 +99,8 @@ async def test_on_sqlite_every_list_is_read_where_it_stands(sqlite: SqlStore) ->
 async def test_on_postgres_every_list_is_read_where_it_stands(on_postgres: SqlStore) -> None:
     await _lists_hold_what_they_should(on_postgres)
     for (index, where), (after, ascending) in itertools.product(LISTS, PLACES):
-        statement = list_statement(DEFAULT_PROJECT, where, after, 51, ascending=ascending)
-        plan = await on_postgres._executor.read(_postgres_plan, statement)
+        statement, values = list_statement(DEFAULT_PROJECT, where, after, 51, ascending=ascending)
+        plan = await on_postgres._executor.read(_postgres_plan, statement.params(values))
         scans = [node for node in plan if "Scan" in node["Node Type"] and "Index Name" in node]
         used = {node["Index Name"].removeprefix("ix_executions_") for node in scans}
         others = {"active", "project", "pk_executions", "face" if where.face else ""}
@@ -172,10 +172,10 @@ def _meant(row: Any, where: ExecutionFilter) -> bool:
     )
 
 
-def _sqlite_plan(conn: sa.Connection, statement: sa.ClauseElement) -> list[str]:
-    compiled = statement.compile(conn, compile_kwargs={"render_postcompile": True})
-    arguments = tuple(str(compiled.params[name]) for name in compiled.positiontup or ())  # type: ignore[attr-defined]
-    return [str(row[-1]) for row in conn.exec_driver_sql(f"EXPLAIN QUERY PLAN {compiled}", arguments)]
+def _sqlite_plan(conn: sa.Connection, statement: sa.ClauseElement, values: Mapping[str, Any] = {}) -> list[str]:
+    told = statement.compile(conn).construct_expanded_state(dict(values))  # type: ignore[attr-defined]
+    arguments = tuple(map(str, told.positional_parameters))
+    return [str(row[-1]) for row in conn.exec_driver_sql(f"EXPLAIN QUERY PLAN {told.statement}", arguments)]
 
 
 def _postgres_plan(conn: sa.Connection, statement: sa.ClauseElement) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from functools import partial
@@ -51,7 +51,7 @@ from polycall.engine.webhooks.webhooks import Webhooks
 from polycall.errors import InvalidArgument, IsolationUnavailable, NotFound, Unavailable
 from polycall.ids import new_id, now_ms
 from polycall.sandbox.job import Job, Runner
-from polycall.store.protocol import ExecutionStore, Page
+from polycall.store.protocol import ExecutionStore, Page, Read
 
 __all__ = ["Engine", "EngineSettings"]
 
@@ -203,15 +203,6 @@ class Engine:
         live = self.live.get(who.project_id, execution_id)
         return live.so_far() if live is not None else await self._stored(who.project_id, execution_id)
 
-    async def get_small(self, who: Principal, execution_ids: Sequence[uuid.UUID]) -> Mapping[uuid.UUID, Execution]:
-        """Return those that have ended and whose bodies are small, at once; others are to be got one by one.
-
-        Raises PermissionDenied.
-        """
-        require(who, Scope.READ)
-        found = await self._store.get_small(who.project_id, execution_ids)
-        return {execution.id: execution for execution in found if execution.state.final}
-
     async def attempt(self, who: Principal, execution: Execution, number: int) -> Execution:
         """Return an execution with times, error and output of an attempt, which may be an earlier one.
 
@@ -254,17 +245,20 @@ class Engine:
         page_size: int,
         page_token: str = "",
         *,
-        settled: bool = False,
         ascending: bool = False,
     ) -> Page[Execution]:
-        """Return a page, newest (or oldest) first. Raises PermissionDenied, InvalidArgument (page token).
+        """Return a page, newest (or oldest) first. Raises PermissionDenied, InvalidArgument (page token)."""
+        require(who, Scope.READ)
+        return await self._store.list(who.project_id, where, page_size, page_token, ascending=ascending)
 
-        ``settled``: what has been answered here is in it, even if that was a moment ago.
+    async def list_with_bodies(self, who: Principal, where: ExecutionFilter, count: int) -> Sequence[Read]:
+        """Return the newest, with their bodies where these are small; others are to be got one by one.
+
+        What has been answered here is among them, even if that was a moment ago. Raises PermissionDenied.
         """
         require(who, Scope.READ)
-        if settled:
-            await self._store.flush()
-        return await self._store.list(who.project_id, where, page_size, page_token, ascending=ascending)
+        await self._store.flush()
+        return await self._store.list_with_bodies(who.project_id, where, count)
 
     async def wait(self, who: Principal, execution_id: uuid.UUID, timeout_s: float) -> Execution:
         """Return an execution once it has ended, or as it is after ``timeout_s``.

@@ -33,9 +33,16 @@ from polycall.store.lanes import LimitedProjects
 from polycall.store.listing import list_statement
 from polycall.store.outside import Damaged, Outside
 from polycall.store.paging import page_of, read_token
-from polycall.store.protocol import Claimed, Page
+from polycall.store.protocol import Claimed, Page, Read
 from polycall.store.records import RecordWriter
-from polycall.store.rows import BODIES, Placed, listed_execution, read_executions
+from polycall.store.rows import (
+    BODIES,
+    Placed,
+    execution_without_blobs,
+    has_blobs,
+    listed_execution,
+    read_executions,
+)
 from polycall.store.tables import executions, output_chunks
 
 __all__ = ["SqlExecutions"]
@@ -132,17 +139,6 @@ class SqlExecutions:
             raise _not_found(execution_id)
         return found
 
-    async def get_small(self, project_id: str, execution_ids: Sequence[uuid.UUID]) -> Sequence[Execution]:
-        """Return those of a project that are written and hold all their bodies in their rows; raise Unavailable.
-
-        They are in no order. At most ``inline_bytes`` of each body, however large what else was asked for is.
-        """
-        if not execution_ids:
-            return ()
-        blobs = (_e.input_blob, _e.result_blob, _e.stdout_blob, _e.stderr_blob)
-        small = sa.and_(_e.project_id == project_id, _e.id.in_(execution_ids), *(blob.is_(None) for blob in blobs))
-        return await self._executor.read(_select_all, small)
-
     async def find_alias(self, project_id: str, face: str, alias: str) -> Execution:
         """Return the execution that a face knows by another id; raise NotFound, Unavailable."""
         found = self._buffer.find_alias(project_id, face, alias)
@@ -170,8 +166,13 @@ class SqlExecutions:
         """
         scope = ("executions", project_id, where, ascending)
         after = read_token(scope, page_token, uuid.UUID)
-        statement = list_statement(project_id, where, after, page_size + 1, ascending=ascending)
-        return page_of(scope, await self._executor.read(_listed, statement), page_size)
+        statement, values = list_statement(project_id, where, after, page_size + 1, ascending=ascending)
+        return page_of(scope, await self._executor.read(_listed, statement, values), page_size)
+
+    async def list_with_bodies(self, project_id: str, where: ExecutionFilter, rows: int) -> Sequence[Read]:
+        """Return the newest with those bodies that are in their rows, ``inline_bytes`` each; raise Unavailable."""
+        statement, values = list_statement(project_id, where, None, rows, ascending=False, whole=True)
+        return await self._executor.read(_read_with_bodies, statement, values)
 
     async def output(
         self, project_id: str, execution_id: uuid.UUID, attempt: int | None = None
@@ -349,8 +350,12 @@ def _select_all(conn: sa.Connection, condition: sa.ColumnElement[bool]) -> list[
     return read_executions(conn, conn.execute(sa.select(executions).where(condition)).all())
 
 
-def _listed(conn: sa.Connection, statement: sa.Select[Any]) -> list[tuple[str, Execution]]:
-    return [(str(row.id), listed_execution(row)) for row in conn.execute(statement)]
+def _listed(conn: sa.Connection, statement: sa.Select[Any], values: Mapping[str, Any]) -> list[tuple[str, Execution]]:
+    return [(str(row.id), listed_execution(row)) for row in conn.execute(statement, values)]
+
+
+def _read_with_bodies(conn: sa.Connection, statement: sa.Select[Any], values: Mapping[str, Any]) -> list[Read]:
+    return [Read(execution_without_blobs(row), not has_blobs(row)) for row in conn.execute(statement, values)]
 
 
 def _append(conn: sa.Connection, execution_id: uuid.UUID, attempt: int, data: bytes) -> None:

@@ -27,7 +27,17 @@ from polycall.sealing import mark_of
 from polycall.store.blobs import Blob, Elsewhere, Value, read_blobs
 from polycall.store.tables import executions
 
-__all__ = ["BODIES", "LISTED", "Placed", "json_text", "listed_execution", "read_executions", "row_of"]
+__all__ = [
+    "BODIES",
+    "LISTED",
+    "Placed",
+    "execution_without_blobs",
+    "has_blobs",
+    "json_text",
+    "listed_execution",
+    "read_executions",
+    "row_of",
+]
 
 BODIES = ("input", "result", "stdout", "stderr")
 _BODY_COLUMNS = frozenset(name for body in BODIES for name in (body, f"{body}_blob"))
@@ -128,6 +138,16 @@ def row_of(execution: Execution, inline_bytes: int) -> tuple[dict[str, Any], lis
             large.append(blob)
             row[name], row[f"{name}_blob"] = None, blob.digest
     return row, large
+
+
+def has_blobs(row: sa.Row[Any]) -> bool:
+    """Whether a body of a full row is not in it."""
+    return bool(row.input_blob or row.result_blob or row.stdout_blob or row.stderr_blob)
+
+
+def execution_without_blobs(row: sa.Row[Any]) -> Execution:
+    """Return the execution of a full row, without the bodies that are blobs."""
+    return _full_execution(row, {})
 
 
 def read_executions(conn: sa.Connection, rows: Sequence[sa.Row[Any]]) -> list[Execution]:

@@ -50,13 +50,14 @@ class ExecutionsFace(Resource):
             failed_exit=failed,
             queued_after=inbound.received_at - _KEPT_MS,
         )
-        found = await self._engine.list(who, where, ask.limit, settled=True)
-        # large ones are read one by one, so that no more of them are held than a page has room for
-        small = await self._engine.get_small(who, [listed.id for listed in found.items])
+        found = await self._engine.list_with_bodies(who, where, ask.limit)
         shown: list[bytes] = []
         size = 0
-        for listed in found.items:
-            body = await self._shown(small.get(listed.id) or await self._engine.get(who, listed.id))
+        for listed in found:
+            # large ones are read one by one, so that no more of them are held than a page has room for
+            body = await self._shown(
+                listed.execution if listed.whole else await self._engine.get(who, listed.execution.id)
+            )
             size += len(body)
             if shown and size > PAGE_BYTES:
                 break

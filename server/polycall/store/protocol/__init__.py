@@ -10,7 +10,7 @@ from polycall.store.protocol.audit import AuditStore
 from polycall.store.protocol.deliveries import Attempted, DeliveryStore, Lane, PendingLanes
 from polycall.store.protocol.entries import EntryStore
 from polycall.store.protocol.environments import EnvironmentStore
-from polycall.store.protocol.executions import Claimed, ExecutionStore
+from polycall.store.protocol.executions import Claimed, ExecutionStore, Read
 from polycall.store.protocol.nodes import Beat, NodeStore
 from polycall.store.protocol.objects import FaceStore
 from polycall.store.protocol.pages import Page
@@ -51,6 +51,7 @@ __all__ = [
     "PolicyChange",
     "PolicyStore",
     "ProjectChange",
+    "Read",
     "RegistryStore",
     "RetentionStore",
     "RuntimeStore",

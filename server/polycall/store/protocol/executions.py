@@ -5,12 +5,12 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from polycall.domain import Execution, ExecutionError, ExecutionFilter, ExecutionState, OutputChunk
 from polycall.store.protocol.pages import Page
 
-__all__ = ["Claimed", "ExecutionStore"]
+__all__ = ["Claimed", "ExecutionStore", "Read"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,13 @@ class Claimed:
 
     def __len__(self) -> int:
         return len(self.executions)
+
+
+class Read(NamedTuple):
+    """An execution of a list that has bodies. ``whole``: all of them; else a large one is missing."""
+
+    execution: Execution
+    whole: bool
 
 
 class ExecutionStore(Protocol):
@@ -57,9 +64,6 @@ class ExecutionStore(Protocol):
     async def get(self, project_id: str, execution_id: uuid.UUID) -> Execution:
         """Return, from the record buffer or the store; raise NotFound. A miss younger than two flushes looks again."""
 
-    async def get_small(self, project_id: str, execution_ids: Sequence[uuid.UUID]) -> Sequence[Execution]:
-        """Return those of a project that are written and hold all their bodies in their rows, in no order."""
-
     async def find_alias(self, project_id: str, face: str, alias: str) -> Execution:
         """Return the execution a face knows by another id; raise NotFound."""
 
@@ -73,6 +77,9 @@ class ExecutionStore(Protocol):
 
         Raise InvalidArgument (token).
         """
+
+    async def list_with_bodies(self, project_id: str, where: ExecutionFilter, rows: int) -> Sequence[Read]:
+        """Return the newest, with their bodies where these are small; others are to be got one by one."""
 
     async def due(self) -> Sequence[str]:
         """Return the projects that have something QUEUED. Crosses projects, for the dispatcher."""
