@@ -20,6 +20,7 @@ from polycall.v1 import (
     runtime_service_pb2,
     schedule_pb2,
     schedule_service_pb2,
+    secret_service_pb2,
     tenancy_service_pb2,
 )
 from tests.harness import Server, until
@@ -133,11 +134,17 @@ def test_a_request_that_two_servers_get_makes_one_thing(pair: tuple[Server, Serv
     wanted = schedule_pb2.Schedule(function="packages/slow/functions/nap", cron="0 0 1 1 *")
     schedule = schedule_service_pb2.CreateScheduleRequest(schedule=wanted, request_id=token)
     runtime = runtime_service_pb2.CreateRuntimeRequest(request_id=token)
+    version = package_service_pb2.CreateVersionRequest(parent="packages/once", create_package=True, request_id=token)
+    version.files.files.add(path="main.py", contents=SLOW.encode())
+    secret = secret_service_pb2.CreateSecretRequest(request_id=token)
+    secret.secret.display_name, secret.secret.value = "once", "hunter2"
     with ThreadPoolExecutor(12) as clients:
         for request, act in (
             (call, lambda server, it: server.executions.Call(it, metadata=server.metadata)),
             (schedule, lambda server, it: server.schedules.CreateSchedule(it, metadata=server.metadata)),
             (runtime, lambda server, it: server.runtimes.CreateRuntime(it, metadata=server.metadata)),
+            (version, lambda server, it: server.packages.CreateVersion(it, metadata=server.metadata)),
+            (secret, lambda server, it: server.secrets.CreateSecret(it, metadata=server.metadata)),
         ):
             # at once, and again
             for _ in range(2):
@@ -147,6 +154,11 @@ def test_a_request_that_two_servers_get_makes_one_thing(pair: tuple[Server, Serv
     assert len(listed.schedules) == 1
     kept = pair[1].runtimes.ListRuntimes(runtime_service_pb2.ListRuntimesRequest(), metadata=pair[1].metadata)
     assert len(kept.runtimes) == 1
+    listing = package_service_pb2.ListVersionsRequest(parent="packages/once")
+    versions = pair[0].packages.ListVersions(listing, metadata=pair[0].metadata).versions
+    assert [each.name for each in versions] == ["packages/once/versions/1"]
+    secrets = pair[1].secrets.ListSecrets(secret_service_pb2.ListSecretsRequest(), metadata=pair[1].metadata).secrets
+    assert len(secrets) == 1
 
 
 def test_a_run_is_cancelled_from_another_server(pair: tuple[Server, Server]) -> None:

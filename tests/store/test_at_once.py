@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from polycall.domain import Version
 from polycall.errors import AlreadyExists, QuotaExceeded
 from polycall.store.sql import SqlStore, StoreConfig, open_store
 from tests.store.examples import face_object, package, version
@@ -67,6 +68,30 @@ async def test_versions_without_a_name_get_numbers_that_nobody_else_gets(pair: P
     assert len(set(unnamed)) == 15
     assert min(unnamed) >= 8
     assert await pair[1].next_version("default", "package") > max(unnamed)
+
+
+@pytest.mark.parametrize("named", [False, True])
+async def test_a_request_makes_one_version_of_a_package(pair: Pair, named: bool) -> None:
+    for name in ("package", "other"):
+        await pair[0].create_package(package(name, alias=None))
+
+    async def create(store: SqlStore, n: int) -> Version:
+        return await store.create_version(version(str(n) if named else "", request_id="r"), {})
+
+    done = await at_once(pair, create, 10)
+    assert refused(done, AlreadyExists) == 9
+    (made,) = (each for each in done if isinstance(each, Version))
+    assert await pair[0].version_of_request("default", "package", "r") == made
+    assert [each.id for each in (await pair[1].list_versions("default", "package", 9)).items] == [made.id]
+    # a request id is a package's own, and nobody's once its version is deleted
+    assert await pair[0].version_of_request("default", "other", "r") is None
+    await pair[0].create_version(version("", package_id="other", request_id="r"), {})
+    await pair[0].delete_version("default", "package", made.id)
+    again = await pair[1].create_version(version("", request_id="r"), {})
+    assert again.request_id == "r"
+    # a version without one stands in nobody's way
+    for _ in range(2):
+        await pair[0].create_version(version(""), {})
 
 
 async def test_an_alias_goes_to_one(pair: Pair) -> None:

@@ -246,6 +246,7 @@ def _check_what_is_counted(conn: sa.Connection) -> None:
     assert counted == ["f", "s"]
     sizes = [conn.execute(sa.text(f"SELECT size FROM {name}")).scalar_one() for name in ("packages", "versions")]
     assert sizes == [len("é".encode()) + len("{}"), len('[]{}{"A":"b"}')]
+    assert conn.execute(sa.text("SELECT request_id FROM versions")).scalars().all() == [None]
     assert stored_bytes(conn, "p") == 10 + 200 + sum(sizes) + len(b"{}")
 
 

@@ -53,6 +53,7 @@ class Version:
     created_by: str | None = None
     error: str | None = None  # why the state is ERROR
     face_data: bytes | None = None  # JSON: what a face keeps beside it
+    request_id: str | None = None  # what it was asked for with; no other of its package has it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

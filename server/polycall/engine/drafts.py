@@ -48,6 +48,7 @@ class VersionDraft:
     adapter: str = ""
     warm: WarmPolicy = DEFAULT_WARM
     face_data: bytes | None = None
+    request_id: str | None = None  # of several with one id, at whichever servers, one becomes a version
 
 
 def check_draft(draft: VersionDraft, limits: LimitPolicy, available: Collection[Language]) -> None:

@@ -241,7 +241,8 @@ class Registry:
         """Check, analyse and store a version; nothing of it runs. The state is READY (or RELEASED), or ERROR with why.
 
         With ``analyze_later`` it is ANALYSING until its analysis, which outlives this server, has ended.
-        Raises PermissionDenied, InvalidArgument, LimitOutOfRange, NotFound, AlreadyExists, RuntimeMissing, QueueFull.
+        Raises PermissionDenied, InvalidArgument, LimitOutOfRange, NotFound, AlreadyExists (also if there is one of its
+        request id: ``version_of_request``), RuntimeMissing, QueueFull.
         """
         require(who, Scope.DEPLOY)
         check_draft(draft, self._limits, self._runner.languages)
@@ -313,6 +314,15 @@ class Registry:
         """Return a version; None or "-" is the newest. Raises PermissionDenied, NotFound."""
         require(who, Scope.READ)
         return await self.version(who.project_id, package_id, version_id)
+
+    async def version_of_request(self, who: Principal, package_id: str, request_id: str) -> Version:
+        """Return the version that was made for a request, by whichever server. Raises PermissionDenied, NotFound."""
+        require(who, Scope.READ)
+        found = await self._store.version_of_request(who.project_id, package_id, request_id)
+        if found is None:
+            name = str(PackageName(package_id))
+            raise NotFound(Reason.VERSION_NOT_FOUND, "polycall.v1.Version", name)
+        return found
 
     async def get_source(self, who: Principal, version: Version) -> Mapping[str, bytes]:
         """Return the files of a version. Raises PermissionDenied, NotFound."""
@@ -543,6 +553,7 @@ class Registry:
             released_at=now if release else None,
             created_by=who.key_id,
             face_data=draft.face_data,
+            request_id=draft.request_id,
         )
 
     def _forget(self, project_id: str, package_id: str) -> None:

@@ -77,7 +77,9 @@ class Revisions:
         elif limits is not None and after is not None:
             self._limits.resolve(limits, path="version.limits")
             state = VersionState.READY if after.state is VersionState.RELEASED else after.state
-            version = replace(after, state=state, limits=limits, released_at=None, created_by=who.key_id)
+            version = replace(
+                after, state=state, limits=limits, released_at=None, created_by=who.key_id, request_id=None
+            )
             files = (await self._registry.bundle(after)).files
         if version is not None:
             # the order of versions is that of their times, and clocks go backwards

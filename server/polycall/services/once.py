@@ -1,8 +1,8 @@
 """Request ids: a repeat returns the first answer (AIP-155).
 
-What one process has answered it remembers (``Once``). Over several, what has an id of the server's making gets one that
-follows from the request id (``id_of``): of two servers that get the same request one makes it, and both return it
-(``found_or_made``).
+What one process has answered it remembers (``Once``). Over several, of the servers that get the same request one makes
+it, and all return it (``found_or_made``): what has an id of the server's making gets one that follows from the request
+id (``id_of``); versions, which have numbers, keep the request id beside them.
 """
 
 from __future__ import annotations
@@ -11,11 +11,14 @@ import asyncio
 import uuid
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import replace
 from typing import Generic, TypeVar
 
+from polycall.domain import Principal, Scope
 from polycall.errors import AlreadyExists, NotFound, PolycallError, Unavailable
 
-__all__ = ["Once", "found_or_made", "id_of"]
+__all__ = ["Once", "as_reader", "found_or_made", "id_of"]
 
 T = TypeVar("T")
 
@@ -74,4 +77,11 @@ async def found_or_made(find: Callable[[], Awaitable[T]], make: Callable[[], Awa
     try:
         return await make()
     except AlreadyExists:
-        return await find()
+        with suppress(NotFound):  # what is there is another's
+            return await find()
+        raise
+
+
+def as_reader(who: Principal) -> Principal:
+    """Return who made something with the right to be told what it is."""
+    return replace(who, scopes=frozenset({Scope.READ}))

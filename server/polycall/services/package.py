@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from functools import partial
 
 from google.protobuf import empty_pb2
 
-from polycall.domain import Package, Scope, Version
+from polycall.domain import Package, Principal, Scope, Version
 from polycall.engine.engine import Engine
 from polycall.engine.keys import require
 from polycall.interceptors.rpc import Rpc
 from polycall.names import PackageName, VersionName
-from polycall.services.once import Once
+from polycall.services.once import Once, as_reader, found_or_made
 from polycall.services.package_messages import analysis_message, package_message, version_message
 from polycall.services.package_requests import (
+    NewVersion,
     read_new_package,
     read_new_version,
     read_package_change,
@@ -66,8 +67,7 @@ class PackageService(package_service_pb2_grpc.PackageServiceServicer):
         if not change.whole:
             require(rpc.who, Scope.DEPLOY)
             # what the mask leaves out is kept; the scope deploy is enough for that, as it is for the answer
-            reader = replace(rpc.who, scopes=frozenset({Scope.READ}))
-            package = change.applied_to(await self._registry.get_package(reader, package.id))
+            package = change.applied_to(await self._registry.get_package(as_reader(rpc.who), package.id))
         if change.of_face:
             return package_message(
                 await self._registry.change_package(rpc.who, package, validate_only=change.validate_only)
@@ -86,16 +86,7 @@ class PackageService(package_service_pb2_grpc.PackageServiceServicer):
         require(rpc.who, Scope.DEPLOY)  # before an archive is unpacked
         new = read_new_version(request)
         made = await self._versions(
-            rpc.who.project_id,
-            None if new.validate_only else new.request_id,
-            lambda: self._registry.create_version(
-                rpc.who,
-                new.draft,
-                create_package=new.create_package,
-                release=new.release,
-                validate_only=new.validate_only,
-                analyze_later=new.analyze_later,
-            ),
+            rpc.who.project_id, new.draft.request_id, lambda: self._create_version(rpc.who, new)
         )
         return version_message(made)
 
@@ -142,3 +133,21 @@ class PackageService(package_service_pb2_grpc.PackageServiceServicer):
             runtime=source.runtime,
         )
         return analysis_message(analysis)
+
+    async def _create_version(self, who: Principal, new: NewVersion) -> Version:
+        """Create a version, unless another server has done so for the same request."""
+        package_id, request_id = new.draft.package_id, new.draft.request_id
+        create = partial(
+            self._registry.create_version,
+            who,
+            new.draft,
+            create_package=new.create_package,
+            release=new.release,
+            validate_only=new.validate_only,
+            analyze_later=new.analyze_later,
+        )
+        if request_id is None:
+            return await create()
+        return await found_or_made(
+            lambda: self._registry.version_of_request(as_reader(who), package_id, request_id), create
+        )

@@ -40,7 +40,6 @@ class NewVersion:
     draft: VersionDraft
     create_package: bool
     release: bool
-    request_id: str | None
     validate_only: bool
     analyze_later: bool
 
@@ -142,12 +141,12 @@ def read_new_version(request: package_service_pb2.CreateVersionRequest) -> NewVe
             idle_ms=milliseconds(version.warm.idle) if version.warm.HasField("idle") else 0,
         ),
         face_data=face_data,
+        request_id=None if request.validate_only else token,
     )
     return NewVersion(
         draft=draft,
         create_package=request.create_package,
         release=request.release,
-        request_id=token,
         validate_only=request.validate_only,
         analyze_later=request.analyze_later,
     )

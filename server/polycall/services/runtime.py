@@ -11,7 +11,7 @@ from polycall.engine.engine import Engine
 from polycall.engine.keys import require
 from polycall.interceptors.rpc import Rpc
 from polycall.names import RevisionName, RuntimeName
-from polycall.services.once import Once, found_or_made, id_of
+from polycall.services.once import Once, as_reader, found_or_made, id_of
 from polycall.services.runtime_messages import (
     NewRevision,
     NewRuntime,
@@ -108,7 +108,7 @@ class RuntimeService(runtime_service_pb2_grpc.RuntimeServiceServicer):
             return await self._runtimes.create(who, new.runtime, new.draft, validate_only=new.validate_only)
         runtime = replace(new.runtime, id=id_of(who.project_id, "runtime", new.request_id))
         return await found_or_made(
-            lambda: self._runtimes.get(_reader(who), runtime.id),
+            lambda: self._runtimes.get(as_reader(who), runtime.id),
             lambda: self._runtimes.create(who, runtime, new.draft),
         )
 
@@ -119,11 +119,6 @@ class RuntimeService(runtime_service_pb2_grpc.RuntimeServiceServicer):
             return await create(who, runtime_id, new.draft, validate_only=new.validate_only)
         draft = replace(new.draft, id=id_of(who.project_id, f"revision of {runtime_id}", new.request_id))
         return await found_or_made(
-            lambda: self._runtimes.get_revision(_reader(who), runtime_id, draft.id),
+            lambda: self._runtimes.get_revision(as_reader(who), runtime_id, draft.id),
             lambda: create(who, runtime_id, draft),
         )
-
-
-def _reader(who: Principal) -> Principal:
-    """Return who made something with the right to be told what it is."""
-    return replace(who, scopes=frozenset({Scope.READ}))

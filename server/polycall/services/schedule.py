@@ -14,7 +14,7 @@ from polycall.engine.plans import Plans
 from polycall.interceptors.rpc import Rpc
 from polycall.names import ScheduleName
 from polycall.services.execution_messages import execution_message
-from polycall.services.once import Once, found_or_made, id_of
+from polycall.services.once import Once, as_reader, found_or_made, id_of
 from polycall.services.schedule_messages import (
     NewSchedule,
     read_new_schedule,
@@ -105,9 +105,8 @@ class ScheduleService(schedule_service_pb2_grpc.ScheduleServiceServicer):
         if new.schedule.id or new.schedule.face is not None:  # faces have ids of their own
             return await self._plans.create(who, new.schedule)
         schedule = replace(new.schedule, id=id_of(who.project_id, "schedule", new.request_id or ""))
-        reader = replace(who, scopes=frozenset({Scope.READ}))
         return await found_or_made(
-            lambda: self._schedules.get(reader, schedule.id), lambda: self._plans.create(who, schedule)
+            lambda: self._schedules.get(as_reader(who), schedule.id), lambda: self._plans.create(who, schedule)
         )
 
     def _message(self, schedule: Schedule, *, named: bool = True) -> schedule_pb2.Schedule:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from google.protobuf import empty_pb2
 
-from polycall.domain import Scope, Secret
+from polycall.domain import Principal, Scope, Secret
 from polycall.engine.engine import Engine
 from polycall.engine.keys import require
 from polycall.interceptors.rpc import Rpc
 from polycall.names import SECRET_RULE, SecretName, is_secret_id
-from polycall.services.once import Once
+from polycall.services.once import Once, as_reader, found_or_made, id_of
 from polycall.services.scalars import clean, page_size, request_id, timestamp
 from polycall.services.violations import Violations
 from polycall.v1 import secret_pb2, secret_service_pb2, secret_service_pb2_grpc
@@ -38,13 +40,7 @@ class SecretService(secret_service_pb2_grpc.SecretServiceServicer):
         secret = await self._made(
             rpc.who.project_id,
             None if request.validate_only else token,
-            lambda: self._secrets.create(
-                rpc.who,
-                request.secret.display_name,
-                request.secret.value,
-                id=request.secret_id,
-                validate_only=request.validate_only,
-            ),
+            lambda: self._create(rpc.who, request, token),
         )
         return _message(secret)
 
@@ -97,6 +93,16 @@ class SecretService(secret_service_pb2_grpc.SecretServiceServicer):
             stored_requests=done.requests,
             deployments=done.deployments,
         )
+
+    async def _create(
+        self, who: Principal, request: secret_service_pb2.CreateSecretRequest, token: str | None
+    ) -> Secret:
+        """Create a secret, unless another server has done so for the same request."""
+        create = partial(self._secrets.create, who, request.secret.display_name, request.secret.value)
+        if token is None or request.validate_only or request.secret_id:
+            return await create(id=request.secret_id, validate_only=request.validate_only)
+        secret_id = id_of(who.project_id, "secret", token)
+        return await found_or_made(lambda: self._secrets.get(as_reader(who), secret_id), lambda: create(id=secret_id))
 
 
 def _fields(request: secret_service_pb2.UpdateSecretRequest, wrong: Violations) -> frozenset[str]:

@@ -181,6 +181,10 @@ class SqlRegistry:
         """Return; raise NotFound (package or version), Unavailable."""
         return await self._executor.read(versions.get_version, project_id, package_id, version_id)
 
+    async def version_of_request(self, project_id: str, package_id: str, request_id: str) -> Version | None:
+        """Return the version that was made for a request; None if there is none. Raises Unavailable."""
+        return await self._executor.read(versions.version_of_request, project_id, package_id, request_id)
+
     async def newest_version(self, project_id: str, package_id: str) -> Version | None:
         """Return the newest RELEASED, else the newest READY, else the newest; None without versions.
 

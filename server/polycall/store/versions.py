@@ -44,6 +44,7 @@ __all__ = [
     "put_version",
     "set_version_state",
     "swap_version",
+    "version_of_request",
     "with_warm_policy",
 ]
 
@@ -76,20 +77,26 @@ class Place(NamedTuple):
 def create_version(conn: sa.Connection, version: Version, bundle: Blob) -> Version:
     """Insert with its bundle, under the next number if it has no id; return it.
 
-    Raises AlreadyExists, NotFound (package).
+    Raises AlreadyExists (id, or a version of its request id), NotFound (package).
     """
     numbered = not version.id
     if numbered:
         lock_project(conn, version.project_id)  # who numbers at once, on whichever server, does so one after the other
     get_package(conn, version.project_id, version.package_id)
     write_blobs(conn, [bundle], counted=True)
-    for _ in range(_NUMBERS if numbered else 1):
+    for _ in range(_NUMBERS if numbered and not _is_made(conn, version) else 1):
         if numbered:
             version = replace(version, id=str(next_number(conn, version.project_id, version.package_id)))
         insertion = insert(conn.dialect.name, versions).on_conflict_do_nothing()
         if conn.execute(insertion, _version_row(version)).rowcount == 1:
             return version
     raise AlreadyExists("polycall.v1.Version", _version_name(version.package_id, version.id))
+
+
+def version_of_request(conn: sa.Connection, project_id: str, package_id: str, request_id: str) -> Version | None:
+    """Return the version of a package that was made for a request; None if there is none."""
+    row = conn.execute(sa.select(versions).where(*_is_of_request(project_id, package_id, request_id))).first()
+    return None if row is None else _version_of(row)
 
 
 def next_number(conn: sa.Connection, project_id: str, package_id: str) -> int:
@@ -257,6 +264,24 @@ def _is_version(project_id: str, package_id: str, version_id: str) -> tuple[sa.C
     return (_v.project_id == project_id, _v.package_id == package_id, _v.id == version_id)
 
 
+def _is_made(conn: sa.Connection, version: Version) -> bool:
+    """Tell whether there is a version of the same request: then no number is free for this one."""
+    if version.request_id is None:
+        return False
+    same = _is_of_request(version.project_id, version.package_id, version.request_id)
+    return conn.execute(sa.select(_v.seq).where(*same)).first() is not None
+
+
+def _is_of_request(project_id: str, package_id: str, request_id: str) -> tuple[sa.ColumnElement[bool], ...]:
+    # said again as text: a partial index is found by its very predicate
+    return (
+        _v.project_id == project_id,
+        _v.package_id == package_id,
+        _v.request_id == request_id,
+        _v.request_id.is_not(None),
+    )
+
+
 def _version_row(version: Version) -> dict[str, Any]:
     row = {
         "project_id": version.project_id,
@@ -280,6 +305,7 @@ def _version_row(version: Version) -> dict[str, Any]:
         "error": version.error,
         "face_data": version.face_data,
         "adapter": version.adapter or None,
+        "request_id": version.request_id,
     }
     return {**row, "size": row_bytes(row)}
 
@@ -307,6 +333,7 @@ def _version_of(row: sa.Row[Any]) -> Version:
         error=row.error,
         face_data=row.face_data,
         adapter=row.adapter or "",
+        request_id=row.request_id,
     )
 
 

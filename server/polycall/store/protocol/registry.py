@@ -91,7 +91,7 @@ class RegistryStore(Protocol):
     async def create_version(self, version: Version, files: Mapping[str, bytes]) -> Version:
         """Insert with its files (content-addressed), under the next number if it has no id; return it as it is kept.
 
-        Raise AlreadyExists, NotFound (package).
+        Raise AlreadyExists (its id; a version of its ``request_id``), NotFound (package).
         """
 
     async def next_version(self, project_id: str, package_id: str) -> int:
@@ -132,6 +132,9 @@ class RegistryStore(Protocol):
 
     async def get_version(self, project_id: str, package_id: str, version_id: str) -> Version:
         """Return; raise NotFound (package or version)."""
+
+    async def version_of_request(self, project_id: str, package_id: str, request_id: str) -> Version | None:
+        """Return the version of a package that was made for a request; None if there is none."""
 
     async def newest_version(self, project_id: str, package_id: str) -> Version | None:
         """Return the newest RELEASED, else the newest READY, else the newest of any state; None without versions.

@@ -62,10 +62,16 @@ versions = sa.Table(
     text("secrets", null=True),  # JSON: name -> sealed value
     text("adapter", null=True),
     size(),
+    text("request_id", null=True),
     sa.PrimaryKeyConstraint("seq"),
     sa.ForeignKeyConstraint(["project_id", "package_id"], ["packages.project_id", "packages.id"], ondelete="CASCADE"),
     sa.UniqueConstraint("project_id", "package_id", "id"),
     sa.Index("ix_versions_package", "project_id", "package_id", "created_at", "seq"),
     sa.Index("ix_versions_bundle", "project_id", "bundle"),
     sa.Index("ix_versions_size", "project_id", "size"),
+)
+partial(
+    *("uq_versions_request", versions.c.project_id, versions.c.package_id, versions.c.request_id),
+    where="request_id IS NOT NULL",
+    unique=True,
 )
