@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from dataclasses import replace
 from collections.abc import Callable
 from typing import Any
 
@@ -210,10 +211,9 @@ def test_a_new_version_says_everything() -> None:
         create_package=True,
         release=True,
         request_id=UUID,
-        validate_only=True,
         analyze_later=True,
     )
-    assert read_new_version(request) == NewVersion(
+    new = NewVersion(
         draft=VersionDraft(
             package_id="p",
             files={"main.py": b"x"},
@@ -223,13 +223,16 @@ def test_a_new_version_says_everything() -> None:
             limits=VERSION.limits,
             env={"A": "1"},
             reuse=False,
+            request_id=UUID,
         ),
         create_package=True,
         release=True,
-        request_id=UUID,
-        validate_only=True,
+        validate_only=False,
         analyze_later=True,
     )
+    assert read_new_version(request) == new
+    request.validate_only = True  # makes nothing, so that its id is still free
+    assert read_new_version(request) == replace(new, draft=replace(new.draft, request_id=None), validate_only=True)
 
 
 def test_a_source_may_be_a_zip_archive() -> None:
