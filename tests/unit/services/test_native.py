@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import grpc
@@ -336,12 +337,17 @@ async def test_a_version_is_created_with_all_that_was_asked() -> None:
         files=package_pb2.SourceFiles(files=[package_pb2.SourceFile(path="main.py", contents=b"x")]),
         create_package=True,
         release=True,
-        request_id=UUID,
     )
     async with running(engine) as native:
-        answers = [await native.do(native.packages.CreateVersion, request) for _ in range(2)]
-    assert [answer.name for answer in answers] == ["packages/p/versions/1"] * 2
-    ((name, (who, draft), options),) = engine.registry.asked
+        assert (await native.do(native.packages.CreateVersion, request)).name == "packages/p/versions/1"
+        ((name, (who, draft), options),) = engine.registry.asked
+        # of a request that another server has answered, whoever sends it again, nothing is made
+        request.request_id = UUID
+        for _ in range(2):
+            assert (await native.do(native.packages.CreateVersion, request)).name == "packages/p/versions/1"
+    assert engine.registry.asked[1:] == [
+        ("version_of_request", (replace(ADA, scopes=frozenset({Scope.READ})), "p", UUID), {})
+    ]
     assert (name, who, draft.files) == ("create_version", ADA, {"main.py": b"x"})
     assert options == {"create_package": True, "release": True, "validate_only": False, "analyze_later": False}
 

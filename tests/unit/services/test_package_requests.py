@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import io
 import zipfile
-from dataclasses import replace
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
