@@ -11,10 +11,11 @@ import asyncio
 import logging
 import time
 import traceback
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, TextIO
 
-__all__ = ["LineHandler", "log_to", "where"]
+__all__ = ["LineHandler", "log_to", "say", "where"]
 
 _MOMENT_S = 0.05
 _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
@@ -26,6 +27,23 @@ def log_to(stream: TextIO, level: str) -> None:
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging._srcfile = None
     logging.basicConfig(level=level.upper(), handlers=[LineHandler(stream)])
+
+
+class _Line(logging.LogRecord):
+    """A record of a line at INFO without arguments: what it has beside these is the same for all."""
+
+    _same: Mapping[str, object] = vars(logging.LogRecord("", logging.INFO, "", 0, "", None, None))
+
+    def __init__(self, name: str, line: str) -> None:
+        now = time.time()
+        self.__dict__ |= self._same
+        self.name, self.msg, self.created, self.msecs = name, line, now, now % 1 * 1000
+
+
+def say(log: logging.Logger, line: str) -> None:
+    """Log a line at INFO. ``log.info`` does the same for every kind of message, at five times the cost."""
+    if log.isEnabledFor(logging.INFO):
+        log.callHandlers(_Line(log.name, line))
 
 
 class LineHandler(logging.Handler):

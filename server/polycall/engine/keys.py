@@ -110,7 +110,7 @@ class KeyRing:
         self._siblings = siblings
         self._bootstrap = _digest(bootstrap_key) if bootstrap_key else None
         self._known: dict[bytes | str, _Known] = {}  # by the digest of a key, and by its id
-        self._revocations = 0
+        self.revocations = 0  # goes up whenever a key may have been revoked, here or elsewhere
         self._used: dict[str, int] = {}
         self._touching: asyncio.Task[None] | None = None
         self._operator = Principal(
@@ -255,12 +255,12 @@ class KeyRing:
 
     def forget(self, key_id: str) -> None:
         """Go by the database for a key that was revoked, here or elsewhere."""
-        self._revocations += 1
+        self.revocations += 1
         self._known = {d: k for d, k in self._known.items() if k.principal.key_id != key_id}
 
     def forget_all(self) -> None:
         """Go by the database for every key: one may have been revoked elsewhere."""
-        self._revocations += 1
+        self.revocations += 1
         self._known.clear()
 
     async def close(self) -> None:
@@ -325,14 +325,14 @@ class KeyRing:
             return None
 
     async def _look_up(self, name: bytes | str, finding: Awaitable[ApiKey | None]) -> _Known:
-        revocations = self._revocations
+        revocations = self.revocations
         key = await finding
         self._known.pop(name, None)
         if key is None or key.revoked_at is not None:
             raise Unauthenticated("This API key is not valid.")
         principal = Principal(project_id=key.project_id, key_id=key.id, scopes=key.scopes, user_id=_user_id(key.id))
         known = _Known(principal, time.monotonic() + CACHE_S, key.expires_at)
-        if revocations == self._revocations:  # else what was read may be older than the revocation
+        if revocations == self.revocations:  # else what was read may be older than the revocation
             if len(self._known) >= _CACHE_KEYS:
                 self._known.pop(next(iter(self._known)))
             self._known[name] = known

@@ -46,6 +46,15 @@ class Auditing:
         """Call; keep what was done, or refused."""
 
         async def audited(request: Message, rpc: Rpc) -> Message:
+            if rpc.method not in ACTIONS:  # nothing that it does is kept, and most calls are of this kind
+                try:
+                    return await inner(request, rpc)
+                except asyncio.CancelledError:
+                    raise
+                except Exception as error:
+                    if (code := code_of(error)) in _TOLD:
+                        self._ended(self._act(request, rpc), request, code)
+                    raise
             act = self._act(request, rpc)
             with acting(act):
                 try:
@@ -101,7 +110,7 @@ class Auditing:
     def _act(self, request: Message, rpc: Rpc) -> Act:
         action = ACTIONS.get(rpc.method, _NOTHING)
         face = _FACE.match(rpc.method)
-        return Act(
+        act = Act(
             action.name,
             many=action.many,
             face="" if face is None else face[1],
@@ -110,6 +119,8 @@ class Auditing:
             client=self._client(rpc),
             request_id=rpc.request_id,
         )
+        act.who = rpc.known
+        return act
 
     def _ended(self, act: Act, request: Message, code: Code) -> None:
         act.closed = True

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+import time
+from collections.abc import AsyncIterator, Awaitable, Iterable
 from contextlib import aclosing
 
 from google.protobuf.message import Message
@@ -14,6 +15,8 @@ from polycall.interceptors.rpc import Rpc, Stream, Unary
 __all__ = ["Anyone", "Authentication"]
 
 
+# How long who sent the head of a call need not be asked again, if no key was revoked meanwhile: a key may expire.
+_HOLDS_S = 1.0
 # Where our own API and the contracts carry keys (riza, cognite: authorization; the others have headers of their own).
 _CREDENTIALS = frozenset(
     ("authorization", "df-api-key", "x-api-key", "x-domo-authentication", "x-domo-developer-token", "x-dff-auth-token")
@@ -34,6 +37,14 @@ class Authentication:
     def __init__(self, keys: KeyRing) -> None:
         self._keys = keys
 
+    async def lets_in(self, rpc: Rpc) -> bool:
+        """Tell from the head of a native call whether its message is to be read, and say in ``rpc`` who is asking."""
+        try:
+            await self._identify(rpc)
+        except PolycallError:
+            return False
+        return True
+
     async def admits(self, metadata: Iterable[tuple[str, str | bytes]]) -> bool:
         """Tell from the head of a call alone whether its message is to be read: some key in it is valid.
 
@@ -52,9 +63,12 @@ class Authentication:
     def unary(self, inner: Unary) -> Unary:
         """Authenticate, then call."""
 
-        async def authenticated(request: Message, rpc: Rpc) -> Message:
-            rpc.who = await self._keys.authenticate(_bearer(rpc.authorization))
+        async def anew(request: Message, rpc: Rpc) -> Message:
+            await self._identify(rpc)
             return await inner(request, rpc)
+
+        def authenticated(request: Message, rpc: Rpc) -> Awaitable[Message]:
+            return inner(request, rpc) if self._holds(rpc) else anew(request, rpc)
 
         return authenticated
 
@@ -62,12 +76,25 @@ class Authentication:
         """Authenticate, then stream."""
 
         async def authenticated(request: Message, rpc: Rpc) -> AsyncIterator[Message]:
-            rpc.who = await self._keys.authenticate(_bearer(rpc.authorization))
+            if not self._holds(rpc):
+                await self._identify(rpc)
             async with aclosing(inner(request, rpc)) as answers:  # type: ignore[type-var]
                 async for answer in answers:
                     yield answer
 
         return authenticated
+
+    async def _identify(self, rpc: Rpc) -> None:
+        rpc.revocations = self._keys.revocations
+        rpc.who = await self._keys.authenticate(_bearer(rpc.authorization))
+
+    def _holds(self, rpc: Rpc) -> bool:
+        """Tell whether what the head of a call said still holds: its message may come minutes later."""
+        return (
+            rpc.known is not None
+            and rpc.revocations == self._keys.revocations
+            and time.monotonic() - rpc.came_at < _HOLDS_S
+        )
 
 
 def _bearer(authorization: str) -> str | None:

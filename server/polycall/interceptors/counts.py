@@ -6,7 +6,7 @@ ten bytes of wire format each, take ten seconds and a gigabyte of complaints. No
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import aclosing
 from functools import cache
 
@@ -31,9 +31,9 @@ class Counts:
     def unary(self, inner: Unary) -> Unary:
         """Count, then call."""
 
-        async def counted(request: Message, rpc: Rpc) -> Message:
+        def counted(request: Message, rpc: Rpc) -> Awaitable[Message]:
             self._check(request)
-            return await inner(request, rpc)
+            return inner(request, rpc)
 
         return counted
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any, NoReturn, Protocol
 
 import grpc
@@ -27,31 +27,35 @@ _TRACE_ID = re.compile(r"00-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")  # W3C Tra
 class Rpc:
     """One RPC: what services are given instead of gRPC's context.
 
-    ``request_id`` is the caller's ``x-request-id``, else a new one. ``expires_at`` is the RPC's deadline on the
-    ``time.monotonic`` clock. ``who`` is set once the call is authenticated. Services leave the execution that they
-    answer with in ``execution``: telemetry tells of it.
+    ``request_id`` is the caller's ``x-request-id``, else a new one. ``came_at``, when its head came, and
+    ``expires_at``, its deadline, are on the ``time.monotonic`` clock. ``who`` is set once the call is authenticated.
+    Services leave the execution that they answer with in ``execution``: telemetry tells of it.
     """
 
     __slots__ = (
         "_trailing",
         "_who",
         "authorization",
+        "came_at",
         "code",
         "context",
         "execution",
         "expires_at",
         "method",
         "request_id",
+        "revocations",
         "trace_id",
     )
 
-    def __init__(self, method: str, context: grpc.aio.ServicerContext[Any, Any]) -> None:
+    context: grpc.aio.ServicerContext[Any, Any]  # from ``enter`` on
+
+    def __init__(self, method: str, metadata: Iterable[tuple[str, str | bytes]] | None) -> None:
         self.method = method
-        self.context = context
+        self.came_at = time.monotonic()
         self.authorization = ""
         self.request_id = ""
         self.trace_id = ""
-        for name, value in context.invocation_metadata() or ():
+        for name, value in metadata or ():
             if name == "authorization":
                 self.authorization = str(value)
             elif name == "x-request-id" and _REQUEST_ID.fullmatch(str(value)):
@@ -59,12 +63,26 @@ class Rpc:
             elif name == "traceparent" and (trace := _TRACE_ID.fullmatch(str(value))):
                 self.trace_id = trace[1]
         self.request_id = self.request_id or os.urandom(8).hex()
-        remaining = context.time_remaining()
-        self.expires_at = None if remaining is None else time.monotonic() + remaining
+        self.expires_at: float | None = None
+        self.revocations = 0  # how many there had been when it was found out who is asking
         self.code: Code | None = None  # None: not failed
         self.execution: Execution | None = None
         self._trailing: list[tuple[str, str | bytes]] = [("x-request-id", self.request_id)]
         self._who: Principal | None = None
+
+    @classmethod
+    def of(cls, method: str, context: grpc.aio.ServicerContext[Any, Any]) -> Rpc:
+        """Return an RPC whose head was not looked at before."""
+        rpc = cls(method, context.invocation_metadata())
+        rpc.enter(context)
+        return rpc
+
+    def enter(self, context: grpc.aio.ServicerContext[Any, Any]) -> None:
+        """Take what gRPC gives to a method: the message is there, the call goes on."""
+        self.context = context
+        remaining = context.time_remaining()
+        if remaining is not None:
+            self.expires_at = time.monotonic() + remaining
 
     @property
     def who(self) -> Principal:
@@ -78,9 +96,9 @@ class Rpc:
         self._who = principal
 
     @property
-    def key_id(self) -> str:
-        """The id of the key that was used; "" before authentication."""
-        return self._who.key_id if self._who is not None else ""
+    def known(self) -> Principal | None:
+        """Who is asking, as far as that is known by now."""
+        return self._who
 
     def remaining_s(self) -> float | None:
         """Return the seconds left to the RPC's deadline; None without one."""

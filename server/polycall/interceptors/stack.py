@@ -19,7 +19,7 @@ from polycall.errors import Unauthenticated
 from polycall.interceptors.rpc import Layer, Rpc, Stream, Unary
 from polycall.status import no_such_method
 
-__all__ = ["Gate", "Stack"]
+__all__ = ["Entry", "Gate", "Stack"]
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 Handler: TypeAlias = grpc.RpcMethodHandler
@@ -40,12 +40,19 @@ class Gate(Protocol):
         """Tell whether a call's message is to be read."""
 
 
+class Entry(Gate, Protocol):
+    """A gate that knows our own way to say who is asking."""
+
+    async def lets_in(self, rpc: Rpc) -> bool:
+        """Tell whether a native call's message is to be read, and say in ``rpc`` who is asking."""
+
+
 class Stack(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no types
     """Lays ``native`` around our services, which take a ``Rpc``, and ``faces`` around the faces', which do not.
 
     Others (health, reflection) pass untouched. A method that does not exist is UNIMPLEMENTED, with its reason.
 
-    What ``gate`` does not admit passes the layers and the faces, which say why, but its message is never read: a
+    What ``entry`` does not admit passes the layers and the faces, which say why, but its message is never read: a
     stranger's requests would fill the server's memory otherwise, 64 MiB each, before anybody asks who sent them.
     ``doors``: gates of methods, by path, that are asked without a key. ``reader_of``: returns what reads a method's
     messages; None for what gRPC generates.
@@ -56,15 +63,15 @@ class Stack(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no ty
         *,
         native: Sequence[Layer],
         faces: Sequence[Layer],
-        gate: Gate,
+        entry: Entry,
         doors: Mapping[str, Gate] | None = None,
         reader_of: Callable[[str], Reader | None] = _generated,
     ) -> None:
-        self._gate = gate
+        self._entry = entry
         self._reader_of = reader_of
         self._doors = doors or {}
-        self._layers: Mapping[str, Sequence[Layer]] = {_NATIVE: native, _FACES: faces}
-        self._wrapped: dict[str, Handler] = {}
+        self._native, self._faces = native, faces
+        self._wrapped: dict[str, Handler | _Native] = {}
 
     async def intercept_service(
         self,
@@ -79,75 +86,112 @@ class Stack(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no ty
             if handler is None:
                 return _unknown(method)
             wrapped = self._wrapped[method] = self._wrap(method, handler)
-        if method.startswith((_NATIVE, _FACES)) and not await self._doors.get(method, self._gate).admits(
+        if isinstance(wrapped, _Native):
+            rpc = Rpc(method, handler_call_details.invocation_metadata)
+            return _Call(wrapped, rpc) if await self._entry.lets_in(rpc) else self._unread(rpc)
+        if method.startswith(_FACES) and not await self._doors.get(method, self._entry).admits(
             handler_call_details.invocation_metadata
         ):
-            return self._unread(method) if method.startswith(_NATIVE) else _unread(wrapped)
+            return _unread(wrapped)
         return wrapped
 
-    def _unread(self, method: str) -> Handler:
+    def _unread(self, rpc: Rpc) -> Handler:
         async def core(_: Message, rpc: Rpc) -> AsyncIterator[Message]:
             raise Unauthenticated("This API key was not valid a moment ago.")
             yield Empty()
 
-        stream: Stream = core
-        for layer in reversed(self._layers[_NATIVE]):
-            stream = layer.stream(stream)
+        stream = _around_stream(core, self._native)
 
         async def edge(_: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
-            async with aclosing(stream(Empty(), Rpc(method, context))) as answers:  # type: ignore[type-var]
+            rpc.enter(context)
+            async with aclosing(stream(Empty(), rpc)) as answers:  # type: ignore[type-var]
                 async for answer in answers:
                     yield answer.SerializeToString()
 
         return grpc.stream_stream_rpc_method_handler(edge)
 
-    def _wrap(self, method: str, handler: Handler) -> Handler:
-        layers = next((layers for prefix, layers in self._layers.items() if method.startswith(prefix)), None)
-        if layers is None:
-            return handler
-        native = method.startswith(_NATIVE)
+    def _wrap(self, method: str, handler: Handler) -> Handler | _Native:
         reader = self._reader_of(method) or handler.request_deserializer
-        if handler.unary_unary is not None:
-            unary = _unary_core(handler.unary_unary, native)
+        if method.startswith(_NATIVE):
+            return _Native(handler, reader, self._native)
+        if not method.startswith(_FACES):
+            return handler
+        stream = _around_stream(_behind_context(handler.unary_stream), self._faces)
+        return grpc.unary_stream_rpc_method_handler(_face_edge(method, stream), reader, handler.response_serializer)
+
+
+def _around_stream(inner: Stream, layers: Sequence[Layer]) -> Stream:
+    for layer in reversed(layers):
+        inner = layer.stream(inner)
+    return inner
+
+
+class _Native:
+    """A method of ours with its layers around it."""
+
+    def __init__(self, handler: Handler, reader: Reader, layers: Sequence[Layer]) -> None:
+        self.reader = reader
+        self.writer: Callable[[Message], bytes] = handler.response_serializer
+        self.unary: Unary | None = handler.unary_unary
+        self.stream: Stream | None = handler.unary_stream
+        if self.unary is not None:
             for layer in reversed(layers):
-                unary = layer.unary(unary)
-            return grpc.unary_unary_rpc_method_handler(_unary_edge(method, unary), reader, handler.response_serializer)
-        stream = _stream_core(handler.unary_stream, native)
-        for layer in reversed(layers):
-            stream = layer.stream(stream)
-        return grpc.unary_stream_rpc_method_handler(_stream_edge(method, stream), reader, handler.response_serializer)
+                self.unary = layer.unary(self.unary)
+        elif self.stream is not None:
+            self.stream = _around_stream(self.stream, layers)
 
 
-def _unary_core(behaviour: Callable[..., Awaitable[Message]], native: bool) -> Unary:
-    async def core(request: Message, rpc: Rpc) -> Message:
-        return await behaviour(request, rpc if native else rpc.context)
+class _Call(grpc.RpcMethodHandler):  # type: ignore[misc]
+    """What gRPC handles one call of a method of ours with: it knows the head of the call already."""
 
-    return core
+    __slots__ = ("_method", "_rpc", "request_deserializer", "response_serializer", "response_streaming")
 
+    request_streaming = False
 
-def _stream_core(behaviour: Callable[..., AsyncIterator[Message]], native: bool) -> Stream:
-    def core(request: Message, rpc: Rpc) -> AsyncIterator[Message]:
-        return behaviour(request, rpc if native else rpc.context)
+    def __init__(self, method: _Native, rpc: Rpc) -> None:
+        self._method, self._rpc = method, rpc
+        self.response_streaming = method.stream is not None
+        self.request_deserializer = method.reader
+        self.response_serializer = method.writer
 
-    return core
-
-
-def _unary_edge(method: str, inner: Unary) -> Callable[[Message, Context], Awaitable[Message]]:
-    async def edge(request: Message, context: Context) -> Message:
+    async def unary_unary(self, request: Message, context: Context) -> Message:
+        """Answer."""
+        rpc, unary = self._rpc, self._method.unary
+        assert unary is not None  # noqa: S101  gRPC asks whether it streams
+        rpc.enter(context)
         try:
-            return await inner(request, Rpc(method, context))
+            return await unary(request, rpc)
         except grpc.aio.AbortError as error:
             del request
             _let_go(error)
             raise
 
-    return edge
+    async def unary_stream(self, request: Message, context: Context) -> AsyncIterator[Message]:
+        """Stream answers."""
+        rpc, stream = self._rpc, self._method.stream
+        assert stream is not None  # noqa: S101  gRPC asks whether it streams
+        rpc.enter(context)
+        try:
+            async with aclosing(stream(request, rpc)) as answers:  # type: ignore[type-var]
+                async for answer in answers:
+                    yield answer
+        except grpc.aio.AbortError as error:
+            del request
+            _let_go(error)
+            raise
 
 
-def _stream_edge(method: str, inner: Stream) -> Callable[[Message, Context], AsyncIterator[Message]]:
+def _behind_context(behaviour: Callable[..., AsyncIterator[Message]]) -> Stream:
+    def core(request: Message, rpc: Rpc) -> AsyncIterator[Message]:
+        return behaviour(request, rpc.context)
+
+    return core
+
+
+def _face_edge(method: str, inner: Stream) -> Callable[[Message, Context], AsyncIterator[Message]]:
     async def edge(request: Message, context: Context) -> AsyncIterator[Message]:
         try:
-            async with aclosing(inner(request, Rpc(method, context))) as answers:  # type: ignore[type-var]
+            async with aclosing(inner(request, Rpc.of(method, context))) as answers:  # type: ignore[type-var]
                 async for answer in answers:
                     yield answer
         except grpc.aio.AbortError as error:
@@ -169,7 +213,7 @@ def _let_go(error: grpc.aio.AbortError) -> None:
 
 def _unknown(method: str) -> Handler:
     async def refuse(_: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
-        await Rpc(method, context).fail(no_such_method(method))
+        await Rpc.of(method, context).fail(no_such_method(method))
         yield b""
 
     return grpc.stream_stream_rpc_method_handler(refuse)

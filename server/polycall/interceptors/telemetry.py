@@ -17,12 +17,18 @@ from contextlib import aclosing
 import grpc.aio
 from google.protobuf.message import Message
 
+from polycall.domain import ExecutionState
 from polycall.errors import Code
 from polycall.interceptors.rpc import Rpc, Stream, Unary
+from polycall.logs import say
 
 __all__ = ["Telemetry"]
 
 log = logging.getLogger("polycall.calls")
+
+# to ask a member of an enum for its name is two calls of Python code
+_NAMES = {code: code.name for code in Code}
+_STATES = {state: state.name for state in ExecutionState}
 
 
 class Telemetry:
@@ -87,7 +93,7 @@ def _tell(rpc: Rpc) -> None:
         rpc.add_trailing(("polycall-execution", f"executions/{execution.id}"))
         if execution.start_kind is not None:
             rpc.add_trailing(
-                ("polycall-start-kind", execution.start_kind.value),
+                ("polycall-start-kind", str(execution.start_kind)),
                 ("polycall-queue-ms", f"{execution.usage.queue_us / 1000:.3f}"),
                 ("polycall-run-ms", f"{execution.usage.run_us / 1000:.3f}"),
             )
@@ -97,18 +103,18 @@ def _tell(rpc: Rpc) -> None:
 def _log(rpc: Rpc, code: Code, seconds: float) -> None:
     if not log.isEnabledFor(logging.INFO):
         return
-    line = f"method={rpc.method} code={code.name} ms={seconds * 1000:.1f} request={rpc.request_id}"
+    line = f"method={rpc.method} code={_NAMES[code]} ms={seconds * 1000:.1f} request={rpc.request_id}"
     if rpc.trace_id:
         line += f" trace={rpc.trace_id}"
-    if rpc.key_id:
-        line += f" key={rpc.key_id}"
+    if rpc.known is not None:
+        line += f" key={rpc.known.key_id}"
     execution = rpc.execution
     if execution is not None:
-        line += f" state={execution.state.name} execution=executions/{execution.id}"
+        line += f" state={_STATES[execution.state]} execution=executions/{execution.id}"
         if execution.start_kind is not None:
             used = execution.usage
             line += (
-                f" start-kind={execution.start_kind.value}"
+                f" start-kind={execution.start_kind}"
                 f" queue-ms={used.queue_us / 1000:.3f} run-ms={used.run_us / 1000:.3f}"
             )
-    log.info(line)
+    say(log, line)

@@ -117,7 +117,7 @@ def interceptors(
     auditing = Auditing(audit, behind=doors is not None)
     layers = (telemetry, Errors(LARGEST_MESSAGE), auditing, authentication, Counts())
     faces = (telemetry, auditing)
-    return [Stack(native=layers, faces=faces, gate=authentication, doors=doors, reader_of=reader_of)]
+    return [Stack(native=layers, faces=faces, entry=authentication, doors=doors, reader_of=reader_of)]
 
 
 def add_native(

@@ -16,10 +16,22 @@ from google.rpc import error_details_pb2
 from polycall.domain import ExecutionState
 from polycall.engine.audit import AuditLog
 from polycall.engine.live import Finished, Started
-from polycall.errors import Code, DeadlineExceeded, PermissionDenied
+from polycall.errors import Code, DeadlineExceeded, PermissionDenied, Unauthenticated
+from polycall.interceptors.authentication import Authentication
+from polycall.interceptors.rpc import Rpc
 from polycall.services import native as native_module
 from polycall.v1 import execution_service_pb2, server_service_pb2
-from tests.unit.services.fakes import ID, KEY, FakeEngine, details_of, execution, running, status_of_call
+from tests.unit.services.fakes import (
+    ADA,
+    ID,
+    KEY,
+    FakeEngine,
+    FakeKeys,
+    details_of,
+    execution,
+    running,
+    status_of_call,
+)
 
 EXECUTE = execution_service_pb2.ExecuteRequest(code="SOURCE-TEXT", input_json='"INPUT-TEXT"')
 INFO = server_service_pb2.GetServerInfoRequest()
@@ -349,18 +361,45 @@ async def test_what_comes_without_a_valid_key_is_not_read(headers: tuple[tuple[s
         assert await call.read() == (b"body of x" if read else b"body of ")
 
 
-async def test_a_method_is_wrapped_once() -> None:
+async def test_a_method_is_looked_up_once() -> None:
     async with running() as native:
         stack = native_module.interceptors(native.engine.keys, AuditLog(native.engine.audited))[0]  # type: ignore[arg-type]
-        handler = grpc.unary_unary_rpc_method_handler(lambda request, context: request)
+        asked = []
 
         async def continuation(details: object) -> object:
-            return handler
+            asked.append(details)
+            return grpc.unary_unary_rpc_method_handler(lambda request, context: request)
 
         class Details:
             method = "/polycall.v1.ServerService/GetServerInfo"
             invocation_metadata = native.metadata
 
-        first = await stack.intercept_service(continuation, Details())
-        assert await stack.intercept_service(continuation, Details()) is first
-        assert first is not handler
+        for _ in range(2):
+            await stack.intercept_service(continuation, Details())
+        assert len(asked) == 1
+
+
+@pytest.mark.parametrize(("revoked", "elsewhere", "late_s"), [(True, 1, 0), (True, 0, 2), (False, 1, 0), (False, 0, 2)])
+async def test_a_key_that_may_have_ended_while_the_message_came_is_looked_at_again(
+    revoked: bool, elsewhere: int, late_s: float
+) -> None:
+    keys, done = FakeKeys(), []
+    authentication = Authentication(keys)  # type: ignore[arg-type]
+    rpc = Rpc("/polycall.v1.ServerService/GetServerInfo", (("authorization", f"Bearer {KEY}"),))
+    assert await authentication.lets_in(rpc)
+
+    async def behave(request: Any, rpc: Rpc) -> Any:
+        done.append(rpc.who)
+        return request
+
+    keys.revoked = revoked
+    keys.revocations += elsewhere
+    rpc.came_at -= late_s
+    call = authentication.unary(behave)
+    if revoked:
+        with pytest.raises(Unauthenticated):
+            await call(INFO, rpc)
+        assert done == []
+    else:
+        await call(INFO, rpc)
+        assert done == [ADA]

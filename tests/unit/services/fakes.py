@@ -81,11 +81,13 @@ class FakeKeys:
     def __init__(self) -> None:
         self.asked: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
         self.answer: Any = None
+        self.revoked = False
+        self.revocations = 0
 
     async def authenticate(self, token: str | None) -> Principal:
         if not token:
             raise Unauthenticated("No API key.", reason=Reason.API_KEY_MISSING)
-        if token != KEY:
+        if token != KEY or self.revoked:
             raise Unauthenticated("This API key is not valid.")
         return ADA
 
