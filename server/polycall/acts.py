@@ -12,10 +12,11 @@ import hashlib
 import uuid
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from polycall.domain import Principal
 from polycall.ids import new_id
+from polycall.quick import dataclass
 
 __all__ = [
     "ANYWHERE",

@@ -18,7 +18,7 @@ import tarfile
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path, PurePosixPath
 from typing import IO
 from urllib.parse import quote
@@ -29,6 +29,7 @@ from polycall.datadir import BOOTSTRAP_KEY_FILE, ENCRYPTION_KEY_FILE, LOCK_FILE,
 from polycall.domain import Reason
 from polycall.errors import FailedPrecondition
 from polycall.ids import new_id
+from polycall.quick import dataclass
 from polycall.store.directory import DirectoryLock
 from polycall.store.schema import HEAD
 from polycall.store.sql import DATABASE_FILE

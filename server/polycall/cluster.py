@@ -12,11 +12,11 @@ import contextlib
 import itertools
 import logging
 from collections.abc import Awaitable, Callable, Collection
-from dataclasses import dataclass
 
 import msgspec
 
 from polycall.engine.siblings import BuildAsked, CancelAsked, News, RecordAsked
+from polycall.quick import dataclass
 
 __all__ = ["Cluster", "in_cluster"]
 

@@ -9,12 +9,13 @@ import ipaddress
 import os
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from polycall.domain import IsolationLevel
+from polycall.quick import dataclass
 from polycall.sealing import parse_encryption_keys
 
 __all__ = ["CLIENT_VARIABLES", "PREFIX", "ConfigError", "Settings", "default_data_dir", "load"]

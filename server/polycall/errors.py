@@ -31,9 +31,9 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from polycall.domain import Reason
+from polycall.quick import dataclass
 
 __all__ = [
     "CODES",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import socket
 import uuid
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import msgspec
 
 from polycall.config import Settings, load
 from polycall.domain import IsolationLevel
+from polycall.quick import dataclass
 
 __all__ = ["Member", "bus_socket", "decode_member", "encode_member", "replica_of", "server_socket", "share_of"]
 

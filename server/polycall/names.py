@@ -12,11 +12,10 @@ from __future__ import annotations
 import re
 import unicodedata
 import uuid
-from dataclasses import dataclass
 from urllib.parse import quote, unquote_to_bytes
 
 from polycall.errors import InvalidArgument
-from polycall.quick import quick
+from polycall.quick import dataclass
 
 __all__ = [
     "NEWEST",
@@ -125,7 +124,6 @@ class VersionName:
         return f"packages/{_segment(self.package)}/versions/{_segment(self.version)}"
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class FunctionName:
     """``packages/{package}[/versions/{version}]/functions/{function}``; ``version`` None is the newest."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass
 
 import grpc.aio
 
 from polycall.engine.dispatcher import Dispatcher
 from polycall.engine.engine import Engine
 from polycall.engine.tasks import end
+from polycall.quick import dataclass
 from polycall.services.native import HealthHandle
 from polycall.serving import Ready, unless
 from polycall.supervision import SupervisedEnvoy

@@ -7,12 +7,13 @@ import contextlib
 import errno
 import signal
 from collections.abc import Coroutine, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any, TypeVar
 
 from polycall.domain import IsolationLevel
 from polycall.engine.tasks import end
+from polycall.quick import dataclass
 from polycall.sandbox.installed import Interpreter
 
 __all__ = ["Ready", "ServeError", "Signals", "listening", "unless"]

@@ -7,7 +7,7 @@ import json
 import os
 import socket
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ from polycall.cli.settings import with_settings
 from polycall.cli.terminal import Progress
 from polycall.config import Settings
 from polycall.domain import IsolationLevel, Language
+from polycall.quick import dataclass
 from polycall.sandbox.installed import DENO, Interpreter
 
 if TYPE_CHECKING:

@@ -8,7 +8,6 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ import click
 from polycall.cli.client import Client, with_client
 from polycall.cli.failures import Failure
 from polycall.cli.options import json_option, read_bytes
+from polycall.quick import dataclass
 
 if TYPE_CHECKING:
     from polycall.cli.importing.export import Export

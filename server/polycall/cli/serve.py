@@ -7,7 +7,6 @@ import json
 import os
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,7 @@ from polycall.cli.failures import Failure
 from polycall.cli.options import json_option
 from polycall.cli.settings import with_setting_flags
 from polycall.config import Settings
+from polycall.quick import dataclass
 
 if TYPE_CHECKING:
     from polycall.serving import Ready

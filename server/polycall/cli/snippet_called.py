@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import pprint
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from polycall.cli.exits import Exit
 from polycall.cli.failures import Failure
 from polycall.names import FunctionName, PackageName, VersionName
+from polycall.quick import dataclass
 
 if TYPE_CHECKING:
     from polycall.v1.package_pb2 import Function, Package, Version

@@ -6,7 +6,7 @@ import io
 import os
 import zipfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from polycall.cli.failures import Failure
@@ -14,6 +14,7 @@ from polycall.cli.manifest import MANIFEST, Manifest, parse_manifest
 from polycall.cli.options import read_bytes
 from polycall.cli.suffixes import SUFFIXES, language_of, suffix_of
 from polycall.domain import Language
+from polycall.quick import dataclass
 
 __all__ = ["Source", "read_source"]
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import enum
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from polycall.domain.executions import Execution
+from polycall.quick import dataclass
 
 __all__ = ["Delivery", "DeliveryState", "DueDelivery", "SigningSecret"]
 

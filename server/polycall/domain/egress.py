@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from polycall.quick import dataclass
 
 __all__ = ["Credential", "CredentialKind", "EgressPolicy", "EgressRule", "OutboundRequest"]
 

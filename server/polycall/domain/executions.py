@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import enum
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from polycall.domain.egress import OutboundRequest
 from polycall.domain.functions import Language
 from polycall.domain.limits import Limits
 from polycall.domain.policies import RetryPolicy
 from polycall.domain.reasons import Reason
-from polycall.quick import quick
+from polycall.quick import dataclass
 
 __all__ = [
     "Attempt",
@@ -76,7 +76,6 @@ class Stream(enum.StrEnum):
     STDERR = "stderr"
 
 
-@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
     """What one run took. ``None``: not known at this isolation level."""
@@ -122,7 +121,6 @@ class Attempt:
     error: ExecutionError
 
 
-@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Execution:
     """One run of one function or of ad-hoc code: the one resource of every verb."""

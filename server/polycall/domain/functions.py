@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+
+from polycall.quick import dataclass
 
 __all__ = ["Convention", "DeclaredType", "Function", "InputFile", "Language", "Parameter", "SchemaOrigin"]
 

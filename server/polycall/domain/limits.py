@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from polycall.quick import quick
+from polycall.quick import dataclass
 
 __all__ = ["DEFAULT_WARM", "LimitOverrides", "Limits", "WarmPolicy"]
 
 
-@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """The limits that hold for one run; all are set. Defaults and ranges: ``polycall.engine.limits``."""
@@ -25,7 +22,6 @@ class Limits:
     cpu_ms: int = 0  # of all processes and threads together; 0: nobody said, its wall time is bound enough
 
 
-@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LimitOverrides:
     """What a request or a version asks of the limits; None leaves the default."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from polycall.domain.egress import EgressPolicy
 from polycall.domain.functions import Function, Language
 from polycall.domain.limits import DEFAULT_WARM, LimitOverrides, WarmPolicy
+from polycall.quick import dataclass
 
 __all__ = ["Package", "Version", "VersionState"]
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from polycall.domain.reasons import Reason
-from polycall.quick import quick
+from polycall.quick import dataclass
 
 __all__ = ["PRIORITIES", "RETRIED", "FunctionPolicy", "RetryPolicy", "is_retryable"]
 
@@ -39,7 +37,6 @@ def is_retryable(reason: Reason) -> bool:
     return reason in _RETRYABLE
 
 
-@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
     """How often a Call is started in all if its code fails, and how long it waits before each time.

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
 
 from polycall.domain.functions import Language
+from polycall.quick import dataclass
 
 __all__ = ["ManifestKind", "PackedEnvironment", "RevisionState", "Runtime", "RuntimeRevision"]
 

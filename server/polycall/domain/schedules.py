@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from polycall.domain.limits import LimitOverrides
 from polycall.domain.policies import RetryPolicy
+from polycall.quick import dataclass
 
 __all__ = ["MissedTicks", "Overlap", "Schedule"]
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from polycall.domain import EgressPolicy, Language
+from polycall.quick import dataclass
 from polycall.sandbox.job import Bundle, Services
 
 __all__ = ["NO_ADAPTER", "Adapter", "Asker"]

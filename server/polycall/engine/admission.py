@@ -6,10 +6,11 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from polycall.domain import Reason
 from polycall.errors import DeadlineExceeded, QueueFull
+from polycall.quick import dataclass
 
 __all__ = ["Admission", "Slot"]
 

@@ -10,13 +10,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from polycall.acts import SEVERAL, Act, AuditEvent, AuditFilter, AuditOutcome
 from polycall.domain import Principal, Scope
 from polycall.engine.keys import require
 from polycall.errors import Code, PolycallError
 from polycall.ids import now_ms
+from polycall.quick import dataclass
 from polycall.store.protocol import AuditStore, Page
 
 __all__ = ["AuditLog"]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 
 from polycall.errors import QueueFull
+from polycall.quick import dataclass
 from polycall.store.protocol import ExecutionStore
 
 __all__ = ["Backlog"]

@@ -8,7 +8,7 @@ import json
 import queue
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from importlib import resources
 from pathlib import Path
@@ -31,6 +31,7 @@ from polycall.engine.buildlog import BuildLog
 from polycall.engine.limits import KIB, MIB
 from polycall.engine.sharing import Sharing, TakesTooLong
 from polycall.engine.tasks import through
+from polycall.quick import dataclass
 from polycall.runtimes.environments import Environments
 from polycall.runtimes.manifest import Manifest, digest_of, parse_imports, parse_manifest
 from polycall.runtimes.tools import build_tools

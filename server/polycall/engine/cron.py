@@ -11,13 +11,13 @@ import functools
 import itertools
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cronsim import CronSim, CronSimError
 
 from polycall.errors import InvalidArgument
+from polycall.quick import dataclass
 
 __all__ = ["LONGEST_CRON", "Cron", "in_words"]
 

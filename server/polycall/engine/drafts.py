@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from polycall.domain import DEFAULT_WARM, EgressPolicy, Function, Language, LimitOverrides, Package, WarmPolicy
 from polycall.engine.archive import MOST_BYTES, MOST_FILES, source_files
@@ -14,6 +14,7 @@ from polycall.engine.limits import LimitPolicy
 from polycall.engine.secrets import LONGEST_NAME, LONGEST_VALUE, is_value
 from polycall.errors import FieldViolation, InvalidArgument
 from polycall.names import PACKAGE_RULE, VERSION_RULE, is_package_id, is_version_id
+from polycall.quick import dataclass
 
 __all__ = ["VersionDraft", "check_draft", "check_package"]
 

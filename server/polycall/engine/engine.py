@@ -12,7 +12,7 @@ import time
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any, Protocol
 
@@ -50,6 +50,7 @@ from polycall.engine.tasks import end
 from polycall.engine.webhooks.webhooks import Webhooks
 from polycall.errors import InvalidArgument, IsolationUnavailable, NotFound, Unavailable
 from polycall.ids import new_id, now_ms
+from polycall.quick import dataclass
 from polycall.sandbox.job import Job, Runner
 from polycall.store.protocol import ExecutionStore, Page, Read
 

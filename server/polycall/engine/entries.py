@@ -10,11 +10,11 @@ import fnmatch
 import logging
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from polycall.domain import Entry, EntryQuota
 from polycall.errors import InvalidArgument, PayloadTooLarge, PolycallError
 from polycall.ids import now_ms
+from polycall.quick import dataclass
 from polycall.store.protocol import EntryStore, TenancyStore
 
 __all__ = ["Entries", "EntryLimits", "matching"]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from polycall.domain import Function, SchemaOrigin
 from polycall.engine.signatures.report import Note, Signature
+from polycall.quick import dataclass
 
 __all__ = ["Analysis", "Problem", "Wrong", "filled", "notes_of"]
 

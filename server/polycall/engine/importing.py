@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -17,6 +17,7 @@ from polycall.engine.limits import DEFAULTS, KIB, MIB
 from polycall.engine.signatures.report import Signature
 from polycall.engine.turns import Turns
 from polycall.errors import PolycallError
+from polycall.quick import dataclass
 from polycall.sandbox.image import DEFAULT_IMAGE, Image
 from polycall.sandbox.job import Bundle, Ending, Job, Runner
 

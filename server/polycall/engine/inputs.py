@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 
 import msgspec
@@ -19,6 +19,7 @@ from polycall.engine.schemas.keywords import expressions_of, problems_of
 from polycall.engine.schemas.reading import Json, Unusable, printable, read
 from polycall.engine.turns import ProjectTurns, Turns
 from polycall.errors import Internal, InvalidArgument
+from polycall.quick import dataclass
 from polycall.sandbox.job import Bundle, Ending, Job, Runner
 
 __all__ = ["InputSchemas"]

@@ -7,7 +7,7 @@ see what it exports.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -18,6 +18,7 @@ from polycall.engine.importing import Surroundings
 from polycall.engine.limits import DEFAULTS, MIB
 from polycall.engine.turns import Turns
 from polycall.errors import Internal
+from polycall.quick import dataclass
 from polycall.sandbox.image import image_of
 from polycall.sandbox.job import Bundle, Ending, Job, Runner
 

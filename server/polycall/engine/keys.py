@@ -16,7 +16,7 @@ import secrets
 import time
 import zlib
 from collections.abc import Awaitable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Protocol
 
 from polycall.acts import by
@@ -34,6 +34,7 @@ from polycall.errors import (
     Unauthenticated,
 )
 from polycall.ids import now_ms
+from polycall.quick import dataclass
 from polycall.store.protocol import SessionStore, TenancyStore
 
 __all__ = ["BOOTSTRAP_KEY_ID", "KeyRing", "new_key_text", "reading", "require"]

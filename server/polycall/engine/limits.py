@@ -5,11 +5,12 @@ from __future__ import annotations
 import operator
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from functools import lru_cache
 
 from polycall.domain import LimitOverrides, Limits
 from polycall.errors import FieldViolation, LimitOutOfRange
+from polycall.quick import dataclass
 
 __all__ = ["DEFAULTS", "KIB", "MAXIMUMS", "MIB", "MINIMUMS", "PROCESSORS", "UNITS", "LimitPolicy"]
 

@@ -6,11 +6,12 @@ import asyncio
 import time
 import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TypeVar
 
 from polycall.domain import Execution, ExecutionError, ExecutionState, OutboundRequest, OutputChunk, Stream
 from polycall.ids import now_ms
+from polycall.quick import dataclass
 
 __all__ = ["Finished", "LiveRun", "LiveRuns", "Moved", "Started", "StreamEvent"]
 

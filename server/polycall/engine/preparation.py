@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Protocol
 
 import msgspec
@@ -19,7 +19,7 @@ from polycall.engine.registry import Registry
 from polycall.engine.requests import AdHocRun, FunctionRun
 from polycall.engine.secrets import Secrets
 from polycall.errors import InvalidArgument
-from polycall.quick import quick
+from polycall.quick import dataclass
 from polycall.sandbox.files import check_files
 from polycall.sandbox.image import image_of
 from polycall.sandbox.job import Bundle, Job, WorkerKey
@@ -27,7 +27,6 @@ from polycall.sandbox.job import Bundle, Job, WorkerKey
 __all__ = ["CallSpec", "Companion", "Preparation", "Prepared", "spec_of"]
 
 
-@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
     """A job, and what the execution's record says of it. ``job`` still lacks what depends on the execution's id."""

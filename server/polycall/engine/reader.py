@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Protocol
 
 import msgspec
@@ -17,6 +17,7 @@ from polycall.engine.limits import DEFAULTS, MIB
 from polycall.engine.signatures.report import Report
 from polycall.engine.turns import Turns
 from polycall.errors import Internal
+from polycall.quick import dataclass
 from polycall.sandbox.job import Bundle, Ending, Job, Outcome, Runner
 
 __all__ = ["Reader", "SandboxedReader", "Unreadable", "Wanted"]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 
 from polycall.domain import Version, VersionState
 from polycall.engine.limits import KIB, MIB
 from polycall.engine.recent import Recent
 from polycall.engine.renewals import CACHE_S
+from polycall.quick import dataclass
 from polycall.sandbox.job import Bundle
 
 __all__ = ["LATEST", "RecentVersions"]

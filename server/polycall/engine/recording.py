@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from polycall.domain import Execution, ExecutionState
+from polycall.quick import dataclass
 
 __all__ = ["ALL", "Recording"]
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from polycall.domain import Execution
 from polycall.engine.tasks import end
 from polycall.errors import DeadlineExceeded
+from polycall.quick import dataclass
 
 __all__ = ["Repeats"]
 

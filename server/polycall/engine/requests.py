@@ -5,15 +5,14 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from polycall.domain import Convention, EgressPolicy, InputFile, Language, LimitOverrides, RetryPolicy
-from polycall.quick import quick
+from polycall.quick import dataclass
 
 __all__ = ["AdHocRun", "FunctionRun", "RunOptions"]
 
 
-@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdHocRun:
     """Code that came with its request: ``Engine.execute``.
@@ -47,7 +46,6 @@ class AdHocRun:
     adapter_options: bytes = b"{}"
 
 
-@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FunctionRun:
     """A function of a version: ``Engine.run`` and ``Engine.call``.
@@ -68,7 +66,6 @@ class FunctionRun:
     adapter_options: bytes = b"{}"
 
 
-@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOptions:
     """What is the same for every verb.

@@ -7,7 +7,7 @@ import logging
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Protocol
 
 from polycall.domain import Principal, Reason, Scope
@@ -17,6 +17,7 @@ from polycall.engine.secrets import project_place, values_anew
 from polycall.engine.tasks import through
 from polycall.engine.webhooks.signature import signing_place
 from polycall.errors import FailedPrecondition, PolycallError
+from polycall.quick import dataclass
 from polycall.sealing import Sealer, key_of, mark_of
 from polycall.store.protocol import (
     Sealed,

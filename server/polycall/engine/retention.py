@@ -9,9 +9,9 @@ import asyncio
 import logging
 import uuid
 from collections.abc import Awaitable, Callable, Collection
-from dataclasses import dataclass
 
 from polycall.errors import PolycallError
+from polycall.quick import dataclass
 from polycall.store.protocol import Store
 from polycall.store.retention import BlobPlace
 

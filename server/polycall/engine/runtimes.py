@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from polycall.domain import (
     IsolationLevel,
@@ -32,6 +32,7 @@ from polycall.errors import (
 )
 from polycall.ids import new_id, now_ms
 from polycall.names import NEWEST, RUNTIME_RULE, RevisionName, RuntimeName, is_runtime_id
+from polycall.quick import dataclass
 from polycall.runtimes.manifest import kind_for, parse_imports, parse_manifest
 from polycall.sandbox.image import Image
 from polycall.store.protocol import Page, RuntimeStore

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -18,6 +18,7 @@ from polycall.engine.limits import DEFAULTS, MIB
 from polycall.engine.signatures.report import Note, Signature
 from polycall.engine.turns import Turns
 from polycall.errors import PolycallError
+from polycall.quick import dataclass
 from polycall.sandbox.image import Image
 from polycall.sandbox.job import Bundle, Ending, Job, Runner
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from polycall.domain import Convention, Function, Language, SchemaOrigin
 from polycall.engine.findings import Analysis, Problem, filled, notes_of
 from polycall.engine.importing import Surroundings
 from polycall.engine.javascript import Described, ModuleReader, located, main_script
 from polycall.engine.script_types import ScriptTypes, WantedTypes
+from polycall.quick import dataclass
 
 __all__ = ["ScriptAnalyzer"]
 

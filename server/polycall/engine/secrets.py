@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
@@ -18,6 +17,7 @@ from polycall.engine.tasks import through
 from polycall.errors import FailedPrecondition, FieldViolation, InvalidArgument, NotFound
 from polycall.ids import from_ulid, new_id, now_ms, to_ulid
 from polycall.names import SECRET_RULE, SecretName, is_secret_id
+from polycall.quick import dataclass
 from polycall.sealing import Sealer
 from polycall.store.protocol import Page, SecretStore
 

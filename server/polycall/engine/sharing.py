@@ -12,7 +12,6 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 from polycall.domain import PackedEnvironment
@@ -21,6 +20,7 @@ from polycall.engine.limits import MIB
 from polycall.engine.tasks import end, through
 from polycall.errors import PolycallError
 from polycall.ids import new_id
+from polycall.quick import dataclass
 from polycall.runtimes.environments import Environments, Unfinished
 from polycall.runtimes.packing import Packing, Receiving, archive_digest
 from polycall.runtimes.unpacking import BadEnvironment

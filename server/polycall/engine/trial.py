@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from polycall.domain import ExecutionError, IsolationLevel, Version
 from polycall.engine.limits import LimitPolicy
@@ -10,6 +10,7 @@ from polycall.engine.outcomes import failure_of
 from polycall.engine.runtimes import Runtimes
 from polycall.engine.turns import Turns
 from polycall.errors import Internal, IsolationUnavailable
+from polycall.quick import dataclass
 from polycall.sandbox.image import image_of
 from polycall.sandbox.job import Bundle, Ending, Job, Runner
 

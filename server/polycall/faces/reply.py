@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Protocol
 
 from google.protobuf.message import Message
@@ -12,6 +12,7 @@ from google.protobuf.message import Message
 from polycall.errors import Code, PolycallError
 from polycall.faces.aside import aside
 from polycall.faces.wire import gunzip
+from polycall.quick import dataclass
 
 __all__ = ["HTTP_OF", "Face", "Handler", "Inbound", "Reply", "retry_after"]
 

@@ -7,13 +7,13 @@ import os
 import signal
 import subprocess
 import sys
-from dataclasses import dataclass
 
 import msgspec
 
 from polycall.config import PREFIX, Settings
 from polycall.domain import IsolationLevel
 from polycall.member import Member, encode_member
+from polycall.quick import dataclass
 from polycall.sandbox.installed import Interpreter
 
 __all__ = ["Process", "ProcessFailed", "Said", "encode_said"]

@@ -12,7 +12,7 @@ import time
 import uuid
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from polycall.config import Settings
@@ -24,6 +24,7 @@ from polycall.family.orphans import bury
 from polycall.family.process import Process, ProcessFailed, Said
 from polycall.gateway import gateway_config
 from polycall.member import Member
+from polycall.quick import dataclass
 from polycall.serving import Ready, ServeError, Signals, listening, unless
 from polycall.store.directory import DirectoryLock
 from polycall.supervision import SupervisedEnvoy

@@ -7,7 +7,8 @@ neither of its lists fails there.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from polycall.quick import dataclass
 
 __all__ = ["ACTIONS", "Action"]
 

@@ -11,7 +11,6 @@ import platform
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from prometheus_client import CollectorRegistry, ProcessCollector
@@ -29,6 +28,7 @@ from polycall.engine.sharing import Sharing
 from polycall.engine.tally import Tally
 from polycall.engine.webhooks.deliverer import Deliverer
 from polycall.errors import Code, PolycallError
+from polycall.quick import dataclass
 from polycall.sandbox.pool import PoolCounts
 from polycall.store.outside import Outside
 from polycall.store.protocol import Fired

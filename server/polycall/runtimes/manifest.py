@@ -13,12 +13,12 @@ import platform
 import re
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import msgspec
 
 from polycall.domain import Language, ManifestKind
 from polycall.errors import FieldViolation, InvalidArgument
+from polycall.quick import dataclass
 
 __all__ = ["MANIFEST_BYTES", "Manifest", "digest_of", "kind_for", "parse_imports", "parse_manifest"]
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
 import msgspec
 
+from polycall.quick import dataclass
 from polycall.sandbox.frames import FrameError, Reply, encode_frame, parse_json
 from polycall.sandbox.job import AskRefused, Services
 

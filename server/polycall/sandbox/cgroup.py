@@ -14,10 +14,10 @@ import os
 import secrets
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Protocol
 
 from polycall.domain import Limits
+from polycall.quick import dataclass
 from polycall.sandbox.lock import hold
 
 __all__ = ["HEADROOM", "CgroupError", "Cgroups", "Group", "Memory", "open_cgroups"]

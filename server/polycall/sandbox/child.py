@@ -9,8 +9,8 @@ import select
 import socket
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
+from polycall.quick import dataclass
 from polycall.sandbox.disk import Disk
 from polycall.sandbox.doorway import take_doorway
 from polycall.sandbox.egress.streams import readable

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+from polycall.quick import dataclass
 from polycall.sandbox.cgroup import CgroupError
 from polycall.sandbox.isolation import Finding, Machine
 

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import msgspec
 
-from polycall.quick import quick
+from polycall.quick import dataclass
 
 __all__ = ["Failure", "FrameError", "FrameParser", "Reply", "TooLarge", "encode_frame", "parse_failure", "parse_json"]
 
@@ -55,7 +54,6 @@ class Failure(msgspec.Struct, forbid_unknown_fields=True):
     traceback: str
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class Reply:
     """A frame from a child. ``odd``: its process is not what it was, do not use it again.

@@ -14,9 +14,9 @@ import math
 import os
 import resource
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from polycall.domain import Limits
+from polycall.quick import dataclass
 from polycall.sandbox import processes
 from polycall.sandbox.cgroup import HEADROOM
 from polycall.sandbox.child import Child

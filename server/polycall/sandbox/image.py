@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
 
 from polycall.domain import Language
+from polycall.quick import dataclass
 
 __all__ = ["DEFAULT_IMAGE", "Image", "Kind", "Platform", "image_of"]
 

@@ -6,9 +6,9 @@ import asyncio
 import os
 import platform
 import subprocess
-from dataclasses import dataclass
 
 from polycall.domain import Language
+from polycall.quick import dataclass
 
 __all__ = ["DENO", "Interpreter", "find_deno", "python", "time_zone"]
 

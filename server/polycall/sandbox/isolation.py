@@ -9,12 +9,12 @@ import asyncio
 import os
 import subprocess
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
 from polycall.domain import IsolationLevel
+from polycall.quick import dataclass
 from polycall.sandbox.cgroup import CgroupError
 
 __all__ = ["Finding", "Machine", "ProbeError", "at_most", "findings_of", "level_of", "probe"]

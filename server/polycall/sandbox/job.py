@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Protocol
 
 from polycall.domain import (
@@ -27,7 +27,7 @@ from polycall.domain import (
     Usage,
     WarmPolicy,
 )
-from polycall.quick import quick
+from polycall.quick import dataclass
 from polycall.sandbox.image import DEFAULT_IMAGE, Image
 
 __all__ = ["AskRefused", "Bundle", "Ending", "Job", "Outcome", "OutputSink", "Runner", "Services", "WorkerKey"]
@@ -41,7 +41,6 @@ class Bundle:
     files: Mapping[str, bytes]
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class WorkerKey:
     """What two runs must share to share a warm worker: project, package and version, and what is fixed at load."""
@@ -68,7 +67,6 @@ class Services(Protocol):
         """Return JSON text for JSON text, which is hostile. Raises AskRefused. Cancelled when the run ends."""
 
 
-@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """One run.
@@ -130,7 +128,6 @@ class Ending(enum.StrEnum):
     LOST = "lost"  # the sandbox itself failed: our fault
 
 
-@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """What became of a run. ``exit_code`` is the process's own: 0 for RETURNED, 1 for RAISED, 128+n for signals."""

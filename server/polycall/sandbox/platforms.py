@@ -5,9 +5,10 @@ from __future__ import annotations
 import signal
 import socket
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from polycall.domain import Limits
+from polycall.quick import dataclass
 from polycall.sandbox.image import Platform
 from polycall.sandbox.links import Link, PipeLink, SocketLink
 

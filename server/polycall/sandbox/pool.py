@@ -13,10 +13,10 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
-from dataclasses import dataclass
 from functools import partial
 
 from polycall.domain import DEFAULT_WARM, StartKind, WarmPolicy
+from polycall.quick import dataclass
 from polycall.sandbox.brood import Brood
 from polycall.sandbox.child import Child
 from polycall.sandbox.disk import Disk

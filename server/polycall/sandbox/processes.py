@@ -9,7 +9,8 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from polycall.quick import dataclass
 
 __all__ = ["Taken", "cpu_us", "shared_out", "taken", "tree"]
 

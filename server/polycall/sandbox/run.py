@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from dataclasses import dataclass
 
 from polycall.domain import Convention, IsolationLevel, Language, StartKind, Stream, Usage
+from polycall.quick import dataclass
 from polycall.sandbox.asks import MOST_ASK_BYTES, Asks
 from polycall.sandbox.bounds import bound
 from polycall.sandbox.cgroup import Memory

@@ -8,11 +8,12 @@ import dataclasses
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from polycall.domain import ExecutionError, IsolationLevel, Language, Limits, Reason
 from polycall.errors import Internal, IsolationUnavailable, RuntimeMissing, Unavailable
+from polycall.quick import dataclass
 from polycall.sandbox import canary
 from polycall.sandbox.bounds import may_bound_others
 from polycall.sandbox.cgroup import CgroupError, Cgroups, open_cgroups

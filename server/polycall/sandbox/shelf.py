@@ -6,9 +6,9 @@ import asyncio
 import collections
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
 from polycall.domain import WarmPolicy
+from polycall.quick import dataclass
 from polycall.sandbox.child import Child
 from polycall.sandbox.job import WorkerKey
 from polycall.sandbox.orders import Program

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from polycall.quick import dataclass
 from polycall.sandbox.cgroup import Cgroups, Group
 
 __all__ = ["FIRST_UID", "Slot", "Slots"]

@@ -16,12 +16,12 @@ import struct
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
 
+from polycall.quick import dataclass
 from polycall.sandbox.child import Child, Exit, in_one_line
 from polycall.sandbox.deno import Deno
 from polycall.sandbox.disk import Disk

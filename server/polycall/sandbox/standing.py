@@ -5,8 +5,8 @@ from __future__ import annotations
 import collections
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 
+from polycall.quick import dataclass
 from polycall.sandbox.job import Job
 from polycall.sandbox.keeper import Keeper
 from polycall.sandbox.orders import Program, program_of

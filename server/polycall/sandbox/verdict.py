@@ -9,10 +9,9 @@ import enum
 import errno
 import os
 import signal as signals
-from dataclasses import dataclass
 
 from polycall.domain import ExecutionError, Limits, Reason
-from polycall.quick import quick
+from polycall.quick import dataclass
 from polycall.sandbox.frames import Failure, FrameError, Reply, TooLarge, parse_failure, parse_json
 from polycall.sandbox.job import Ending
 
@@ -46,7 +45,6 @@ class Stop(enum.Enum):
     OUT_OF_DISK = enum.auto()
 
 
-@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
     """What is known of a run. ``status`` is wait4's; None: not known, or not ended yet when the answer was due."""
@@ -63,7 +61,6 @@ class Facts:
     limits: Limits
 
 
-@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
     """The part of an Outcome that says how it ended."""

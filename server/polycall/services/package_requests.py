@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from polycall.domain import Convention, Language, Package, WarmPolicy
 from polycall.engine.archive import read_zip, source_files
 from polycall.engine.registry import VersionDraft
 from polycall.names import PACKAGE_RULE, VERSION_RULE, PackageName, is_package_id, is_version_id
+from polycall.quick import dataclass
 from polycall.services.egress_messages import read_policy, read_secret_env
 from polycall.services.execution_messages import CONVENTIONS, LANGUAGES, overrides
 from polycall.services.package_messages import read_face_data, read_functions

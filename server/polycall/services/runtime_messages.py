@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from polycall.domain import Language, RevisionState, Runtime, RuntimeRevision
 from polycall.engine.runtimes import RevisionDraft
 from polycall.names import RUNTIME_RULE, RevisionName, RuntimeName, is_runtime_id
+from polycall.quick import dataclass
 from polycall.services.execution_messages import LANGUAGE_VALUES, LANGUAGES
 from polycall.services.scalars import clean, enum_values, known, milliseconds, page_size, request_id, timestamp
 from polycall.services.violations import Violations

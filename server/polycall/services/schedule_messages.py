@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from google.protobuf import timestamp_pb2
@@ -11,6 +11,7 @@ from google.protobuf import timestamp_pb2
 from polycall.domain import MissedTicks, Overlap, Schedule
 from polycall.engine.cron import in_words
 from polycall.names import SCHEDULE_RULE, FunctionName, ParentName, ScheduleName, is_schedule_id
+from polycall.quick import dataclass
 from polycall.services.execution_messages import overrides, overrides_message
 from polycall.services.policy_messages import read_retry, retry_message
 from polycall.services.scalars import (

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from polycall.engine.engine import Engine
 from polycall.interceptors.rpc import Rpc
+from polycall.quick import dataclass
 from polycall.sandbox.enforcement import Enforcement, Hold
 from polycall.sandbox.installed import Interpreter, python
 from polycall.sandbox.isolation import Finding

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import sqlalchemy as sa
 
+from polycall.quick import dataclass
 from polycall.store.dialects import insert
 from polycall.store.tables import blobs, db_now
 

@@ -7,8 +7,9 @@ which a key means something else than before.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
 from typing import Protocol
+
+from polycall.quick import dataclass
 
 __all__ = ["Bucket", "BucketAway", "Listed", "ObjectLost"]
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import uuid
 from collections import OrderedDict
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from polycall.domain import Execution
+from polycall.quick import dataclass
 
 __all__ = ["RecordBuffer", "RecordCounts"]
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from polycall.acts import ANYWHERE, fingerprint
@@ -39,6 +38,7 @@ from polycall.names import (
     SecretName,
     VersionName,
 )
+from polycall.quick import dataclass
 from polycall.store import (
     deliveries,
     objects,

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
 from polycall.domain import Execution, ExecutionState
+from polycall.quick import dataclass
 from polycall.store.protocol import Claimed
 from polycall.store.rows import read_executions
 from polycall.store.tables import db_now, executions, policies

@@ -15,7 +15,6 @@ import urllib.parse
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
@@ -25,6 +24,7 @@ from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
 
 from polycall.domain import Reason
 from polycall.errors import FailedPrecondition, Unavailable
+from polycall.quick import dataclass
 from polycall.store.directory import DirectoryLock, refuse_network_file_system
 from polycall.store.failures import translated, unavailable
 from polycall.store.turn import Turn

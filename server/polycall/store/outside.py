@@ -14,7 +14,7 @@ import secrets
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from urllib.parse import quote
 
 import sqlalchemy as sa
@@ -22,6 +22,7 @@ import sqlalchemy as sa
 from polycall.domain import Reason
 from polycall.errors import FailedPrecondition, Internal, Unavailable
 from polycall.ids import now_ms
+from polycall.quick import dataclass
 from polycall.store.blobs import Blob, Elsewhere, Value
 from polycall.store.bucket import Bucket, BucketAway, ObjectLost
 from polycall.store.dialects import insert

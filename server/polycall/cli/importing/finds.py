@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from polycall.domain import Package, Runtime, RuntimeRevision, Version
+from polycall.quick import dataclass
 
 __all__ = ["Finds", "FoundPackage", "FoundRuntime", "FoundSchedule", "FoundSecret", "FoundVersion", "Remark"]
 

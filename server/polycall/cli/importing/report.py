@@ -6,11 +6,12 @@ import enum
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 from polycall.cli.exits import Exit
 from polycall.cli.table import print_table
 from polycall.cli.terminal import say
+from polycall.quick import dataclass
 
 __all__ = ["Action", "Outcome", "Report"]
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from polycall.cli.client import Client
 from polycall.cli.exits import Exit
 from polycall.cli.failures import Failure
 from polycall.cli.importing.report import Action, Outcome
+from polycall.quick import dataclass
 
 __all__ = ["Target"]
 

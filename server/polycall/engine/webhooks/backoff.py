@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from polycall.quick import dataclass
 
 __all__ = ["Backoff"]
 

@@ -16,7 +16,6 @@ import random
 import time
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 
 from polycall.domain import Delivery, DeliveryState, DueDelivery
 from polycall.engine.webhooks.backoff import Backoff
@@ -26,6 +25,7 @@ from polycall.engine.webhooks.signature import signature_headers, signing_place
 from polycall.engine.webhooks.targets import Targets
 from polycall.errors import FailedPrecondition, PolycallError, Unavailable
 from polycall.ids import now_ms
+from polycall.quick import dataclass
 from polycall.sealing import Sealer
 from polycall.store.protocol import Attempted, DeliveryStore, Lane
 

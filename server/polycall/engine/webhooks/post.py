@@ -12,13 +12,13 @@ import asyncio
 import email.utils
 import ssl
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import h11
 
 from polycall import __version__
 from polycall.engine.webhooks.targets import Target
 from polycall.ids import now_ms
+from polycall.quick import dataclass
 from polycall.sandbox.egress.bounds import Bounds
 from polycall.sandbox.egress.peer import Peer
 from polycall.sandbox.egress.policy import Refused

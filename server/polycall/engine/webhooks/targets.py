@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from polycall.domain import EgressPolicy, EgressRule
+from polycall.quick import dataclass
 from polycall.sandbox.egress.policy import Authority, Policy, Refused, parse_authority, parse_pattern
 
 __all__ = ["LONGEST_URL", "Target", "Targets"]

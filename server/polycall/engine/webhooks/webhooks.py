@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from polycall.domain import Delivery, DeliveryState, Principal, Reason, Scope, SigningSecret
 from polycall.engine.keys import require
@@ -13,6 +13,7 @@ from polycall.engine.webhooks.signature import new_signing_secret, signing_place
 from polycall.engine.webhooks.targets import Targets
 from polycall.errors import FailedPrecondition, InvalidArgument
 from polycall.ids import new_id, now_ms, to_ulid
+from polycall.quick import dataclass
 from polycall.sealing import Sealer
 from polycall.store.protocol import DeliveryStore, Page
 

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import msgspec
 
@@ -25,6 +25,7 @@ from polycall.faces.cognite.functiondata import DEPLOYING, FAILED, READY, Functi
 from polycall.faces.cognite.functions import HANDLE, LIMITS
 from polycall.faces.cognite.runtimes import FunctionRuntimes
 from polycall.faces.cognite.undeployable import Undeployable
+from polycall.quick import dataclass
 from polycall.sandbox.job import Bundle
 
 __all__ = ["Deployer"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import msgspec
 
@@ -19,6 +19,7 @@ from polycall.engine.objects import Objects
 from polycall.engine.secrets import open_values, seal_values, values_anew
 from polycall.errors import FailedPrecondition, NotFound
 from polycall.faces.cognite.resource import FACE
+from polycall.quick import dataclass
 from polycall.sealing import Sealer, mark_of
 
 __all__ = ["Deployment", "Deployments"]

@@ -14,7 +14,7 @@ import secrets
 import zipfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Protocol
 
 import msgspec
@@ -25,6 +25,7 @@ from polycall.errors import AlreadyExists, NotFound, PermissionDenied, Unauthent
 from polycall.faces.cognite.failures import Duplicated
 from polycall.faces.cognite.requests import FileForm, Reference
 from polycall.faces.cognite.resource import FACE
+from polycall.quick import dataclass
 
 __all__ = ["File", "FileBody", "Files"]
 

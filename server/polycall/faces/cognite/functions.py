@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TypeVar
 
 import msgspec
@@ -13,6 +12,7 @@ from polycall.domain import Function, LimitOverrides, Package, Version, VersionS
 from polycall.engine.limits import MIB
 from polycall.faces.cognite.function_form import CPU
 from polycall.faces.cognite.functiondata import FAILED, FunctionData
+from polycall.quick import dataclass
 
 __all__ = ["EXTERNAL_ID", "HANDLE", "INSTALLED", "LIMITS", "Deployed", "FunctionBody", "handle_of", "status_of"]
 

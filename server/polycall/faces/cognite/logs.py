@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 import msgspec
 
 from polycall.domain import Execution, OutputChunk, Stream
+from polycall.quick import dataclass
 
 __all__ = ["LogEntry", "log_entries"]
 

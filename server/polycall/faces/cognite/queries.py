@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
 from polycall.errors import InvalidArgument
 from polycall.faces.wire import Malformed
+from polycall.quick import dataclass
 
 __all__ = ["DEFAULT_LIMIT", "MOST", "Window", "read_flag", "read_query", "read_window"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Annotated
 
 import msgspec
@@ -12,6 +12,7 @@ from polycall.domain import Reason
 from polycall.engine.limits import MIB
 from polycall.errors import FieldViolation, InvalidArgument, PayloadTooLarge, PolycallError
 from polycall.faces.wire import Malformed, decode, present
+from polycall.quick import dataclass
 
 __all__ = [
     "BODY_LIMIT",

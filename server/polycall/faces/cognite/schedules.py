@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated
 
 import msgspec
@@ -14,6 +13,7 @@ from polycall.faces.cognite.filters import Range
 from polycall.faces.cognite.queries import DEFAULT_LIMIT, MOST
 from polycall.faces.cognite.requests import check_data
 from polycall.faces.wire import Malformed, decode, present
+from polycall.quick import dataclass
 
 __all__ = [
     "LONGEST_NAME",

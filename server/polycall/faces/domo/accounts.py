@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -13,6 +12,7 @@ from polycall.engine.secrets import Secrets
 from polycall.errors import FailedPrecondition, InvalidArgument, NotFound
 from polycall.faces.domo.manifest import Manifest
 from polycall.names import is_secret_id
+from polycall.quick import dataclass
 
 __all__ = ["MOST", "Mapped", "check_accounts", "mapped_accounts", "opened_accounts"]
 

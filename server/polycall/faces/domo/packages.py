@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import msgspec
 
@@ -36,6 +36,7 @@ from polycall.faces.domo.saving import WORKING, Changes, Save, reworded
 from polycall.faces.domo.shown import specs_of
 from polycall.ids import now_ms
 from polycall.names import is_package_id, is_version_id
+from polycall.quick import dataclass
 
 __all__ = ["Packages", "no_package", "no_version"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import msgspec
 
@@ -11,6 +11,7 @@ from polycall.faces.domo.types import Described, Mismatch, describe, fit
 from polycall.faces.signals import signal_name
 from polycall.faces.times import iso_millis
 from polycall.faces.wire import dump
+from polycall.quick import dataclass
 
 __all__ = ["End", "Kept", "ended", "render"]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import msgspec
 
@@ -11,6 +10,7 @@ from polycall.domain import Convention, Function, Parameter
 from polycall.errors import FieldViolation, InvalidArgument
 from polycall.faces.domo.types import Mismatch, describe, fit
 from polycall.faces.wire import NULL, Malformed, decode, dump, present, raw_members
+from polycall.quick import dataclass
 
 __all__ = ["Ask", "bind", "read_ask", "read_flat"]
 

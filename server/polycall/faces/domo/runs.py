@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 import msgspec
 
@@ -32,6 +31,7 @@ from polycall.faces.domo.record import Kept
 from polycall.faces.domo.request import Ask, bind
 from polycall.faces.reply import Inbound
 from polycall.ids import new_id, now_ms
+from polycall.quick import dataclass
 
 __all__ = ["Runs", "Target"]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 import msgspec
 
@@ -11,6 +10,7 @@ from polycall.domain import Language
 from polycall.errors import FieldViolation, InvalidArgument
 from polycall.faces.domo.manifest import Manifest, read_manifest
 from polycall.faces.wire import decode, present
+from polycall.quick import dataclass
 
 __all__ = ["WORKING", "Changes", "Save", "read_changes", "read_save", "reworded"]
 

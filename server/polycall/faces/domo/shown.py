@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -14,6 +13,7 @@ from polycall.faces.domo.kept import KeptPackage, KeptVersion
 from polycall.faces.domo.manifest import Configuration, FunctionSpec, VariableSpec
 from polycall.faces.times import iso_millis
 from polycall.faces.wire import NULL
+from polycall.quick import dataclass
 
 __all__ = ["Parts", "package_body", "read_parts", "specs_of", "version_body"]
 

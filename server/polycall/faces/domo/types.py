@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any, TypeAlias
 
@@ -17,6 +17,7 @@ import msgspec
 
 from polycall.domain import DeclaredType
 from polycall.faces.wire import Malformed, decode, dump, raw_members
+from polycall.quick import dataclass
 
 __all__ = ["Described", "Mismatch", "describe", "fit", "type_name"]
 

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
 from polycall.domain import Entry
 from polycall.engine.entries import matching
+from polycall.quick import dataclass
 from polycall.sandbox.job import AskRefused
 
 __all__ = ["OPERATIONS", "READ_ONLY", "Kept", "Operation", "move"]

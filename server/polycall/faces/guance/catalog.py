@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
 from urllib.parse import parse_qs, quote
 
 import msgspec
@@ -12,6 +11,7 @@ from polycall.domain import Package, Principal
 from polycall.engine.engine import Engine
 from polycall.faces.guance.published import Func, funcs_of
 from polycall.faces.guance.runs import FACE
+from polycall.quick import dataclass
 
 __all__ = ["FuncFilter", "func_items", "func_page", "query_of", "scripts_of"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import msgspec
@@ -29,6 +29,7 @@ from polycall.faces.guance.script_sets import ScriptSets
 from polycall.faces.guance.scripts import FuncName
 from polycall.faces.guance.services import ScriptOptions
 from polycall.faces.times import iso_millis
+from polycall.quick import dataclass
 
 __all__ = ["Drafts", "Script", "md5_of"]
 

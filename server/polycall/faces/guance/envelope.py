@@ -12,7 +12,6 @@ import string
 import time
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
 from urllib.parse import quote
 
 import msgspec
@@ -23,6 +22,7 @@ from polycall.faces.reply import Inbound, Reply
 from polycall.faces.times import iso_millis
 from polycall.faces.wire import dump
 from polycall.ids import now_ms
+from polycall.quick import dataclass
 
 __all__ = ["Dump", "Exchange", "new_task_id"]
 

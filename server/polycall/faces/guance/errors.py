@@ -7,7 +7,7 @@ The gateway's own errors (a wrong key, a body that is no JSON) are HTTP errors. 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from polycall.domain import Execution, ExecutionError, ExecutionState, Reason
 from polycall.errors import (
@@ -29,6 +29,7 @@ from polycall.errors import (
 )
 from polycall.faces.signals import signal_name
 from polycall.faces.wire import Malformed, UnsupportedEncoding
+from polycall.quick import dataclass
 
 __all__ = [
     "Failure",

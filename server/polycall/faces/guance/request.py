@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,6 +16,7 @@ import msgspec
 
 from polycall.faces.guance.errors import Refused
 from polycall.faces.wire import Malformed, decode, present, raw_members
+from polycall.quick import dataclass
 
 __all__ = ["RETURN_TYPES", "Ask", "Options", "read_ask", "read_choice", "read_members", "read_options", "shown"]
 

@@ -8,13 +8,13 @@ import tokenize
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 
 from polycall.domain import Function, Version
 from polycall.engine.limits import KIB
 from polycall.engine.registry import Registry
 from polycall.faces.aside import aside
 from polycall.faces.guance.published import published_of
+from polycall.quick import dataclass
 
 __all__ = ["FuncName", "TimeLimits", "Timing", "read_timing"]
 

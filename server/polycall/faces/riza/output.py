@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 import msgspec
 
 from polycall.engine.limits import KIB
+from polycall.quick import dataclass
 
 __all__ = ["Text"]
 

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from typing import TypeAlias
 from urllib.parse import parse_qsl
 
 from polycall.errors import InvalidArgument, NotFound
 from polycall.ids import from_ulid, to_ulid
+from polycall.quick import dataclass
 
 __all__ = ["PAGE_BYTES", "PageAsk", "Place", "place_of", "read_page", "read_query"]
 

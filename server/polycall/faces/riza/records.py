@@ -6,14 +6,13 @@ Whoever may read executions is shown them, as the contract has it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import msgspec
 
 from polycall.domain import Execution
 from polycall.engine.limits import KIB
 from polycall.errors import FailedPrecondition
 from polycall.faces.wire import present
+from polycall.quick import dataclass
 from polycall.sealing import Sealer
 
 __all__ = ["Record", "Records", "request_place"]

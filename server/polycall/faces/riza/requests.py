@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import msgspec
 
@@ -14,6 +14,7 @@ from polycall.errors import FieldViolation, InvalidArgument, RuntimeMissing
 from polycall.faces.riza.outbound import Allow, Http, http_violations, policy_of
 from polycall.faces.riza.records import Record
 from polycall.faces.wire import decode, present
+from polycall.quick import dataclass
 
 __all__ = ["BODY_LIMIT", "LANGUAGES", "Bounds", "Call", "limits_of", "read_function_call", "read_script_call"]
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 import msgspec
 
 from polycall.domain import Language, ManifestKind, RevisionState, Runtime, RuntimeRevision
 from polycall.errors import FieldViolation, InvalidArgument
 from polycall.faces.wire import decode
+from polycall.quick import dataclass
 from polycall.runtimes.manifest import kind_for
 
 __all__ = ["RevisionAsk", "RevisionBody", "RuntimeAsk", "RuntimeBody", "read_revision", "read_runtime", "renamed"]

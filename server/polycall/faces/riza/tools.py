@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 
 import msgspec
 
@@ -23,6 +22,7 @@ from polycall.faces.riza.records import Record
 from polycall.faces.riza.requests import LANGUAGES, Bounds, Call, limits_of
 from polycall.faces.wire import decode, present
 from polycall.names import RevisionName
+from polycall.quick import dataclass
 
 __all__ = [
     "Edit",

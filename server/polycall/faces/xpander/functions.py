@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from uuid import uuid4
 from weakref import WeakValueDictionary
 
@@ -35,6 +35,7 @@ from polycall.faces.xpander.items import ENTRY, Item, ItemPage, entry_of, item_o
 from polycall.faces.xpander.queries import PageQuery
 from polycall.faces.xpander.requests import Change
 from polycall.names import is_package_id
+from polycall.quick import dataclass
 
 __all__ = ["FACE", "Functions"]
 

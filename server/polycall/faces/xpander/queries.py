@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
 from polycall.faces.wire import dump
 from polycall.faces.xpander.problems import Problems, Unprocessable
+from polycall.quick import dataclass
 
 __all__ = ["PageQuery", "read_page"]
 

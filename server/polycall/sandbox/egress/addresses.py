@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+
+from polycall.quick import dataclass
 
 __all__ = ["Address", "AddressFilter", "Network", "parse_networks"]
 

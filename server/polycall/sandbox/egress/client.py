@@ -7,11 +7,11 @@ import contextlib
 import re
 import socket
 import ssl
-from dataclasses import dataclass
 from typing import Protocol
 
 import h11
 
+from polycall.quick import dataclass
 from polycall.sandbox.egress.bounds import Bounds
 from polycall.sandbox.egress.credentials import Injection
 from polycall.sandbox.egress.exchange import BrokenOff, exchange, outbound_headers

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 
 from polycall.domain import OutboundRequest
+from polycall.quick import dataclass
 from polycall.sandbox.egress.policy import Authority
 
 __all__ = ["Entry", "Ledger"]

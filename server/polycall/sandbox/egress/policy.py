@@ -5,9 +5,9 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from polycall.domain import Credential, EgressPolicy, EgressRule
+from polycall.quick import dataclass
 
 __all__ = ["DEFAULT_PORTS", "Allowed", "Authority", "Policy", "Refused", "parse_authority", "parse_pattern"]
 

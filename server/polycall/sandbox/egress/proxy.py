@@ -9,9 +9,10 @@ import logging
 import socket
 import ssl
 from collections.abc import AsyncIterator, Coroutine, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from polycall.domain import EgressPolicy
+from polycall.quick import dataclass
 from polycall.sandbox.doorway import BACKLOG
 from polycall.sandbox.egress.addresses import AddressFilter, Network
 from polycall.sandbox.egress.bounds import Bounds

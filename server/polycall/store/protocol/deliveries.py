@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from polycall.domain import Delivery, DeliveryState, DueDelivery, SigningSecret
+from polycall.quick import dataclass
 from polycall.store.protocol.pages import Page
 
 __all__ = ["Attempted", "DeliveryStore", "Lane", "PendingLanes"]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from polycall.domain import Execution, ExecutionError, ExecutionFilter, ExecutionState, OutputChunk
+from polycall.quick import dataclass
 from polycall.store.protocol.pages import Page
 
 __all__ = ["Claimed", "ExecutionStore", "Read"]

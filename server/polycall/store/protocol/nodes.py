@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Protocol
 
 from polycall.domain import ExecutionError, ExecutionState
+from polycall.quick import dataclass
 
 __all__ = ["Beat", "NodeStore"]
 

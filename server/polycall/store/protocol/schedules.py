@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from polycall.domain import Execution, Schedule
+from polycall.quick import dataclass
 from polycall.store.protocol.pages import Page
 
 __all__ = ["DueSchedules", "Fired", "Firing", "ScheduleFilter", "ScheduleStore"]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Protocol, TypeAlias
 
 from polycall.domain import EgressPolicy, Secret
+from polycall.quick import dataclass
 from polycall.store.protocol.pages import Page
 
 __all__ = [
