@@ -307,7 +307,6 @@ async def test_the_output_of_a_running_call_is_stored_as_it_comes_and_once(home:
 
 async def test_one_call_that_goes_wrong_takes_no_other_with_it(home: House, monkeypatch: pytest.MonkeyPatch) -> None:
     await home.deploy()
-    home.work()
     real = home.preparation.again
     poisoned = await home.engine.call(DEFAULT, function())
 
@@ -317,6 +316,7 @@ async def test_one_call_that_goes_wrong_takes_no_other_with_it(home: House, monk
         return await real(execution)  # type: ignore[arg-type]
 
     monkeypatch.setattr(type(home.preparation), "again", lambda _, execution: again(execution))
+    home.work()
     call = await home.engine.call(DEFAULT, function(input=b'{"x": 1}'))
     assert (await home.engine.wait(DEFAULT, call.id, 10)).result == b"1"
     ended = await home.engine.wait(DEFAULT, poisoned.id, 10)

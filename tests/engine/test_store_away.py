@@ -114,9 +114,9 @@ async def test_an_end_that_the_database_refuses_is_stored_as_a_fault_of_ours(
 @pytest.mark.parametrize("step", ["claim", "expire", "finish", "append_output"])
 async def test_a_fault_at_any_step_does_not_end_the_dispatcher(home: House, step: str) -> None:
     await home.deploy()
-    home.work()
     home.store.failing[step] = ZeroDivisionError()
     call = await home.engine.call(DEFAULT, function("slow", input=b'{"x": 1}'))
+    home.work()
     await until(lambda: home.store.calls.count(step) >= 1)
     await until(lambda: len(home.engine.live) == 0)
     home.store.failing.clear()

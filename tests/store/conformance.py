@@ -33,6 +33,7 @@ from polycall.ids import id_at, new_id, now_ms
 from polycall.store.protocol import Beat, Page, Store
 from polycall.store.sql import SqlStore
 from polycall.store.tables import blobs
+from tests.store.accept_conformance import AcceptConformance
 from tests.store.audit_conformance import AuditConformance
 from tests.store.delivery_conformance import DeliveryConformance
 from tests.store.entry_conformance import EntryConformance
@@ -1729,6 +1730,7 @@ class StoreConformance(
     SealedConformance,
     ScheduleConformance,
     LimitsConformance,
+    AcceptConformance,
     ExecutionConformance,
 ):
     """Everything."""

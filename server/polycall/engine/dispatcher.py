@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import logging
 import random
 import time
@@ -91,7 +92,13 @@ class Dispatcher:
         self.fenced = 0  # ends that were dropped: others had taken the executions over
         self._stopping = False
         self._closed = False
+        self._accepting: set[uuid.UUID] = set()  # what is being accepted with a slot, and may be claimed by now
+        self._heard_of_all = asyncio.Event()  # it is none
+        self._heard_of_all.set()
+        self._group: asyncio.TaskGroup | None = None  # while it runs
+        self._context = contextvars.copy_context()
         engine.on_enqueue = self._accepted
+        engine.take = self._take
 
     async def run(self) -> None:
         """Claim and run until ``stop``. Cancelling kills what runs; its rows are recovered at the next start."""
@@ -99,10 +106,14 @@ class Dispatcher:
             log.warning("calls stay in the queue: the isolation level of this machine is below the floor")
         async with asyncio.TaskGroup() as group:
             watch = group.create_task(self._watch())
-            while not self._stopping:
-                self._bell.clear()
-                if not await self._claim(group):
-                    await self._bell.wait()
+            self._group = group
+            try:
+                while not self._stopping:
+                    self._bell.clear()
+                    if not await self._claim(group):
+                        await self._bell.wait()
+            finally:
+                self._group = None
             watch.cancel()
 
     async def stop(self, grace_s: float) -> None:
@@ -110,6 +121,7 @@ class Dispatcher:
         self._stopping = True
         self._bell.set()
         async with self._claiming:  # what is being claimed now is still run
+            await self._heard_of_all.wait()
             running = dict(self._running)
         if running:
             await asyncio.wait(running, timeout=grace_s)
@@ -147,7 +159,7 @@ class Dispatcher:
 
     async def _claim(self, group: asyncio.TaskGroup) -> bool:
         """Claim as many as there are slots for; tells whether there may be more."""
-        if len(self._running) >= self._slots or not self._due or not self._isolated() or not self._entitled():
+        if self._room <= 0 or not self._due or not self._isolated() or not self._entitled():
             return False
         admission = self._engine.admission
         slots = defaultdict[str, list[Slot]](list)
@@ -157,7 +169,7 @@ class Dispatcher:
             while slot is not None:
                 slots[slot.project_id].append(slot)
                 asked += 1
-                more = asked < min(self._ask, self._slots - len(self._running))
+                more = asked < min(self._ask, self._room)
                 slot = admission.take_now_for(self._due) if more else None
             async with self._claiming:
                 if self._stopping:
@@ -184,14 +196,23 @@ class Dispatcher:
             for slot in [slot for left in slots.values() for slot in left]:
                 slot.release()
 
+    @property
+    def _room(self) -> int:
+        return self._slots - len(self._running) - len(self._accepting)
+
     def _isolated(self) -> bool:
         # what was accepted on a better machine, or before the operator raised the floor, waits for better days
         return self._engine.isolation >= self._engine.isolation_floor
 
     def _start(self, group: asyncio.TaskGroup, execution: Execution, slot: Slot, asked_at: float) -> None:
+        live = self._opened(execution)
+        self._runs(group.create_task(self._one(live, slot, _on_monotonic(execution, asked_at))), live)
+
+    def _opened(self, execution: Execution) -> LiveRun:
         usage = Usage(queue_us=max(0, now_ms() - execution.queued_at) * 1000)
-        live = self._engine.live.open(replace(execution, usage=usage, isolation=self._engine.isolation))
-        task = group.create_task(self._one(live, slot, _on_monotonic(execution, asked_at)))
+        return self._engine.live.open(replace(execution, usage=usage, isolation=self._engine.isolation))
+
+    def _runs(self, task: asyncio.Task[None], live: LiveRun) -> None:
         self._running[task] = live
         task.add_done_callback(self._done)
 
@@ -200,6 +221,66 @@ class Dispatcher:
         if live.execution.project_id in self._limited:
             self._accepted(live.execution.project_id)
         self._bell.set()
+
+    # claiming what is accepted
+
+    def _take(self, execution: Execution) -> asyncio.Future[Execution] | None:
+        """Have a Call accepted, and claimed with that, if it could start now; None: it is to be queued.
+
+        What is returned has the Call as ``Engine.accept`` returns it. It goes on if nobody waits for that.
+        """
+        if (
+            self._group is None
+            or self._room <= 0
+            or self._due  # they come first, whoever's they are
+            or execution.project_id in self._limited
+            or time.monotonic() < self._unclear_until  # what is not known of is given back meanwhile
+            or not self._isolated()
+            or not self._entitled()
+        ):
+            return None
+        slot = self._engine.admission.take_now_for((execution.project_id,))
+        if slot is None:
+            return None
+        told = asyncio.get_running_loop().create_future()
+        self._accepting.add(execution.id)
+        self._heard_of_all.clear()
+        # a task of the dispatcher's, which its run goes on in: the request it comes from may go away, and is no context
+        self._group.create_task(self._taken(execution, slot, told), context=self._context.copy())
+        return told
+
+    async def _taken(self, execution: Execution, slot: Slot, told: asyncio.Future[Execution]) -> None:
+        """Accept a Call, tell so, and run it if it was claimed."""
+        live: LiveRun | None = None
+        asked_at = time.monotonic()
+        try:
+            accepted = await self._store.accept(execution, owner=self._node)
+            if accepted.claimed:
+                live = self._opened(accepted.execution)
+                task = asyncio.current_task()
+                assert task is not None  # noqa: S101  coroutines run in tasks
+                self._runs(task, live)
+        except BaseException as error:
+            if isinstance(error, Unavailable) or not isinstance(error, PolycallError):
+                self._unclear_until = time.monotonic() + _UNCLEAR_S
+            if isinstance(error, Exception):
+                _tell(told, error)
+                return
+            told.cancel()  # this server ends
+            raise
+        finally:
+            self._accepting.discard(execution.id)
+            if not self._accepting:
+                self._heard_of_all.set()
+            if live is None:
+                slot.release()
+                self._bell.set()
+        if live is None:
+            _tell(told, accepted.execution)
+            self._accepted(execution.project_id)
+        else:
+            _tell(told, execution)  # as it was accepted
+            await self._one(live, slot, _on_monotonic(live.execution, asked_at))
 
     async def _watch(self) -> None:
         """Look at the queue; expire what waited too long; stop what another server was asked to cancel."""
@@ -233,7 +314,7 @@ class Dispatcher:
         if time.monotonic() >= self._unclear_until:
             return
         async with self._claiming:  # what is claimed is known from here on
-            known = {live.execution.id for live in self._engine.live.all()} | self._refused
+            known = {live.execution.id for live in self._engine.live.all()} | self._refused | self._accepting
             if count := await self._store.unclaim(self._node, tuple(known)):
                 log.warning("gave back %d calls: the answer to their claim was lost", count)
 
@@ -401,6 +482,15 @@ class Dispatcher:
                 if self._closed:
                     return False
                 await asyncio.sleep(_RETRY_S)
+
+
+def _tell(told: asyncio.Future[Execution], what: Execution | Exception) -> None:
+    if told.done():  # whoever asked has gone away
+        return
+    if isinstance(what, Exception):
+        told.set_exception(what)
+    else:
+        told.set_result(what)
 
 
 def _complain(what: str, error: Exception) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
@@ -124,6 +124,8 @@ class Engine:
         self._draining = False
         self.policies = Policies(store, registry, siblings, lambda project_id: self.on_enqueue(project_id))
         self.on_enqueue: Callable[[str], None] = lambda _: None  # the dispatcher's bell
+        # the dispatcher has it accepted and starts it, if it has room: what `accept` returns
+        self.take: Callable[[Execution], Awaitable[Execution] | None] = lambda _: None
 
     @property
     def isolation(self) -> IsolationLevel:
@@ -192,6 +194,9 @@ class Engine:
 
     async def accept(self, execution: Execution, *, delay_s: float = 0.0) -> Execution:
         """Store what ``prepare_call`` returned, and have it run, after a while if so asked. Raises AlreadyExists."""
+        taken = self.take(execution) if not delay_s else None
+        if taken is not None:
+            return await taken
         accepted = await self._store.enqueue(execution, delay_ms=int(delay_s * 1000))
         self.on_enqueue(execution.project_id)
         return accepted

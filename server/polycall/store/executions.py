@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Concatenate, ParamSpec
 
@@ -33,7 +33,7 @@ from polycall.store.lanes import LimitedProjects
 from polycall.store.listing import list_statement
 from polycall.store.outside import Damaged, Outside
 from polycall.store.paging import page_of, read_token
-from polycall.store.protocol import Claimed, Page, Read
+from polycall.store.protocol import Accepted, Claimed, Page, Read
 from polycall.store.records import RecordWriter
 from polycall.store.rows import (
     BODIES,
@@ -195,14 +195,28 @@ class SqlExecutions:
         """
         if not _acceptable(execution):
             raise ValueError(f"cannot enqueue a {execution.kind} execution that is {execution.state.name}")
-        if execution.request_id is not None:
-            recorded = self._buffer.find_request(execution.project_id, execution.request_id)
-            if recorded is not None:
-                return recorded
+        recorded = self._recorded(execution)
+        if recorded is not None:
+            return recorded
         placed = await self._bodies.placed(execution)
-        run = self._executor.write if self._has_blobs(placed) else self._executor.single
-        stored = await run(queue.enqueue, placed, self._inline_bytes, delay_ms)
+        stored = await self._inserting(placed)(queue.enqueue, placed, self._inline_bytes, delay_ms)
         return execution if stored is placed else await self._bodies.whole(stored)
+
+    async def accept(self, execution: Execution, *, owner: str) -> Accepted:
+        """Enqueue a QUEUED execution, claimed in the same commit if nothing speaks against it; see the protocol.
+
+        Raises as ``enqueue``.
+        """
+        if execution.state is not ExecutionState.QUEUED or not _acceptable(execution):
+            raise ValueError(f"cannot accept a {execution.kind} execution that is {execution.state.name}")
+        recorded = self._recorded(execution)
+        if recorded is not None:
+            return Accepted(recorded, claimed=False)
+        placed = await self._bodies.placed(execution)
+        stored, claimed = await self._inserting(placed)(queue.accept, placed, self._inline_bytes, owner)
+        if claimed:
+            return Accepted(_with_bodies_of(execution, stored), claimed=True)
+        return Accepted(execution if stored is placed else await self._bodies.whole(stored), claimed=False)
 
     async def due(self) -> Sequence[str]:
         """Return the projects that have something QUEUED; raise Unavailable."""
@@ -289,6 +303,15 @@ class SqlExecutions:
 
     # within
 
+    def _recorded(self, execution: Execution) -> Execution | None:
+        """Return the synchronous execution that has the request id of one and is not written yet."""
+        if execution.request_id is None:
+            return None
+        return self._buffer.find_request(execution.project_id, execution.request_id)
+
+    def _inserting(self, execution: Execution) -> Callable[..., Awaitable[Any]]:
+        return self._executor.write if self._has_blobs(execution) else self._executor.single
+
     async def _find(self, project_id: str, execution_id: uuid.UUID) -> Execution | None:
         found = self._buffer.find(project_id, execution_id)
         if found is not None:
@@ -331,6 +354,10 @@ class SqlExecutions:
     def _has_blobs(self, execution: Execution) -> bool:
         bodies = [getattr(execution, body) for body in BODIES]
         return any(isinstance(body, Placed) or len(body or b"") > self._inline_bytes for body in bodies)
+
+
+def _with_bodies_of(execution: Execution, stored: Execution) -> Execution:
+    return replace(stored, **{name: getattr(execution, name) for name in BODIES})
 
 
 def _acceptable(execution: Execution) -> bool:

@@ -10,7 +10,7 @@ from polycall.store.protocol.audit import AuditStore
 from polycall.store.protocol.deliveries import Attempted, DeliveryStore, Lane, PendingLanes
 from polycall.store.protocol.entries import EntryStore
 from polycall.store.protocol.environments import EnvironmentStore
-from polycall.store.protocol.executions import Claimed, ExecutionStore, Read
+from polycall.store.protocol.executions import Accepted, Claimed, ExecutionStore, Read
 from polycall.store.protocol.nodes import Beat, NodeStore
 from polycall.store.protocol.objects import FaceStore
 from polycall.store.protocol.pages import Page
@@ -32,6 +32,7 @@ from polycall.store.protocol.store import Store
 from polycall.store.protocol.tenancy import SessionStore, TenancyStore
 
 __all__ = [
+    "Accepted",
     "Attempted",
     "AuditStore",
     "Beat",

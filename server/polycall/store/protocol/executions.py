@@ -10,7 +10,14 @@ from polycall.domain import Execution, ExecutionError, ExecutionFilter, Executio
 from polycall.quick import dataclass
 from polycall.store.protocol.pages import Page
 
-__all__ = ["Claimed", "ExecutionStore", "Read"]
+__all__ = ["Accepted", "Claimed", "ExecutionStore", "Read"]
+
+
+class Accepted(NamedTuple):
+    """A Call as it is stored, or the earlier one of its request id. ``claimed``: it is the owner's, who runs it now."""
+
+    execution: Execution
+    claimed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +66,13 @@ class ExecutionStore(Protocol):
 
         Returns the stored one; if the project already has one with that ``request_id``, the first one instead.
         Raise AlreadyExists for a taken (face, alias).
+        """
+
+    async def accept(self, execution: Execution, *, owner: str) -> Accepted:
+        """Enqueue a QUEUED one, and claim it in the same commit: RUNNING, attempt 1, by the database's clock.
+
+        It is not claimed, and waits as any other, where one of its project waits that could start, or where the
+        project has limits, or had any a moment ago. Raises as ``enqueue``.
         """
 
     async def get(self, project_id: str, execution_id: uuid.UUID) -> Execution:
