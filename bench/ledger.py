@@ -135,13 +135,13 @@ class Ledger:
             again=tuple(one for one in ended.values() if one.attempt > 1),
         )
 
-    async def unrecorded(self, address: str = "") -> int:
-        """Return how many answered runs have no record, nor get one within some seconds: they are written behind."""
+    async def unrecorded(self, address: str = "") -> list[Answer]:
+        """Return the answered runs that have no record, nor get one within some seconds: they are written behind."""
         until = time.monotonic() + _WRITTEN_S
         async with self._stub(address) as stub:
             while True:
                 listed = await self._listed(stub)
-                missing = sum(run.code == "OK" and run.name not in listed for run in self.runs)
+                missing = [run for run in self.runs if run.code == "OK" and run.name not in listed]
                 if not missing or time.monotonic() > until:
                     return missing
                 await asyncio.sleep(0.2)

@@ -64,7 +64,7 @@ async def _away(
         back = await mishap()
         hears = await asyncio.to_thread(heard, servers)
     accounts = await ledger.settled()
-    unrecorded = await ledger.unrecorded()
+    unrecorded = len(await ledger.unrecorded())
     during = ledger.between(begun, back)
     failed = [run for run in during if run.code != "OK"]
     refused = [call for call in ledger.calls if call.code != "OK"]
@@ -149,7 +149,7 @@ async def _disk_full(mount: Path, scale: Scale) -> list[Verdict]:
             ballast.unlink()
             back = time.monotonic()
         accounts = await ledger.settled()
-        unrecorded = await ledger.unrecorded()
+        unrecorded = len(await ledger.unrecorded())
         assert await asyncio.to_thread(server.terminate) == 0
     finally:
         if server.process is not None and server.process.poll() is None:

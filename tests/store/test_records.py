@@ -28,6 +28,8 @@ class Switch:
         self.inner = inner
         self.away = False
         self.flushes = 0
+        self.goes_on = asyncio.Event()
+        self.goes_on.set()
 
     async def start(self, prepare: Callable[[sa.Connection], None]) -> None:
         await self.inner.start(prepare)
@@ -46,6 +48,7 @@ class Switch:
 
     async def relaxed(self, work: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         self.flushes += 1
+        await self.goes_on.wait()
         return await self._run(self.inner.relaxed, work, *args, **kwargs)
 
     async def _run(self, run: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -128,6 +131,27 @@ async def test_a_full_batch_is_written_at_once(config: StoreConfig, switch: Swit
         store.record(recorded())
     await _until_written(store, 4)
     assert switch.flushes == 1
+
+
+async def test_what_comes_while_a_flush_is_written_waits_for_the_next(tmp_path: Path, switch: Switch) -> None:
+    store = SqlStore(switch, StoreConfig(data_dir=tmp_path, flush_ms=10_000, flush_rows=4))
+    await store.start()
+    await asyncio.sleep(0)
+    switch.goes_on.clear()
+    for _ in range(4):
+        store.record(recorded())
+    async with asyncio.timeout(10):
+        while not switch.flushes:
+            await asyncio.sleep(0.001)
+    late = recorded()
+    store.record(late)
+    switch.goes_on.set()
+    await _until_written(store, 4)
+    assert (switch.flushes, store.records_waiting) == (1, 1)
+    assert await store.get("default", late.id) == late
+    await store.flush()
+    assert (switch.flushes, store.records_waiting) == (2, 0)
+    await store.stop()
 
 
 async def test_an_idle_store_writes_nothing(store: SqlStore, switch: Switch) -> None:

@@ -25,7 +25,7 @@ class StoreConfig:
     # one of several processes that share an embedded database: whoever started them holds the directory's lock
     shared: bool = False
     # records of synchronous executions, see polycall.store.records
-    flush_ms: int = 100  # a crash of the server loses at most what came in since
+    flush_ms: int = 100  # a record is written within that: a crash of the server loses at most what came in since
     flush_rows: int = 500  # rows in one statement; more gained nothing measurable
     buffer_rows: int = 50_000  # while the database is away: about a minute at 800 executions a second
     buffer_bytes: int = 64 * _MIB

@@ -27,13 +27,19 @@ from polycall.store.tables import executions
 __all__ = ["RecordWriter"]
 
 _RETRY_S = 0.5  # between attempts while the database is away
+_FORGOTTEN = 0.9  # what is left of a slow flush at the next one: some seconds later it is forgotten
 _STOP_S = 5.0  # for the last flush: the process is about to be killed anyway (terminationGracePeriodSeconds)
 
 log = logging.getLogger(__name__)
 
 
 class RecordWriter:
-    """Flushes a buffer ``flush_s`` seconds after its first record, or as soon as it holds a batch."""
+    """Writes each record of a buffer within ``flush_s`` seconds, in batches; at once when there is a whole batch.
+
+    A flush begins earlier than that by what flushes took of late, with all that kept them: a timer that came late, the
+    queue of the database, the commit. By half of it at most: who flushes more often on a machine that is overloaded
+    only adds to its load.
+    """
 
     def __init__(
         self,
@@ -52,6 +58,8 @@ class RecordWriter:
         self._flush_rows = flush_rows
         self._inline_bytes = inline_bytes
         self._some = asyncio.Event()
+        self._since = 0.0  # loop.time() of the first record that waits
+        self._lead_s = 0.0  # how much earlier than after `flush_s` a flush begins
         self._batch = asyncio.Event()
         self._one_flush = asyncio.Lock()
         self._overflows = False
@@ -79,14 +87,21 @@ class RecordWriter:
         if self._buffer.add(execution) and not self._overflows:
             self._overflows = True  # said once, and summed up when the database is back
             log.error("the record buffer is full: bodies of records, then records are lost until the database is back")
-        self._some.set()
+        if not self._some.is_set():
+            self._since = asyncio.get_running_loop().time()
+            self._some.set()
         if len(self._buffer) >= self._flush_rows:
             self._batch.set()
 
     async def flush(self) -> None:
-        """Write everything that waits; raise Unavailable."""
+        """Write everything that waits by now; raise Unavailable.
+
+        What comes meanwhile waits for the next one: or else there would be no end of small ones.
+        """
         async with self._one_flush:
-            while taken := self._buffer.take(self._flush_rows):
+            left = len(self._buffer)
+            while left > 0 and (taken := self._buffer.take(min(left, self._flush_rows))):
+                left -= len(taken)
                 try:
                     dropped = await self._write(taken)
                 except BaseException:
@@ -101,13 +116,16 @@ class RecordWriter:
                 )
 
     async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
         while True:
             await self._some.wait()
+            due = self._since + self._flush_s - self._lead_s
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._flush_s):
+                async with asyncio.timeout_at(due):
                     await self._batch.wait()
             self._some.clear()
             self._batch.clear()
+            due = min(due, loop.time())
             try:
                 await self.flush()
             except Unavailable:
@@ -118,6 +136,9 @@ class RecordWriter:
                 log.exception("execution records could not be flushed")
                 self._some.set()
                 await asyncio.sleep(_RETRY_S)
+            else:
+                took = loop.time() - due
+                self._lead_s = min(max(took, self._lead_s * _FORGOTTEN), self._flush_s / 2)
 
     async def _write(self, batch: Sequence[Execution]) -> int:
         """Write a batch; returns how many of it the database does not take, whatever is tried."""
