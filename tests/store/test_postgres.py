@@ -21,7 +21,7 @@ from polycall.store import executor_postgres
 from polycall.store.sql import SqlStore, StoreConfig, open_store
 from tests.harness import free_port
 from tests.store.conformance import StoreConformance
-from tests.store.examples import LATE, queued, recorded
+from tests.store.examples import LATE, package, queued, recorded
 
 
 @asynccontextmanager
@@ -217,7 +217,7 @@ def test_without_its_driver_postgres_names_what_to_install(monkeypatch: pytest.M
         open_store(StoreConfig(database_url="postgresql://localhost/db"))
 
 
-async def test_a_claim_without_limits_is_one_statement(postgres: str) -> None:
+async def test_a_claim_without_limits_is_one_statement_beside_accepting_or_with_it(postgres: str) -> None:
     said: list[str] = []
 
     def hear(_: object, __: object, statement: str, *___: object) -> None:
@@ -228,11 +228,12 @@ async def test_a_claim_without_limits_is_one_statement(postgres: str) -> None:
         sa.event.listen(sa.Engine, "before_cursor_execute", hear)
         try:
             claimed = await store.claim("n", {"default": 2})
+            assert (await store.accept(queued(project_id="another"), owner="n")).claimed
         finally:
             sa.event.remove(sa.Engine, "before_cursor_execute", hear)
         assert [execution.id for execution in claimed] == sorted(call.id for call in calls)[:2]
         # beside it once a second: which projects have limits
-        assert [statement.split()[0] for statement in said if "DISTINCT policies" not in statement] == ["WITH"]
+        assert [statement.split()[0] for statement in said if "DISTINCT policies" not in statement] == ["WITH"] * 2
 
 
 @pytest.mark.parametrize("twice", [False, True], ids=["once", "again while it cleans up"])
@@ -270,6 +271,31 @@ async def _until_two_run(url: str, statement: str) -> None:
     await engine.dispose()
 
 
+async def test_a_new_limit_is_answered_once_nobody_writes_who_has_not_seen_it(postgres: str) -> None:
+    engine = create_async_engine(sa.make_url(postgres).set(drivername="postgresql+asyncpg"))
+    async with _started(StoreConfig(database_url=postgres)) as store:
+        await store.create_package(package())
+        # as a server whose INSERT of a running Call began before, and has not ended
+        async with engine.connect() as conn:
+            await conn.execute(sa.text("UPDATE executions SET state = 1 WHERE false"))
+            setting = asyncio.ensure_future(store.set_policy("default", "package", "f", {"max_running": 1}, 9))
+            of_project = asyncio.ensure_future(store.change_project("default", {"max_running": 1}))
+
+            async def is_set() -> bool:
+                return (await store.get_policy("default", "package", "f")).max_running == 1
+
+            async with asyncio.timeout(10):
+                while not await is_set():
+                    await asyncio.sleep(0.005)
+            # who comes now sees it, and nobody waits for the one that stands there
+            assert not (await store.accept(queued(), owner="n")).claimed
+            assert (setting.done(), of_project.done()) == (False, False)
+            await conn.rollback()
+        await setting
+        await of_project
+    await engine.dispose()
+
+
 async def test_the_words_of_libpq_are_understood(postgres: str) -> None:
     url = sa.make_url(postgres).update_query_dict({"sslmode": "disable"}).set(drivername="postgres")
     text = url.render_as_string(hide_password=False)
@@ -295,6 +321,8 @@ async def test_the_queue_is_found_by_index_however_old_the_statistics_are(postgr
         assert "Sort" not in await store._executor.read(plan, claim)
         due = f"SELECT min(project_id) FROM executions WHERE {active} AND project_id > 'p'"
         assert "ix_executions_active" in await store._executor.read(plan, due)
+        first = "SELECT 1 FROM executions WHERE project_id = 'p' AND state = 0 AND NOT limited AND run_at <= 1"
+        assert "ix_executions_free" in await store._executor.read(plan, f"SELECT EXISTS ({first})")
         owned = "SELECT id FROM executions WHERE state = 1 AND owner = 'n'"
         assert "ix_executions_owned" in await store._executor.read(plan, owned)
 

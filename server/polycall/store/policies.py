@@ -25,6 +25,7 @@ __all__ = [
     "list_policies",
     "set_policy",
     "sweep_lanes",
+    "writers",
 ]
 
 _e, _p = executions.c, policies.c
@@ -170,6 +171,19 @@ def sweep_lanes(conn: sa.Connection) -> int:
     """Forget limits that were taken away once nothing is under them any more; return how many."""
     gone = conn.execute(sa.delete(policies).where(_is_over, _p.retry.is_(None))).rowcount
     return gone + conn.execute(sa.update(policies).where(_is_over).values(lifted_at=None)).rowcount
+
+
+# Whoever writes executions has this lock since before it saw which limits there are.
+_WRITERS = sa.text(
+    "SELECT virtualtransaction FROM pg_locks WHERE granted AND mode = 'RowExclusiveLock' "
+    "AND relation = CAST('executions' AS regclass) "
+    "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+)
+
+
+def writers(conn: sa.Connection) -> frozenset[str]:
+    """Return who is writing executions in this moment, and may not have seen a limit; on SQLite there is nobody."""
+    return frozenset() if conn.dialect.name == "sqlite" else frozenset(conn.execute(_WRITERS).scalars())
 
 
 def _mark(conn: sa.Connection, project_id: str, package_id: str, function: str) -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from polycall.domain import FunctionPolicy, Project, RetryPolicy
+import asyncio
+import time
+
+from polycall.domain import FunctionPolicy, Project, Reason, RetryPolicy
+from polycall.errors import Unavailable
 from polycall.store import policies
 from polycall.store.executor import Executor
 from polycall.store.lanes import LimitedProjects
@@ -10,6 +14,9 @@ from polycall.store.paging import page_of, read_token
 from polycall.store.protocol import Page, PolicyChange, ProjectChange
 
 __all__ = ["SqlPolicies"]
+
+_SEEN_S = 5.0  # what stands still within a transaction is ended by then (store.executor_postgres)
+_LOOK_S = 0.005
 
 
 class SqlPolicies:
@@ -46,13 +53,33 @@ class SqlPolicies:
         """Write ``max_running``, ``retry`` or both; raise NotFound (package), QuotaExceeded, Unavailable."""
         await self._executor.write(policies.set_policy, project_id, package_id, function, change, most)
         self._limited.forget()
+        if change.get("max_running") is not None:
+            await self._until_seen()
 
     async def change_project(self, project_id: str, change: ProjectChange) -> Project:
         """Set ``display_name``, ``max_running`` or both; return the project. Raises NotFound, Unavailable."""
         project = await self._executor.write(policies.change_project, project_id, change)
         self._limited.forget()
+        if change.get("max_running") is not None:
+            await self._until_seen()
         return project
 
     async def sweep_lanes(self) -> int:
         """Forget limits that were taken away and have nothing under them; return how many. Raises Unavailable."""
         return await self._executor.write(policies.sweep_lanes)
+
+    async def _until_seen(self) -> None:
+        """Wait until all have ended who may write that a Call runs without having seen a limit that was set now.
+
+        Raises Unavailable where that takes too long.
+        """
+        left, until = await self._executor.read(policies.writers), time.monotonic() + _SEEN_S
+        while left:
+            if time.monotonic() > until:
+                raise Unavailable(
+                    f"The limit is set, but a transaction that began before has written executions for {_SEEN_S:g} s "
+                    "and may not have seen it. Repeat the request to know when it holds.",
+                    reason=Reason.STORE_UNAVAILABLE,
+                )
+            await asyncio.sleep(_LOOK_S)
+            left &= await self._executor.read(policies.writers)
