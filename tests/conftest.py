@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import os
+import shutil
+import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -16,8 +19,14 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import create_async_engine
 from xdist.remote import Producer
 
+from polycall.store.sql import DATABASE_FILE, StoreConfig, open_store
 from tests.harness import Server, running_server
 from tests.scheduling import ModuleScheduling
+
+# Each worker imports all tests, and what they start is started hundreds of times: to compile it anew each time would
+# be a good part of all there is to do. What is started inherits the variable; this process has read it already.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # how long an example takes is the machine's affair
 hypothesis.settings.register_profile("polycall", deadline=None)
@@ -51,6 +60,26 @@ def postgres_server() -> Iterator[str]:
     server.cleanup()
 
 
+@pytest.fixture(scope="session")
+def made_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the file of an embedded database that a store has been started on and stopped."""
+
+    async def make(directory: Path) -> Path:
+        store = open_store(StoreConfig(data_dir=directory))
+        await store.start()
+        await store.stop()
+        return directory / DATABASE_FILE
+
+    return asyncio.run(make(tmp_path_factory.mktemp("made")))
+
+
+@pytest.fixture
+def database_dir(made_database: Path, tmp_path: Path) -> Path:
+    """Return the test's directory with a new embedded database: to make the tables takes longer than the test."""
+    shutil.copy(made_database, tmp_path)
+    return tmp_path
+
+
 @pytest.fixture
 async def postgres(postgres_server: str) -> str:
     """Return the URL of a database without tables."""
@@ -62,19 +91,26 @@ async def postgres(postgres_server: str) -> str:
     return postgres_server
 
 
-@pytest.fixture
-async def emptied_postgres(postgres_server: str) -> str:
-    """Return the URL of a database with tables, once a test has made them, and without rows: in a tenth of the time."""
+@pytest.fixture(scope="session")
+def kept_postgres(postgres_server: str) -> str:
+    """Return the URL of a database whose tables stay, once a test has made them."""
     url = sa.make_url(postgres_server)
-    emptied = url.set(database="emptied")
-    server = await asyncpg.connect(url.render_as_string(hide_password=False))
-    try:
-        if not await server.fetchval("SELECT 1 FROM pg_database WHERE datname = 'emptied'"):
-            await server.execute("CREATE DATABASE emptied")
-    finally:
-        await server.close()
-    address = emptied.render_as_string(hide_password=False)
-    database = await asyncpg.connect(address)
+
+    async def make() -> None:
+        server = await asyncpg.connect(url.render_as_string(hide_password=False))
+        try:
+            await server.execute("CREATE DATABASE kept")
+        finally:
+            await server.close()
+
+    asyncio.run(make())
+    return url.set(database="kept").render_as_string(hide_password=False)
+
+
+@pytest.fixture
+async def emptied_postgres(kept_postgres: str) -> str:
+    """Return the URL of a database with tables, once a test has made them, and without rows: in a tenth of the time."""
+    database = await asyncpg.connect(kept_postgres)
     try:
         tables = await database.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
         names = [row["tablename"] for row in tables if row["tablename"] != "alembic_version"]
@@ -83,7 +119,7 @@ async def emptied_postgres(postgres_server: str) -> str:
         await database.execute(f"SET session_replication_role = replica; {deletions}")
     finally:
         await database.close()
-    return address
+    return kept_postgres
 
 
 def pytest_xdist_auto_num_workers() -> int:

@@ -33,9 +33,9 @@ async def sandbox() -> AsyncIterator[Sandbox]:
 
 
 @pytest.fixture
-def build(tmp_path: Path, sandbox: Sandbox) -> Build:
+def build(database_dir: Path, sandbox: Sandbox) -> Build:
     """Build a house in the test's directory; entered a second time, that is a restart."""
-    return partial(house, tmp_path, sandbox)
+    return partial(house, database_dir, sandbox)
 
 
 @pytest_asyncio.fixture(loop_scope="session")

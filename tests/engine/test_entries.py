@@ -19,8 +19,8 @@ LIMITS = EntryLimits(quota=EntryQuota(3000, 8 << 20), value_bytes=1000, key_char
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def store(tmp_path: Path) -> AsyncIterator[SqlStore]:
-    opened = open_store(StoreConfig(data_dir=tmp_path))
+async def store(database_dir: Path) -> AsyncIterator[SqlStore]:
+    opened = open_store(StoreConfig(data_dir=database_dir))
     await opened.start()
     yield opened
     await opened.stop()

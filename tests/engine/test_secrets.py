@@ -31,8 +31,8 @@ VALUE = "hunter2-é\U0001f600"
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def store(tmp_path: Path) -> AsyncIterator[SqlStore]:
-    store = open_store(StoreConfig(data_dir=tmp_path))
+async def store(database_dir: Path) -> AsyncIterator[SqlStore]:
+    store = open_store(StoreConfig(data_dir=database_dir))
     await store.start()
     await other_project(store)
     yield store

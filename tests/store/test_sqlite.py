@@ -27,16 +27,16 @@ FAILED, TIMEOUT, RUNNING = ExecutionState.FAILED, ExecutionState.TIMEOUT, Execut
 
 class TestSqlite(StoreConformance):
     @pytest.fixture
-    async def store(self, tmp_path: Path) -> AsyncIterator[SqlStore]:
-        store = open_store(StoreConfig(data_dir=tmp_path, flush_ms=20))
+    async def store(self, database_dir: Path) -> AsyncIterator[SqlStore]:
+        store = open_store(StoreConfig(data_dir=database_dir, flush_ms=20))
         await store.start()
         yield store
         await store.stop()
 
 
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[SqlStore]:
-    store = open_store(StoreConfig(data_dir=tmp_path, flush_ms=20))
+async def store(database_dir: Path) -> AsyncIterator[SqlStore]:
+    store = open_store(StoreConfig(data_dir=database_dir, flush_ms=20))
     await store.start()
     yield store
     await store.stop()

@@ -16,9 +16,9 @@ READY, ERROR, ANALYSING = VersionState.READY, VersionState.ERROR, VersionState.A
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-def config(request: pytest.FixtureRequest, tmp_path: Path) -> StoreConfig:
+def config(request: pytest.FixtureRequest, database_dir: Path) -> StoreConfig:
     url = request.getfixturevalue("postgres") if request.param == "postgres" else ""
-    return StoreConfig(data_dir=tmp_path, database_url=url, flush_ms=20)
+    return StoreConfig(data_dir=database_dir, database_url=url, flush_ms=20)
 
 
 @pytest.fixture

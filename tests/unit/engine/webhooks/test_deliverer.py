@@ -98,8 +98,8 @@ class Home:
 
 
 @pytest.fixture
-async def home(tmp_path: Path) -> AsyncIterator[Home]:
-    store = open_store(StoreConfig(data_dir=tmp_path, flush_ms=20))
+async def home(database_dir: Path) -> AsyncIterator[Home]:
+    store = open_store(StoreConfig(data_dir=database_dir, flush_ms=20))
     await store.start()
     yield Home(store)
     await store.stop()

@@ -24,8 +24,8 @@ _FORM = FileForm("a.zip", "mine", None)
 
 
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[SqlStore]:
-    opened = open_store(StoreConfig(data_dir=tmp_path))
+async def store(database_dir: Path) -> AsyncIterator[SqlStore]:
+    opened = open_store(StoreConfig(data_dir=database_dir))
     await opened.start()
     yield opened
     await opened.stop()
