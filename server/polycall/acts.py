@@ -10,7 +10,7 @@ import contextlib
 import enum
 import hashlib
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import field
 
@@ -86,10 +86,14 @@ class AuditFilter:
 class Act:
     """A call on its way. ``action`` "": nothing that it does is audited. ``many``: each thing it changes is an event.
 
+    ``admit`` is told once it is known who acts, before anything is done, and may raise what refuses it.
+
     Once it is closed nothing more is written under it: what goes on in the background is nobody's act.
     """
 
-    __slots__ = ("_noted", "_resource", "action", "client", "closed", "face", "many", "method", "request_id", "who")
+    __slots__ = (
+        *("_noted", "_resource", "action", "admit", "client", "closed", "face", "many", "method", "request_id", "who"),
+    )
 
     def __init__(
         self,
@@ -101,7 +105,9 @@ class Act:
         resource: str = "",
         client: str = "",
         request_id: str = "",
+        admit: Callable[[Act], None] = lambda act: None,
     ) -> None:
+        self.admit = admit
         self.action = action
         self.many = many
         self.face = face
@@ -190,10 +196,14 @@ def acting(act: Act) -> Iterator[None]:
 
 
 def by(who: Principal) -> None:
-    """Say who acts; the first who is named does. Others are those whose keys are part of the request."""
+    """Say who acts; the first who is named does. Others are those whose keys are part of the request.
+
+    Raises what refuses the act of whoever it is (ResourceExhausted).
+    """
     act = _current.get()
     if act is not None and act.who is None:
         act.who = who
+        act.admit(act)
 
 
 def fingerprint(credential: str) -> str:

@@ -25,6 +25,7 @@ from polycall.config import Settings
 from polycall.datadir import kept_bootstrap_key, make_data_dir, socket_directory
 from polycall.engine.adapters import Adapter
 from polycall.engine.admission import Admission
+from polycall.engine.allowance import Allowance
 from polycall.engine.audit import AuditLog
 from polycall.engine.building import Builder
 from polycall.engine.builds import Builds
@@ -163,7 +164,7 @@ async def _running(settings: Settings, signals: Signals, member: Member | None) 
         stack.push_async_callback(renewals.close)
         keys = KeyRing(store, key, siblings, Signer(sealing_keys), renewals)
         stack.push_async_callback(keys.close)
-        audit = AuditLog(store, settings.audit_refusals_s)
+        audit = AuditLog(store, settings.audit_refusals_s, Allowance(settings.changes_per_hour))
         stack.push_async_callback(audit.flush)
         sharing = None
         if cluster is not None and settings.shared_runtime_mib:
@@ -442,6 +443,7 @@ async def _running(settings: Settings, signals: Signals, member: Member | None) 
                 sharing=sharing,
                 store=store,
                 tally=tally,
+                allowance=audit.allowance,
                 calls=calls,
                 pool=lambda: sandbox.counts,
             )

@@ -393,6 +393,11 @@ class Settings:
     audit_refusals_s: float = setting(
         300.0, _seconds(1, 3600), "Seconds between writes of what was refused to the audit log."
     )
+    changes_per_hour: int = setting(
+        10_000,
+        _whole(0, 100_000_000),
+        "Changes that a project's keys may make in an hour; each is an event of the audit log. 0: any number.",
+    )
     # servers that share a database
     heartbeat_s: float = setting(2.0, _seconds(0.1, 60), "Seconds between heartbeats of a server on PostgreSQL.")
     lease_s: float = setting(

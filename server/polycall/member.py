@@ -33,6 +33,7 @@ _SHARED = (
     "build_queue",
     "runtime_zygotes",
     "egress_connections",
+    "changes_per_hour",
 )
 
 

@@ -1,4 +1,4 @@
-"""A project stores as much as it may, through whichever contract; each says so in its own words."""
+"""A project stores and changes as much as it may, through whichever contract; each says so in its own words."""
 
 from __future__ import annotations
 
@@ -11,17 +11,20 @@ from typing import Any
 import pytest
 
 from polycall.errors import Code
+from polycall.v1 import audit_service_pb2, secret_service_pb2, tenancy_service_pb2
 from tests.contracts.tenants import Tenant, newcomer
 from tests.harness import Response, Server, running_server, until
 from tests.integration.native import refusal
 
 _HALF = f"# {'x' * (600 << 10)}\n"  # of the MiB that a project may store
+_CHANGES = 90  # of a project in an hour: the operator's own, who makes the projects, are fewer
 _WHY = "This project may store 1 MiB (sources, files, and values that code keeps) and would store 1.2."
 
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with running_server(tmp_path_factory.mktemp("small"), POLYCALL_PROJECT_STORAGE_MIB="1") as server:
+    bounds = {"POLYCALL_PROJECT_STORAGE_MIB": "1", "POLYCALL_CHANGES_PER_HOUR": str(_CHANGES)}
+    with running_server(tmp_path_factory.mktemp("small"), **bounds) as server:
         yield server
 
 
@@ -115,3 +118,35 @@ def test_natively_it_is_resource_exhausted_with_what_is_full(small: Server) -> N
     assert int(refused.metadata["bytes"]) > 1200 << 10
     assert set(refused.details) == {"QuotaFailure"}
     assert [violation.subject for violation in refused.details["QuotaFailure"].violations] == ["project_storage_mib"]
+
+
+def test_a_key_makes_the_audit_log_grow_by_so_many_events_an_hour_and_no_more(small: Server) -> None:
+    tenant = newcomer(small)
+    metadata = [("authorization", f"Bearer {tenant.key}")]
+    made = small.tenancy.CreateApiKey(tenancy_service_pb2.CreateApiKeyRequest(), metadata=metadata)
+    secret = secret_service_pb2.CreateSecretRequest()
+    secret.secret.display_name, secret.secret.value = "s", "hunter2"
+    for _ in range(_CHANGES - 1):
+        name = small.secrets.CreateSecret(secret, metadata=metadata).name
+    refused = refusal(lambda: small.secrets.CreateSecret(secret, metadata=metadata))
+    assert (refused.code, refused.reason) == (Code.RESOURCE_EXHAUSTED, "QUOTA_EXCEEDED")
+    assert refused.message.startswith(f"The keys of this project may make {_CHANGES} changes in an hour, and have")
+    assert set(refused.details) == {"QuotaFailure", "RetryInfo"}
+    for face, (change, *_) in _SAYS.items():
+        if face not in ("cognite", "guance"):  # their first step is another request, which is refused before
+            answer = change(tenant, "")
+            assert (answer.status, "retry-after" in answer.headers) == (429, True), (face, answer.body)
+    file = tenant.ask("cognite", "POST", f"/api/v1/projects/{tenant.project}/files", {"name": "f.zip"})
+    assert file.status == 429, file.body
+    assert 0 < int(file.headers["retry-after"]) <= 3600 // _CHANGES
+    added = tenant.ask("guance", "POST", "/api/v1/script-sets/do/add", {"data": {"id": "s", "title": "t"}})
+    assert (added.status, added.json()["reason"]) == (429, "EClientRateLimit.WorkerQueueLength")
+    # who only reads or runs is not held up, nor who takes the key away, nor anybody in another project
+    assert tenant.good("native", "GET", f"/polycall/v1/{name}")["name"] == name
+    revoke = tenancy_service_pb2.RevokeApiKeyRequest(name=made.api_key.name)
+    assert small.tenancy.RevokeApiKey(revoke, metadata=metadata).HasField("revoke_time")
+    assert _domo(newcomer(small), "").status in (200, 201)
+    # all that was done is in the log, and nothing else yet
+    listing = audit_service_pb2.ListAuditEventsRequest(project=f"projects/{tenant.project}", page_size=1000)
+    events = small.audit.ListAuditEvents(listing, metadata=small.metadata).events
+    assert len([event for event in events if event.actor != "bootstrap"]) == _CHANGES + 1

@@ -236,6 +236,23 @@ def _filled_before_storage_was_counted(conn: sa.Connection) -> None:
     texts = {"functions": "[]", "limits": "{}", "env": '{"A":"b"}', "runtime": ""}
     put("versions", package_id="a", id="1", state="ready", language="python", bundle="s", reuse=True, **texts, **own)
     put("face_objects", face="cognite", kind="file", id="1", updated_at=1, revision=1, data=b"{}", blob="f", **own)
+    put("runtimes", id="r", language="python", display_name="é", **own)
+    built = {
+        "manifest": "numpy",
+        "additional_imports": "",
+        "preload": "[]",
+        "log": "Collecting é",
+        "log_truncated": False,
+    }
+    put(
+        "runtime_revisions",
+        id="1",
+        runtime_id="r",
+        language="python",
+        manifest_kind="requirements",
+        state="ready",
+        **{"digest": "d", "size_bytes": 1 << 30, "file_count": 9, **built, **own},
+    )
     for digest, size in (("s", 10), ("f", 200), ("of an execution", 3000)):
         put("blobs", project_id="p", sha256=digest, size=size, data=b"", touched_at=1)
     schema.upgrade(conn)
@@ -247,6 +264,10 @@ def _check_what_is_counted(conn: sa.Connection) -> None:
     sizes = [conn.execute(sa.text(f"SELECT size FROM {name}")).scalar_one() for name in ("packages", "versions")]
     assert sizes == [len("é".encode()) + len("{}"), len('[]{}{"A":"b"}')]
     assert conn.execute(sa.text("SELECT request_id FROM versions")).scalars().all() == [None]
+    sizes += [
+        conn.execute(sa.text(f"SELECT size FROM {name}")).scalar_one() for name in ("runtimes", "runtime_revisions")
+    ]
+    assert sizes[2:] == [len("ré".encode()), len("1numpy[]Collecting é".encode())]
     assert stored_bytes(conn, "p") == 10 + 200 + sum(sizes) + len(b"{}")
 
 

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from polycall.domain import Entry, EntryQuota, VersionState
+from polycall.domain import Entry, EntryQuota, RevisionState, VersionState
 from polycall.errors import QuotaExceeded
 from polycall.store import quota
 from polycall.store.sql import SqlStore, StoreConfig, open_store
 from polycall.store.tables import blobs
-from tests.store.examples import face_object, package, recorded, schedule, version
+from tests.store.examples import face_object, package, recorded, revision, runtime, schedule, version
 
 MIB = 1 << 20
 MOST = 3 * MIB
@@ -63,6 +63,21 @@ async def refused(work: Awaitable[Any]) -> QuotaExceeded:
     with pytest.raises(QuotaExceeded) as raised:
         await work
     return raised.value
+
+
+async def test_manifests_and_logs_of_runtimes_are_counted(store: SqlStore) -> None:
+    await store.create_runtime(runtime(), revision("1", manifest="m" * MIB, state=RevisionState.PENDING))
+    building = revision("1", manifest="m" * MIB, state=RevisionState.BUILDING, log="l" * MIB)
+    assert await store.change_revision(building, [RevisionState.PENDING])
+    full = await stored(store)
+    assert 2 * MIB < full < 2.01 * MIB
+    assert (await refused(store.create_revision(revision("2", manifest="n" * MIB)))).subject == "project_storage_mib"
+    assert (await refused(store.create_runtime(runtime("b", face_data=b"f" * MIB)))).subject == "project_storage_mib"
+    # what the server has to say of a build is said, also beyond
+    assert await store.change_revision(replace(building, log="l" * MOST), [RevisionState.BUILDING])
+    assert await stored(store) == full - MIB + MOST
+    await store.delete_runtime("default", runtime().id)
+    assert await stored(store) == 0
 
 
 async def test_sources_files_and_values_are_counted_together(store: SqlStore) -> None:

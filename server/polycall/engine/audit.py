@@ -14,6 +14,7 @@ from dataclasses import field, replace
 
 from polycall.acts import SEVERAL, Act, AuditEvent, AuditFilter, AuditOutcome
 from polycall.domain import Principal, Scope
+from polycall.engine.allowance import Allowance
 from polycall.engine.keys import require
 from polycall.errors import Code, PolycallError
 from polycall.ids import now_ms
@@ -59,11 +60,12 @@ class _Sum:
 
 
 class AuditLog:
-    """Writes and reads the log. ``every_s``: how often refusals are written."""
+    """Writes and reads the log. ``every_s``: how often refusals are written; ``allowance``: how much is let in."""
 
-    def __init__(self, store: AuditStore, every_s: float = 300.0) -> None:
+    def __init__(self, store: AuditStore, every_s: float = 300.0, allowance: Allowance | None = None) -> None:
         self._store = store
         self._every_s = every_s
+        self.allowance = allowance or Allowance(0)
         self._sums: dict[tuple[object, ...], _Sum] = {}
 
     async def record(self, act: Act) -> None:

@@ -118,6 +118,7 @@ class Auditing:
             resource=_resource(rpc.method, request) if action.name else "",
             client=self._client(rpc),
             request_id=rpc.request_id,
+            admit=self._log.allowance.take,
         )
         act.who = rpc.known
         return act

@@ -18,8 +18,10 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
 from polycall import __version__
+from polycall.acts import AuditOutcome
 from polycall.domain import DeliveryState, ExecutionState, StartKind
 from polycall.durations import Durations
+from polycall.engine.allowance import Allowance
 from polycall.engine.dispatcher import Dispatcher
 from polycall.engine.engine import Engine
 from polycall.engine.membership import Membership
@@ -54,6 +56,7 @@ class Metrics:
     sharing: Sharing | None
     store: SqlStore
     tally: Tally
+    allowance: Allowance
     calls: Counter[tuple[str, Code]]
     pool: Callable[[], PoolCounts]
     backlog: _Backlog
@@ -78,6 +81,7 @@ class Metrics:
         yield from _workers(self.pool())
         yield from _ticks(self.scheduler)
         yield from _webhooks(self.deliverer)
+        yield from _audit(self.store, self.allowance)
         yield _counted(
             "polycall_rpcs", "Calls answered, by gRPC method and code", ("method", "code"), _rpcs(self.calls)
         )
@@ -178,6 +182,17 @@ def _webhooks(deliverer: Deliverer) -> Iterator[Metric]:
     results = {(word,): deliverer.attempted[state] for state, word in _ATTEMPTED.items()}
     yield _counted("polycall_webhook_attempts", "Notifications sent here, by what came of it", ("result",), results)
     yield _gauge("polycall_webhook_sending", "Notifications that are being sent now", deliverer.sending)
+
+
+def _audit(store: SqlStore, allowance: Allowance) -> Iterator[Metric]:
+    events = {(outcome.value,): store.audit_written[outcome] for outcome in AuditOutcome}
+    yield _counted("polycall_audit_events", "Events that were added to the audit log here", ("outcome",), events)
+    yield _counted(
+        "polycall_changes_refused",
+        "Changes refused because a project's keys had made as many as they may in an hour",
+        (),
+        {(): allowance.refused},
+    )
 
 
 def _store(store: SqlStore, backlog: int | None) -> Iterator[Metric]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -43,12 +44,14 @@ class _Place(NamedTuple):
 class SqlAudit:
     """See ``polycall.store.protocol.AuditStore``."""
 
-    def __init__(self, executor: Executor) -> None:
+    def __init__(self, executor: Executor, written: Counter[AuditOutcome]) -> None:
         self._executor = executor
+        self._written = written
 
     async def append_audit(self, events: Sequence[AuditEvent]) -> None:
         """Append; raise Unavailable."""
         await self._executor.write(insert_events, tuple(events))
+        self._written.update(event.outcome for event in events)
 
     async def list_audit(
         self,

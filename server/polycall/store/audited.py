@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -22,10 +23,14 @@ _OK = 0  # google.rpc.Code
 
 
 class AuditedExecutor:
-    """An executor around another; see ``Executor``. An event that cannot be written undoes its change."""
+    """An executor around another; see ``Executor``. An event that cannot be written undoes its change.
 
-    def __init__(self, inner: Executor) -> None:
+    ``written``: where events that were are counted.
+    """
+
+    def __init__(self, inner: Executor, written: Counter[AuditOutcome]) -> None:
         self._inner = inner
+        self._written = written
 
     async def start(self, prepare: Callable[[sa.Connection], None]) -> None:
         """Open the database and prepare it."""
@@ -75,6 +80,7 @@ class AuditedExecutor:
             raise
         if not made:
             act.take_back(resource)
+        self._written[AuditOutcome.DONE] += made
         return result
 
 

@@ -1,7 +1,8 @@
 """How much a project stores: functions of a connection.
 
 Counted is what faces and deployers put there and nothing ends by itself: sources and files (each content once),
-packages, versions, schedules and objects of the faces with what is written in them, and values that code keeps.
+packages, versions, schedules, runtimes and objects of the faces with what is written in them (of a runtime's revisions
+their manifests and the logs of their builds), and values that code keeps.
 Executions are not: they end with their retention, and what has run is recorded whatever else there is.
 
 Summed over indexes, not kept in a counter: a sum is right however it came about.
@@ -17,7 +18,17 @@ import sqlalchemy as sa
 
 from polycall.errors import QuotaExceeded
 from polycall.store.retention import free_blobs
-from polycall.store.tables import blobs, entry_totals, face_objects, packages, projects, schedules, versions
+from polycall.store.tables import (
+    blobs,
+    entry_totals,
+    face_objects,
+    packages,
+    projects,
+    runtime_revisions,
+    runtimes,
+    schedules,
+    versions,
+)
 
 __all__ = ["StorageQuota", "lock_project", "row_bytes", "stored_bytes"]
 
@@ -32,7 +43,7 @@ _SIZES = (
     sa.select(sa.func.sum(blobs.c.size)).where(blobs.c.project_id == sa.bindparam("project"), sa.text("counted")),
     *(
         sa.select(sa.func.sum(table.c.size)).where(table.c.project_id == sa.bindparam("project"))
-        for table in (packages, versions, face_objects, schedules)
+        for table in (packages, versions, face_objects, schedules, runtimes, runtime_revisions)
     ),
     sa.select(sa.func.sum(entry_totals.c.bytes)).where(entry_totals.c.project_id == sa.bindparam("project")),
 )
@@ -104,8 +115,8 @@ class StorageQuota:
         if stored > bound:
             raise QuotaExceeded(
                 f"This project may store {self._most // _MIB} MiB (sources, files, and values that code keeps) and "
-                f"would store {stored / _MIB:.1f}. Delete files, packages or versions that nobody needs, or have the "
-                "server's POLYCALL_PROJECT_STORAGE_MIB raised.",
+                f"would store {stored / _MIB:.1f}. Delete files, packages, versions or runtimes that nobody needs, or "
+                "have the server's POLYCALL_PROJECT_STORAGE_MIB raised.",
                 subject="project_storage_mib",
                 metadata={"limit_bytes": str(self._most), "bytes": str(stored)},
             )

@@ -10,6 +10,7 @@ from polycall.store.executor import Executor
 from polycall.store.failures import Conflict
 from polycall.store.paging import page_of, read_token
 from polycall.store.protocol import Page
+from polycall.store.quota import StorageQuota
 
 __all__ = ["SqlRuntimes"]
 
@@ -17,12 +18,13 @@ __all__ = ["SqlRuntimes"]
 class SqlRuntimes:
     """See ``polycall.store.protocol.RuntimeStore``."""
 
-    def __init__(self, executor: Executor) -> None:
+    def __init__(self, executor: Executor, quota: StorageQuota) -> None:
         self._executor = executor
+        self._quota = quota
 
     async def create_runtime(self, runtime: Runtime, revision: RuntimeRevision | None = None) -> Runtime:
-        """Insert, with its first revision; raise AlreadyExists, NotFound (project), Unavailable."""
-        await self._executor.write(runtimes.create_runtime, runtime, revision)
+        """Insert, with its first revision; raise AlreadyExists, NotFound (project), QuotaExceeded, Unavailable."""
+        await self._executor.write(self._quota.within, runtime.project_id, runtimes.create_runtime, runtime, revision)
         return runtime
 
     async def get_runtime(self, project_id: str, runtime_id: str) -> Runtime:
@@ -48,9 +50,9 @@ class SqlRuntimes:
         return await self._executor.write(runtimes.delete_runtime, project_id, runtime_id, unless)
 
     async def create_revision(self, revision: RuntimeRevision) -> RuntimeRevision:
-        """Insert; raise AlreadyExists, NotFound (runtime), Unavailable."""
+        """Insert; raise AlreadyExists, NotFound (runtime), QuotaExceeded, Unavailable."""
         try:
-            await self._executor.write(runtimes.create_revision, revision)
+            await self._executor.write(self._quota.within, revision.project_id, runtimes.create_revision, revision)
         except Conflict:  # the runtime went away after it was looked for
             raise runtimes.no_runtime(revision.runtime_id) from None
         return revision

@@ -13,7 +13,7 @@ from polycall.errors import AlreadyExists, NotFound
 from polycall.names import RevisionName, RuntimeName, VersionName
 from polycall.store.dialects import insert
 from polycall.store.paging import place_number
-from polycall.store.quota import lock_project
+from polycall.store.quota import lock_project, row_bytes
 from polycall.store.rows import json_text
 from polycall.store.tables import projects, runtime_revisions, runtimes, versions
 
@@ -62,7 +62,7 @@ def create_runtime(conn: sa.Connection, runtime: Runtime, revision: RuntimeRevis
     if conn.execute(sa.select(projects.c.id).where(projects.c.id == runtime.project_id)).first() is None:
         name = f"projects/{runtime.project_id}"
         raise NotFound(Reason.PROJECT_NOT_FOUND, "polycall.v1.Project", name, f"{name} does not exist.")
-    values = {
+    values: dict[str, Any] = {
         "project_id": runtime.project_id,
         "id": runtime.id,
         "language": runtime.language.value,
@@ -71,6 +71,7 @@ def create_runtime(conn: sa.Connection, runtime: Runtime, revision: RuntimeRevis
         "created_by": runtime.created_by,
         "face_data": runtime.face_data,
     }
+    values["size"] = row_bytes(values)
     if conn.execute(insert(conn.dialect.name, runtimes).on_conflict_do_nothing(), values).rowcount != 1:
         raise AlreadyExists("polycall.v1.Runtime", str(RuntimeName(runtime.id)))
     if revision is not None:
@@ -196,7 +197,7 @@ def change_revision(conn: sa.Connection, revision: RuntimeRevision, states: Iter
     changed = conn.execute(
         sa.update(runtime_revisions)
         .where(*_is_revision(revision.project_id, revision.id), _v.state.in_(sorted(state.value for state in states)))
-        .values(**_built_row(revision))
+        .values(**_built_row(revision), size=row_bytes(_revision_row(revision)))
     )
     return changed.rowcount == 1
 
@@ -221,7 +222,14 @@ def _revisions_of(project_id: str, runtime_id: str) -> sa.Select[Any]:
 
 
 def _insert_revision(conn: sa.Connection, revision: RuntimeRevision) -> None:
-    values = {
+    values = _revision_row(revision)
+    values["size"] = row_bytes(values)
+    if conn.execute(insert(conn.dialect.name, runtime_revisions).on_conflict_do_nothing(), values).rowcount != 1:
+        raise AlreadyExists("polycall.v1.RuntimeRevision", _name(revision.runtime_id, revision.id))
+
+
+def _revision_row(revision: RuntimeRevision) -> dict[str, Any]:
+    return {
         "project_id": revision.project_id,
         "id": revision.id,
         "runtime_id": revision.runtime_id,
@@ -233,8 +241,6 @@ def _insert_revision(conn: sa.Connection, revision: RuntimeRevision) -> None:
         "created_by": revision.created_by,
         **_built_row(revision),
     }
-    if conn.execute(insert(conn.dialect.name, runtime_revisions).on_conflict_do_nothing(), values).rowcount != 1:
-        raise AlreadyExists("polycall.v1.RuntimeRevision", _name(revision.runtime_id, revision.id))
 
 
 def _built_row(revision: RuntimeRevision) -> dict[str, Any]:

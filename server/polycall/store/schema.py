@@ -19,7 +19,7 @@ from polycall.store.tables import METADATA, counters, projects
 
 __all__ = ["HEAD", "prepare", "upgrade"]
 
-HEAD = "0023"  # the last revision in migrations/versions; revisions are numbers, so they can be compared
+HEAD = "0024"  # the last revision in migrations/versions; revisions are numbers, so they can be compared
 # The oldest revision whose code can run on this schema. A migration that earlier code cannot live with raises it to its
 # own number; all others only add. Code before it knows nothing of servers beside it.
 FLOOR = 21

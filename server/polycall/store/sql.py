@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import sqlalchemy as sa
 import sqlalchemy.exc
 
+from polycall.acts import AuditOutcome
 from polycall.domain import Reason
 from polycall.errors import FailedPrecondition
 from polycall.store.audit_log import SqlAudit
@@ -63,7 +65,15 @@ class SqlStore(
 ):
     """The parts over one executor, and their life; see ``polycall.store.protocol.Store``."""
 
-    def __init__(self, executor: Executor, config: StoreConfig, bucket: Bucket | None = None) -> None:
+    def __init__(
+        self,
+        executor: Executor,
+        config: StoreConfig,
+        bucket: Bucket | None = None,
+        written: Counter[AuditOutcome] | None = None,
+    ) -> None:
+        """``written``: where the ``executor`` counts the events of the audit log that it writes."""
+        self.audit_written = Counter[AuditOutcome]() if written is None else written
         self.measured = executor = MeasuredExecutor(executor)
         quota = StorageQuota(config.project_bytes)
         outside = self.outside = Outside(executor, bucket, threshold=config.object_threshold, cache=_cache(config))
@@ -75,13 +85,13 @@ class SqlStore(
         SqlRegistry.__init__(self, executor, quota, outside)
         SqlObjects.__init__(self, executor, quota, outside)
         SqlEntries.__init__(self, executor, quota)
-        SqlRuntimes.__init__(self, executor)
+        SqlRuntimes.__init__(self, executor, quota)
         SqlEnvironments.__init__(self, executor, outside)
         SqlNodes.__init__(self, executor)
         SqlRetention.__init__(self, executor, outside)
         SqlDeliveries.__init__(self, executor)
         SqlSchedules.__init__(self, executor, config, quota)
-        SqlAudit.__init__(self, executor)
+        SqlAudit.__init__(self, executor, self.audit_written)
         SqlPolicies.__init__(self, executor, limited)
         SqlExecutions.__init__(self, executor, config, outside, limited)
         self._executor = executor
@@ -108,7 +118,8 @@ class SqlStore(
 
 def open_store(config: StoreConfig) -> SqlStore:
     """Return the store of a configuration, not started. Raises FailedPrecondition for a URL that cannot be used."""
-    return SqlStore(AuditedExecutor(_executor(config)), config, _bucket(config))
+    written = Counter[AuditOutcome]()
+    return SqlStore(AuditedExecutor(_executor(config), written), config, _bucket(config), written)
 
 
 def _executor(config: StoreConfig) -> Executor:

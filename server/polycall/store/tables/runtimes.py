@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from polycall.store.tables.columns import METADATA, flag, number, octets, text, time
+from polycall.store.tables.columns import METADATA, flag, number, octets, size, text, time
 
 __all__ = ["runtime_revisions", "runtimes"]
 
@@ -18,9 +18,11 @@ runtimes = sa.Table(
     time("created_at"),
     text("created_by", null=True),
     octets("face_data"),
+    size(),
     sa.PrimaryKeyConstraint("project_id", "id"),
     sa.ForeignKeyConstraint(["project_id"], ["projects.id"]),
     sa.Index("ix_runtimes_project", "project_id", "created_at", "id"),
+    sa.Index("ix_runtimes_size", "project_id", "size"),
 )
 
 runtime_revisions = sa.Table(
@@ -45,9 +47,11 @@ runtime_revisions = sa.Table(
     flag("log_truncated"),
     text("error", null=True),
     text("created_by", null=True),
+    size(),
     sa.PrimaryKeyConstraint("project_id", "id"),
     sa.ForeignKeyConstraint(["project_id", "runtime_id"], ["runtimes.project_id", "runtimes.id"], ondelete="CASCADE"),
     sa.Index("ix_runtime_revisions_runtime", "project_id", "runtime_id", "created_at", "id"),
     sa.Index("ix_runtime_revisions_state", "state", "created_at"),
     sa.Index("ix_runtime_revisions_digest", "digest"),
+    sa.Index("ix_runtime_revisions_size", "project_id", "size"),
 )
