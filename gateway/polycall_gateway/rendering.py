@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from polycall_gateway.clusters import servers_cluster
 from polycall_gateway.config import GatewayConfig
 from polycall_gateway.descriptors import DESCRIPTORS, Contract
@@ -77,6 +75,8 @@ def render(config: GatewayConfig, contract: Contract | None = None) -> Rendered:
 
 def render_static(config: GatewayConfig, contract: Contract | None = None, descriptors: Path = DESCRIPTORS) -> str:
     """Render one document with everything in it but the descriptor set, which it names by path."""
+    from polycall_gateway.readable import dump  # YAML is for readers: a start spares its library
+
     contract = contract or Contract.load()
     resources = {
         "listeners": listeners(contract, config, {"proto_descriptor": str(descriptors)}),
@@ -134,26 +134,6 @@ def _resources(message: str, resources: list[Document]) -> Document:
     typed_resources = [extension(message, **resource) for resource in resources]
     digest = hashlib.sha256(json.dumps(typed_resources).encode()).hexdigest()
     return {"version_info": digest[:16], "resources": typed_resources}
-
-
-class _Dumper(yaml.SafeDumper):
-    """Writes every value where it stands. Not libyaml's: that one folds lines elsewhere, and may not be there."""
-
-    def ignore_aliases(self, data: object) -> bool:
-        return True
-
-
-def _text(dumper: yaml.SafeDumper, value: str) -> yaml.Node:
-    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style="|" if "\n" in value else None)
-
-
-_Dumper.add_representer(str, _text)
-
-
-def dump(document: object) -> str:
-    """Write a document as YAML, short things on one line."""
-    text: str = yaml.dump(document, Dumper=_Dumper, sort_keys=False, default_flow_style=None, width=120)
-    return text
 
 
 def _replace(path: Path, document: Document) -> Path:

@@ -407,7 +407,7 @@ async def _running(settings: Settings, signals: Signals, member: Member | None) 
             stack.push_async_callback(end, sweeping)
 
         if place.first:  # nobody makes any yet
-            await sweep(environments, store)
+            await sweep(environments, store, sandbox.packages)
             migrating = asyncio.create_task(resealing.migrate())
             stack.push_async_callback(end, migrating)
         await builds.start()

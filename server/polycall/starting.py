@@ -19,7 +19,7 @@ from polycall.engine.limits import KIB, MIB
 from polycall.engine.tasks import through
 from polycall.errors import PolycallError
 from polycall.member import Member
-from polycall.runtimes.distributions import current_copies, default_packages
+from polycall.runtimes.distributions import default_packages, is_current
 from polycall.runtimes.environments import Environments
 from polycall.sandbox.egress.addresses import parse_networks
 from polycall.sandbox.egress.proxy import EgressConfig
@@ -143,11 +143,14 @@ def raise_open_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
-async def sweep(environments: Environments, store: SqlStore) -> None:
-    """Remove environments that no revision has any more, and what an earlier server had not finished."""
+async def sweep(environments: Environments, store: SqlStore, packages: str) -> None:
+    """Remove environments that no revision has any more, and what an earlier server had not finished.
+
+    ``packages``: what sandboxes have of it now.
+    """
     digests = await store.digests()
-    used = digests | await asyncio.to_thread(current_copies)
-    await asyncio.to_thread(environments.sweep, used.__contains__)
+    used = {*digests, Path(packages).name}
+    await asyncio.to_thread(environments.sweep, lambda name: name in used or is_current(name))
 
 
 def bind(server: grpc.aio.Server, address: str, setting: str = "POLYCALL_GRPC_ADDRESS") -> str:

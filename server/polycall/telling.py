@@ -11,7 +11,7 @@ from polycall.member import Member
 from polycall.sandbox.egress.addresses import AddressFilter, parse_networks
 from polycall.sandbox.egress.certificates import system_certificates
 from polycall.sandbox.egress.resolver import Resolver
-from polycall.sandbox.egress.upstream import verifying_context
+from polycall.sandbox.egress.upstream import Trust
 from polycall.sealing import Sealer
 from polycall.serving import ServeError
 from polycall.store.protocol import DeliveryStore
@@ -32,13 +32,12 @@ def webhook_deliverer(
 ) -> Deliverer:
     """Return what sends; ``shared``: other servers have the database, too. Raises OSError for bad certificates."""
     networks = parse_networks(filter(None, settings.webhook_networks.split(",")))
-    trusted = filter(None, (system_certificates(), settings.egress_ca_file))
-    resolver, verifying = Resolver(AddressFilter(networks)), verifying_context(trusted)
+    trust = Trust(filter(None, (system_certificates(), settings.egress_ca_file)), settings.egress_ca_file)
     return Deliverer(
         store,
         sealer,
         targets,
-        Post(resolver, verifying, timeout_s=settings.webhook_timeout_s),
+        Post(Resolver(AddressFilter(networks)), trust, timeout_s=settings.webhook_timeout_s),
         backoff=Backoff(first_s=settings.webhook_backoff_s, attempts=settings.webhook_attempts),
         timeout_s=settings.webhook_timeout_s,
         node=place.node,

@@ -7,12 +7,14 @@ installed would become part of what code can do.
 
 from __future__ import annotations
 
-import compileall
+import contextlib
 import hashlib
 import re
 import shutil
 import sys
 from collections.abc import Iterable, Iterator
+from email.message import Message
+from email.parser import HeaderParser
 from functools import partial
 from importlib.metadata import Distribution, PackageNotFoundError, PackagePath, distribution
 from pathlib import Path
@@ -24,9 +26,9 @@ __all__ = [
     "PARSER_PACKAGES",
     "closure_of",
     "copy_distributions",
-    "current_copies",
     "default_packages",
     "identity_of",
+    "is_current",
     "parser_packages",
 ]
 
@@ -64,13 +66,13 @@ def parser_packages(environments: Environments) -> Path:
     return environments.add(_PARSER_PREFIX + identity_of(distributions), partial(copy_distributions, distributions))
 
 
-def current_copies() -> frozenset[str]:
-    """Return the names of the copies of what is installed now; those of other releases are of no more use."""
-    promised = _PREFIX + identity_of(closure_of(DEFAULT_PACKAGES))
-    try:
-        return frozenset({promised, _PARSER_PREFIX + identity_of(closure_of(PARSER_PACKAGES))})
-    except PackageNotFoundError:
-        return frozenset({promised})
+def is_current(name: str) -> bool:
+    """Whether a directory has the name of a copy of what is installed now; those of other releases are of no use."""
+    for prefix, names in ((_PREFIX, DEFAULT_PACKAGES), (_PARSER_PREFIX, PARSER_PACKAGES)):
+        if name.startswith(prefix):
+            with contextlib.suppress(PackageNotFoundError):
+                return name == prefix + identity_of(closure_of(names))
+    return False
 
 
 def closure_of(names: Iterable[str]) -> tuple[Distribution, ...]:
@@ -97,17 +99,24 @@ def closure_of(names: Iterable[str]) -> tuple[Distribution, ...]:
 
 
 def _requirements(dist: Distribution) -> Iterator[str]:
-    for text in dist.requires or ():
+    for text in _headers(dist).get_all("Requires-Dist", ()):
         requirement, _, marker = text.partition(";")
         name = _NAME.match(requirement)
         if name is not None and not _EXTRA_MARKER.search(marker):
             yield name.group()
 
 
+def _headers(dist: Distribution) -> Message:
+    """Return what a distribution says of itself, without the page of prose that follows: to parse that takes longer."""
+    return HeaderParser().parsestr(dist.read_text("METADATA") or dist.read_text("PKG-INFO") or "")
+
+
 def identity_of(distributions: Iterable[Distribution]) -> str:
     """Return a digest (sha256, hex) that differs when a version, the place it came from, or the interpreter differs."""
     lines = [sys.implementation.cache_tag or "", sys.version]
-    lines += [f"{dist.metadata['Name']}=={dist.version} {dist.locate_file('')}" for dist in distributions]
+    for dist in distributions:
+        headers = _headers(dist)
+        lines.append(f"{headers['Name']}=={headers['Version']} {dist.locate_file('')}")
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
@@ -125,6 +134,8 @@ def copy_distributions(distributions: Iterable[Distribution], target: Path) -> N
             # with its times: a compiled file is only good for a source of that time
             shutil.copy2(str(dist.locate_file(path)), place)
             place.chmod(0o644)
+    import compileall  # most starts copy nothing
+
     compileall.compile_dir(target, quiet=2)
 
 

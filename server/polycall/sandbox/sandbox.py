@@ -173,6 +173,11 @@ class Sandbox:
         return frozenset(language for each in self.interpreters for language in each.languages)
 
     @property
+    def packages(self) -> str:
+        """The directory that Python code without a runtime of its own imports from; "" for none."""
+        return self._config.packages
+
+    @property
     def zygotes(self) -> tuple[int, ...]:
         """The pids of the processes that fork; every process of every run descends from one of them."""
         return self._pool.pids if self._pool is not None else ()

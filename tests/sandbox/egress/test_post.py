@@ -15,7 +15,7 @@ from polycall.engine.webhooks.targets import Target
 from polycall.sandbox.egress.addresses import AddressFilter
 from polycall.sandbox.egress.policy import Authority
 from polycall.sandbox.egress.resolver import Resolver
-from polycall.sandbox.egress.upstream import verifying_context
+from polycall.sandbox.egress.upstream import Trust
 from tests.sandbox.egress.conftest import LOOPBACK
 from tests.sandbox.egress.outside import Certificates, Site
 
@@ -32,7 +32,7 @@ def posting(
     timeout_s: float = 10.0,
 ) -> Iterator[Post]:
     resolver = Resolver(AddressFilter(LOOPBACK if allowed else ()), lookup)
-    post = Post(resolver, verifying_context([str(certificates.authority)]), timeout_s=timeout_s)
+    post = Post(resolver, Trust([str(certificates.authority)]), timeout_s=timeout_s)
     try:
         yield post
     finally:

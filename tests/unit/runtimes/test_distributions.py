@@ -13,8 +13,8 @@ from polycall.runtimes.distributions import (
     DEFAULT_PACKAGES,
     closure_of,
     copy_distributions,
-    current_copies,
     default_packages,
+    is_current,
     parser_packages,
 )
 from polycall.runtimes.environments import Environments
@@ -58,7 +58,8 @@ def test_they_are_copied_once(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "runtimes").iterdir()] == [made.name]
 
 
-def test_the_copies_that_are_of_use_are_named(tmp_path: Path) -> None:
+def test_a_copy_is_of_use_while_what_is_installed_is_what_it_was_made_of(tmp_path: Path) -> None:
     environments = Environments(tmp_path)
-    made = {default_packages(environments).name, parser_packages(environments).name}
-    assert current_copies() == made
+    for made in (default_packages(environments).name, parser_packages(environments).name):
+        assert is_current(made)
+        assert not is_current(made[:-1] + ("0" if made[-1] != "0" else "1"))

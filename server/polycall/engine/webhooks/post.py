@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import email.utils
-import ssl
 from collections.abc import Sequence
 
 import h11
@@ -24,7 +23,7 @@ from polycall.sandbox.egress.peer import Peer
 from polycall.sandbox.egress.policy import Refused
 from polycall.sandbox.egress.resolver import Resolver, Unresolved
 from polycall.sandbox.egress.streams import SocketStream, Stream
-from polycall.sandbox.egress.upstream import Unreachable, connect, secure
+from polycall.sandbox.egress.upstream import Trust, Unreachable, connect, secure
 
 __all__ = ["Answer", "NoAnswer", "Post"]
 
@@ -47,11 +46,11 @@ class Answer:
 
 
 class Post:
-    """Posts. ``timeout_s``: from the look-up of a name to the head of the answer. TLS trusts as ``verifying`` does."""
+    """Posts. ``timeout_s``: from the look-up of a name to the head of the answer. TLS trusts what ``trust`` does."""
 
-    def __init__(self, resolver: Resolver, verifying: ssl.SSLContext, *, timeout_s: float) -> None:
+    def __init__(self, resolver: Resolver, trust: Trust, *, timeout_s: float) -> None:
         self._resolver = resolver
-        self._verifying = verifying
+        self._trust = trust
         self._timeout_s = timeout_s
         self._bounds = Bounds(
             head_bytes=_HEAD_BYTES, connect_s=timeout_s, handshake_s=timeout_s, answer_s=timeout_s, stall_s=timeout_s
@@ -86,7 +85,7 @@ class Post:
         try:
             stream: Stream = SocketStream(sock)
             if target.scheme == "https":
-                stream = await secure(SocketStream(sock), self._verifying, target.authority, self._bounds)
+                stream = await secure(SocketStream(sock), self._trust, target.authority, self._bounds)
             peer = Peer(stream, h11.CLIENT, self._bounds.head_bytes)
             try:
                 return await self._exchange(peer, target, headers, body)

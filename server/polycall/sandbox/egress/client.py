@@ -22,7 +22,7 @@ from polycall.sandbox.egress.policy import Allowed, Authority, Policy, Refused, 
 from polycall.sandbox.egress.resolver import Unresolved
 from polycall.sandbox.egress.streams import SocketStream, Stream, TlsStream
 from polycall.sandbox.egress.tunnel import pass_on, read_server_name
-from polycall.sandbox.egress.upstream import Unreachable, secure
+from polycall.sandbox.egress.upstream import Trust, Unreachable, secure
 
 __all__ = ["Client", "Outside"]
 
@@ -48,7 +48,7 @@ class Outside(Protocol):
     policy: Policy
     ledger: Ledger
     bounds: Bounds
-    verifying: ssl.SSLContext
+    trust: Trust
 
     async def dial(self, authority: Authority, allowed: Allowed) -> socket.socket:
         """Return a connection to a checked address. Raises Refused, Unresolved, Unreachable."""
@@ -331,7 +331,7 @@ class Client:
             assert self._upstream_socket is not None  # noqa: S101
         stream: Stream = self._upstream_socket
         if route.scheme == "https":
-            stream = await secure(self._upstream_socket, self._outside.verifying, route.authority, self._bounds)
+            stream = await secure(self._upstream_socket, self._outside.trust, route.authority, self._bounds)
         self._upstream, self._upstream_route = self._http(stream, h11.CLIENT), route
         return self._upstream
 

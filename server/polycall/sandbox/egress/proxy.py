@@ -24,7 +24,7 @@ from polycall.sandbox.egress.places import Places
 from polycall.sandbox.egress.policy import Allowed, Authority, Policy
 from polycall.sandbox.egress.resolver import Lookup, Resolver, system_lookup
 from polycall.sandbox.egress.streams import readable
-from polycall.sandbox.egress.upstream import connect, verifying_context
+from polycall.sandbox.egress.upstream import Trust, connect
 
 __all__ = ["Egress", "EgressConfig", "Session"]
 
@@ -56,14 +56,14 @@ class Egress:
     """What the sessions share. What runs have to trust is in the files ``trusted``, and ``certificate`` (PEM)."""
 
     def __init__(self, config: EgressConfig | None = None) -> None:
-        """Read certificates and make an authority: blocks some 30 ms. Raises OSError for a file that is not right."""
+        """Make an authority: blocks some 5 ms. Raises OSError if the file ``trusted`` is not right."""
         config = config or EgressConfig()
         self._bounds = config.bounds
         self._authority = CertificateAuthority()
         self.trusted = tuple(path for path in (system_certificates(), config.trusted) if path)
         if not self.trusted:
             _log.warning("there are no trusted certificates here, so no https host can be reached (egress_ca_file)")
-        self._verifying = verifying_context(self.trusted)
+        self._trust = Trust(self.trusted, config.trusted)
         self._anywhere = config.anywhere
         self._places = Places(config.connections)
         self._resolver = Resolver(AddressFilter(config.networks), config.lookup)
@@ -84,7 +84,7 @@ class Egress:
                 listener,
                 Policy(policy, anywhere=self._anywhere),
                 self._bounds,
-                self._verifying,
+                self._trust,
                 self._resolver,
                 turns,
                 self._authority,
@@ -107,7 +107,7 @@ class Session:
         listener: socket.socket,
         policy: Policy,
         bounds: Bounds,
-        verifying: ssl.SSLContext,
+        trust: Trust,
         resolver: Resolver,
         lookups: Sequence[asyncio.Semaphore],
         authority: CertificateAuthority,
@@ -116,7 +116,7 @@ class Session:
     ) -> None:
         self.policy = policy
         self.bounds = bounds
-        self.verifying = verifying
+        self.trust = trust
         self.ledger = Ledger(bounds.records)
         self._listener = listener
         self._resolver = resolver

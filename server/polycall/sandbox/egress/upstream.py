@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import socket
 import ssl
@@ -13,18 +14,41 @@ from polycall.sandbox.egress.bounds import Bounds
 from polycall.sandbox.egress.policy import Authority
 from polycall.sandbox.egress.streams import SocketStream, TlsStream
 
-__all__ = ["Unreachable", "connect", "secure", "verifying_context"]
+__all__ = ["Trust", "Unreachable", "connect", "secure"]
+
+_log = logging.getLogger(__name__)
 
 
 class Unreachable(Exception):
     """Raised when there is no connection; written for the code that asked."""
 
 
-def verifying_context(trusted: Iterable[str]) -> ssl.SSLContext:
-    """Return what TLS with the outside needs: it trusts what is in files (PEM), and nothing else. Blocks some 20 ms.
+class Trust:
+    """What TLS with the outside trusts: the certificates in files (PEM), and nothing else.
 
-    Raises OSError for a file that cannot be read or holds no certificates.
+    To read a system's takes 20 ms, which a start is spared: they are read for the first connection, in a thread.
     """
+
+    def __init__(self, files: Iterable[str], checked: str = "") -> None:
+        """Take files to be read later; ``checked`` is read now as well. Raises OSError if that one is not right."""
+        self.files = tuple(files)
+        self._context: asyncio.Future[ssl.SSLContext] | None = None
+        if checked:
+            _verifying_context([checked])
+
+    async def context(self) -> ssl.SSLContext:
+        """Return what verifies. Raises Unreachable if a file cannot be used; the next connection tries again."""
+        if self._context is None or (self._context.done() and self._context.exception() is not None):
+            self._context = asyncio.ensure_future(asyncio.to_thread(_verifying_context, self.files))
+        try:
+            return await asyncio.shield(self._context)
+        except OSError as error:
+            _log.error("no host can be verified: %s", error)
+            raise Unreachable("the server has no certificates to verify it with") from None
+
+
+def _verifying_context(trusted: Iterable[str]) -> ssl.SSLContext:
+    """Return what trusts the certificates of files. Raises OSError for one that cannot be read or holds none."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # verifies certificate and name
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
@@ -67,11 +91,11 @@ async def connect(addresses: Iterable[Address], authority: Authority, bounds: Bo
     raise Unreachable(f"{authority} cannot be reached: {why}")
 
 
-async def secure(stream: SocketStream, context: ssl.SSLContext, authority: Authority, bounds: Bounds) -> TlsStream:
+async def secure(stream: SocketStream, trust: Trust, authority: Authority, bounds: Bounds) -> TlsStream:
     """Begin TLS on a connection. Raises Unreachable, above all for a certificate that is not the host's."""
-    tls = TlsStream(stream, context, server_hostname=authority.host)
     try:
         async with asyncio.timeout(bounds.handshake_s):
+            tls = TlsStream(stream, await trust.context(), server_hostname=authority.host)
             await tls.shake_hands()
     except ssl.SSLCertVerificationError as error:
         raise Unreachable(f"the certificate of {authority.host} is not valid: {error.verify_message}") from None

@@ -67,8 +67,6 @@ executions = sa.Table(
     text("retry", null=True),  # JSON
     text("attempts", null=True),  # JSON list
     sa.PrimaryKeyConstraint("id"),
-    # dead rows slow the claim down long before a fifth of the table is dead, which is the default
-    postgresql_with={"autovacuum_vacuum_scale_factor": "0.01"},
 )
 _e = executions.c
 sa.Index("ix_executions_project", _e.project_id, _e.id)
@@ -129,6 +127,14 @@ partial(
 )
 partial("ix_executions_sealed", _e.sealed_by, _e.id, where="sealed_by IS NOT NULL")
 partial("uq_executions_request", _e.project_id, _e.request_id, where="request_id IS NOT NULL", unique=True)
+
+
+@sa.event.listens_for(executions, "after_create")
+def _clean_executions_soon(table: sa.Table, connection: sa.Connection, **kwargs: object) -> None:
+    # dead rows slow the claim down long before a fifth of the table is dead, which is the default
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql("ALTER TABLE executions SET (autovacuum_vacuum_scale_factor = 0.01)")
+
 
 output_chunks = sa.Table(
     "output_chunks",
