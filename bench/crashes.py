@@ -13,12 +13,13 @@ from pathlib import Path
 
 import psutil
 
+from bench.edge import Edge
 from bench.ledger import SOURCE, Ledger, codes, milliseconds
 from bench.postmaster import Postmaster
 from bench.verdict import Scale, Verdict
 from polycall.v1 import execution_service_pb2, server_service_pb2, server_service_pb2_grpc
 from tests.harness import Server, until
-from tests.replicas import gateway, replicas
+from tests.replicas import Gateway, gateway, replicas
 
 __all__ = ["FUNCTIONS", "deploy", "embedded_kills", "frozen", "loaded", "replica_killed", "rolling", "three"]
 
@@ -146,11 +147,11 @@ def replica_killed(scale: Scale) -> list[Verdict]:
         three(postmaster, Path(scratch), scale) as servers,
         gateway(Path(scratch) / "gateway", servers) as front,
     ):
-        return asyncio.run(_replica_killed(servers, front.mesh, scale)) + asyncio.run(_rolling(servers, front, scale))
+        return asyncio.run(_replica_killed(servers, front, scale)) + asyncio.run(_rolling(servers, front, scale))
 
 
-async def _replica_killed(servers: Sequence[Server], address: str, scale: Scale) -> list[Verdict]:
-    ledger = Ledger(address, FUNCTIONS, seconds=0.1)
+async def _replica_killed(servers: Sequence[Server], front: Gateway, scale: Scale) -> list[Verdict]:
+    ledger, edge = Ledger(front.mesh, FUNCTIONS, seconds=0.1), Edge.of(front.access_log)
     async with loaded(ledger, scale):
         assert servers[1].process is not None
         below = await asyncio.to_thread(servers[1].descendants)
@@ -175,7 +176,7 @@ async def _replica_killed(servers: Sequence[Server], address: str, scale: Scale)
         Verdict(
             "synchronous failures are at most what ran on it",
             f"{len(failed)} of {len(ledger.runs)} failed ({codes(failed)}), {len(open_then)} were under way in all, "
-            f"{len(strangers)} came later; {milliseconds(ledger.runs)}",
+            f"{len(strangers)} came later; {milliseconds(ledger.runs)}; at the gateway: {edge.failures()}",
             not strangers,
         ),
         Verdict(
@@ -198,15 +199,20 @@ def rolling(scale: Scale) -> list[Verdict]:
         return asyncio.run(_rolling(servers, front, scale))
 
 
-async def _rolling(servers: Sequence[Server], front: object, scale: Scale) -> list[Verdict]:
-    healthy, address = front.healthy, front.mesh  # type: ignore[attr-defined]
-    await asyncio.to_thread(lambda: until(lambda: healthy() == len(servers), seconds=60, what="all replicas"))
-    ledger = Ledger(address, FUNCTIONS, seconds=0.1, follow=_FOLLOWED)
+async def _rolling(servers: Sequence[Server], front: Gateway, scale: Scale) -> list[Verdict]:
+    def all_healthy() -> None:
+        until(lambda: front.healthy() == len(servers), seconds=60, what="all replicas")
+
+    await asyncio.to_thread(all_healthy)
+    ledger = Ledger(front.mesh, FUNCTIONS, seconds=0.1, follow=_FOLLOWED)
+    edge, took = Edge.of(front.access_log), []
     async with loaded(ledger, scale):
         for server in servers:
+            begun = time.monotonic()
             assert await asyncio.to_thread(server.terminate) == 0
             await asyncio.to_thread(server.start)
-            await asyncio.to_thread(lambda: until(lambda: healthy() == len(servers), seconds=60, what="all replicas"))
+            await asyncio.to_thread(all_healthy)
+            took.append(f"{time.monotonic() - begun:.1f}")
     accounts = await ledger.settled()
     failed = [one for one in (*ledger.runs, *ledger.calls, *ledger.waits) if one.code != "OK"]
     return [
@@ -214,7 +220,8 @@ async def _rolling(servers: Sequence[Server], front: object, scale: Scale) -> li
             "a rolling restart fails no call",
             f"{len(failed)} of {len(ledger.runs)} runs, {len(ledger.calls)} calls and {len(ledger.waits)} waits for "
             f"their ends failed ({codes(failed)}); "
-            f"{accounts}; {milliseconds(ledger.runs)}",
+            f"{accounts}; {milliseconds(ledger.runs)}, at the gateway {edge.milliseconds()}, where there failed: "
+            f"{edge.failures()}; restarts of {', '.join(took)} s",
             not failed and accounts.clean,
         )
     ]

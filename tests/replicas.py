@@ -32,6 +32,7 @@ class Gateway:
     rest: str
     mesh: str
     admin: Path
+    access_log: Path
 
     def healthy(self) -> int:
         """Return how many servers it sends requests to."""
@@ -93,7 +94,9 @@ def _running(servers: Sequence[Server]) -> list[Server]:
 def gateway(directory: Path, servers: Sequence[Server]) -> Iterator[Gateway]:
     """Run `polycall gateway run` in front of servers; ready once it knows all of them."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("POLYCALL_")}
+    log = directory.with_name(f"{directory.name}-access.log")
     environment |= {
+        "POLYCALL_ACCESS_LOG": str(log),
         "POLYCALL_DATA_DIR": str(directory),
         "POLYCALL_REST_ADDRESS": f"127.0.0.1:{free_port()}",
         "POLYCALL_MESH_ADDRESS": f"127.0.0.1:{free_port()}",
@@ -108,7 +111,7 @@ def gateway(directory: Path, servers: Sequence[Server]) -> Iterator[Gateway]:
     try:
         assert process.stdout is not None
         told = json.loads(process.stdout.readline())
-        found = Gateway(told["rest_address"], told["mesh_address"], directory / "gateway" / "envoy" / "admin.sock")
+        found = Gateway(told["rest_address"], told["mesh_address"], directory / "gateway" / "envoy" / "admin.sock", log)
         until(lambda: requests.get(f"http://{found.rest}/healthz", timeout=5).status_code == 200, what="a server")
         until(lambda: found.healthy() == len(servers), seconds=60, what="a gateway that knows all")
         yield found

@@ -15,7 +15,7 @@ _FIELDS = {
     "face": "%REQ(X-POLYCALL-FACE)%",
     "route": "%ROUTE_NAME%",
     "method": "%REQ(X-ENVOY-ORIGINAL-METHOD?:METHOD)%",
-    "path": "%PATH(NQ:ORIG)%",
+    "path": "%PATH(NQ:ORIG_OR_PATH)%",
     "status": "%RESPONSE_CODE%",
     "grpc": "%GRPC_STATUS(SNAKE_STRING)%",
     "flags": "%RESPONSE_FLAGS%",
@@ -25,6 +25,7 @@ _FIELDS = {
     "sent": "%BYTES_SENT%",
     "peer": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%",
     "id": "%REQ(X-REQUEST-ID)%",
+    "server": "%UPSTREAM_REMOTE_ADDRESS%",
     "attempts": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
 }
 _STREAMS = {
