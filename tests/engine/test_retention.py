@@ -8,7 +8,7 @@ from typing import cast
 
 import pytest
 
-from polycall.domain import ExecutionFilter, Project, Session
+from polycall.domain import DeliveryState, ExecutionFilter, Project, Session
 from polycall.engine.engine import Engine
 from polycall.engine.retention import Pruned, Retention
 from polycall.faces.cognite.schedules import ScheduleData
@@ -16,7 +16,7 @@ from polycall.faces.cognite.sessions import Sessions
 from polycall.faces.cognite.ticks import Ticks
 from polycall.ids import id_at, now_ms
 from polycall.store.sql import StoreConfig, open_store
-from tests.store.examples import package, recorded, schedule
+from tests.store.examples import package, queued, recorded, schedule
 
 DAY_MS = 86_400_000
 
@@ -42,6 +42,31 @@ async def test_what_is_older_and_what_is_more_is_deleted_in_every_project(
         for project in ("default", "other"):
             page = await store.list(project, ExecutionFilter(), 10)
             assert [round((now - kept.id.int // (1 << 80)) / DAY_MS) for kept in page.items] == left
+    finally:
+        await store.stop()
+
+
+@pytest.mark.parametrize(
+    ("days", "executions", "left", "untold"),
+    [(1.5, 0, [1, 2, 3], 2), (0, 1, [1, 2], 3), (3.5, 2, [1, 2, 3, 4], 1), (0, 3, [1, 2, 3, 4, 5], 0)],
+)
+async def test_a_receiver_that_never_answers_keeps_twice_as_many_and_for_two_days_more(
+    tmp_path: Path, days: float, executions: int, left: list[int], untold: int
+) -> None:
+    store = open_store(StoreConfig(data_dir=tmp_path))
+    await store.start()
+    try:
+        now = now_ms()
+        for age in (1, 2, 3, 4, 5):
+            told = queued(id=id_at(now - age * DAY_MS), completion_url="https://dead.example/x")
+            await store.enqueue(told)
+            await store.request_cancel("default", told.id, now)
+        assert await store.count_deliveries("default", DeliveryState.PENDING, 10) == 5
+        pruned = await Retention(store, days=days, executions=executions).round()
+        assert pruned == Pruned(untold=untold)
+        page = await store.list("default", ExecutionFilter(), 10)
+        assert [round((now - kept.id.int // (1 << 80)) / DAY_MS) for kept in page.items] == left
+        assert await store.count_deliveries("default", DeliveryState.PENDING, 10) == len(left)
     finally:
         await store.stop()
 

@@ -1211,7 +1211,8 @@ class ExecutionConformance:
     async def test_a_list_has_small_bodies_and_says_where_a_large_one_is_missing(
         self, store: Store, other_project: str
     ) -> None:
-        small, also, large = recorded(), recorded(), recorded(stdout=b"x" * 40_000)
+        first, second, third = (id_at(now_ms() + n) for n in range(3))  # ids of one millisecond are in no order
+        small, also, large = recorded(id=first), recorded(id=second), recorded(id=third, stdout=b"x" * 40_000)
         others = recorded(project_id=other_project)
         for execution in (small, also, large, others):
             store.record(execution)

@@ -235,6 +235,16 @@ class DeliveryConformance:
         assert await store.prune_executions("default", far, 10) == 1
         assert await _all(store) == []
 
+    async def test_what_is_to_be_told_goes_untold_where_it_is_kept_too_long(self, store: Store) -> None:
+        await _finished(store)
+        (claimed,) = await _claimed(store)  # also while it is being told
+        assert await store.prune_executions("default", now_ms() + 60_000, 10, untold=True) == 1
+        assert await _all(store) == []
+        assert not await store.settle_delivery(claimed, Attempted(state=DEAD, error="no"))
+        waiting = await store.enqueue(_told())
+        assert await store.prune_executions("default", now_ms() + 60_000, 10, untold=True) == 0
+        assert (await store.get("default", waiting.id)).state is ExecutionState.QUEUED
+
     async def test_signing_secrets_take_over_from_each_other(self, store: Store) -> None:
         def secret(name: str) -> SigningSecret:
             return SigningSecret(project_id="default", id=name, created_at=now_ms())

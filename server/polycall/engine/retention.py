@@ -25,6 +25,7 @@ _PIECES = 50  # of a MiB each, deleted in a transaction
 _EVENTS = 5000  # of the audit log in a transaction: each leaves an event of its own there
 _PAUSE_S = 0.05
 _DAY_MS = 86_400_000
+_TELLING_MS = 2 * _DAY_MS  # notifications are tried for 15 hours, and longer where a receiver says so
 
 Held = Callable[[str], Awaitable[Collection[int]]]
 
@@ -36,6 +37,7 @@ class Pruned:
     """How much one round deleted."""
 
     executions: int = 0
+    untold: int = 0  # executions whose end was still to be told
     sessions: int = 0
     blobs: int = 0
     pieces: int = 0  # of environments
@@ -55,6 +57,8 @@ class Superseded:
 class Retention:
     """Deletes what is older than ``days``, and of each project all but the newest ``executions``; 0: neither.
 
+    What is still to be told to a completion URL is kept for two days more, and up to as many again: a receiver that
+    never answers, whose notifications may wait far longer than they are tried, keeps nothing for ever.
     ``held`` tells which sessions of a project somebody needs, however long ago they ended: a paused schedule has one.
     ``audit_days``: of the audit log, as whole days of UTC, so that it deletes, and says so in the log, once a day.
     """
@@ -87,9 +91,16 @@ class Retention:
             else:
                 if pruned != Pruned():
                     log.info(
-                        "deleted: %d executions, %d sessions, %d blobs, %d pieces of environments, %d objects, "
-                        "%d versions, %d audit events",
-                        *(pruned.executions, pruned.sessions, pruned.blobs, pruned.pieces, pruned.objects),
+                        "deleted: %d executions, %d more whose end nobody could be told, %d sessions, %d blobs, "
+                        "%d pieces of environments, %d objects, %d versions, %d audit events",
+                        *(
+                            pruned.executions,
+                            pruned.untold,
+                            pruned.sessions,
+                            pruned.blobs,
+                            pruned.pieces,
+                            pruned.objects,
+                        ),
                         *(pruned.versions, pruned.audit_events),
                     )
             await asyncio.sleep(_EVERY_S)
@@ -117,18 +128,22 @@ class Retention:
                 await asyncio.sleep(_PAUSE_S)
         for project in await self._store.list_projects():
             pruned.versions += await self._versions_of(project.id)
-            bounds: list[uuid.UUID | int] = []
+            bounds: list[tuple[uuid.UUID | int, bool]] = []
             if self._days:
-                bounds.append(before := now_ms - int(self._days * _DAY_MS))
+                before = now_ms - int(self._days * _DAY_MS)
+                bounds += [(before, False), (before - _TELLING_MS, True)]
                 keep = await self._held(project.id) if self._held is not None else ()
                 while count := await self._store.prune_sessions(project.id, before, _SLICE, keep):
                     pruned.sessions += count
                     await asyncio.sleep(_PAUSE_S)
-            if self._executions and (oldest := await self._store.oldest_kept(project.id, self._executions)) is not None:
-                bounds.append(oldest)
-            for bound in bounds:
-                while count := await self._store.prune_executions(project.id, bound, _SLICE):
-                    pruned.executions += count
+            for most, untold in ((self._executions, False), (2 * self._executions, True)):
+                if most and (oldest := await self._store.oldest_kept(project.id, most)) is not None:
+                    bounds.append((oldest, untold))
+            # first what may go anyway: what is counted as untold is nothing else
+            for bound, untold in sorted(bounds, key=lambda each: each[1]):
+                while count := await self._store.prune_executions(project.id, bound, _SLICE, untold=untold):
+                    pruned.executions += 0 if untold else count
+                    pruned.untold += count if untold else 0
                     await asyncio.sleep(_PAUSE_S)
         while count := await self._store.sweep_environments(_PIECES):
             pruned.pieces += count

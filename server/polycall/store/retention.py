@@ -46,19 +46,23 @@ def oldest_kept(conn: sa.Connection, project_id: str, most: int) -> uuid.UUID | 
     return found[0] if len(found) == 2 else None
 
 
-def prune_executions(conn: sa.Connection, project_id: str, before: uuid.UUID | int, most: int) -> int:
+def prune_executions(
+    conn: sa.Connection, project_id: str, before: uuid.UUID | int, most: int, untold: bool = False
+) -> int:
     """Delete up to ``most`` ended executions older than an id, or a time in milliseconds; return how many.
 
-    One whose end is still to be told stays until it was. Output and deliveries go with them; their bodies are taken by
-    a later sweep, if nothing else refers to them.
+    One whose end is still to be told stays until it was, unless these go as well (``untold``). Output and deliveries go
+    with them; their bodies are taken by a later sweep, if nothing else refers to them.
     """
     bound = before if isinstance(before, uuid.UUID) else id_at(before)
-    return conn.execute(prune_statement(project_id, bound, most)).rowcount
+    return conn.execute(prune_statement(project_id, bound, most, untold)).rowcount
 
 
-def prune_statement(project_id: str, before: uuid.UUID, most: int) -> sa.Delete:
+def prune_statement(project_id: str, before: uuid.UUID, most: int, untold: bool = False) -> sa.Delete:
     """Return the statement of one slice."""
-    old = sa.select(_e.id).where(_e.project_id == project_id, _e.id < before, _HAS_ENDED, ~_IS_TO_BE_TOLD)
+    old = sa.select(_e.id).where(_e.project_id == project_id, _e.id < before, _HAS_ENDED)
+    if not untold:
+        old = old.where(~_IS_TO_BE_TOLD)
     old = old.order_by(_e.id).limit(most)
     return sa.delete(executions).where(_e.project_id == project_id, _e.id.in_(old))
 

@@ -30,9 +30,11 @@ class SqlRetention:
         """Return the id of the oldest of a project's newest ``most`` executions; None if there are no more."""
         return await self._executor.read(retention.oldest_kept, project_id, most)
 
-    async def prune_executions(self, project_id: str, before: uuid.UUID | int, most: int) -> int:
+    async def prune_executions(
+        self, project_id: str, before: uuid.UUID | int, most: int, *, untold: bool = False
+    ) -> int:
         """Delete up to ``most`` ended executions older than an id or a time; return how many. Raises Unavailable."""
-        return await self._executor.relaxed(retention.prune_executions, project_id, before, most)
+        return await self._executor.relaxed(retention.prune_executions, project_id, before, most, untold)
 
     async def prune_sessions(self, project_id: str, before_ms: int, most: int, keep: Collection[int] = ()) -> int:
         """Delete up to ``most`` sessions that ended before a time, but for some. Raises Unavailable."""

@@ -21,8 +21,13 @@ class RetentionStore(Protocol):
     async def oldest_kept(self, project_id: str, most: int) -> uuid.UUID | None:
         """Return the id of the oldest of a project's newest ``most`` executions; None if there are no more."""
 
-    async def prune_executions(self, project_id: str, before: uuid.UUID | int, most: int) -> int:
-        """Delete up to ``most`` ended executions older than an id, or a time in ms, with output; return how many."""
+    async def prune_executions(
+        self, project_id: str, before: uuid.UUID | int, most: int, *, untold: bool = False
+    ) -> int:
+        """Delete up to ``most`` ended executions older than an id, or a time in ms, with output; return how many.
+
+        Those whose end is still to be told stay, unless ``untold``: then they go, and with them their notifications.
+        """
 
     async def superseded(
         self, project_id: str, face: str, keep: int, after: SupersededPlace | None, most: int
