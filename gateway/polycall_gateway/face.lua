@@ -1,4 +1,5 @@
--- The generated tables TERRITORY, QUERY_STAYS, SLASHED, HIDDEN, TRACE and WORDS stand in front of this.
+-- Routes of the native API do without this (filters.native_words); what has no route comes by here, whoever it is for.
+-- The generated tables TERRITORY, SLASHED, HIDDEN, TRACE and WORDS stand in front of this.
 
 local SLASH = 47
 local UNIMPLEMENTED = "12"
@@ -36,16 +37,14 @@ function envoy_on_request(handle)
     memory:set("polycall", "trace", trace)
   end
   -- A query parameter would override the path variable of the same name, and the faces' contracts are not protobuf's.
-  if not QUERY_STAYS[face] then
-    if mark then
-      headers:replace("x-polycall-query", string.sub(path, mark + 1))
-    end
-    if SLASHED[face] and string.byte(bare, -1) == SLASH then
-      bare = string.sub(bare, 1, -2)
-    end
-    if bare ~= path then
-      headers:replace(":path", bare)
-    end
+  if mark then
+    headers:replace("x-polycall-query", string.sub(path, mark + 1))
+  end
+  if SLASHED[face] and string.byte(bare, -1) == SLASH then
+    bare = string.sub(bare, 1, -2)
+  end
+  if bare ~= path then
+    headers:replace(":path", bare)
   end
   headers:replace("x-polycall-authority", headers:get(":authority") or "")
   -- The transcoder would pass on as it is what claims to be gRPC already.

@@ -22,6 +22,7 @@ from polycall_gateway.filters import (
     compressor,
     health,
     lua,
+    native_words,
     rate_limit,
     router,
     strip,
@@ -83,6 +84,7 @@ def _rest(
     name = "rest" if fallback == ANYONE else fallback
     filters = [
         lua(territory(bindings, claims), faces),
+        *([native_words()] if NATIVE in faces else []),
         health(),
         *rate_limit(config),
         *compressor(config),

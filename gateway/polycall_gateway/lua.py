@@ -10,12 +10,12 @@ from polycall_gateway.replies import body_text
 from polycall_gateway.situations import LOST, UNKNOWN, Situation
 from polycall_gateway.vendors import TRACE, VENDORS
 
-__all__ = ["face_lua"]
+__all__ = ["HIDDEN", "face_lua"]
 
 _SOURCE = Path(__file__).parent / "face.lua"
 
 # What gRPC says to its own, in answers to those who do not speak it.
-_HIDDEN = (
+HIDDEN = (
     "grpc-status",
     "grpc-message",
     "grpc-status-details-bin",
@@ -35,9 +35,8 @@ def face_lua(territory: Iterable[tuple[str, str]], faces: Iterable[str]) -> str:
     places = [_table({"prefix": _text(prefix), "face": _text(face)}) for prefix, face in territory]
     tables = {
         "TERRITORY": _lines(places),
-        "QUERY_STAYS": _table({NATIVE: "true"}),
         "SLASHED": _table({face: "true" for face in VENDORS if VENDORS[face].slashed}),
-        "HIDDEN": _lines(map(_text, _HIDDEN)),
+        "HIDDEN": _lines(map(_text, HIDDEN)),
         "TRACE": _text(_TRACE),
         "WORDS": _lines(f"{face} = {_words(face)}" for face in faces if face != NATIVE),
     }

@@ -11,7 +11,7 @@ from polycall_gateway.clusters import SERVERS
 from polycall_gateway.config import GatewayConfig
 from polycall_gateway.descriptors import NATIVE, Binding
 from polycall_gateway.envoytypes import typed
-from polycall_gateway.filters import BODY_LIMIT
+from polycall_gateway.filters import BODY_LIMIT, native_only
 from polycall_gateway.vendors import VENDORS
 
 __all__ = ["FUNCTION", "UNRUN", "rest_routes", "retry_policy", "seconds", "territory"]
@@ -132,8 +132,11 @@ def _method(binding: Binding, config: GatewayConfig) -> dict[str, Any]:
     if most := VENDORS[binding.face].bodies.get(binding.rpc):
         buffer = {"max_request_bytes": most}
         own.append(typed(BODY_LIMIT, "extensions.filters.http.buffer.v3.BufferPerRoute", buffer=buffer))
-    if own:
-        route["typed_per_filter_config"] = {each["name"]: each["typed_config"] for each in own}
+    differing = {each["name"]: each["typed_config"] for each in own}
+    if binding.face == NATIVE:
+        differing |= native_only()
+    if differing:
+        route["typed_per_filter_config"] = differing
     return route
 
 

@@ -80,6 +80,43 @@ async def test_an_error_without_details_is_a_google_rpc_status_too(gateway: Gate
     assert (answer.status, answer.json()) == (404, {"code": 5, "message": "refused by the server"})
 
 
+async def test_nobody_outside_speaks_in_the_gateways_name(gateway: Gateway) -> None:
+    said = {f"x-polycall-{name}": "mine" for name in ("face", "query", "authority", "trace", "function")} | {
+        "x-http-status": "599",
+        "x-envoy-original-path": "/mine",
+        "grpc-timeout": "1m",
+        "grpc-encoding": "gzip",
+    }
+    answer = await ask(gateway.rest, "POST", EXECUTE, b"{}", said)
+    assert answer.status == 200
+    metadata = gateway.last.metadata
+    assert {name: metadata[name] for name in metadata if str(name).startswith("x-polycall-")} == {
+        "x-polycall-face": "native"
+    }
+    assert metadata["x-envoy-original-path"] == EXECUTE
+    assert not {"x-http-status", "grpc-encoding"} & set(metadata)
+    assert gateway.last.time_remaining is None
+
+
+async def test_an_answer_shows_nothing_of_grpc_and_envoy(gateway: Gateway) -> None:
+    for headers in ({}, {"x-test-abort": "NOT_FOUND"}):
+        answer = await ask(gateway.rest, "POST", EXECUTE, b"{}", headers)
+        assert set(answer.headers) == {"content-type", "content-length", "date", "server", "x-request-id"}
+
+
+async def test_a_request_that_claims_to_be_grpc_is_served_as_what_it_is(gateway: Gateway) -> None:
+    for kind in (
+        "application/grpc",
+        "application/grpc+proto",
+        "Application/GRPC",
+        "application/grpc-web",
+        "text/plain",
+    ):
+        answer = await ask(gateway.rest, "POST", EXECUTE, b'{"code": "c"}', {"content-type": kind})
+        assert (answer.status, answer.headers["content-type"]) == (200, "application/json")
+        assert gateway.last.request.code == "c"
+
+
 async def test_resource_names_with_several_segments_arrive_whole(gateway: Gateway) -> None:
     await ask(gateway.rest, "POST", "/polycall/v1/packages/p/versions/1.0/functions/f:run", b'{"inputJson": "{}"}')
     assert gateway.last.request.function == "packages/p/versions/1.0/functions/f"
