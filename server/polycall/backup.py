@@ -31,6 +31,7 @@ from polycall.errors import FailedPrecondition
 from polycall.ids import new_id
 from polycall.quick import dataclass
 from polycall.store.directory import DirectoryLock
+from polycall.store.home import NAMED
 from polycall.store.schema import HEAD
 from polycall.store.sql import DATABASE_FILE
 
@@ -222,7 +223,10 @@ def _check(database: Path, manifest: Manifest) -> None:
 
 
 def _note(database: Path, manifest: Manifest) -> None:
-    """Put into the audit log that this is a restored database: what was done after the backup is not in it."""
+    """Put into a database that it is a restored one.
+
+    Into the audit log, for what was done after the backup is not in it; and its objects get a name of their own.
+    """
     event = {
         "id": new_id().hex,
         "time": time.time_ns() // 1_000_000,
@@ -242,6 +246,8 @@ def _note(database: Path, manifest: Manifest) -> None:
             "SELECT 1 FROM sqlite_master WHERE name = 'audit_events'"
         ).fetchone():  # else: of a release before
             conn.execute(f"INSERT INTO audit_events ({names}) VALUES ({places})", event)  # noqa: S608  own names
+        # what is restored may live beside its original, whose objects it shall never delete
+        conn.execute("DELETE FROM counters WHERE name = ?", (NAMED,))
 
 
 def _set_aside(data_dir: Path) -> None:

@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 import sqlalchemy as sa
 
@@ -396,6 +397,67 @@ async def test_a_restored_database_finds_its_values_in_the_bucket(tmp_path: Path
     async with _started(tmp_path / "second", object_store_url=url) as store:
         assert (await store.get("default", made.id)).input == LARGE
         assert await store.sweep_objects() == 0
+
+
+async def test_a_restored_copy_beside_its_original_deletes_nothing_of_it(tmp_path: Path) -> None:
+    (tmp_path / "first").mkdir()
+    url, bucket = f"file://{tmp_path}/objects", tmp_path
+    async with _started(tmp_path / "first", object_store_url=url) as original:
+        digest = await keep(original, LARGE)
+        await asyncio.to_thread(back_up, tmp_path / "first", tmp_path / "backup", keys=False, runtimes=False)
+        await asyncio.to_thread(restore, tmp_path / "backup", tmp_path / "second", replace=False)
+        later = await original.enqueue(queued(input=LARGE + b"later"))
+        async with _started(tmp_path / "second", object_store_url=url) as copy:
+            # neither what it does not know, nor what its own row named
+            await old(copy, bucket)
+            assert await copy.sweep_objects() == 0
+            assert await copy.sweep_blobs(None, 100) == (None, 1)
+            # and what it writes itself is its own
+            own = await copy.enqueue(queued(input=LARGE + b"own"))
+            await keep(copy, LARGE[::-1])
+            assert len({path.relative_to(bucket / "objects").parts[0] for path in objects(bucket)}) == 2
+            await old(copy, bucket)
+            assert await copy.sweep_blobs(None, 100) == (None, 1)
+            assert (await copy.get("default", own.id)).input == LARGE + b"own"
+        assert await original.get_blob("default", digest) == LARGE
+        assert (await original.get("default", later.id)).input == LARGE + b"later"
+        assert len(objects(bucket)) == 3
+    # who goes on is who it was
+    async with _started(tmp_path / "second", object_store_url=url) as copy:
+        await old(copy, bucket)
+        assert await copy.sweep_objects() == 0
+        assert (await copy.get("default", own.id)).input == LARGE + b"own"
+
+
+async def test_a_copied_database_on_postgres_gets_a_name_of_its_own(
+    postgres: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = sa.make_url(postgres)
+    second = first.set(database="copied")
+    named = []
+    server = await asyncpg.connect(first.set(database="template1").render_as_string(hide_password=False))
+    try:
+        for url, made in (
+            (first, ""),
+            (first, ""),
+            (second, "CREATE DATABASE copied TEMPLATE"),
+            (second, ""),
+            (first, ""),
+        ):
+            if made:
+                await server.execute(f'{made} "{first.database}"')
+            async with _started(tmp_path, database_url=url.render_as_string(hide_password=False)) as store:
+                await store.enqueue(queued(input=LARGE, alias=None, request_id=None))
+                named.append(store.outside._home)
+        assert named == [named[0], named[0], named[2], named[2], named[0]]
+        assert named[0] != named[2]
+        assert [record.message for record in caplog.records if "is a copy, or has moved" in record.message] == [
+            f"this database is a copy, or has moved: its objects are called {named[2]} from now on, and those of "
+            f"{named[0]} are read and never deleted (docs/operations.md, an object store)"
+        ]
+    finally:
+        await server.execute("DROP DATABASE IF EXISTS copied")
+        await server.close()
 
 
 @pytest.fixture(scope="module")

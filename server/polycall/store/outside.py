@@ -25,10 +25,10 @@ from polycall.ids import now_ms
 from polycall.quick import dataclass
 from polycall.store.blobs import Blob, Elsewhere, Value
 from polycall.store.bucket import Bucket, BucketAway, ObjectLost
-from polycall.store.dialects import insert
 from polycall.store.disk_cache import DiskCache
 from polycall.store.executor import Executor
-from polycall.store.tables import blobs, counters, db_now, environments
+from polycall.store.home import home
+from polycall.store.tables import blobs, db_now, environments
 
 __all__ = ["ENVIRONMENTS", "Damaged", "Outside"]
 
@@ -82,7 +82,7 @@ class Outside:
                 )
             return
         # two installations may have one bucket: neither may take the other's objects for its own that nothing names
-        self._home = await self._executor.write(_home)
+        self._home = await self._executor.write(home)
         try:
             await self._bucket.check()
         except BucketAway as error:
@@ -151,13 +151,17 @@ class Outside:
         return data
 
     async def discard(self, places: Sequence[str]) -> None:
-        """Delete objects whose rows are gone. What cannot be deleted now, a later sweep takes."""
-        if self._bucket is None or not places:
+        """Delete objects whose rows are gone. What cannot be deleted now, a later sweep takes.
+
+        But for those of the database that this one is a copy of: its rows may name them.
+        """
+        mine = [place for place in places if place.startswith(f"{self._home}/")]
+        if self._bucket is None or not mine:
             return
         try:
-            await self._bucket.delete(places)
+            await self._bucket.delete(mine)
         except BucketAway as error:
-            log.warning("%d objects that nothing names are deleted later: %s", len(places), error)
+            log.warning("%d objects that nothing names are deleted later: %s", len(mine), error)
 
     async def sweep(self) -> int:
         """Delete objects that are a day old and that no row names; return how many. Raises Unavailable."""
@@ -240,13 +244,6 @@ def _digest(data: bytes) -> str:
 
 def _any_outside(conn: sa.Connection) -> bool:
     return conn.execute(sa.select(sa.literal(1)).where(blobs.c.place.is_not(None)).limit(1)).first() is not None
-
-
-def _home(conn: sa.Connection) -> str:
-    statement = insert(conn.dialect.name, counters).values(name="object store", next=secrets.randbits(62))
-    conn.execute(statement.on_conflict_do_nothing())
-    number = conn.execute(sa.select(counters.c.next).where(counters.c.name == "object store")).scalar_one()
-    return f"polycall-{number:016x}"
 
 
 def _touch(conn: sa.Connection, project_id: str, digest: str) -> sa.Row[tuple[str | None, int]] | None:
