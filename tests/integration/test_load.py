@@ -6,10 +6,12 @@ import asyncio
 import contextlib
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import grpc.aio
 import psutil
+import pytest
 
 from polycall.v1 import execution_pb2, execution_service_pb2, execution_service_pb2_grpc
 from tests.harness import Server, running_server, until
@@ -86,39 +88,44 @@ async def test_five_thousand_runs_get_their_own_answers_and_leave_nothing(tmp_pa
     assert not list(tmp_path.glob("run/*.sock"))
 
 
-async def test_a_killed_worker_fails_its_own_run_only(tmp_path: Path) -> None:
-    with running_server(tmp_path) as server:
-        server.deploy("slow", {"main.py": SLOW})
-        async with grpc.aio.insecure_channel(server.grpc) as channel:
-            call = run_function(_stub(channel), server, "packages/slow/functions/f")
-            load = asyncio.create_task(spread(call, 200))
-            await asyncio.sleep(0.5)
-            victims = _sandboxed(server)
-            assert victims
+@pytest.fixture(scope="module")
+def survivor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server whose children are killed."""
+    with running_server(tmp_path_factory.mktemp("survivor"), POLYCALL_GATEWAY="false") as server:
+        yield server
+
+
+async def test_a_killed_worker_fails_its_own_run_only(survivor: Server) -> None:
+    survivor.deploy("slow", {"main.py": SLOW})
+    async with grpc.aio.insecure_channel(survivor.grpc) as channel:
+        call = run_function(_stub(channel), survivor, "packages/slow/functions/f")
+        load = asyncio.create_task(spread(call, 200))
+        await asyncio.sleep(0.5)
+        victims = _sandboxed(survivor)
+        assert victims
+        with contextlib.suppress(psutil.NoSuchProcess):
+            victims[-1].kill()
+        tally = await load
+        assert tally.pop("own") >= 199
+        assert tally in ({}, {"STATE_FAILED": 1})
+        assert await spread(call, 50) == {"own": 50}
+
+
+async def test_a_killed_zygote_is_replaced_and_the_server_goes_on(survivor: Server) -> None:
+    async with grpc.aio.insecure_channel(survivor.grpc) as channel:
+        call = execute(_stub(channel), survivor)
+        load = asyncio.create_task(spread(call, 300))
+        await asyncio.sleep(0.3)
+        for process in _zygotes(survivor):
             with contextlib.suppress(psutil.NoSuchProcess):
-                victims[-1].kill()
-            tally = await load
-            assert tally.pop("own") >= 199
-            assert tally in ({}, {"STATE_FAILED": 1})
-            assert await spread(call, 50) == {"own": 50}
-
-
-async def test_a_killed_zygote_is_replaced_and_the_server_goes_on(tmp_path: Path) -> None:
-    with running_server(tmp_path) as server:
-        async with grpc.aio.insecure_channel(server.grpc) as channel:
-            call = execute(_stub(channel), server)
-            load = asyncio.create_task(spread(call, 300))
-            await asyncio.sleep(0.3)
-            for process in _zygotes(server):
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    process.kill()
-            tally = await load
-            assert tally.get("wrong", 0) == 0
-            assert sum(tally.values()) == 300
-            assert set(tally) <= {"own", "STATE_FAILED"}
-            # at most what ran and what waited in the dead zygote's children is lost
-            assert tally.get("STATE_FAILED", 0) <= 16
-            assert await spread(call, 50) == {"own": 50}
+                process.kill()
+        tally = await load
+        assert tally.get("wrong", 0) == 0
+        assert sum(tally.values()) == 300
+        assert set(tally) <= {"own", "STATE_FAILED"}
+        # at most what ran and what waited in the dead zygote's children is lost
+        assert tally.get("STATE_FAILED", 0) <= 16
+        assert await spread(call, 50) == {"own": 50}
 
 
 def _below(server: Server) -> list[psutil.Process]:

@@ -22,11 +22,18 @@ HANG = execution_service_pb2.ExecuteRequest(code="import time\ndef execute(input
 QUICK = execution_service_pb2.ExecuteRequest(code="def execute(input): return 1")
 
 
-@pytest.fixture
-def narrow(tmp_path: Path) -> Iterator[Server]:
-    """One run at once, one that may wait, no gateway."""
-    environment = {"POLYCALL_SLOTS": "1", "POLYCALL_QUEUE": "1", "POLYCALL_GATEWAY": "false"}
-    with running_server(tmp_path / "data", **environment, POLYCALL_DRAIN_GRACE_S="0.5") as server:
+# One run at once, one that may wait, no gateway.
+NARROW = {
+    "POLYCALL_SLOTS": "1",
+    "POLYCALL_QUEUE": "1",
+    "POLYCALL_GATEWAY": "false",
+    "POLYCALL_DRAIN_GRACE_S": "0.5",
+}
+
+
+@pytest.fixture(scope="module")
+def narrow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with running_server(tmp_path_factory.mktemp("narrow"), **NARROW) as server:
         yield server
 
 
@@ -93,19 +100,18 @@ def test_a_call_waits_for_its_slot_and_is_not_refused(narrow: Server) -> None:
         assert (answer.state, answer.output_json) == (execution_pb2.Execution.STATE_COMPLETED, '"done"')
 
 
-def test_a_server_that_stops_refuses_first_and_records_what_it_kills(narrow: Server) -> None:
-    channel = grpc.insecure_channel(narrow.grpc)
-    health = health_pb2_grpc.HealthStub(channel)
-    watch = health.Watch(health_pb2.HealthCheckRequest())
-    assert next(watch).status == health_pb2.HealthCheckResponse.SERVING
-    holding = running(narrow)
-    assert narrow.process is not None
-    narrow.process.send_signal(signal.SIGTERM)
-    assert next(watch).status == health_pb2.HealthCheckResponse.NOT_SERVING
-    refused = refusal(lambda: execute(narrow, QUICK))
-    assert (refused.code, refused.reason) == (Code.UNAVAILABLE, "DRAINING")
-    assert set(refused.details) == {"RetryInfo"}
-    events = list(holding)
-    assert events[-1].finished.state == execution_pb2.Execution.STATE_FAILED
-    assert "shut down" in events[-1].finished.error.message
-    channel.close()
+def test_a_server_that_stops_refuses_first_and_records_what_it_kills(tmp_path: Path) -> None:
+    with running_server(tmp_path, **NARROW) as server, grpc.insecure_channel(server.grpc) as channel:
+        health = health_pb2_grpc.HealthStub(channel)
+        watch = health.Watch(health_pb2.HealthCheckRequest())
+        assert next(watch).status == health_pb2.HealthCheckResponse.SERVING
+        holding = running(server)
+        assert server.process is not None
+        server.process.send_signal(signal.SIGTERM)
+        assert next(watch).status == health_pb2.HealthCheckResponse.NOT_SERVING
+        refused = refusal(lambda: execute(server, QUICK))
+        assert (refused.code, refused.reason) == (Code.UNAVAILABLE, "DRAINING")
+        assert set(refused.details) == {"RetryInfo"}
+        events = list(holding)
+        assert events[-1].finished.state == execution_pb2.Execution.STATE_FAILED
+        assert "shut down" in events[-1].finished.error.message

@@ -282,14 +282,13 @@ def test_a_session_has_a_nonce_for_one_call(cognite: Cognite) -> None:
         cognite.ended(first.json())
 
 
-def test_an_operator_may_do_without_sessions(tmp_path: Path) -> None:
-    with running_server(tmp_path / "data", POLYCALL_COGNITE_NONCE="lenient") as server:
-        caller = Cognite(server, server.key)
-        function = caller.deploy(ECHO)
-        answers = [caller.post(f"functions/{function}/call", {"nonce": nonce}) for nonce in ("any", "any", "", None)]
-        assert [answer.status for answer in answers] == [201, 201, 400, 400]
-        for answer in answers[:2]:
-            assert caller.ended(answer.json())["status"] == "Completed"
+def test_an_operator_may_do_without_sessions(little: Server) -> None:
+    caller = Cognite(little, little.key)
+    function = caller.deploy(ECHO)
+    answers = [caller.post(f"functions/{function}/call", {"nonce": nonce}) for nonce in ("any", "any", "", None)]
+    assert [answer.status for answer in answers] == [201, 201, 400, 400]
+    for answer in answers[:2]:
+        assert caller.ended(answer.json())["status"] == "Completed"
 
 
 # functions

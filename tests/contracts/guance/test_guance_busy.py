@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from tests.contracts.guance.driver import Guance
-from tests.harness import running_server, until
+from tests.harness import Server, until
 
 SLEEPY = "import time\n\ndef nap(seconds):\n    time.sleep(seconds)\n    return 'awake'\n"
 
 
-@pytest.fixture(scope="module")
-def busy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guance]:
-    with running_server(tmp_path_factory.mktemp("guance"), POLYCALL_SLOTS="1", POLYCALL_QUEUE="1") as server:
-        server.deploy("tests__sleepy", {"main.py": SLEEPY})
-        yield Guance(server, server.key)
+@pytest.fixture
+def busy(little: Server) -> Guance:
+    little.deploy("tests__sleepy", {"main.py": SLEEPY})
+    return Guance(little, little.key)
 
 
 def test_waiting_for_a_worker_counts_and_a_full_queue_is_429_46(busy: Guance) -> None:

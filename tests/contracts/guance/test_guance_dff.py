@@ -13,7 +13,7 @@ import pytest
 from polycall.v1.tenancy_service_pb2 import ApiKey, RevokeApiKeyRequest
 from tests.contracts.guance.driver import Guance
 from tests.contracts.guance.studio import Studio, new_studio, signed_in
-from tests.harness import running_server, until
+from tests.harness import Server, until
 
 KEEPER = """
 @DFF.API("Evaluate", timeout=60)
@@ -545,13 +545,12 @@ def test_a_failed_function_is_http_599_on_the_bare_route(keeper: Studio) -> None
     assert keeper.ask("POST", "func/tests__keeper.run", unfolded).body == b'"x"'
 
 
-def test_a_project_keeps_as_much_as_it_may(tmp_path_factory: pytest.TempPathFactory) -> None:
-    with running_server(tmp_path_factory.mktemp("small"), POLYCALL_ENTRIES="2") as server:
-        studio = new_studio(server)
-        studio.script_set("tests")
-        studio.published("tests__keeper", KEEPER)
-        steps(studio, "DFF.STORE.set('a', 1)", "DFF.CACHE.set('a', 1)")
-        assert failure(studio, "DFF.STORE.set('b', 1)") == (
-            "Exception: The values that this project keeps are 2 already, as many as it may have; delete some."
-        )
-        steps(studio, "DFF.CACHE.delete('a')", "DFF.STORE.set('b', 1)")
+def test_a_project_keeps_as_much_as_it_may(little: Server) -> None:
+    studio = new_studio(little)
+    studio.script_set("tests")
+    studio.published("tests__keeper", KEEPER)
+    steps(studio, "DFF.STORE.set('a', 1)", "DFF.CACHE.set('a', 1)")
+    assert failure(studio, "DFF.STORE.set('b', 1)") == (
+        "Exception: The values that this project keeps are 2 already, as many as it may have; delete some."
+    )
+    steps(studio, "DFF.CACHE.delete('a')", "DFF.STORE.set('b', 1)")

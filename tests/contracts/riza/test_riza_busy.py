@@ -7,7 +7,7 @@ tests/unit/faces/riza (the bound that a run is given).
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 
 import psutil
@@ -16,16 +16,15 @@ import rizaio
 from rizaio import Riza as Client
 
 from tests.contracts.riza.driver import Result, Riza
-from tests.harness import Server, running_server, until
+from tests.harness import Server, until
 
 _LOOP = "def execute(input):\n    print('running', flush=True)\n    while True: pass"
 
 
-@pytest.fixture(scope="module")
-def busy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Riza]:
-    few = {"POLYCALL_SLOTS": "1", "POLYCALL_QUEUE": "1", "POLYCALL_RIZA_MAX_TIMEOUT_S": "2"}
-    with running_server(tmp_path_factory.mktemp("busy"), **few) as server:
-        yield Riza(server, server.key)
+@pytest.fixture
+def busy(little: Server) -> Riza:
+    """A caller of a project of its own, whose runs may take two seconds."""
+    return Riza(little, little.new_key(project=f"busy-{uuid.uuid4().hex[:8]}"))
 
 
 def test_a_full_queue_is_told_before_anything_ran(busy: Riza) -> None:

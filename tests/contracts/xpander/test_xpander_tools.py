@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.contracts.xpander.driver import FUNCTIONS, GREETER, TOOLS, Xpander, refused
-from tests.harness import running_server
+from tests.harness import Server
 
 COUNTING = "def xpander_run_action(n: int = 0):\n    raise ValueError('ran')\n"
 
@@ -131,24 +131,17 @@ def test_functions_find_requests_and_reach_no_internal_address(xpander: Xpander)
     assert xpander.call(reaches, {"url": "http://localhost/"}) == answers[0]
 
 
-def test_an_operator_closes_the_internet_bounds_limits_and_the_rate(tmp_path_factory: pytest.TempPathFactory) -> None:
-    strict = {
-        "POLYCALL_EGRESS_ANYWHERE": "false",
-        "POLYCALL_MAX_TIMEOUT_S": "20",
-        "POLYCALL_MAX_MEMORY_MIB": "200",
-        "POLYCALL_REQUESTS_PER_SECOND": "1000",
-    }
-    with running_server(tmp_path_factory.mktemp("strict"), **strict) as server:
-        mine = Xpander(server, server.key)
-        reaches = mine.create(REACHES)
-        closed = "HTTP Error 403: example.com is named by no rule, and the operator lets `*` reach nothing"
-        assert mine.call(reaches["id"], {"url": "http://example.com/"}) == closed
-        limits = {"max_run_time": 21, "memory": 201}
-        answer = mine.ask("POST", FUNCTIONS, {"name": "n", "source_code": GREETER, "limits": limits})
-        assert [(each["loc"][-1], each["ctx"]) for each in refused(answer)] == [
-            ("max_run_time", {"le": 20}),
-            ("memory", {"le": 200}),
-        ]
-        assert answer.headers["x-ratelimit-limit"] == "2000"  # twice the rate in a burst
-        assert 0 < int(answer.headers["x-ratelimit-remaining"]) <= 2000
-        assert answer.headers["x-ratelimit-reset"] in ("0", "1")
+def test_an_operator_closes_the_internet_bounds_limits_and_the_rate(little: Server) -> None:
+    mine = Xpander(little, little.key)
+    reaches = mine.create(REACHES)
+    closed = "HTTP Error 403: example.com is named by no rule, and the operator lets `*` reach nothing"
+    assert mine.call(reaches["id"], {"url": "http://example.com/"}) == closed
+    limits = {"max_run_time": 21, "memory": 201}
+    answer = mine.ask("POST", FUNCTIONS, {"name": "n", "source_code": GREETER, "limits": limits})
+    assert [(each["loc"][-1], each["ctx"]) for each in refused(answer)] == [
+        ("max_run_time", {"le": 20}),
+        ("memory", {"le": 200}),
+    ]
+    assert answer.headers["x-ratelimit-limit"] == "2000"  # twice the rate in a burst
+    assert 0 < int(answer.headers["x-ratelimit-remaining"]) <= 2000
+    assert answer.headers["x-ratelimit-reset"] in ("0", "1")
