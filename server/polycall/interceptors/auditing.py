@@ -58,6 +58,7 @@ class Auditing:
             act = self._act(request, rpc)
             with acting(act):
                 try:
+                    _admit(act)
                     answer = await inner(request, rpc)
                     if act.action and not act.noted and not getattr(request, "validate_only", False):
                         await self._log.record(act)
@@ -78,6 +79,7 @@ class Auditing:
             act = self._act(request, rpc)
             with acting(act):
                 try:
+                    _admit(act)
                     async with aclosing(inner(request, rpc)) as answers:  # type: ignore[type-var]
                         if act.action and act.face:
                             for answer in await self._kept(act, answers, rpc):
@@ -139,6 +141,12 @@ class Auditing:
         # The gateway lets no such header in. Of those in the other, the last is whom it spoke with itself; what stands
         # before that, anybody may have written.
         return said.get(_FROM[0]) or said.get(_FROM[1], "").rpartition(",")[2].strip()
+
+
+def _admit(act: Act) -> None:
+    """Have an act refused whose caller the head of the call has told; of all others ``acts.by`` asks, once it knows."""
+    if act.who is not None:
+        act.admit(act)
 
 
 def _code(rpc: Rpc) -> Code:
