@@ -93,8 +93,7 @@ async def _embedded_kills(directory: Path, scale: Scale) -> list[Verdict]:
             over = asyncio.Event()
             load = asyncio.create_task(ledger.ask(calls=scale.calls, runs=scale.runs, over=over))
             await asyncio.sleep(scale.spell_s * (1 + _KILL_SHARE * chance.uniform(-1, 1)))
-            kills.append(time.monotonic())  # it lives a moment longer
-            await asyncio.to_thread(server.kill)
+            kills.append(await asyncio.to_thread(server.kill))
             over.set()
             await load
             boots.append(await asyncio.to_thread(_booted, server))

@@ -213,15 +213,17 @@ class Server:
             self.process.send_signal(signal.SIGTERM)
         return self._reap()
 
-    def kill(self) -> None:
-        """Send SIGKILL and wait for the end of the server and of everything below it."""
+    def kill(self) -> float:
+        """Send SIGKILL and wait for the end of the server and of everything below it; return when (time.monotonic)."""
         assert self.process is not None
         below = self.descendants()
         self.close_channel()
+        killed = time.monotonic()
         self.process.kill()
         self._reap()
         _, alive = psutil.wait_procs(below, timeout=STOP_S)
         assert alive == []
+        return killed
 
     def _reap(self) -> int:
         assert self.process is not None
