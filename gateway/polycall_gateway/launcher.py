@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import math
 from collections import deque
@@ -201,11 +202,11 @@ class Launcher:
                 raise EnvoyFailed(f"Envoy ended at its start with status {child.returncode}; {self._said()}")
             if loop.time() > until:
                 raise EnvoyFailed(f"Envoy is not ready after {_START_TIMEOUT_S:.0f} s; {self._said()}")
-            try:
-                if await self._admin.ready():
-                    return
-            except AdminUnreachable:
-                pass
+            # a thread and a connection are for when somebody listens
+            if self._config.admin_socket.exists():
+                with contextlib.suppress(AdminUnreachable):
+                    if await self._admin.ready():
+                        return
             await asyncio.sleep(_POLL_S)
 
     async def _until_taken(self, rendered: Rendered, rejections: int, seconds: float) -> None:

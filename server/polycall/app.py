@@ -7,12 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import time
-import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import replace
+from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
 
@@ -22,7 +18,7 @@ from polycall import __version__
 from polycall.bus import Bus
 from polycall.cluster import Cluster, in_cluster
 from polycall.config import Settings
-from polycall.datadir import kept_bootstrap_key, make_data_dir, socket_directory
+from polycall.datadir import kept_bootstrap_key, socket_directory
 from polycall.engine.adapters import Adapter
 from polycall.engine.admission import Admission
 from polycall.engine.allowance import Allowance
@@ -56,7 +52,7 @@ from polycall.engine.tasks import end
 from polycall.engine.tokens import Signer
 from polycall.engine.trial import Trial
 from polycall.engine.webhooks.webhooks import Webhooks
-from polycall.errors import Code, PolycallError
+from polycall.errors import Code
 from polycall.faces.adapter import mount
 from polycall.faces.cognite.companion import CogniteCompanion, client_address
 from polycall.faces.cognite.deployer import Deployer
@@ -81,71 +77,44 @@ from polycall.faces.xpander.face import XpanderFace
 from polycall.faces.xpander.rules import RULES as XPANDER_RULES
 from polycall.faces.xpander.v1 import xpander_pb2
 from polycall.gateway import NOTICED_S, gateway_config
-from polycall.member import Member, bus_socket, replica_of, server_socket, share_of
+from polycall.member import Member, bus_socket, replica_of, server_socket
 from polycall.metrics.endpoint import listen
 from polycall.parts import build_settings, encryption_keys, entry_limits, limit_policy, missing, sharing_settings
 from polycall.running import App, ended
 from polycall.runtimes.distributions import parser_packages
 from polycall.runtimes.environments import Environments
+from polycall.sandbox.sandbox import Sandbox
 from polycall.sealing import Sealer
 from polycall.services.native import NativeInfo, add_native, interceptors, server_options
-from polycall.serving import Ready, ServeError, Signals, listening, unless
-from polycall.starting import bind, raise_open_files, started, sweep
+from polycall.serving import Ready, Signals
+from polycall.starting import bind, started, sweep
 from polycall.supervision import SupervisedEnvoy
 from polycall.telling import webhook_deliverer, webhook_targets
-from polycall_gateway.errors import GatewayError
 
-__all__ = ["Ready", "ServeError", "serve"]
-
-_SECRETS = ("POLYCALL_BOOTSTRAP_KEY", "POLYCALL_DATABASE_URL", "POLYCALL_DOMO_APP_KEY", "POLYCALL_ENCRYPTION_KEY")
-_RUNTIMES = "runtimes"  # in the data directory
-
-
-async def serve(
-    settings: Settings, *, ready: Callable[[Ready], Awaitable[None]] | None = None, member: Member | None = None
-) -> None:
-    """Serve until SIGTERM or SIGINT, then drain; a second one ends the grace. Leaves no process. Raises ServeError.
-
-    ``member``: this process is one of several; who started them holds the data directory and runs the gateway.
-    """
-    begun = time.monotonic()
-    for name in _SECRETS:
-        os.environ.pop(name, None)  # no other process shall inherit them
-    raise_open_files()
-    with listening(supervised=member is not None) as signals:
-        async with contextlib.AsyncExitStack() as stack:
-            try:
-                app = await unless(signals.stop, stack.enter_async_context(_running(settings, signals, member)))
-            except (PolycallError, GatewayError, OSError) as error:
-                raise ServeError.of(error, settings.data_dir) from error
-            if app is None:
-                return
-            if ready is not None:
-                await unless(signals.stop, _told(ready, replace(app.ready, seconds=time.monotonic() - begun)))
-            failure = await app.until(signals.stop)
-        if failure:
-            raise ServeError(failure)
-
-
-async def _told(ready: Callable[[Ready], Awaitable[None]], what: Ready) -> None:
-    await ready(what)
+__all__ = ["running"]
 
 
 @contextlib.asynccontextmanager
-async def _running(settings: Settings, signals: Signals, member: Member | None) -> AsyncIterator[App]:
-    """Build and start everything; at the end drain and stop it, in reverse order."""
-    place = member or Member(index=0, count=1, node=uuid.uuid4().hex, living=(), first=True, sockets=Path(), key="")
-    settings = share_of(settings, place.count)
+async def running(
+    settings: Settings,
+    signals: Signals,
+    place: Member,
+    data_dir: Path,
+    environments: Environments,
+    starting: asyncio.Task[Sandbox],
+) -> AsyncIterator[App]:
+    """Build and start everything; at the end drain and stop it, in reverse order. ``starting``: the sandbox does.
+
+    ``settings``: this process's share. Raises PolycallError, GatewayError, OSError, ServeError.
+    """
     async with contextlib.AsyncExitStack() as stack:
-        data_dir = make_data_dir(settings.data_dir)
-        environments = Environments(data_dir / _RUNTIMES)
-        store, sandbox = await started(stack, settings, data_dir, environments, place)
+        store, sandbox = await started(stack, settings, data_dir, place, starting)
         # from here on the data directory is ours alone: its lock is held
-        if member is None:
+        if place.count == 1:
             sockets = stack.enter_context(socket_directory(data_dir))
             key, key_file = (settings.bootstrap_key, None) if settings.bootstrap_key else kept_bootstrap_key(data_dir)
         else:
-            sockets, key, key_file = member.sockets, member.key, None
+            sockets, key, key_file = place.sockets, place.key, None
         others = [bus_socket(sockets, index) for index in range(place.count) if index != place.index]
         siblings: Siblings = ALONE
         bus = cluster = None
@@ -363,7 +332,7 @@ async def _running(settings: Settings, signals: Signals, member: Member | None) 
         for service, part in domo_faces(engine, domo, settings.domo_app_key):
             mount(behind, service, part)
 
-        envoy = SupervisedEnvoy(gateway_config(settings, sockets)) if settings.gateway and member is None else None
+        envoy = SupervisedEnvoy(gateway_config(settings, sockets)) if settings.gateway and place.count == 1 else None
         if envoy is not None:
             stack.push_async_callback(envoy.stop)
         # however it ends: before anybody's connection is cut, every run has ended as what ended it
@@ -379,8 +348,10 @@ async def _running(settings: Settings, signals: Signals, member: Member | None) 
         for server in (native, behind):
             await server.start()
         await health.set_serving()  # before Envoy, which asks
-        if envoy is not None:
-            await envoy.start()
+        # what follows takes as long as an Envoy does to start
+        opening = asyncio.create_task(envoy.start()) if envoy is not None else None
+        if opening is not None:
+            stack.push_async_callback(end, opening)
 
         counting = asyncio.create_task(audit.run())
         stack.push_async_callback(end, counting)
@@ -425,6 +396,8 @@ async def _running(settings: Settings, signals: Signals, member: Member | None) 
         telling = asyncio.create_task(deliverer.run())
         stack.push_async_callback(ended, telling)
         stack.push_async_callback(deliverer.stop)
+        if opening is not None:
+            await opening
         # last: a Call that is taken by a server that then cannot start has lost an attempt
         work = asyncio.create_task(dispatcher.run())
         stack.push_async_callback(ended, work)

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from polycall.domain import Reason
-from polycall.engine.keys import new_key_text
 from polycall.errors import FailedPrecondition
 from polycall.sealing import new_encryption_key
 
@@ -70,7 +69,13 @@ def kept_bootstrap_key(data_dir: Path) -> tuple[str, Path]:
     Raises FailedPrecondition if others can read the file: whoever has the key may do everything.
     """
     remedy = "Delete the file to get a new key"
-    return _kept(data_dir / BOOTSTRAP_KEY_FILE, "bootstrap key", lambda: new_key_text(secrets.token_hex(8)), remedy)
+    return _kept(data_dir / BOOTSTRAP_KEY_FILE, "bootstrap key", _new_bootstrap_key, remedy)
+
+
+def _new_bootstrap_key() -> str:
+    from polycall.engine.keys import new_key_text  # few starts make one, and it brings the whole store
+
+    return new_key_text(secrets.token_hex(8))
 
 
 def kept_encryption_key(data_dir: Path) -> tuple[str, Path]:

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import resource
 from pathlib import Path
 
 import grpc.aio
@@ -19,19 +18,15 @@ from polycall.engine.limits import KIB, MIB
 from polycall.engine.tasks import through
 from polycall.errors import PolycallError
 from polycall.member import Member
-from polycall.runtimes.distributions import default_packages, is_current
+from polycall.runtimes.distributions import is_current
 from polycall.runtimes.environments import Environments
-from polycall.sandbox.egress.addresses import parse_networks
-from polycall.sandbox.egress.proxy import EgressConfig
-from polycall.sandbox.sandbox import UID_BASE, UIDS, Sandbox, SandboxConfig
+from polycall.sandbox.sandbox import Sandbox
+from polycall.sandboxing import sandbox_ended
 from polycall.serving import ServeError
 from polycall.store.directory import DirectoryLock
 from polycall.store.sql import SqlStore, StoreConfig, open_store
 
-__all__ = ["bind", "raise_open_files", "started", "sweep"]
-
-# Connections, and some six for every process of a sandbox; 1024, the usual soft limit, is not enough for both.
-_OPEN_FILES = 65_536
+__all__ = ["bind", "started", "sweep"]
 
 # What the object store's client takes from the environment and others must not see.
 _CREDENTIALS = (
@@ -55,10 +50,10 @@ async def started(
     stack: contextlib.AsyncExitStack,
     settings: Settings,
     data_dir: Path,
-    environments: Environments,
     place: Member,
+    sandbox: asyncio.Task[Sandbox],
 ) -> tuple[SqlStore, Sandbox]:
-    """Start the two slow parts side by side."""
+    """Start the store while the sandbox starts; return both."""
     if settings.database_url and place.count == 1:
         # the embedded store locks the directory itself; its sockets and key are one server's in any case
         lock = DirectoryLock(data_dir / LOCK_FILE)
@@ -79,68 +74,26 @@ async def started(
     for name in _CREDENTIALS:
         os.environ.pop(name, None)  # the object store's client has them now, and no other process shall
     stack.push_async_callback(store.stop)
+    stack.push_async_callback(sandbox_ended, sandbox)  # before the store, which keeps how its runs end
     try:
         async with asyncio.TaskGroup() as group:
             # opened in a thread, which goes on whatever becomes of us
             group.create_task(through(store.start()))
-            starting = group.create_task(_started_sandbox(stack, settings, environments, place))
+            ready = await sandbox
     except* (PolycallError, OSError) as errors:
         raise errors.exceptions[0] from None
-    sandbox = starting.result()
     lost = ExecutionError(
         reason=Reason.WORKER_LOST, message="The server that ran this was lost; what the code did is not known."
     )
     if in_cluster(settings.database_url):
-        return store, sandbox  # others may run what is RUNNING there; leases tell
+        return store, ready  # others may run what is RUNNING there; leases tell
     recovered = await store.recover(lost, place.living)
     if any(recovered.values()):
         log.warning(
             "recovered executions of an earlier start: %s",
             ", ".join(f"{count} {ExecutionState(state).name}" for state, count in recovered.items()),
         )
-    return store, sandbox
-
-
-async def _started_sandbox(
-    stack: contextlib.AsyncExitStack, settings: Settings, environments: Environments, place: Member
-) -> Sandbox:
-    packages = await asyncio.to_thread(default_packages, environments)
-    sandbox = Sandbox(
-        SandboxConfig(
-            waiting=settings.waiting_children,
-            warm=settings.warm_workers,
-            processes=settings.slots + settings.waiting_children + settings.warm_workers + settings.builds,
-            warm_of_version=settings.warm_of_version,
-            warm_memory_bytes=settings.warm_memory_mib * MIB,
-            warm_idle_s=settings.warm_idle_s,
-            warm_calls=settings.warm_calls,
-            warm_age_s=settings.warm_age_s,
-            warm_growth_bytes=settings.warm_growth_mib * MIB,
-            hard_output_bytes=settings.max_output_mib * MIB,
-            images=settings.runtime_zygotes,
-            preload_bytes=settings.runtime_preload_mib * MIB,
-            image_idle_s=settings.runtime_idle_s,
-            uid_base=UID_BASE + place.index * UIDS,
-            packages=str(packages),
-            egress=EgressConfig(
-                networks=parse_networks(filter(None, settings.egress_networks.split(","))),
-                anywhere=settings.egress_anywhere,
-                trusted=settings.egress_ca_file,
-                connections=settings.egress_connections,
-            ),
-        )
-    )
-    stack.push_async_callback(sandbox.stop)
-    await sandbox.start()
-    return sandbox
-
-
-def raise_open_files() -> None:
-    """Take as many open files as the system lets us: what strangers connect with must not be missing for runs."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, _OPEN_FILES)
-    if soft != resource.RLIM_INFINITY and soft < most:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    return store, ready
 
 
 async def sweep(environments: Environments, store: SqlStore, packages: str) -> None:

@@ -47,10 +47,10 @@ def serve_command(settings: Settings, examples: bool, as_json: bool) -> None:
 
     if settings.processes > 1:
         from polycall.family.supervisor import serve  # it serves nothing itself: no gRPC
-    else:
-        from polycall.app import serve
 
-    collect_seldom()
+        collect_seldom()
+    else:
+        from polycall.launch import serve
 
     keep_large_blocks()
     log_to(sys.stderr, settings.log_level)

@@ -31,14 +31,13 @@ def main(parent: int) -> int:
 
     import uvloop
 
-    from polycall.allocator import collect_seldom, keep_large_blocks
-    from polycall.app import serve
+    from polycall.allocator import keep_large_blocks
     from polycall.family.process import Said, encode_said
+    from polycall.launch import serve
     from polycall.logs import log_to
     from polycall.member import decode_member
     from polycall.serving import Ready, ServeError
 
-    collect_seldom()
     keep_large_blocks()
     member, settings = decode_member(sys.stdin.buffer.readline())
     log_to(sys.stderr, settings.log_level)
