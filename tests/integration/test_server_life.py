@@ -92,7 +92,10 @@ def envoys(server: Server) -> list[psutil.Process]:
 def first(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server that others get in the way of, on ports that it was given by the system."""
     with running_server(
-        Path(tmp_path_factory.mktemp("first")), POLYCALL_MAX_TIMEOUT_S="7", POLYCALL_MAX_MEMORY_MIB="100"
+        Path(tmp_path_factory.mktemp("first")),
+        POLYCALL_MAX_TIMEOUT_S="7",
+        POLYCALL_MAX_MEMORY_MIB="100",
+        PYTHONPROFILEIMPORTTIME="1",  # its log has every import
     ) as server:
         yield server
 
@@ -162,8 +165,9 @@ def test_sigterm_during_the_start_ends_it_and_leaves_nothing(tmp_path: Path) -> 
         "POLYCALL_REST_ADDRESS": "127.0.0.1:0",
         "POLYCALL_GRPC_ADDRESS": "127.0.0.1:0",
     }
-    # the lock is taken first, the sockets' directory made in the middle, Envoy started last
-    for sign in ("polycall.lock", "run", "run/envoy"):
+    # at first the sandbox starts while the rest is imported; then the lock is taken, the sockets' directory made in the
+    # middle, Envoy started last
+    for sign in ("runtimes", "polycall.lock", "run", "run/envoy"):
         process = subprocess.Popen(
             [Path(sys.executable).with_name("polycall"), "serve", "--json"],
             env=environment,
@@ -178,10 +182,27 @@ def test_sigterm_during_the_start_ends_it_and_leaves_nothing(tmp_path: Path) -> 
         assert (process.returncode, said, "Traceback" in log) == (0, "", False), log
         assert psutil.wait_procs(below, timeout=TOO_LATE_S)[1] == []
         assert not (tmp_path / "run").exists()
-        (tmp_path / "polycall.lock").unlink()
+        (tmp_path / "polycall.lock").unlink(missing_ok=True)
 
 
 # a server that runs
+
+
+def test_an_embedded_server_imports_nothing_that_only_others_need(first: Server) -> None:
+    assert works(first)
+    lines = first.log.read_text().splitlines()
+    imported = [line.rpartition("|")[2].strip() for line in lines if line.startswith("import time:")]
+    assert "sqlalchemy" in imported
+    assert "polycall.app" in imported
+    # what a start had once: each of these costs it 5 to 100 ms (docs/performance.md)
+    needless = (
+        *("alembic", "asyncpg", "httpx", "obstore", "prometheus_client", "requests", "tree_sitter", "yaml"),
+        *("polycall.family", "polycall.store.executor_postgres", "sqlalchemy.dialects.postgresql", "sqlalchemy.orm"),
+    )
+    assert [name for name in imported if any(f"{name}.".startswith(f"{other}.") for other in needless)] == []
+    # a sandbox's processes start while all this is imported: it must not wait for it
+    begun = imported.index("polycall.launch")
+    assert [name for name in ("grpc", "sqlalchemy") if imported.index(name) < begun] == []
 
 
 def test_the_operators_limits_bound_the_defaults_too(first: Server) -> None:
