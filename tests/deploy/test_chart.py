@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from polycall.config import load
+from polycall.config import Settings, load
 from polycall.domain import IsolationLevel
 from tests.deploy.helm import CHART, Helm, HelmError, find_helm
 
@@ -29,7 +30,13 @@ SETS: dict[str, dict[str, Any]] = {
         "image": {"digest": "sha256:" + "0" * 64},
     },
     "with settings and a name": {
-        "server": {"settings": {"retention_days": 30, "entries": 10_000_000, "egress_anywhere": False}},
+        "server": {
+            "settings": {"retention_days": 30, "entries": 10_000_000, "egress_anywhere": False},
+            "env": [{"name": "POLYCALL_DOMO_APP_KEY", "valueFrom": {"secretKeyRef": {"name": "domo", "key": "key"}}}],
+            "volumes": [{"name": "domo", "configMap": {"name": "domo"}}],
+            "volumeMounts": [{"name": "domo", "mountPath": "/etc/polycall"}],
+        },
+        "objectStore": {"url": "s3://bucket/polycall", "thresholdKiB": 1_000_000, "credentialsSecret": "bucket"},
         "gateway": {"settings": {"requests_per_second": 1000}, "service": {"type": "LoadBalancer"}},
         "fullnameOverride": "code",
         "networkPolicy": {"enabled": False},
@@ -72,7 +79,7 @@ def container(manifests: Manifests, kind: str) -> dict[str, Any]:
 
 
 def environment(manifests: Manifests, kind: str) -> dict[str, str]:
-    return {each["name"]: each["value"] for each in container(manifests, kind)["env"]}
+    return {each["name"]: each["value"] for each in container(manifests, kind)["env"] if "value" in each}
 
 
 def test_helm_finds_nothing_to_say(helm: Helm, tmp_path: Path) -> None:
@@ -129,6 +136,33 @@ def test_servers_and_gateways_take_the_settings_that_they_are_given(
     assert load({}, environment(rendered[name], "Deployment")).replicas
     if name == "with settings and a name":
         assert (settings.retention_days, settings.entries, settings.egress_anywhere) == (30, 10_000_000, False)
+        assert (settings.object_store_url, settings.object_threshold_kib) == ("s3://bucket/polycall", 1_000_000)
+        given = container(rendered[name], "StatefulSet")
+        assert given["envFrom"] == [{"secretRef": {"name": "bucket"}}]
+        assert given["env"][-1]["valueFrom"] == {"secretKeyRef": {"name": "domo", "key": "key"}}
+        assert {"name": "domo", "mountPath": "/etc/polycall"} in given["volumeMounts"]
+        assert {"name": "domo", "configMap": {"name": "domo"}} in pod(rendered[name], "StatefulSet")["volumes"]
+
+
+def test_every_setting_can_be_given(rendered: dict[str, Manifests], helm: Helm, tmp_path: Path) -> None:
+    own = environment(rendered["as it comes"], "StatefulSet")
+    changed = {
+        "object_store_url": "s3://b",
+        "domo_file": "/etc/polycall/domo.toml",
+        "entries": 7,
+        "egress_anywhere": False,
+    }
+    wanted = {
+        item.name: changed.get(item.name, getattr(Settings(), item.name))
+        for item in fields(Settings)
+        if not {f"POLYCALL_{item.name.upper()}", f"POLYCALL_{item.name.upper()}_FILE"} & own.keys()
+    }
+    told = {name: value if isinstance(value, bool | int | float) else str(value) for name, value in wanted.items()}
+    manifests = helm.render(SECRET | {"server": {"settings": told}}, tmp_path)
+    found = environment({(each["kind"], each["metadata"]["name"]): each for each in manifests}, "StatefulSet")
+    mounted = {name for name in own if name.endswith("_FILE")}  # secrets that are not there to be read
+    settings = load({}, {name: value for name, value in found.items() if name not in mounted})
+    assert {name: getattr(settings, name) for name in wanted} == wanted
 
 
 @pytest.mark.parametrize(("name", "most"), [("as it comes", 3), ("confined, scaled by HPA", 5)])
