@@ -15,7 +15,7 @@ run: setup
 	@$(BIN)/polycall serve --examples --log-level warning
 
 test: setup
-	$(BIN)/python -m pytest --numprocesses auto --dist loadgroup --no-loadscope-reorder
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 check: setup
 	scripts/check

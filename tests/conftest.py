@@ -129,7 +129,7 @@ def pytest_xdist_auto_num_workers() -> int:
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ModuleScheduling | None:
     """Keep a module's tests together: what it starts is started once."""
-    return ModuleScheduling(config, log) if config.getvalue("dist") == "loadgroup" else None
+    return ModuleScheduling(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:

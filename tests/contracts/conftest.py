@@ -26,14 +26,6 @@ LITTLE = {
 
 @pytest.fixture(scope="session")
 def little(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The server."""
+    """The server; tests/scheduling.py has one worker run the modules that ask for it."""
     with running_server(tmp_path_factory.mktemp("little"), **LITTLE) as server:
         yield server
-
-
-@pytest.hookimpl(tryfirst=True)  # before xdist looks for groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Have one worker run all tests of that server, whatever modules they are in."""
-    for item in items:
-        if "little" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group("little"))

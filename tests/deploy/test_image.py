@@ -19,8 +19,6 @@ from polycall.v1 import execution_pb2, execution_service_pb2
 from tests.deploy.conftest import REQUIREMENTS, ROOT, given
 from tests.harness import Server, free_port
 
-pytestmark = pytest.mark.xdist_group("image")  # one installation, one server
-
 DOCKERFILE = ROOT / "deploy" / "Dockerfile"
 BIN = Path(sys.executable).parent
 

@@ -15,8 +15,6 @@ from polycall.v1 import error_reason_pb2, execution_pb2, execution_service_pb2, 
 from tests.deploy.conftest import ROOT
 from tests.harness import Server, until
 
-pytestmark = pytest.mark.xdist_group("image")  # with its server
-
 Samples = Mapping[str, float]
 
 
