@@ -14,7 +14,7 @@ from dataclasses import fields
 
 from bench.crashes import embedded_kills, frozen, replica_killed, rolling
 from bench.news import elsewhere
-from bench.outages import database_away, disk_full, start_without_database
+from bench.outages import database_away, disk_full, start_without_database, stop_without_answer
 from bench.ticks import schedules, wrong_clocks
 from bench.verdict import Scale, Verdict
 
@@ -26,6 +26,7 @@ SCENARIOS: Mapping[str, Callable[[Scale], list[Verdict]]] = {
     "rolling": rolling,
     "database": database_away,
     "start": start_without_database,
+    "stop": stop_without_answer,
     "frozen": frozen,
     "schedules": schedules,
     "clocks": wrong_clocks,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import signal
 import subprocess
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from bench.crashes import FUNCTIONS, deploy, know, loaded, three
@@ -17,11 +19,14 @@ from bench.postmaster import Postmaster
 from bench.verdict import Scale, Verdict
 from tests.harness import Server
 
-__all__ = ["database_away", "disk_full", "start_without_database"]
+__all__ = ["database_away", "disk_full", "start_without_database", "stop_without_answer"]
 
 _AWAY_S = 4.0
 _RECOVERED_S = 5.0
 _DISK_MIB = 48
+_UNWRITTEN = 3  # the exit status
+_GRACE_S = 0.5
+_STOPPED_S = 10.0  # beyond the grace: last writes, kills, and a busy machine
 
 
 def database_away(scale: Scale) -> list[Verdict]:
@@ -122,6 +127,52 @@ def _failure(server: Server) -> str:
     except AssertionError as error:
         return str(error)
     return ""
+
+
+def stop_without_answer(scale: Scale) -> list[Verdict]:
+    """A server is stopped under load while PostgreSQL stands still, its connections open."""
+    alone = replace(scale, replicas=1)
+    with (
+        tempfile.TemporaryDirectory(prefix="polycall-stop-") as scratch,
+        Postmaster() as postmaster,
+        three(postmaster, Path(scratch), alone, POLYCALL_DRAIN_GRACE_S=str(_GRACE_S)) as servers,
+    ):
+        return asyncio.run(_stopped(postmaster, servers[0], alone))
+
+
+async def _stopped(postmaster: Postmaster, server: Server, scale: Scale) -> list[Verdict]:
+    ledger = Ledger(server.grpc, FUNCTIONS, seconds=0.1)
+    over = asyncio.Event()
+    load = asyncio.create_task(ledger.ask(calls=scale.calls, runs=scale.runs, over=over))
+    await asyncio.sleep(scale.spell_s)
+    below = await asyncio.to_thread(server.descendants)
+    with postmaster.frozen():
+        await asyncio.sleep(_GRACE_S)  # claims, ends and records are under way
+        begun = time.monotonic()
+        status = await asyncio.to_thread(server.terminate)
+        took = time.monotonic() - begun
+        left = [process for process in below if process.is_running()]
+    over.set()
+    await load
+    said = [line for line in server.log.read_text().splitlines() if "did not take everything" in line]
+    await asyncio.to_thread(server.start)
+    accounts = await ledger.settled(server.grpc)
+    unrecorded = await ledger.unrecorded(server.grpc)
+    lost = sum(int(number) for line in said for number in re.findall(r"(\d+) records of synchronous", line))
+    return [
+        Verdict(
+            f"a stop while the database stands still ends within its grace and {_STOPPED_S:g} s, leaving no process",
+            f"after {took:.1f} s of which {_GRACE_S:g} s are grace, {len(left)} processes left",
+            took <= _GRACE_S + _STOPPED_S and not left,
+            timed=True,
+        ),
+        Verdict(
+            "it says by its status and in words what was not written",
+            f"status {status}, {said[-1][-200:] if said else 'nothing said'}",
+            status == _UNWRITTEN and len(said) == 1 and len(unrecorded) <= lost,
+        ),
+        Verdict("no accepted call is lost, each recorded once", str(accounts), accounts.clean),
+    ]
 
 
 def disk_full(scale: Scale) -> list[Verdict]:

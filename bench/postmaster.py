@@ -21,7 +21,7 @@ import psutil
 
 from tests.harness import free_port
 
-__all__ = ["Postmaster"]
+__all__ = ["Postmaster", "standing_still"]
 
 _START_S = 30.0
 _STOP_S = 30.0
@@ -109,17 +109,8 @@ class Postmaster:
     def frozen(self) -> Iterator[None]:
         """Let every process of it stand still for the length of a block: connections stay open and nothing answers."""
         assert self._process is not None
-        process = psutil.Process(self._process.pid)
-        still = [process, *process.children()]
-        for each in still:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                each.suspend()
-        try:
+        with standing_still(self._process.pid):
             yield
-        finally:
-            for each in reversed(still):
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    each.resume()
 
     def query(self, statement: str, database: str = "postgres") -> list[Any]:
         """Run a statement on a connection of its own; return its rows. Raises OSError, asyncpg.PostgresError."""
@@ -141,6 +132,22 @@ class Postmaster:
             env={},
             cwd=self._directory,
         )
+
+
+@contextlib.contextmanager
+def standing_still(pid: int) -> Iterator[None]:
+    """Suspend a postmaster and its children for the length of a block."""
+    process = psutil.Process(pid)
+    still = [process, *process.children()]
+    for each in still:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            each.suspend()
+    try:
+        yield
+    finally:
+        for each in reversed(still):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                each.resume()
 
 
 def _binary(name: str) -> str:

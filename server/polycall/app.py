@@ -424,6 +424,7 @@ async def running(
         app = App(
             grace_s=settings.drain_grace_s,
             notice_s=NOTICED_S if settings.internal_address else 0.0,
+            store=store,
             engine=engine,
             dispatcher=dispatcher,
             work=work,

@@ -60,7 +60,7 @@ async def serve(
             if ready is not None:
                 await unless(signals.stop, _told(ready, replace(app.ready, seconds=time.monotonic() - begun)))
             failure = await app.until(signals.stop)
-        if failure:
+        if failure := failure or app.unwritten:
             raise ServeError(failure)
 
 

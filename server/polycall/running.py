@@ -13,11 +13,13 @@ from polycall.engine.tasks import end
 from polycall.quick import dataclass
 from polycall.services.native import HealthHandle
 from polycall.serving import Ready, unless
+from polycall.store.sql import SqlStore
 from polycall.supervision import SupervisedEnvoy
 
 __all__ = ["App", "ended"]
 
 _LAST_ANSWERS_S = 5.0  # once every run has ended, how long answers, also of what ran nothing, may take to leave
+_LAST_WRITES_S = 3.0  # after the grace, how long the database may take for ends, records and good-bye together
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +30,7 @@ class App:
 
     grace_s: float
     notice_s: float  # how long gateways elsewhere need to see that this server takes no more
+    store: SqlStore
     engine: Engine
     dispatcher: Dispatcher
     work: asyncio.Task[None]
@@ -68,9 +71,21 @@ class App:
         if self.notice_s and not now.is_set():
             # what is sent here until they know is served
             await unless(now, asyncio.sleep(self.notice_s))
+        self.store.end_in(self.grace_s + _LAST_WRITES_S)
         if await unless(now, self._end_work(self.grace_s)) is None:
+            self.store.end_in(_LAST_WRITES_S)
             await self._end_work(0)
         await asyncio.gather(*(server.stop(_LAST_ANSWERS_S) for server in self.servers))
+
+    @property
+    def unwritten(self) -> str:
+        """What the database did not take before the end, in words; "" if it took all."""
+        left = []
+        if self.store.lost_records:
+            left.append(f"{self.store.lost_records} records of synchronous executions are lost")
+        if self.dispatcher.unreleased:
+            left.append("calls that have not ended go back to the queue by this server's lease, or at its next start")
+        return f"The database did not take everything before the end: {'; '.join(left)}." if left else ""
 
     async def _end_work(self, grace_s: float) -> bool:
         async with asyncio.TaskGroup() as group:

@@ -37,6 +37,9 @@ class Switch:
     async def stop(self) -> None:
         await self.inner.stop()
 
+    def end_in(self, seconds: float) -> None:
+        self.inner.end_in(seconds)
+
     async def read(self, work: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         return await self._run(self.inner.read, work, *args, **kwargs)
 

@@ -92,6 +92,7 @@ class Dispatcher:
         self.fenced = 0  # ends that were dropped: others had taken the executions over
         self._stopping = False
         self._closed = False
+        self.unreleased = False  # `stop` could not hand back what is not finished
         self._accepting: set[uuid.UUID] = set()  # what is being accepted with a slot, and may be claimed by now
         self._heard_of_all = asyncio.Event()  # it is none
         self._heard_of_all.set()
@@ -133,7 +134,8 @@ class Dispatcher:
         try:
             await self._store.release(self._node)
         except PolycallError as error:
-            log.warning("unfinished calls are recovered at the next start: %s", error)
+            self.unreleased = True
+            log.warning("unfinished calls go back to the queue by this server's lease, or its next start: %s", error)
 
     # claiming
 

@@ -40,6 +40,10 @@ class AuditedExecutor:
         """Finish what waits, close."""
         await self._inner.stop()
 
+    def end_in(self, seconds: float) -> None:
+        """See ``Executor``."""
+        self._inner.end_in(seconds)
+
     async def read(self, work: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a function that only reads."""
         return await self._inner.read(work, *args, **kwargs)

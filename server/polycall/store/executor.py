@@ -26,6 +26,9 @@ class Executor(Protocol):
     async def stop(self) -> None:
         """Finish what waits, close. Stopping twice is harmless."""
 
+    def end_in(self, seconds: float) -> None:
+        """Wait so long for a database elsewhere, and no longer: what is not done by then raises Unavailable."""
+
     async def read(self, work: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a function that only reads; it sees everything that was committed before."""
 

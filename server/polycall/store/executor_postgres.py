@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import sqlalchemy as sa
@@ -37,6 +38,7 @@ T = TypeVar("T")
 _IDLE_IN_TRANSACTION_S = 5
 # A host that has gone without a word, as in a failover, is not waited for longer than that.
 _SILENT_S = 5
+_GOODBYE_S = 1.0  # a database that stands still does not answer it
 _PREPARE_S = 3600.0  # migrations of many rows, and the wait for another server that does them
 
 
@@ -48,6 +50,8 @@ class PostgresExecutor:
         self._config = config
         self._room = config.waiting
         self._engine: AsyncEngine | None = None
+        self._ends_at: float | None = None  # by the loop's clock: nothing is waited for after it
+        self._waits: set[asyncio.Timeout] = set()
 
     async def start(self, prepare: Callable[[sa.Connection], None]) -> None:
         """Connect and prepare. Raises Unavailable, FailedPrecondition (the tables cannot be made)."""
@@ -94,7 +98,16 @@ class PostgresExecutor:
         """Close the connections."""
         engine, self._engine = self._engine, None
         if engine is not None:
-            await engine.dispose()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_GOODBYE_S):
+                    await engine.dispose()
+
+    def end_in(self, seconds: float) -> None:
+        """See ``Executor``."""
+        self._ends_at = asyncio.get_running_loop().time() + seconds
+        for wait in self._waits:
+            if not wait.expired():
+                wait.reschedule(self._ends_at)
 
     async def read(self, work: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run in AUTOCOMMIT."""
@@ -102,28 +115,37 @@ class PostgresExecutor:
 
     async def write(self, work: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run in a transaction."""
-        with self._admitted() as engine:
+        async with self._admitted() as engine:
             return await greenlet_spawn(_in_transaction, engine.sync_engine, lambda conn: work(conn, *args, **kwargs))
 
     async def single(self, work: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run in AUTOCOMMIT, which saves the round trips of BEGIN and COMMIT."""
-        with self._admitted() as engine:
+        async with self._admitted() as engine:
             return await greenlet_spawn(_alone, engine.sync_engine, lambda conn: work(conn, *args, **kwargs))
 
     async def relaxed(self, work: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run as ``write``: the server's own setting of ``synchronous_commit`` stands."""
         return await self.write(work, *args, **kwargs)
 
-    @contextmanager
-    def _admitted(self) -> Iterator[AsyncEngine]:
-        if self._engine is None or self._room <= 0:
+    @asynccontextmanager
+    async def _admitted(self) -> AsyncIterator[AsyncEngine]:
+        if self._engine is None or self._room <= 0 or self._over():
             raise unavailable()
         self._room -= 1
+        wait = asyncio.timeout_at(self._ends_at)
         try:
             with translated():
-                yield self._engine
+                async with wait:
+                    self._waits.add(wait)
+                    try:
+                        yield self._engine
+                    finally:
+                        self._waits.discard(wait)
         finally:
             self._room += 1
+
+    def _over(self) -> bool:
+        return self._ends_at is not None and asyncio.get_running_loop().time() >= self._ends_at
 
 
 # All of an operation in one greenlet: AsyncConnection makes one for each of its steps, and a task for the last, which

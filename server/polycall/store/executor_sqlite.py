@@ -95,6 +95,9 @@ class SqliteExecutor:
             await asyncio.to_thread(thread.join)
         await asyncio.to_thread(self._close)
 
+    def end_in(self, seconds: float) -> None:
+        """Do nothing: a file answers, or fails."""
+
     async def read(self, work: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run in a reader thread, on one snapshot."""
         loop = self._admit()

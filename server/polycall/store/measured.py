@@ -34,6 +34,10 @@ class MeasuredExecutor:
         """Stop the other one."""
         await self._executor.stop()
 
+    def end_in(self, seconds: float) -> None:
+        """See ``Executor``."""
+        self._executor.end_in(seconds)
+
     async def read(self, work: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """See ``Executor``."""
         return await self._timed("read", self._executor.read(work, *args, **kwargs))

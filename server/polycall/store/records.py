@@ -63,6 +63,7 @@ class RecordWriter:
         self._batch = asyncio.Event()
         self._one_flush = asyncio.Lock()
         self._overflows = False
+        self.lost = 0  # at the end
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -80,7 +81,8 @@ class RecordWriter:
             async with asyncio.timeout(_STOP_S):
                 await self.flush()
         except (Unavailable, TimeoutError):
-            log.error("%d execution records are lost: the database is away", len(self._buffer))
+            self.lost = len(self._buffer)
+            log.error("%d execution records are lost: the database is away", self.lost)
 
     def add(self, execution: Execution) -> None:
         """Take a record; never waits."""

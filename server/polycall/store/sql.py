@@ -111,6 +111,15 @@ class SqlStore(
         await self._records.stop()
         await self._executor.stop()
 
+    def end_in(self, seconds: float) -> None:
+        """Wait so long for a database elsewhere, and no longer: what is not done by then raises Unavailable."""
+        self._executor.end_in(seconds)
+
+    @property
+    def lost_records(self) -> int:
+        """How many records of synchronous executions ``stop`` could not write."""
+        return self._records.lost
+
     async def ping(self) -> None:
         """Raise Unavailable if the database is away."""
         await self._executor.read(_ping)
