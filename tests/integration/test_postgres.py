@@ -40,7 +40,7 @@ def test_a_server_on_postgresql_runs_calls_and_remembers(postgres: str, tmp_path
             server.executions.RunFunction(run, metadata=server.metadata)
             assert server.terminate() == 3
         assert not [process for process in below if process.is_running()]
-        assert "1 records of synchronous executions are lost" in server.log.read_text()
+        assert "records of synchronous executions are lost" in server.log.read_text()
     finally:
         if server.process is not None and server.process.poll() is None:
             server.kill()
