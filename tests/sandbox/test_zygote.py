@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -17,7 +18,7 @@ import pytest_asyncio
 
 from polycall.domain import IsolationLevel, Reason
 from polycall.errors import Unavailable
-from polycall.sandbox.job import Ending
+from polycall.sandbox.job import Ending, Outcome
 from polycall.sandbox.sandbox import Sandbox
 from tests.sandbox.conftest import config
 from tests.sandbox.programs import cgroups, end_of, eventually, gone, job, key, open_files, tree, value
@@ -40,6 +41,19 @@ async def own(request: pytest.FixtureRequest) -> AsyncIterator[Sandbox]:
     await end_of(processes)
 
 
+async def sleeping(sandbox: Sandbox) -> asyncio.Task[Outcome]:
+    """Return a run that sleeps by now, in a child of the zygote."""
+    begun = asyncio.Event()
+    running = asyncio.create_task(sandbox.run(job(SLEEP, 60), begun=begun.set))
+    async with asyncio.timeout(60):
+        await begun.wait()
+    return running
+
+
+def has(sandbox: Sandbox, processes: int) -> bool:
+    return len(tree(sandbox)) >= processes
+
+
 def kill_zygote(sandbox: Sandbox) -> None:
     os.kill(sandbox.zygotes[-1], signal.SIGKILL)
 
@@ -59,11 +73,10 @@ async def test_nothing_is_left_after_stop(scratch: Path) -> None:
         await sandbox.start()
         await sandbox.run(job(ECHO, 1))
         await sandbox.run(job(ECHO, 1, key=key()))
-        running = asyncio.create_task(sandbox.run(job(SLEEP, 60)))
-        await asyncio.sleep(0.1)
+        running = await sleeping(sandbox)
+        await eventually(partial(has, sandbox, 4))  # another waits in its place
         made |= cgroups() - groups
         processes = tree(sandbox)
-        assert len(processes) >= 4
         await sandbox.stop()
         await end_of(processes)
         outcome = await running
@@ -77,9 +90,8 @@ async def test_nothing_is_left_after_stop(scratch: Path) -> None:
 
 
 async def test_a_zygote_that_is_killed_is_replaced(own: Sandbox) -> None:
-    running = [asyncio.create_task(own.run(job(SLEEP, 60))) for _ in range(3)]
+    running = [await sleeping(own) for _ in range(3)]
     await own.run(job(ECHO, 1, key=key()))
-    await asyncio.sleep(0.2)
     kill_zygote(own)
     for outcome in await asyncio.gather(*running):
         assert outcome.ending is Ending.LOST
@@ -125,8 +137,7 @@ async def test_lost_zygotes_leak_nothing(own: Sandbox) -> None:
     await own.run(job(ECHO, 1))
 
     async def lose() -> None:
-        running = asyncio.create_task(own.run(job(SLEEP, 60)))
-        await asyncio.sleep(0.1)
+        running = await sleeping(own)
         kill_zygote(own)
         assert (await running).ending is Ending.LOST
         assert value(await own.run(job(ECHO, 2))) == 2
