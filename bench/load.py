@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 
 from bench.wire import Connection, GrpcConnection, HttpConnection
 
-__all__ = ["FIRST", "Endpoint", "Job", "Sample", "measure"]
+__all__ = ["FIRST", "Endpoint", "Job", "Sample", "closed", "measure"]
 
 # The number in every request: seven digits always, so that a request is its template with other digits.
 FIRST = 1_000_000
@@ -112,12 +112,13 @@ def main() -> None:
         if plan["pace_s"]:
             samples.append(_paced(connections[0], requests, plan["pace_s"], seconds))
         else:
-            samples.append(_closed(connections, requests, seconds))
+            samples.append(closed(connections, requests, seconds))
     total = sum(sample.count for sample in samples)
     json.dump(dataclasses.asdict(dataclasses.replace(samples[-1], total=total)), sys.stdout)
 
 
-def _closed(connections: list[Connection], requests: Iterator[tuple[bytes, bytes]], seconds: float) -> Sample:
+def closed(connections: list[Connection], requests: Iterator[tuple[bytes, bytes]], seconds: float) -> Sample:
+    """Have every connection send its next request when it has its answer. Raises WrongAnswer, Refused, TimeoutError."""
     poll = select.epoll()
     by_fd = {connection.fileno(): connection for connection in connections}
     sent: dict[int, float] = {}

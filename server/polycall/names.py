@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 import unicodedata
 import uuid
+from functools import lru_cache
 from urllib.parse import quote, unquote_to_bytes
 
 from polycall.errors import InvalidArgument
@@ -56,6 +57,7 @@ _NO_IDS = frozenset({"", ".", "..", NEWEST})
 _PLAIN = re.compile(r"[A-Za-z0-9._~-]{1,128}")  # stands for itself in a name (RFC 3986, unreserved)
 _SEGMENT = r"[^/]{1,1536}"  # 128 characters of four bytes, each three long
 _FUNCTION = r"[^/]{1,128}"
+_RECENT = 512  # names of functions that are remembered: most calls are of few functions
 _UUID = r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
 _SHOWN = 100  # characters of a wrong name that are quoted back
 
@@ -133,6 +135,7 @@ class FunctionName:
     function: str
 
     @classmethod
+    @lru_cache(maxsize=_RECENT)
     def parse(cls, text: str, field: str = "function") -> FunctionName:
         """Read a name; version ``-`` is the same as none. Raises InvalidArgument naming ``field``."""
         shape = "packages/{package}/versions/{version}/functions/{function}"

@@ -118,15 +118,15 @@ def _parameter(field: Field[Any], names: dict[str, Any]) -> str:
 def _replace(cls: Any) -> Any:
     if not _has_twin(cls):
         return dataclasses.replace
-    names = {"_class": cls, "_twin": _twin(cls), "_make": object.__new__}
+    names = {"_class": cls, "_twin": _twin(cls), "_make": object.__new__, "_MISSING": MISSING}
+    slots = [field.name for field in fields(cls)]
     lines = [
-        "new = _make(_twin)",
-        *(f"new.{field.name} = self.{field.name}" for field in fields(cls)),
-        "for name, value in changes.items(): setattr(new, name, value)",
-        "new.__class__ = _class",
-        "return new",
+        "_new = _make(_twin)",
+        *(f"_new.{name} = _self.{name} if {name} is _MISSING else {name}" for name in slots),
+        "_new.__class__ = _class",
+        "return _new",
     ]
-    return _compiled(cls, "__replace__(self, /, **changes)", lines, names)
+    return _compiled(cls, f"__replace__(_self, *, {', '.join(f'{name}=_MISSING' for name in slots)})", lines, names)
 
 
 def _eq(cls: Any) -> Any:

@@ -24,7 +24,7 @@ from polycall.domain.executions import (
     Usage,
 )
 from polycall.domain.functions import Convention, DeclaredType, Function, InputFile, Language, Parameter, SchemaOrigin
-from polycall.domain.limits import DEFAULT_WARM, LimitOverrides, Limits, WarmPolicy
+from polycall.domain.limits import DEFAULT_WARM, NO_OVERRIDES, LimitOverrides, Limits, WarmPolicy
 from polycall.domain.objects import FaceObject
 from polycall.domain.packages import Package, Version, VersionState
 from polycall.domain.policies import PRIORITIES, RETRIED, FunctionPolicy, RetryPolicy, is_retryable
@@ -37,6 +37,7 @@ from polycall.domain.tenancy import DEFAULT_PROJECT, ApiKey, Principal, Project,
 __all__ = [
     "DEFAULT_PROJECT",
     "DEFAULT_WARM",
+    "NO_OVERRIDES",
     "PRIORITIES",
     "RETRIED",
     "ApiKey",

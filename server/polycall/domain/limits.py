@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from polycall.quick import dataclass
 
-__all__ = ["DEFAULT_WARM", "LimitOverrides", "Limits", "WarmPolicy"]
+__all__ = ["DEFAULT_WARM", "NO_OVERRIDES", "LimitOverrides", "Limits", "WarmPolicy"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +35,9 @@ class LimitOverrides:
     stdout_bytes: int | None = None
     stderr_bytes: int | None = None
     cpu_ms: int | None = None
+
+
+NO_OVERRIDES = LimitOverrides()  # one for all who ask for nothing: to be asked by is to compare nine fields
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

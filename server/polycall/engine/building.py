@@ -288,7 +288,7 @@ class Builder:
             payload=json.dumps(
                 {"modules": list(modules), "names": list(names), "skip": list(skip), "mark": mark}
             ).encode(),
-            image=replace(image, preload=(), passing=True),
+            image=image._replace(preload=(), passing=True),
         )
 
 

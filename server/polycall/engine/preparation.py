@@ -18,8 +18,9 @@ from polycall.engine.references import with_secrets
 from polycall.engine.registry import Registry
 from polycall.engine.requests import AdHocRun, FunctionRun
 from polycall.engine.secrets import Secrets
+from polycall.engine.templates import Templates
 from polycall.errors import InvalidArgument
-from polycall.quick import dataclass
+from polycall.quick import changed, dataclass
 from polycall.sandbox.files import check_files
 from polycall.sandbox.image import image_of
 from polycall.sandbox.job import Bundle, Job, WorkerKey
@@ -73,6 +74,7 @@ class Preparation:
     adapters: Mapping[str, Adapter] = field(default_factory=dict)
     languages: Collection[Language] = frozenset(Language)
     companions: Mapping[str, Companion] = field(default_factory=dict)
+    templates: Templates = field(default_factory=Templates)
 
     def ad_hoc(self, run: AdHocRun, project_id: str) -> Prepared:
         """Prepare code that came with its request, whose input was checked.
@@ -133,8 +135,11 @@ class Preparation:
         """
         version, function = await self.registry.resolve(project_id, run.package_id, run.version_id, run.function)
         check_json(run.input, "input_json")
+        template = self.templates.get(version, function, run)
+        if template is not None:
+            return changed(template, job=changed(template.job, payload=_completed(run.input, function)), run=run)
         limits = self.limits.resolve(version.limits, run.limits)
-        return Prepared(
+        prepared = Prepared(
             job=await self._job(version, function, run, limits),
             limits=limits,
             language=version.language,
@@ -143,6 +148,8 @@ class Preparation:
             function=function.name,
             run=run,
         )
+        self.templates.keep(version, function, run, prepared)
+        return prepared
 
     async def to_have_ready(self, version: Version) -> Job | None:
         """Return the job that loads a version into a warm worker; None if it never runs in one.
@@ -220,6 +227,8 @@ class Preparation:
 
 def _completed(payload: bytes, function: Function) -> bytes:
     """Add the declared defaults of missing inputs; values stay byte for byte."""
+    if not function.parameters:
+        return payload
     defaults = {p.name: msgspec.Raw(p.default) for p in function.parameters if p.default is not None}
     if not defaults:
         return payload

@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import field
 
-from polycall.domain import Convention, EgressPolicy, InputFile, Language, LimitOverrides, RetryPolicy
+from polycall.domain import NO_OVERRIDES, Convention, EgressPolicy, InputFile, Language, LimitOverrides, RetryPolicy
 from polycall.quick import dataclass
 
 __all__ = ["AdHocRun", "FunctionRun", "RunOptions"]
@@ -59,7 +59,7 @@ class FunctionRun:
     function: str
     version_id: str | None = None
     input: bytes = b"null"
-    limits: LimitOverrides = field(default_factory=LimitOverrides)
+    limits: LimitOverrides = NO_OVERRIDES
     fresh: bool = False
     convention: Convention | None = None
     adapter: str | None = None

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Coroutine
 from dataclasses import replace
+from typing import Any
 
 import msgspec
 
@@ -34,17 +36,21 @@ _OVERDUE = ExecutionError(reason=Reason.EXECUTION_TIMEOUT, message="Execution st
 _LOST = ExecutionError(reason=Reason.WORKER_LOST, message="The sandbox that ran the code was lost.")
 
 
-async def perform(runner: Runner, live: LiveRun, job: Job, expires_at: float | None = None) -> Execution:
-    """Run a job and return its execution as it ended.
+def perform(runner: Runner, live: LiveRun, job: Job, expires_at: float | None = None) -> Coroutine[Any, Any, Execution]:
+    """Run a job and return its execution as it ended, once that is awaited.
 
     ``expires_at`` (``time.monotonic``) shortens the time limit; if that ended the run, ``live.late`` names the phase.
     ``live.stop`` ends the run as it says. Cancelling the awaiting task kills the run and raises CancelledError.
     """
-    if live.stopped is not None:
-        return live.ended_as(*live.stopped)
     left_s = None if expires_at is None else expires_at - time.monotonic()
     if left_s is None or left_s * 1000 >= job.limits.timeout_ms:
-        return await _ended(runner, live, job)
+        return _ended(runner, live, job)
+    return _in_time(runner, live, job, left_s)
+
+
+async def _in_time(runner: Runner, live: LiveRun, job: Job, left_s: float) -> Execution:
+    if live.stopped is not None:
+        return live.ended_as(*live.stopped)
     job = replace(job, limits=replace(job.limits, timeout_ms=max(1, int(left_s * 1000))))
     timer = asyncio.get_running_loop().call_later(left_s + _START_S, live.stop, ExecutionState.TIMEOUT, _OVERDUE)
     try:
@@ -60,7 +66,10 @@ async def perform(runner: Runner, live: LiveRun, job: Job, expires_at: float | N
 
 
 async def _ended(runner: Runner, live: LiveRun, job: Job) -> Execution:
-    job = _with_context(job, live.execution)
+    if live.stopped is not None:
+        return live.ended_as(*live.stopped)
+    if job.convention is Convention.HANDLE:
+        job = _with_context(job, live.execution)
     if job.egress is not None:
         job = replace(job, project_id=live.execution.project_id, outbound=live.ask)
     outcome = await live.unless_stopped(runner.run(job, live.add, live.begin))
@@ -72,8 +81,6 @@ async def _ended(runner: Runner, live: LiveRun, job: Job) -> Execution:
 
 def _with_context(job: Job, execution: Execution) -> Job:
     """Add what HANDLE functions are told: their call's ids, and of a schedule's its own and the tick, as text."""
-    if job.convention is not Convention.HANDLE:
-        return job
     info = {"function_id": execution.package_id or "", "call_id": execution.alias or str(execution.id)}
     if execution.schedule_id is not None:
         info["schedule_id"] = execution.schedule_id

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -70,19 +70,18 @@ class Synchronous:
         self._shared = shared
         self._repeats = Repeats()
         self._under_way = 0  # those that wait for a slot included
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self._idle: asyncio.Event | None = None  # somebody waits until there are none
         self._closed = False
 
-    async def once(self, project_id: str, make: Make, job: Job, options: RunOptions) -> Execution:
-        """Run and return the execution as it ended; if its request id has an answer already, return that.
+    def once(self, project_id: str, make: Make, job: Job, options: RunOptions) -> Awaitable[Execution]:
+        """Return, to be awaited, a run's execution as it ended, or the answer that its request id has already.
 
         Raises QueueFull, DeadlineExceeded (the caller's deadline), Unavailable (the drain is over).
         """
         if options.request_id is None:
-            return await self.run(project_id, make, job, options)
+            return self.run(project_id, make, job, options)
         key = (project_id, options.request_id)
-        return await self._repeats(key, lambda: self._unless_answered(key, make, job, options))
+        return self._repeats(key, lambda: self._unless_answered(key, make, job, options))
 
     async def run(
         self,
@@ -99,11 +98,12 @@ class Synchronous:
         ``reserve``: raises RequestTaken if another process has begun to run this request id.
         """
         self._under_way += 1
-        self._idle.clear()
         try:
             execution_id, queued_at = options.execution_id or new_id(), now_ms()
-            expires_at = _before(options.expires_at)
-            slot = await self._admission.take(expires_at, project_id=project_id, size=_held(job))
+            expires_at = _before(options.expires_at) if options.expires_at is not None else None
+            slot = self._admission.take_now(project_id) if expires_at is None else None
+            if slot is None:
+                slot = await self._admission.take(expires_at, project_id=project_id, size=_held(job))
             try:
                 if not self._runner.ready(job):
                     await slot.lend(partial(self._runner.get_ready, job), expires_at)
@@ -131,23 +131,30 @@ class Synchronous:
                 slot.release()
         finally:
             self._under_way -= 1
-            if self._under_way == 0:
+            if self._under_way == 0 and self._idle is not None:
                 self._idle.set()
 
     async def drain(self, grace_s: float) -> None:
         """Give what runs and what waits its time, then kill it and refuse all. Harmless twice."""
         with suppress(TimeoutError):
             async with asyncio.timeout(grace_s):
-                await self._idle.wait()
+                await self._ended()
         self._closed = True  # what still waits for a slot is refused when it gets one
         for live in self._live.all():
             if live.execution.kind is ExecutionKind.SYNC:
                 live.stop(ExecutionState.FAILED, SHUT_DOWN)
         try:
             async with asyncio.timeout(_KILL_S):
-                await self._idle.wait()
+                await self._ended()
         except TimeoutError:
             log.error("%d executions did not end when they were killed", self._under_way)
+
+    async def _ended(self) -> None:
+        """Wait until nothing is under way."""
+        self._idle = self._idle or asyncio.Event()
+        while self._under_way:
+            self._idle.clear()
+            await self._idle.wait()
 
     async def _unless_answered(self, key: tuple[str, str], make: Make, job: Job, options: RunOptions) -> Execution:
         pause_s = _FIRST_POLL_S
@@ -205,13 +212,11 @@ def shutting_down() -> Unavailable:
 def _held(job: Job) -> int:
     """Return how many bytes of its request a job holds in memory while it waits."""
     told = len(job.payload) + len(job.stdin) + len(job.context) + len(job.adapter_options)
-    return told + sum(len(file.data) for file in job.files)
+    return told + sum(len(file.data) for file in job.files) if job.files else told
 
 
-def _before(expires_at: float | None) -> float | None:
+def _before(expires_at: float) -> float:
     """Return when to stop so that a caller's deadline is met."""
-    if expires_at is None:
-        return None
     left_s = max(0.0, expires_at - time.monotonic())
     return expires_at - min(_ANSWER_MOST_S, left_s * _ANSWER_SHARE)
 

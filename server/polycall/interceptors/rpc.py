@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
@@ -15,6 +14,7 @@ from google.rpc import status_pb2
 
 from polycall.domain import Execution, Principal
 from polycall.errors import Code
+from polycall.ids import random_hex
 from polycall.status import DETAILS_KEY
 
 __all__ = ["Layer", "Rpc", "Stream", "Unary"]
@@ -62,7 +62,7 @@ class Rpc:
                 self.request_id = str(value)
             elif name == "traceparent" and (trace := _TRACE_ID.fullmatch(str(value))):
                 self.trace_id = trace[1]
-        self.request_id = self.request_id or os.urandom(8).hex()
+        self.request_id = self.request_id or random_hex()
         self.expires_at: float | None = None
         self.revocations = 0  # how many there had been when it was found out who is asking
         self.code: Code | None = None  # None: not failed

@@ -43,16 +43,17 @@ class Telemetry:
         async def measured(request: Message, rpc: Rpc) -> Message:
             begun = time.perf_counter()
             code = Code.OK
+            facts: list[tuple[str, str]] = []
             try:
                 answer = await inner(request, rpc)
-                _tell(rpc)
+                facts = _tell(rpc)
                 return answer
             except BaseException as error:
                 code = _code_of(error, rpc)
                 raise
             finally:
                 self._counts[rpc.method, code] += 1
-                _log(rpc, code, time.perf_counter() - begun)
+                _log(rpc, code, time.perf_counter() - begun, facts)
 
         return measured
 
@@ -62,11 +63,12 @@ class Telemetry:
         async def measured(request: Message, rpc: Rpc) -> AsyncIterator[Message]:
             begun = time.perf_counter()
             code = Code.OK
+            facts: list[tuple[str, str]] = []
             try:
                 async with aclosing(inner(request, rpc)) as answers:  # type: ignore[type-var]
                     async for answer in answers:
                         yield answer
-                _tell(rpc)
+                facts = _tell(rpc)
                 status = rpc.context.code()  # a face sets it beside its body
                 code = Code(status.value[0]) if isinstance(status, grpc.StatusCode) else Code(status or 0)
             except BaseException as error:
@@ -74,7 +76,7 @@ class Telemetry:
                 raise
             finally:
                 self._counts[rpc.method, code] += 1
-                _log(rpc, code, time.perf_counter() - begun)
+                _log(rpc, code, time.perf_counter() - begun, facts)
 
         return measured
 
@@ -87,20 +89,30 @@ def _code_of(error: BaseException, rpc: Rpc) -> Code:
     return Code.UNKNOWN
 
 
-def _tell(rpc: Rpc) -> None:
+def _facts(rpc: Rpc) -> list[tuple[str, str]]:
+    """Return what caller and log are told of the execution that was answered."""
     execution = rpc.execution
-    if execution is not None:
-        rpc.add_trailing(("polycall-execution", f"executions/{execution.id}"))
-        if execution.start_kind is not None:
-            rpc.add_trailing(
-                ("polycall-start-kind", str(execution.start_kind)),
-                ("polycall-queue-ms", f"{execution.usage.queue_us / 1000:.3f}"),
-                ("polycall-run-ms", f"{execution.usage.run_us / 1000:.3f}"),
-            )
+    if execution is None:
+        return []
+    facts = [("execution", f"executions/{execution.id}")]
+    if execution.start_kind is not None:
+        used = execution.usage
+        facts += [
+            ("start-kind", str(execution.start_kind)),
+            ("queue-ms", f"{used.queue_us / 1000:.3f}"),
+            ("run-ms", f"{used.run_us / 1000:.3f}"),
+        ]
+    return facts
+
+
+def _tell(rpc: Rpc) -> list[tuple[str, str]]:
+    facts = _facts(rpc)
+    rpc.add_trailing(*[(f"polycall-{name}", value) for name, value in facts])
     rpc.set_trailing()
+    return facts
 
 
-def _log(rpc: Rpc, code: Code, seconds: float) -> None:
+def _log(rpc: Rpc, code: Code, seconds: float, facts: list[tuple[str, str]]) -> None:
     if not log.isEnabledFor(logging.INFO):
         return
     line = f"method={rpc.method} code={_NAMES[code]} ms={seconds * 1000:.1f} request={rpc.request_id}"
@@ -108,13 +120,8 @@ def _log(rpc: Rpc, code: Code, seconds: float) -> None:
         line += f" trace={rpc.trace_id}"
     if rpc.known is not None:
         line += f" key={rpc.known.key_id}"
-    execution = rpc.execution
-    if execution is not None:
-        line += f" state={_STATES[execution.state]} execution=executions/{execution.id}"
-        if execution.start_kind is not None:
-            used = execution.usage
-            line += (
-                f" start-kind={execution.start_kind}"
-                f" queue-ms={used.queue_us / 1000:.3f} run-ms={used.run_us / 1000:.3f}"
-            )
+    if rpc.execution is not None:
+        line += f" state={_STATES[rpc.execution.state]}"
+        for name, value in facts or _facts(rpc):
+            line += f" {name}={value}"
     say(log, line)

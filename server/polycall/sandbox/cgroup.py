@@ -14,10 +14,9 @@ import os
 import secrets
 import time
 from collections.abc import Mapping
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from polycall.domain import Limits
-from polycall.quick import dataclass
 from polycall.sandbox.lock import hold
 
 __all__ = ["HEADROOM", "CgroupError", "Cgroups", "Group", "Memory", "open_cgroups"]
@@ -42,8 +41,7 @@ class CgroupError(Exception):
         self.remedy = remedy
 
 
-@dataclass(frozen=True, slots=True)
-class Memory:
+class Memory(NamedTuple):
     """What a group counted since its limits were set: kills for want of memory, and the peak in bytes."""
 
     killed: bool
@@ -157,6 +155,11 @@ class _Two:
         return int(text.partition(b"usage_usec ")[2].partition(b"\n")[0] or 0)
 
 
+def _kills(told: bytes) -> int:
+    # a line `oom_kill 0`, which is never the first
+    return int(told.partition(b"\noom_kill ")[2].partition(b"\n")[0] or 0)
+
+
 class Group:
     """The group of one process tree at a time."""
 
@@ -164,7 +167,7 @@ class Group:
         self._version = version
         self._dirs = dirs
         self._limits: Limits | None = None
-        self._kills = 0
+        self._told = b""
         controller, events, peak = version.memory
         self._events = os.open(events, os.O_RDONLY | os.O_CLOEXEC, dir_fd=dirs[controller])
         self._peak: int | None = None
@@ -186,22 +189,19 @@ class Group:
 
     def limit(self, limits: Limits, *, fresh: bool) -> None:
         """Set the limits of the next run; ``fresh``: of the first one of whoever is in it now. Raises OSError."""
-        self._version.limit(self._dirs, self._limits, limits)
-        self._limits = limits
+        if limits is not self._limits:
+            self._version.limit(self._dirs, self._limits, limits)
+            self._limits = limits
         if self._peak is not None:
             os.pwrite(self._peak, b"0", 0)
         if fresh:
-            self._kills = self._count()
+            self._told = os.pread(self._events, 4096, 0)
 
     def memory(self) -> Memory:
         """Return what was counted since ``limit``. Raises OSError."""
-        before, self._kills = self._kills, self._count()
+        before, self._told = self._told, os.pread(self._events, 4096, 0)
         peak = int(os.pread(self._peak, 64, 0)) if self._peak is not None else None
-        return Memory(self._kills > before, peak)
-
-    def _count(self) -> int:
-        # after each run: a line `oom_kill 0`, which is never the first
-        return int(os.pread(self._events, 4096, 0).partition(b"\noom_kill ")[2].partition(b"\n")[0] or 0)
+        return Memory(self._told != before and _kills(self._told) > _kills(before), peak)
 
     @property
     def counts_cpu(self) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import select
 import socket
@@ -183,9 +182,11 @@ class Child(asyncio.Protocol):
         Of the whole tree where its cgroup counts it, otherwise of the threads of this process.
         """
         group = self.slot.group
-        with contextlib.suppress(OSError):
+        try:
             if group is not None and (used := group.cpu_us()) is not None:
                 return used
+        except OSError:
+            pass
         if self.pid is None:
             return None
         try:

@@ -7,14 +7,25 @@ payloads checked to be JSON but never built into objects.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Literal
 
 import msgspec
 
 from polycall.quick import dataclass
 
-__all__ = ["Failure", "FrameError", "FrameParser", "Reply", "TooLarge", "encode_frame", "parse_failure", "parse_json"]
+__all__ = [
+    "Failure",
+    "FrameError",
+    "FrameParser",
+    "Reply",
+    "TooLarge",
+    "as_json",
+    "encode_frame",
+    "frame",
+    "parse_failure",
+    "parse_json",
+]
 
 _PREFIX = struct.Struct("<II")
 # Ours are below 200 bytes.
@@ -78,9 +89,18 @@ _check_json = msgspec.json.Decoder(msgspec.Raw).decode
 
 def encode_frame(header: Mapping[str, object], parts: Iterable[bytes] = ()) -> list[bytes]:
     """Return a frame to a child as buffers to be written one after the other."""
-    parts = list(parts)
-    text, size = _encode_header(header), sum(map(len, parts))
-    head = _PREFIX.pack(len(text), size) + text
+    return frame(_encode_header(header), list(parts))
+
+
+def as_json(value: object) -> str:
+    """Return a value as JSON text."""
+    return _encode_header(value).decode()
+
+
+def frame(header: bytes, parts: Sequence[bytes]) -> list[bytes]:
+    """Return a frame whose header is JSON text already."""
+    size = sum(map(len, parts))
+    head = _PREFIX.pack(len(header), size) + header
     # one small buffer is sent faster than several; large ones are not copied
     return [head, *parts] if size > _COPIED else [b"".join((head, *parts))]
 
@@ -92,40 +112,50 @@ class FrameParser:
         self.most_result = most_result
         self.most_ask = most_ask
         self._buffer = bytearray()
-        self._lengths: tuple[int, int] | None = None
 
     @property
     def pending(self) -> bool:
         """Whether there are bytes of a frame that is not complete."""
-        return bool(self._buffer) or self._lengths is not None
+        return bool(self._buffer)
 
     def feed(self, data: bytes) -> Reply | None:
         """Take bytes; return the first complete frame. Bytes behind it stay. Raises FrameError, TooLarge."""
-        self._buffer += data
-        if self._lengths is None:
-            if len(self._buffer) < _PREFIX.size:
-                return None
-            header, payload = _PREFIX.unpack_from(self._buffer)
-            if header > _MOST_HEADER:
-                raise FrameError("the header is too long")
-            if payload > max(self.most_result, self.most_ask, _MOST_OTHER):
-                raise TooLarge(f"{payload} bytes")
-            del self._buffer[: _PREFIX.size]
-            self._lengths = header, payload
-        header, payload = self._lengths
-        if len(self._buffer) < header + payload:
+        if self._buffer:
+            self._buffer += data
+            came: bytes | bytearray = self._buffer
+        else:
+            came = data  # mostly a frame and nothing else
+        size = len(came)
+        if size < _PREFIX.size:
+            self._wait_with(came)
             return None
-        self._lengths = None
+        header, payload = _PREFIX.unpack_from(came)
+        if header > _MOST_HEADER:
+            raise FrameError("the header is too long")
+        if payload > _MOST_OTHER and payload > max(self.most_result, self.most_ask):
+            raise TooLarge(f"{payload} bytes")
+        begin = _PREFIX.size + header
+        end = begin + payload
+        if size < end:
+            self._wait_with(came)
+            return None
         try:
-            parsed = _decode_header(self._buffer[:header])
+            parsed = _decode_header(came[_PREFIX.size : begin])
         except (msgspec.DecodeError, UnicodeDecodeError):
             raise FrameError("the header is not one of ours") from None
         if payload > self._most(parsed.kind):
             raise (FrameError("it asks with too much") if parsed.kind == "ask" else TooLarge(f"{payload} bytes"))
-        with memoryview(self._buffer) as view:  # copied once
-            body = bytes(view[header : header + payload])
-        del self._buffer[: header + payload]
+        with memoryview(came) as view:  # copied once
+            body = bytes(view[begin:end])
+        if came is self._buffer:
+            del self._buffer[:end]
+        elif size > end:
+            self._buffer += came[end:]
         return Reply(parsed.kind, parsed.nonce, parsed.odd, parsed.laps, body, parsed.id, parsed.method)
+
+    def _wait_with(self, came: bytes | bytearray) -> None:
+        if came is not self._buffer:
+            self._buffer += came
 
     def _most(self, kind: Kind) -> int:
         match kind:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from typing import NamedTuple
 
 from polycall.domain import Language
 from polycall.quick import dataclass
@@ -17,8 +18,7 @@ class Platform(enum.StrEnum):
     DENO = "deno"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Image:
+class Image(NamedTuple):
     """What a zygote has, and with it all that it forks.
 
     ``revision`` is the id of a runtime revision, "" the server's default of the platform. ``path`` is the host's

@@ -10,7 +10,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from polycall.domain import (
     DEFAULT_WARM,
@@ -41,8 +41,7 @@ class Bundle:
     files: Mapping[str, bytes]
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerKey:
+class WorkerKey(NamedTuple):
     """What two runs must share to share a warm worker: project, package and version, and what is fixed at load."""
 
     project_id: str

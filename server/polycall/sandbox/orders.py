@@ -7,8 +7,9 @@ import importlib.util
 import marshal
 from collections.abc import Hashable, Mapping
 
+from polycall.domain import Convention
 from polycall.sandbox.doorway import ENVIRONMENT
-from polycall.sandbox.frames import encode_frame
+from polycall.sandbox.frames import as_json, encode_frame, frame
 from polycall.sandbox.job import Job
 
 __all__ = ["Program", "call_frame", "load_frame", "program_of"]
@@ -24,7 +25,7 @@ def program_of(job: Job) -> Program:
         job.image,
         job.egress is not None,
         job.bundle.digest,
-        tuple(sorted(job.env.items())),
+        tuple(sorted(job.env.items())) if job.env else (),
         job.adapter,
         (limits.memory_bytes, limits.processes, limits.open_files, limits.disk_bytes),
     )
@@ -61,17 +62,27 @@ def _compiled(adapter: str) -> bytes:
 
 def call_frame(job: Job, nonce: str) -> list[bytes]:
     """Return the frame of one call; its answer has to repeat ``nonce``."""
-    parts = {"payload": job.payload, "context": job.context, "options": job.adapter_options, "stdin": job.stdin}
-    header: Mapping[str, object] = {
+    what = _called(job.convention, job.entrypoint, job.load_only, job.parameters, job.limits.result_bytes)
+    args = as_json(job.args) if job.args else "[]"
+    files = as_json([(file.path, len(file.data)) for file in job.files]) if job.files else "[]"
+    header = (
+        f'{what},"nonce":"{nonce}","args":{args},"files":{files},"parts":[["payload",{len(job.payload)}],["context",{len(job.context)}],'
+        f'["options",{len(job.adapter_options)}],["stdin",{len(job.stdin)}]]}}'
+    )
+    parts = [job.payload, job.context, job.adapter_options, job.stdin, *(file.data for file in job.files)]
+    return frame(header.encode(), parts)
+
+
+@functools.lru_cache(maxsize=512)  # the same in every call of a function: all of a header but what it says of its parts
+def _called(
+    convention: Convention, entrypoint: str, load_only: bool, parameters: tuple[str, ...], result_bytes: int
+) -> str:
+    header = {
         "op": "call",
-        "nonce": nonce,
-        "convention": job.convention.value,
-        "entrypoint": job.entrypoint,
-        "load_only": job.load_only,
-        "parameters": job.parameters,
-        "args": job.args,
-        "result_bytes": job.limits.result_bytes,
-        "files": [(file.path, len(file.data)) for file in job.files],
-        "parts": [(name, len(data)) for name, data in parts.items()],
+        "convention": convention.value,
+        "entrypoint": entrypoint,
+        "load_only": load_only,
+        "parameters": parameters,
+        "result_bytes": result_bytes,
     }
-    return encode_frame(header, [*parts.values(), *(file.data for file in job.files)])
+    return as_json(header).removesuffix("}")

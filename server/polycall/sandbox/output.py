@@ -25,7 +25,7 @@ _CHUNK = 1 << 16
 _SMALL, _MOST_SMALL, _PAUSE_S = 4096, 16, 0.01
 # A run that answers within this is not listened to: what it printed is read with its answer. Most are that short, and
 # to listen and to stop listening costs more than all else that is done about output.
-_QUIET_S = 0.005
+_QUIET_S, _PATIENCE = 0.005, 4
 
 
 class _Pipe:
@@ -56,23 +56,33 @@ class Output:
         sink: OutputSink | None,
         most: int,
         flooded: Callable[[], None],
+        loop: asyncio.AbstractEventLoop,
         *,
         streamed: bool = False,
     ) -> None:
-        self._pipes = (
-            _Pipe(stdout, Stream.STDOUT, limits.stdout_bytes),
-            _Pipe(stderr, Stream.STDERR, limits.stderr_bytes),
-        )
+        self._fds = stdout, stderr
+        self._limits = limits
+        self._opened: tuple[_Pipe, ...] = ()  # most runs print nothing
         self._poll = poll
         self._sink = sink
         self._streamed = streamed
         self._left = most
         self._flooded = flooded
-        self._loop = asyncio.get_running_loop()
+        self._loop = loop
         self._null = -1
         self._listening = False
         self._discard_stale()
-        self._quiet = self._loop.call_later(_QUIET_S, self.listen)
+        self._quiet = loop.call_later(_QUIET_S, self._begin)
+
+    @property
+    def _pipes(self) -> tuple[_Pipe, ...]:
+        if not self._opened:
+            (stdout, stderr), limits = self._fds, self._limits
+            self._opened = (
+                _Pipe(stdout, Stream.STDOUT, limits.stdout_bytes),
+                _Pipe(stderr, Stream.STDERR, limits.stderr_bytes),
+            )
+        return self._opened
 
     def _discard_stale(self) -> None:
         """Throw away what a warm worker printed between two calls: it is nobody's."""
@@ -141,6 +151,13 @@ class Output:
             if pipe.pause is not None:
                 pipe.pause.cancel()
 
+    def _begin(self) -> None:
+        """Listen if there is anything to hear yet, else a moment later: on a busy machine short runs last so long."""
+        if self._poll.poll(0):
+            self.listen()
+        else:
+            self._quiet = self._loop.call_later(_QUIET_S * _PATIENCE, self.listen)
+
     def listen(self) -> None:
         """Read what is printed as it comes, from now on. Without it, that begins after a moment."""
         self._quiet.cancel()
@@ -167,16 +184,18 @@ class Output:
     def close(self) -> None:
         """Stop reading; the descriptors stay open."""
         self._quiet.cancel()
-        for pipe in self._pipes:
+        for pipe in self._opened:
             self._stop(pipe)
         if self._null >= 0:
             os.close(self._null)
             self._null = -1
 
-    def text(self, stream: Stream) -> tuple[bytes, bool]:
-        """Return what was kept of a stream and whether there was more."""
-        pipe = self._pipes[0] if stream is Stream.STDOUT else self._pipes[1]
-        return bytes(pipe.kept), pipe.truncated
+    def texts(self) -> tuple[bytes, bool, bytes, bool]:
+        """Return what was kept of standard output, whether there was more, and the same of standard error."""
+        if not self._opened:
+            return b"", False, b"", False
+        stdout, stderr = self._opened
+        return bytes(stdout.kept), stdout.truncated, bytes(stderr.kept), stderr.truncated
 
 
 def _waiting(fd: int) -> int:

@@ -188,9 +188,10 @@ class Pool:
         """Take a child back after its run: to be kept, or to be ended."""
         child = lease.child
         self._leases.discard(lease)
+        now = time.monotonic()
         if lease.key is not None and child.usable:
-            child.weigh(time.monotonic())
-        if lease.key is not None and child.usable and not self._closing and not self._is_worn(child):
+            child.weigh(now)
+        if lease.key is not None and child.usable and not self._closing and not self._is_worn(child, now):
             self._shelf.put(child, lease.key, lease.program, lease.policy)
             self._wake()  # who waits for a slot may have it ended
         else:
@@ -258,11 +259,11 @@ class Pool:
         most = -(-self._config.shelf.most // 2)
         return ready < most and not (self._closing or self._slots.exhausted or self._shelf.full)
 
-    def _is_worn(self, child: Child) -> bool:
+    def _is_worn(self, child: Child, now: float) -> bool:
         config = self._config
         return (
             child.calls >= config.warm_calls
-            or time.monotonic() >= child.born + config.warm_age_s
+            or now >= child.born + config.warm_age_s
             or child.growth > config.warm_growth_bytes
         )
 

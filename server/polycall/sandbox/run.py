@@ -6,7 +6,8 @@ import asyncio
 import os
 import time
 
-from polycall.domain import Convention, IsolationLevel, Language, StartKind, Stream, Usage
+from polycall.domain import Convention, IsolationLevel, Language, StartKind, Usage
+from polycall.ids import random_hex
 from polycall.quick import dataclass
 from polycall.sandbox.asks import MOST_ASK_BYTES, Asks
 from polycall.sandbox.bounds import bound
@@ -55,8 +56,9 @@ class Run:
         self._job = job
         self._options = options
         self._sink = sink
-        self._nonce = os.urandom(8).hex()
-        self._stopped: asyncio.Future[Stop] = asyncio.get_running_loop().create_future()
+        self._nonce = random_hex()
+        self._loop = asyncio.get_running_loop()
+        self._stopped: asyncio.Future[Stop] = self._loop.create_future()
         self._reply: Reply | FrameError | None = None
         self._exit: Exit | None = None
         self._killed = False
@@ -74,6 +76,7 @@ class Run:
         output = Output(
             *(child.stdout, child.stderr, child.printed, job.limits, self._sink, most),
             lambda: self._stop(Stop.FLOODED),
+            self._loop,
             streamed=job.streamed,
         )
         cpu_before, gaps, guard = child.cpu_us(), self._options.gaps, None
@@ -82,7 +85,7 @@ class Run:
             guard.start(cpu_before)
         # uvloop counts in milliseconds of a clock that it reads once a turn: without one more, a run ends too early
         seconds = (job.limits.timeout_ms + 1) / 1000
-        timer = asyncio.get_running_loop().call_later(seconds, self._stop, Stop.TIMED_OUT)
+        timer = self._loop.call_later(seconds, self._stop, Stop.TIMED_OUT)
         handed_over = time.perf_counter_ns()
         self._hand_over()
         try:
@@ -178,7 +181,7 @@ class Run:
                 reply=self._reply,
                 status=self._exit.status if self._exit is not None else None,
                 killed=self._killed,
-                out_of_memory=out_of_memory or self._gave_up(),
+                out_of_memory=out_of_memory or (self._exit is not None and self._gave_up()),
                 out_of_cpu_time=self._exit is not None and may_be_out_of_cpu(self._exit.cpu_us, self._job.limits),
                 lost=exited.done() and exited.result() is None,
                 script=self._job.convention is Convention.SCRIPT,
@@ -200,8 +203,7 @@ class Run:
         return end.peak_bytes - self._resting >= limit * _NEARLY
 
     def _outcome(self, verdict: Verdict, output: Output, usage: Usage, start_kind: StartKind) -> Outcome:
-        stdout, stdout_truncated = output.text(Stream.STDOUT)
-        stderr, stderr_truncated = output.text(Stream.STDERR)
+        stdout, stdout_truncated, stderr, stderr_truncated = output.texts()
         return Outcome(
             ending=verdict.ending,
             value=verdict.value,

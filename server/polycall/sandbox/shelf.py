@@ -58,7 +58,7 @@ class Shelf:
         *,
         busy: Callable[[], Iterable[tuple[Child, WorkerKey]]],
         reserved: Callable[[Program], int],
-        worn: Callable[[Child], bool],
+        worn: Callable[[Child, float], bool],
     ) -> None:
         self._config = config
         self._busy = busy
@@ -158,7 +158,7 @@ class Shelf:
         for child, idle in list(self._children.items()):
             child.weigh(now)
             late = now >= idle.since + (idle.policy.idle_ms / 1000 or self._config.idle_s)
-            if self._worn(child) or _is_restless(child, idle, now) or (late and not self._is_reserved(idle)):
+            if self._worn(child, now) or _is_restless(child, idle, now) or (late and not self._is_reserved(idle)):
                 self._end(child)
         self._fit()
         if self._children:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 from polycall.domain import (
+    NO_OVERRIDES,
     Attempt,
     Convention,
     Execution,
@@ -54,13 +56,13 @@ _STREAMS = enum_values(execution_service_pb2.OutputPiece.Stream, "STREAM", Strea
 
 LANGUAGES = {value: language for language, value in LANGUAGE_VALUES.items()}
 CONVENTIONS = {value: convention for convention, value in CONVENTION_VALUES.items()}
+_FLAGS = ("stdout_truncated", "stderr_truncated", "cancel_requested", "priority")
 STATES = {value: state for state, value in _STATES.items()}
 
 
 def execution_message(execution: Execution, *, named: bool = True, payloads: bool = True) -> execution_pb2.Execution:
     """Render an execution; ``named`` False for one that was only checked, ``payloads`` False for lists."""
-    show, returned = payloads, execution.result is not None
-    return execution_pb2.Execution(
+    message = execution_pb2.Execution(
         name=f"executions/{execution.id}" if named else None,
         kind=_KINDS[execution.kind],
         state=_STATES[execution.state],
@@ -69,32 +71,58 @@ def execution_message(execution: Execution, *, named: bool = True, payloads: boo
         create_time=timestamp(execution.queued_at),
         start_time=timestamp(execution.started_at),
         end_time=timestamp(execution.ended_at),
-        output_json=(execution.result or b"null").decode(errors="replace") if show and returned else None,
-        error=_error_message(execution.error) if execution.error is not None else None,
         exit_code=execution.exit_code,
-        signal=execution.signal,
-        stdout=execution.stdout.decode(errors="replace") if show else None,
-        stderr=execution.stderr.decode(errors="replace") if show else None,
-        stdout_truncated=execution.stdout_truncated,
-        stderr_truncated=execution.stderr_truncated,
         usage=_usage_fields(execution.usage),
         limits=_limits_message(execution.limits) if execution.limits is not None else None,
         start_kind=_START_KINDS[execution.start_kind] if execution.start_kind is not None else None,
         isolation_level=LEVEL_VALUES[execution.isolation] if execution.isolation is not None else None,
         attempt=execution.attempt,
         max_attempts=execution.max_attempts,
-        cancel_requested=execution.cancel_requested,
-        request_id=execution.request_id,
-        input_json=execution.input.decode(errors="replace") if show and execution.input is not None else None,
-        outbound_requests=outbound_message(execution) if show else None,
-        schedule=str(ScheduleName(execution.schedule_id)) if execution.schedule_id is not None else None,
-        scheduled_time=timestamp(execution.scheduled_at),
-        completion_url=execution.completion_url,
-        priority=execution.priority,
-        retry_policy=retry_message(execution.retry),
-        attempts=[_attempt_message(attempt) for attempt in execution.attempts] if show else None,
-        next_attempt_time=timestamp(execution.run_at) if _waits_again(execution) else None,
+        **_rare(execution),
     )
+    if payloads:
+        _add_payloads(message, execution)
+    return message
+
+
+def _rare(execution: Execution) -> dict[str, Any]:
+    """Return what most executions have not: each field that is given is looked up by its name, given or empty."""
+    e, fields = execution, dict[str, Any]()
+    if e.error is not None:
+        fields["error"] = _error_message(e.error)
+    if e.signal is not None:
+        fields["signal"] = e.signal
+    if e.stdout_truncated or e.stderr_truncated or e.cancel_requested or e.priority:
+        fields |= {name: getattr(e, name) for name in _FLAGS}
+    if e.request_id is not None:
+        fields["request_id"] = e.request_id
+    if e.schedule_id is not None:
+        fields["schedule"] = str(ScheduleName(e.schedule_id))
+    if e.scheduled_at is not None:
+        fields["scheduled_time"] = timestamp(e.scheduled_at)
+    if e.completion_url is not None:
+        fields["completion_url"] = e.completion_url
+    if e.retry is not None:
+        fields["retry_policy"] = retry_message(e.retry)
+    if e.attempt and _waits_again(e):
+        fields["next_attempt_time"] = timestamp(e.run_at)
+    return fields
+
+
+def _add_payloads(message: execution_pb2.Execution, execution: Execution) -> None:
+    """Add what lists do not show."""
+    if execution.result is not None:
+        message.output_json = (execution.result or b"null").decode(errors="replace")
+    if execution.stdout:
+        message.stdout = execution.stdout.decode(errors="replace")
+    if execution.stderr:
+        message.stderr = execution.stderr.decode(errors="replace")
+    if execution.input is not None:
+        message.input_json = execution.input.decode(errors="replace")
+    if (asked := outbound_message(execution)) is not None:
+        message.outbound_requests.CopyFrom(asked)
+    if execution.attempts:
+        message.attempts.extend(map(_attempt_message, execution.attempts))
 
 
 def output_message(chunk: OutputChunk) -> execution_service_pb2.OutputPiece:
@@ -121,8 +149,6 @@ def limits_message(limits: Limits) -> execution_pb2.Limits:
     )
 
 
-_NOTHING_ASKED = LimitOverrides()
-
 # Most runs have the same limits, and a message that is put into another is copied.
 _limits_message = lru_cache(maxsize=64)(limits_message)
 
@@ -145,7 +171,7 @@ def overrides_message(limits: LimitOverrides) -> execution_pb2.Limits:
 def overrides(limits: execution_pb2.Limits) -> LimitOverrides:
     """Read limits that are asked for; whether they may be is for the engine to say."""
     if not limits.ListFields():
-        return _NOTHING_ASKED
+        return NO_OVERRIDES
 
     def asked(name: str, scale: int = 1) -> int | None:
         return getattr(limits, name) * scale if limits.HasField(name) else None
@@ -170,7 +196,12 @@ def _parts(size: int | None, unit: int) -> int | None:
 def _function_name(execution: Execution) -> str | None:
     if execution.package_id is None:
         return None
-    return str(FunctionName(execution.package_id, execution.version_id, execution.function or ""))
+    return _name_of(execution.package_id, execution.version_id, execution.function or "")
+
+
+@lru_cache(maxsize=512)  # most runs are of few functions
+def _name_of(package_id: str, version_id: str | None, function: str) -> str:
+    return str(FunctionName(package_id, version_id, function))
 
 
 def _attempt_message(attempt: Attempt) -> execution_pb2.Attempt:

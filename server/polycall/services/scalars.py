@@ -43,16 +43,14 @@ def timestamp(ms: int | None) -> dict[str, int] | None:
     """Render a time as the fields of a Timestamp, which cost less than the message; None stays absent."""
     if ms is None:
         return None
-    seconds, rest = divmod(ms, 1000)
-    return {"seconds": seconds, "nanos": rest * 1_000_000}
+    return {"seconds": ms // 1000, "nanos": ms % 1000 * 1_000_000}
 
 
 def duration(us: int | None) -> dict[str, int] | None:
     """Render microseconds as the fields of a Duration; None stays absent."""
     if us is None:
         return None
-    seconds, rest = divmod(us, 1_000_000)
-    return {"seconds": seconds, "nanos": rest * 1000}
+    return {"seconds": us // 1_000_000, "nanos": us % 1_000_000 * 1000}
 
 
 def clean(text: str) -> str:

@@ -123,8 +123,9 @@ class RecordBuffer:
             self._with_bodies[number] = None
         else:
             self._with_bodies.pop(number, None)
-        for name in _names(execution):
-            self._names.setdefault(name, execution.id)
+        if execution.request_id is not None or execution.alias is not None:
+            for name in _names(execution):
+                self._names.setdefault(name, execution.id)
 
     def _shrink(self) -> bool:
         dropped = False
