@@ -14,7 +14,9 @@ import sqlalchemy as sa
 from polycall.bundle import bundle_digest
 from polycall.domain import (
     ApiKey,
+    Attempt,
     Execution,
+    ExecutionError,
     ExecutionFilter,
     ExecutionKind,
     ExecutionState,
@@ -1608,7 +1610,10 @@ class ExecutionConformance:
 
     async def test_at_boot_what_ran_is_queued_again_or_ends(self, store: Store) -> None:
         running: dict[str, Any] = {"state": ExecutionState.RUNNING, "owner": "gone", "started_at": 5}
-        again = await store.enqueue(queued(**running, attempt=2, max_attempts=3))
+        failed = Attempt(
+            number=1, started_at=3, ended_at=4, error=ExecutionError(reason=Reason.USER_EXCEPTION, message='é "}]')
+        )
+        again = await store.enqueue(queued(**running, attempt=2, max_attempts=3, attempts=(failed,)))
         spent = await store.enqueue(queued(**running, attempt=3, max_attempts=3))
         stopped = await store.enqueue(queued(**running, attempt=1, max_attempts=3))
         await store.request_cancel("default", stopped.id, now_ms())
@@ -1625,8 +1630,14 @@ class ExecutionConformance:
             ExecutionState.CANCELLED: 1,
         }
         assert await store.recover(LOST) == {}
-        requeued = replace(again, state=ExecutionState.QUEUED, owner=None, started_at=None)
-        assert await store.get("default", again.id) == requeued
+        found = await store.get("default", again.id)
+        ended_at = found.attempts[-1].ended_at
+        assert ended_at is not None
+        assert abs(ended_at - before) < 60_000
+        lost_one = Attempt(number=2, started_at=5, ended_at=ended_at, error=LOST)
+        assert found == replace(
+            again, state=ExecutionState.QUEUED, owner=None, started_at=None, attempts=(failed, lost_one)
+        )
         for lost in (spent, record):
             found = await store.get("default", lost.id)
             assert found.ended_at is not None
@@ -1676,8 +1687,12 @@ class ExecutionConformance:
         assert await store.release("n", {mine.id: 2, last.id: 1, other.id: 1}) == 0
         assert await store.release("n", {mine.id: 1}) == 1
         assert await store.release("n") == 0
-        released = replace(mine, state=ExecutionState.QUEUED, owner=None, started_at=None)
-        assert await store.get("default", mine.id) == released
+        released = await store.get("default", mine.id)
+        (handed_on,) = released.attempts
+        assert (handed_on.number, handed_on.started_at, handed_on.error.reason) == (1, 5, Reason.WORKER_LOST)
+        assert released == replace(
+            mine, state=ExecutionState.QUEUED, owner=None, started_at=None, attempts=(handed_on,)
+        )
         assert await store.get("default", last.id) == last
         assert await store.get("default", other.id) == other
         assert await store.backlog() == 1

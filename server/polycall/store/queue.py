@@ -333,6 +333,22 @@ def expire(conn: sa.Connection, error: ExecutionError) -> int:
 _again = sa.and_(_e.attempt < _e.max_attempts, _e.kind != ExecutionKind.SYNC.value)
 
 
+def _attempts_with(error: str) -> sa.ColumnElement[str]:
+    """Return the attempts of a row, as JSON, with the one that is under way: it ends now, by the error so called.
+
+    Put together as text, which both databases do alike; what is in it are numbers, and JSON of ours.
+    """
+
+    def text(value: sa.ColumnElement[Any]) -> sa.ColumnElement[str]:
+        return sa.func.coalesce(sa.cast(value, sa.Text), "null")
+
+    this = sa.literal('{"number":').concat(text(_e.attempt)).concat(',"started_at":').concat(text(_e.started_at))
+    this = this.concat(',"ended_at":').concat(text(db_now())).concat(',"error":')
+    this = this.concat(sa.bindparam(error, type_=sa.Text)).concat("}]")
+    kept = sa.func.substr(_e.attempts, 1, sa.func.length(_e.attempts) - 1)  # without its bracket
+    return sa.case((_e.attempts.is_(None), sa.literal("[").concat(this)), else_=kept.concat(",").concat(this))
+
+
 def _recovery(lost: sa.ColumnElement[bool]) -> sa.Executable:
     # A row that somebody has locked is passed over: by a server that stands still, perhaps, and who waits for it cannot
     # say meanwhile that it lives itself. It is found the next time.
@@ -349,6 +365,9 @@ def _recovery(lost: sa.ColumnElement[bool]) -> sa.Executable:
                 (_e.cancel_requested, sa.bindparam("cancelled", type_=sa.Text)),
                 (_again, None),
                 else_=sa.bindparam("error", type_=sa.Text),
+            ),
+            attempts=sa.case(
+                (sa.and_(_again, sa.not_(_e.cancel_requested)), _attempts_with("error")), else_=_e.attempts
             ),
         )
         .returning(_e.state)
@@ -385,17 +404,22 @@ def _recovered(
 _RELEASE = (
     sa.update(executions)
     .where(_IS_RUNNING, _e.owner == sa.bindparam("node"), _again)
-    .values(state=_QUEUED, owner=None, started_at=None)
+    .values(state=_QUEUED, owner=None, started_at=None, attempts=_attempts_with("handed_on"))
+)
+_HANDED_ON = json_text(
+    ExecutionError(reason=Reason.WORKER_LOST, message="The server that ran this was shut down before it ended.")
 )
 
 
 def release(conn: sa.Connection, owner: str, only: Mapping[uuid.UUID, int] | None) -> int:
     """Queue an owner's executions (these, at those attempts) again where attempts are left; return how many."""
     if only is None:
-        return conn.execute(_RELEASE, {"node": owner}).rowcount
+        return conn.execute(_RELEASE, {"node": owner, "handed_on": _HANDED_ON}).rowcount
     statement = _RELEASE.where(_e.id == sa.bindparam("of"), _e.attempt == sa.bindparam("started"))
     return sum(
-        conn.execute(statement, {"node": owner, "of": execution_id, "started": attempt}).rowcount
+        conn.execute(
+            statement, {"node": owner, "of": execution_id, "started": attempt, "handed_on": _HANDED_ON}
+        ).rowcount
         for execution_id, attempt in only.items()
     )
 
