@@ -67,7 +67,8 @@ def decode(body: bytes, shape: type[T], hook: Callable[[type, Any], Any] | None 
     ``hook``: makes values of types that msgspec does not know. Raises Malformed. Never quotes the body.
     """
     try:
-        body.decode()  # msgspec does not look into Raw for invalid UTF-8
+        if not body.isascii():
+            body.decode()  # msgspec does not look into Raw for invalid UTF-8
         return msgspec.json.decode(body, type=shape, dec_hook=hook)
     except UnicodeDecodeError:
         raise Malformed.of("", "the body is not valid UTF-8") from None

@@ -106,7 +106,7 @@ def _weight(part: object) -> int:
         case str() | bytes():
             return len(part)
         case msgspec.Raw():
-            return len(bytes(part))
+            return memoryview(part).nbytes  # its bytes would be a copy
         case dict():
             return sum(len(name) + _weight(value) for name, value in part.items())
         case list():
