@@ -6,7 +6,9 @@ import asyncio
 import contextlib
 import ipaddress
 import socket
+import ssl
 from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -15,7 +17,7 @@ from polycall.engine.webhooks.targets import Target
 from polycall.sandbox.egress.addresses import AddressFilter
 from polycall.sandbox.egress.policy import Authority
 from polycall.sandbox.egress.resolver import Resolver
-from polycall.sandbox.egress.upstream import Trust
+from polycall.sandbox.egress.upstream import Trust, Unreachable
 from tests.sandbox.egress.conftest import LOOPBACK
 from tests.sandbox.egress.outside import Certificates, Site
 
@@ -187,3 +189,23 @@ async def test_a_refused_connection_does_not_tell_the_address(certificates: Cert
         port = taken.getsockname()[1]
         with posting(certificates) as post:
             assert await refused(post, to(port)) == f"api.example.com:{port} cannot be reached: connection refused"
+
+
+async def test_nobody_is_trusted_by_certificates_that_cannot_be_read_until_they_can(
+    tmp_path: Path, certificates: Certificates
+) -> None:
+    bundle = tmp_path / "bundle.pem"
+    bundle.write_text("no certificate")
+    with pytest.raises(OSError, match=r"bundle\.pem cannot be used"):
+        Trust([], checked=str(bundle))
+    trust = Trust([str(bundle)])
+    with pytest.raises(Unreachable, match="no certificates to verify it with"):
+        await trust.context()
+    bundle.write_bytes(certificates.authority.read_bytes())
+    verifying = await trust.context()
+    assert (verifying.verify_mode, verifying.check_hostname, len(verifying.get_ca_certs())) == (
+        ssl.CERT_REQUIRED,
+        True,
+        1,
+    )
+    assert await trust.context() is verifying
