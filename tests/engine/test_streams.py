@@ -26,6 +26,12 @@ async def collected(events: AsyncIterator[StreamEvent]) -> tuple[Execution, byte
     return seen[0].execution, b"".join(chunk.data for chunk in chunks), seen[-1].execution
 
 
+async def chain(first: StreamEvent, rest: AsyncIterator[StreamEvent]) -> AsyncIterator[StreamEvent]:
+    yield first
+    async for event in rest:
+        yield event
+
+
 async def test_a_stream_has_a_beginning_the_output_and_an_end(home: House) -> None:
     begun, output, ended = await collected(home.engine.stream_execute(DEFAULT, ad_hoc(TALKS)))
     assert (begun.state, output, ended.result) == (ExecutionState.RUNNING, b"one\ntwo\n", b"3")
@@ -103,10 +109,10 @@ async def test_a_stream_ends_with_the_callers_deadline(home: House) -> None:
 async def test_a_call_is_followed_from_the_queue_to_its_end(home: House) -> None:
     await home.deploy()
     call = await home.engine.call(DEFAULT, function("slow", input=b'{"x": 1}'))
-    following = asyncio.create_task(collected(home.engine.stream(DEFAULT, call.id)))
-    await asyncio.sleep(0.02)
+    events = home.engine.stream(DEFAULT, call.id)
+    first = await anext(events)
     home.work()
-    begun, output, ended = await following
+    begun, output, ended = await collected(chain(first, events))
     assert (begun.state, output, ended.result) == (ExecutionState.QUEUED, b"begun\ndone\n", b"1")
     assert await home.engine.get(DEFAULT, call.id) == ended
 

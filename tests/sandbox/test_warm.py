@@ -57,8 +57,10 @@ async def test_a_worker_that_is_not_what_it_was_is_not_reused(sandbox: Sandbox, 
 
 async def test_a_cancelled_call_loses_its_worker(sandbox: Sandbox) -> None:
     first = value(await count(sandbox, "cancel"))
-    task = asyncio.create_task(count(sandbox, "cancel", "hang"))
-    await asyncio.sleep(0.2)
+    begun = asyncio.Event()
+    task = asyncio.create_task(sandbox.run(job(COUNT, "hang", key=key("cancel")), begun=begun.set))
+    async with asyncio.timeout(60):
+        await begun.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

@@ -170,12 +170,15 @@ async def test_a_statement_that_takes_too_long_is_unavailable(postgres: str) -> 
 
 async def test_a_pool_without_a_free_connection_is_unavailable(postgres: str) -> None:
     async with _started(StoreConfig(database_url=postgres, pool_size=1, pool_wait_s=0.2)) as store:
+        has = asyncio.Event()
 
         def slow(conn: sa.Connection) -> None:
+            has.set()
             conn.execute(sa.text("SELECT pg_sleep(1)"))
 
         holding = asyncio.ensure_future(store._executor.write(slow))
-        await asyncio.sleep(0.1)
+        async with asyncio.timeout(30):
+            await has.wait()
         with pytest.raises(Unavailable):
             await store.ping()
         await holding
