@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -10,8 +10,6 @@ from pathlib import Path
 from polycall.bundle import bundle_digest
 from polycall.domain import (
     Convention,
-    EgressPolicy,
-    Function,
     Language,
     Package,
     Principal,
@@ -23,41 +21,40 @@ from polycall.domain import (
 from polycall.engine.adapters import Adapter
 from polycall.engine.analyses import Analyses
 from polycall.engine.analysis import Analyzer
-from polycall.engine.drafts import VersionDraft, check_draft, check_package
-from polycall.engine.egress import egress_place, open_policy, seal_policy
+from polycall.engine.drafts import VersionDraft, check_draft
+from polycall.engine.egress import egress_place, seal_policy
 from polycall.engine.findings import Analysis
 from polycall.engine.importing import SandboxedImporter
 from polycall.engine.javascript import ModuleReader
 from polycall.engine.keys import require
+from polycall.engine.known_versions import KnownVersions, not_ready
 from polycall.engine.limits import LimitPolicy
+from polycall.engine.packages import Packages
 from polycall.engine.reader import SandboxedReader
-from polycall.engine.recent_versions import LATEST, RecentVersions
 from polycall.engine.renewals import Renewals
 from polycall.engine.revisions import Revisions
 from polycall.engine.rules import Rules
 from polycall.engine.runtimes import Runtimes
 from polycall.engine.script_types import SandboxedScriptTypes
 from polycall.engine.scripts import ScriptAnalyzer
-from polycall.engine.secrets import open_values, seal_values
+from polycall.engine.secrets import seal_values
 from polycall.engine.siblings import ALONE, PackageChanged, Siblings
 from polycall.engine.tasks import through
 from polycall.engine.turns import ProjectTurns, Turns
 from polycall.engine.version_analysis import VersionAnalysis, failed
-from polycall.errors import AlreadyExists, InvalidArgument, NotFound, NotReady, Unavailable
+from polycall.errors import AlreadyExists, InvalidArgument, NotFound
 from polycall.ids import now_ms
-from polycall.names import NEWEST, FunctionName, PackageName, VersionName
-from polycall.sandbox.job import Bundle, Runner
+from polycall.names import PackageName
+from polycall.sandbox.job import Runner
 from polycall.sealing import Sealer
 from polycall.store.protocol import Page, RegistryStore
 
 __all__ = ["Registry", "VersionDraft"]
 
 _NO_WAIT_S = 0.1
-_CHANGE_ATTEMPTS = 20  # each is lost to somebody else's change
-_ID_ATTEMPTS = 5  # another server may take the same next number; more than a few times is not chance
 
 
-class Registry:
+class Registry(Packages, KnownVersions):
     """Packages and versions of all projects.
 
     ``parser`` returns the directory of what reads the types of scripts; ``rules``: what a face, by its name, asks of
@@ -77,13 +74,12 @@ class Registry:
         rules: Mapping[str, Rules] | None = None,
         renewals: Renewals | None = None,
     ) -> None:
-        self._store = store
+        Packages.__init__(self, store)
+        KnownVersions.__init__(self, store, runner, sealer, renewals)
         self._adapters = adapters or {}
         self._siblings = siblings
-        self._runner = runner
         self._limits = limits
         self.runtimes = runtimes
-        self._sealer = sealer
         turns = Turns()
         self._turns = ProjectTurns()
         types = SandboxedScriptTypes(runner, parser, turns) if parser is not None else None
@@ -95,136 +91,13 @@ class Registry:
         self._analysis = VersionAnalysis(store, self.analyzer, runtimes, self._adapters, rules or {})
         self.revisions = Revisions(self, store, limits)
         self.analyses = Analyses(store.analysing_versions, self._analyze, self._give_up)
-        self._recent = RecentVersions()
-        self._renewals = renewals or Renewals()
-        self.on_change: Callable[[str, str], None] = lambda project_id, package_id: None
 
     # packages
-
-    async def create_package(
-        self, who: Principal, package: Package, *, most: int | None = None, validate_only: bool = False
-    ) -> Package:
-        """Create an empty package. Raises PermissionDenied, InvalidArgument, AlreadyExists, QuotaExceeded.
-
-        ``most``: how many its face may have in the project.
-        """
-        require(who, Scope.DEPLOY)
-        now = now_ms()
-        package = replace(package, project_id=who.project_id, created_at=now, updated_at=now)
-        check_package(package)
-        return package if validate_only else await self._store.create_package(package, most)
-
-    async def update_package(self, who: Principal, package: Package, *, validate_only: bool = False) -> Package:
-        """Replace display name, description and labels, and nothing else.
-
-        Raises PermissionDenied, InvalidArgument, NotFound, Unavailable (others change it all the time).
-        """
-        require(who, Scope.DEPLOY)
-        for _ in range(_CHANGE_ATTEMPTS):
-            kept = await self._store.get_package(who.project_id, package.id)
-            wanted = replace(
-                kept,
-                display_name=package.display_name,
-                description=package.description,
-                labels=package.labels,
-                updated_at=now_ms(),
-            )
-            check_package(wanted)
-            # what a face keeps of it is the face's, and may have changed since
-            changed = wanted if validate_only else await self._store.exchange_package(wanted, kept.face_data)
-            if changed is not None:
-                return changed
-        raise Unavailable(f"packages/{package.id} is being changed by others all the time; try again.")
-
-    async def change_package(self, who: Principal, package: Package, *, validate_only: bool = False) -> Package:
-        """Replace what a face keeps of a package as well: all but ids, face and creation.
-
-        Raises PermissionDenied, InvalidArgument, NotFound, AlreadyExists (alias).
-        """
-        require(who, Scope.DEPLOY)
-        changed = replace(package, project_id=who.project_id, updated_at=now_ms())
-        check_package(changed)
-        return changed if validate_only else await self._store.update_package(changed)
-
-    async def exchange_package(
-        self, who: Principal, package: Package, over: Package, *, forced: bool = False
-    ) -> Package | None:
-        """Do the same, unless somebody has changed ``face_data`` since ``over`` was read: None then.
-
-        ``forced``: also beyond what the project may store, for what the server has to say of it. Raises as
-        ``change_package``.
-        """
-        require(who, Scope.DEPLOY)
-        changed = replace(package, project_id=who.project_id, updated_at=now_ms())
-        check_package(changed)
-        return await self._store.exchange_package(changed, over.face_data, forced=forced)
-
-    async def find_package(self, who: Principal, face: str, alias: str) -> Package:
-        """Return the package that a face knows by another id. Raises PermissionDenied, NotFound."""
-        require(who, Scope.READ)
-        return await self._store.find_package(who.project_id, face, alias)
-
-    async def get_package(self, who: Principal, package_id: str) -> Package:
-        """Return a package. Raises PermissionDenied, NotFound."""
-        require(who, Scope.READ)
-        return await self._store.get_package(who.project_id, package_id)
-
-    async def list_packages(
-        self, who: Principal, page_size: int, page_token: str = "", *, face: str | None = None
-    ) -> Page[Package]:
-        """Return a page, newest first, of one face if it is named. Raises PermissionDenied, InvalidArgument (token)."""
-        require(who, Scope.READ)
-        return await self._store.list_packages(who.project_id, page_size, page_token, face=face)
-
-    async def packages_after(
-        self,
-        who: Principal,
-        face: str,
-        after: tuple[int, str] | None,
-        most: int,
-        *,
-        oldest_first: bool = False,
-    ) -> Sequence[Package]:
-        """Return packages of a face, newest first, after a place: ``created_at`` and id, of one that is there or not.
-
-        For contracts whose lists go on from an id and not from a token. Raises PermissionDenied.
-        """
-        require(who, Scope.READ)
-        return await self._store.packages_after(who.project_id, face, after, most, oldest_first=oldest_first)
-
-    async def with_newest(
-        self, who: Principal, face: str, after: str, most: int
-    ) -> Sequence[tuple[Package, Version | None]]:
-        """Return packages of a face in the order of their ids, those after one, with what callers get of each.
-
-        Raises PermissionDenied.
-        """
-        require(who, Scope.READ)
-        return await self._store.with_newest(who.project_id, face, after, most)
 
     async def delete_package(self, who: Principal, package_id: str) -> None:
         """Delete a package and its versions; busy workers end after their run. Raises PermissionDenied, NotFound."""
         require(who, Scope.DEPLOY)
         await through(self._delete(who.project_id, package_id))
-
-    # the version made last
-
-    async def latest(self, project_id: str, package_id: str) -> Version | None:
-        """Return the version that was made last, whatever its state; None without versions. Raises NotFound."""
-        cached = self._recent.get((project_id, package_id, LATEST))
-        if cached is None:
-            return await self._read_latest(project_id, package_id)
-        found, until = cached
-        key = (project_id, package_id, LATEST)
-        self._renewals.use(key, until, lambda: self._read_latest(project_id, package_id))
-        return found
-
-    async def _read_latest(self, project_id: str, package_id: str) -> Version | None:
-        changes = self._recent.changes
-        found = await self._store.latest_version(project_id, package_id)
-        if found is not None:
-            self._recent.remember((project_id, package_id, LATEST), found, changes)
-        return found
 
     # versions
 
@@ -341,7 +214,7 @@ class Registry:
         require(who, Scope.DEPLOY)
         version = await self._store.get_version(who.project_id, package_id, version_id)
         if version.state not in (VersionState.READY, VersionState.RELEASED):
-            raise _not_ready(version)
+            raise not_ready(version)
         return await through(self._release(who.project_id, package_id, version_id))
 
     async def delete_version(self, who: Principal, package_id: str, version_id: str) -> None:
@@ -349,69 +222,7 @@ class Registry:
         require(who, Scope.DEPLOY)
         await through(self._delete(who.project_id, package_id, version_id))
 
-    # for the verbs and the faces
-
-    async def version(self, project_id: str, package_id: str, version_id: str | None = None) -> Version:
-        """Return a version, whatever its state, from the cache if it can be. Raises NotFound."""
-        wanted = version_id or NEWEST
-        key = (project_id, package_id, wanted)
-        cached = self._recent.get(key)
-        if cached is None:
-            return await self._read(key)
-        found, until = cached
-        self._renewals.use(key, until, lambda: self._read(key))
-        return found
-
-    async def _read(self, key: tuple[str, str, str]) -> Version:
-        project_id, package_id, wanted = key
-        changes = self._recent.changes
-        if wanted == NEWEST:
-            found = await self._store.newest_version(project_id, package_id)
-            if found is None:
-                name = str(PackageName(package_id))
-                raise NotFound(Reason.VERSION_NOT_FOUND, "polycall.v1.Version", name, f"{name} has no version yet.")
-        else:
-            found = await self._store.get_version(project_id, package_id, wanted)
-        self._recent.remember(key, found, changes)
-        return found
-
-    async def resolve(
-        self, project_id: str, package_id: str, version_id: str | None, function: str
-    ) -> tuple[Version, Function]:
-        """Return a function that can be run. Raises NotFound (package, version, function) and NotReady."""
-        version = await self.version(project_id, package_id, version_id)
-        if not version.state.runnable:
-            raise _not_ready(version)
-        for candidate in version.functions:
-            if candidate.name == function and not candidate.private:
-                return version, candidate
-        name = str(FunctionName(package_id, version.id, function))
-        callable_ones = ", ".join(f.name for f in version.functions if not f.private) or "none"
-        raise NotFound(
-            Reason.FUNCTION_NOT_FOUND,
-            "polycall.v1.Function",
-            name,
-            f"{name} does not exist; functions of this version: {callable_ones}.",
-        )
-
-    async def bundle(self, version: Version) -> Bundle:
-        """Return the source of a version, from the cache if it can be. Raises NotFound."""
-        bundle = self._recent.bundle(version.project_id, version.bundle)
-        if bundle is None:
-            files = await self._store.get_bundle(version.project_id, version.bundle)
-            bundle = Bundle(digest=version.bundle, files=files)
-            self._recent.keep_bundle(version.project_id, bundle)
-        return bundle
-
-    async def heard(self, project_id: str, package_id: str, gone: str | None) -> None:
-        """Go by the database for a package that was changed elsewhere; ``gone``: end what runs it, "" for all."""
-        self._forget(project_id, package_id)
-        if gone is not None:
-            await self._runner.retire(project_id, package_id, gone or None)
-
-    def forget_all(self) -> None:
-        """Go by the database for every version: one may have been made or deleted elsewhere."""
-        self._recent.forget_all()
+    # for the faces and revisions
 
     async def drafted(self, who: Principal, draft: VersionDraft) -> Version:
         """Return a version that is ANALYSING once it is kept (``store`` it, then tell ``kept``).
@@ -427,14 +238,6 @@ class Registry:
         """Go by a version that was stored: everybody sees it, and it is analysed if it is to be."""
         await self._changed(version.project_id, version.package_id)
         self._take_up(version)
-
-    def egress(self, version: Version) -> EgressPolicy | None:
-        """Return the policy of a version, its secrets opened. Raises FailedPrecondition without the key for them."""
-        return open_policy(version.egress, self._sealer, egress_place(version.project_id, version.package_id))
-
-    def secrets(self, version: Version) -> Mapping[str, str]:
-        """Return a version's own secrets, opened. Raises FailedPrecondition without the key for them."""
-        return open_values(version.secrets, self._sealer, egress_place(version.project_id, version.package_id))
 
     # within
 
@@ -555,17 +358,3 @@ class Registry:
             face_data=draft.face_data,
             request_id=draft.request_id,
         )
-
-    def _forget(self, project_id: str, package_id: str) -> None:
-        self._recent.forget(project_id, package_id)
-        self.on_change(project_id, package_id)
-
-
-def _not_ready(version: Version) -> NotReady:
-    name = str(VersionName(version.package_id, version.id))
-    why = f": {version.error}" if version.error else ""
-    return NotReady(
-        f"{name} cannot be run (state {version.state}){why}",
-        subject=name,
-        metadata={"state": version.state.value, "version": name},
-    )
