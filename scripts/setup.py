@@ -25,7 +25,11 @@ def main() -> int:
         # links, as `python -m venv` has it: a copied binary may find another interpreter's libraries
         venv.create(ENVIRONMENT, with_pip=True, symlinks=True)
     install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    return subprocess.run([*install, "--editable", f"{ROOT}[dev]"]).returncode
+    if status := subprocess.run([*install, "--editable", f"{ROOT}[dev]"]).returncode:
+        return status
+    # pip compiles what it copies; without this the first start would, and every one where Python may not write it
+    ours = [str(ROOT / "server"), str(ROOT / "gateway")]
+    return subprocess.run([str(python), "-m", "compileall", "-q", *ours]).returncode
 
 
 if __name__ == "__main__":
