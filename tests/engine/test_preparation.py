@@ -142,3 +142,30 @@ async def test_a_call_is_prepared_again_as_it_was_accepted(home: House) -> None:
     again = await preparation.again(stored)
     assert again.job == (await preparation.function("default", run)).job
     assert again.limits == call.limits
+
+
+async def test_a_plain_run_is_prepared_once_for_its_version_and_gets_its_own_input(home: House) -> None:
+    await home.deploy(source=SOURCE)
+    first, second = [await home.preparation.function("default", replace(F, input=text)) for text in (b"1", b"2")]
+    assert (first.job.payload, second.job.payload) == (b"1", b"2")
+    assert second.job.bundle is first.job.bundle
+    assert second.job.key is first.job.key
+    assert second == replace(first, job=replace(first.job, payload=b"2"), run=replace(F, input=b"2"))
+
+
+async def test_a_run_that_asks_for_more_is_not_taken_for_a_plain_one(home: House) -> None:
+    await home.deploy(source=SOURCE)
+    plain = (await home.preparation.function("default", F)).job
+    limited = (await home.preparation.function("default", function("f", timeout_ms=7))).job
+    fresh = (await home.preparation.function("default", replace(F, fresh=True))).job
+    other = (await home.preparation.function("default", replace(F, convention=Convention.KEYWORDS))).job
+    assert (limited.limits.timeout_ms, fresh.key, other.convention) == (7, None, Convention.KEYWORDS)
+    again = (await home.preparation.function("default", F)).job
+    assert (again.limits, again.key, again.convention) == (plain.limits, plain.key, plain.convention)
+
+
+async def test_what_was_prepared_for_a_version_is_not_used_for_the_next(home: House) -> None:
+    await home.deploy(source=SOURCE, env={"A": "1"})
+    assert (await home.preparation.function("default", F)).job.env == {"A": "1"}
+    await home.deploy(source=SOURCE, env={"A": "2"})
+    assert (await home.preparation.function("default", F)).job.env == {"A": "2"}
