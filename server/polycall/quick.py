@@ -13,9 +13,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from dataclasses import MISSING, Field, FrozenInstanceError, fields
-from functools import partial
+from functools import cache, partial
 from reprlib import recursive_repr
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
 __all__ = ["changed", "dataclass"]
 
@@ -46,8 +46,7 @@ def _dataclass(
         methods["__eq__"] = _late(made, "__eq__", partial(_eq, made))
         methods["__hash__"] = _late(made, "__hash__", partial(_hash, made)) if frozen else None
     if frozen:
-        replace = _late(made, "__replace__", partial(_replace, made))
-        methods |= {"__setattr__": _refuse, "__delattr__": _refuse, "__replace__": replace}
+        methods |= {"__setattr__": _refuse, "__delattr__": _refuse}
     if frozen and slots:
         methods |= {"__getstate__": _state, "__setstate__": _set_state}
     written = made.__dict__
@@ -65,8 +64,12 @@ else:
 
 
 def changed(value: T, **changes: Any) -> T:
-    """Return a copy of a frozen one with other values in some fields: what ``dataclasses.replace`` does in 7 µs."""
-    copy: T = value.__replace__(**changes)  # type: ignore[attr-defined]  # its name from Python 3.13 on
+    """Return a copy of a frozen one with other values in some fields: what ``dataclasses.replace`` does in 7 µs.
+
+    Raises TypeError for a field that there is not.
+    """
+    kind: Any = value.__class__
+    copy: T = _copier(kind, *changes)(value, *changes.values())
     return copy
 
 
@@ -115,18 +118,22 @@ def _parameter(field: Field[Any], names: dict[str, Any]) -> str:
     return field.name
 
 
-def _replace(cls: Any) -> Any:
+@cache  # one for each place in our code that changes something
+def _copier(cls: Any, *changes: str) -> Callable[..., Any]:
+    """Return what copies an instance, given itself and the values of the fields that change."""
     if not _has_twin(cls):
-        return dataclasses.replace
-    names = {"_class": cls, "_twin": _twin(cls), "_make": object.__new__, "_MISSING": MISSING}
+        return lambda value, *values: dataclasses.replace(value, **dict(zip(changes, values, strict=True)))
     slots = [field.name for field in fields(cls)]
+    if unknown := set(changes).difference(slots):
+        raise TypeError(f"{cls.__name__} has no {', '.join(sorted(unknown))}")
+    names = {"_class": cls, "_twin": _twin(cls), "_make": object.__new__}
     lines = [
         "_new = _make(_twin)",
-        *(f"_new.{name} = _self.{name} if {name} is _MISSING else {name}" for name in slots),
+        *(f"_new.{name} = {name if name in changes else f'_value.{name}'}" for name in slots),
         "_new.__class__ = _class",
         "return _new",
     ]
-    return _compiled(cls, f"__replace__(_self, *, {', '.join(f'{name}=_MISSING' for name in slots)})", lines, names)
+    return cast("Callable[..., Any]", _compiled(cls, f"changed({', '.join(('_value', *changes))})", lines, names))
 
 
 def _eq(cls: Any) -> Any:

@@ -182,9 +182,10 @@ def _without_bodies(execution: Execution) -> Execution:
 
 def _size(execution: Execution) -> int:
     """Return about how many bytes a record holds on to."""
-    size = _ROW_BYTES + len(execution.stdout) + len(execution.stderr)
-    for part in (execution.input, execution.result, execution.spec, execution.face_data, execution.sealed):
-        size += len(part or b"")
-    if execution.error is not None:
-        size += len(execution.error.message) + len(execution.error.traceback)
+    e = execution
+    size = _ROW_BYTES + len(e.stdout) + len(e.stderr) + len(e.result or b"")
+    if e.input or e.spec or e.face_data or e.sealed:
+        size += sum(len(part or b"") for part in (e.input, e.spec, e.face_data, e.sealed))
+    if e.error is not None:
+        size += len(e.error.message) + len(e.error.traceback)
     return size
