@@ -27,14 +27,26 @@ async def test_a_call_that_finds_room_is_claimed_as_it_is_accepted(home: House) 
 async def test_no_more_are_claimed_so_than_there_is_room_for_and_the_rest_wait(home: House) -> None:
     await home.deploy()
     home.work()
-    calls = await asyncio.gather(*[home.engine.call(DEFAULT, function("slow")) for _ in range(7)])
-    # two slots for Calls: two are accepted with one each, whoever else comes in the same moment
+    # two slots for Calls: two that come in the same moment are accepted with one each
+    calls = await asyncio.gather(*[home.engine.call(DEFAULT, function("hang")) for _ in range(2)])
+    calls += await asyncio.gather(*[home.engine.call(DEFAULT, function("hang")) for _ in range(5)])
     assert (home.store.calls.count("accept"), home.store.calls.count("enqueue")) == (2, 5)
     states = [kept.state for kept in await home.records()]
-    assert states.count(ExecutionState.RUNNING) == 2
+    assert (states.count(ExecutionState.RUNNING), states.count(ExecutionState.QUEUED)) == (2, 5)
+    await home.begun(2)
+    for call in reversed(calls):
+        await home.engine.cancel(DEFAULT, call.id)
+    assert sorted(kept.attempt for kept in await home.records()) == [0] * 5 + [1] * 2
+
+
+async def test_of_a_crowd_each_is_run_once(home: House) -> None:
+    await home.deploy()
+    home.work()
+    calls = await asyncio.gather(*[home.engine.call(DEFAULT, function(input=b'{"x": 1}')) for _ in range(20)])
+    assert home.store.calls.count("accept") >= 1
     for call in calls:
-        assert (await home.engine.wait(DEFAULT, call.id, 10)).state is ExecutionState.COMPLETED
-    assert [kept.attempt for kept in await home.records()] == [1] * 7
+        assert (await home.engine.wait(DEFAULT, call.id, 10)).result == b"1"
+    assert [kept.attempt for kept in await home.records()] == [1] * 20
 
 
 async def test_what_waits_is_started_before_what_comes(home: House) -> None:

@@ -23,7 +23,7 @@ from polycall.domain import (
 )
 from polycall.errors import NotFound, Unavailable
 from polycall.ids import now_ms
-from polycall.store import claims, queue
+from polycall.store import acceptance, claims, queue
 from polycall.store.bodies import Bodies
 from polycall.store.buffer import RecordBuffer, RecordCounts
 from polycall.store.config import StoreConfig
@@ -110,7 +110,7 @@ class SqlExecutions:
         if recorded is not None:
             return recorded
         placed = await self._bodies.placed(execution)
-        stored = await self._executor.write(queue.reserve, placed, self._inline_bytes)
+        stored = await self._executor.write(acceptance.reserve, placed, self._inline_bytes)
         return execution if stored is placed else stored and await self._bodies.whole(stored)
 
     async def settle(self, project_id: str, execution_id: uuid.UUID) -> bool:
@@ -199,7 +199,7 @@ class SqlExecutions:
         if recorded is not None:
             return recorded
         placed = await self._bodies.placed(execution)
-        stored = await self._inserting(placed)(queue.enqueue, placed, self._inline_bytes, delay_ms)
+        stored = await self._inserting(placed)(acceptance.enqueue, placed, self._inline_bytes, delay_ms)
         return execution if stored is placed else await self._bodies.whole(stored)
 
     async def accept(self, execution: Execution, *, owner: str) -> Accepted:
@@ -213,7 +213,7 @@ class SqlExecutions:
         if recorded is not None:
             return Accepted(recorded, claimed=False)
         placed = await self._bodies.placed(execution)
-        stored, claimed = await self._inserting(placed)(queue.accept, placed, self._inline_bytes, owner)
+        stored, claimed = await self._inserting(placed)(acceptance.accept, placed, self._inline_bytes, owner)
         if claimed:
             return Accepted(_with_bodies_of(execution, stored), claimed=True)
         return Accepted(execution if stored is placed else await self._bodies.whole(stored), claimed=False)

@@ -22,7 +22,7 @@ from polycall.domain import (
     Schedule,
 )
 from polycall.errors import AlreadyExists, NotFound, QuotaExceeded
-from polycall.store import queue
+from polycall.store import acceptance
 from polycall.store.dialects import insert
 from polycall.store.packages import get_package
 from polycall.store.paging import place_number
@@ -227,7 +227,7 @@ def fire(conn: sa.Connection, seen: Schedule, firing: Firing, inline_bytes: int)
         return Fired.LEFT_OUT
     if active:
         _replace(conn, seen)
-    if queue.insert_queued(conn, execution, inline_bytes):
+    if acceptance.insert_queued(conn, execution, inline_bytes):
         return Fired.RAN
     # it ran before: the clock was set back, or ``next_run`` was
     conn.execute(sa.update(schedules).where(*_is_schedule(seen.project_id, seen.id)).values(runs=_s.runs - 1))
