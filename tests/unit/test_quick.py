@@ -5,12 +5,16 @@ from __future__ import annotations
 import copy
 import dataclasses
 import pickle
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import FrozenInstanceError, field, fields, replace
+from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
 import pytest
 
+import polycall
 from polycall.quick import changed, dataclass
 
 T = TypeVar("T")
@@ -219,3 +223,13 @@ def test_a_field_that_is_not_given_is_refused() -> None:
         @dataclass(frozen=True)
         class Derived:
             first: int = field(init=False, default=1)
+
+
+def test_a_zygote_has_none_or_each_of_its_children_would_compile_it() -> None:
+    server = Path(polycall.__file__).parents[1]
+    program = (
+        f"import sys; sys.path.insert(0, {str(server)!r}); import polycall.sandbox.nursery, polycall.sandbox.probe;"
+        "print(*sorted(name for name in sys.modules if name.startswith('polycall.') and '.sandbox' not in name))"
+    )
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
