@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from polycall_gateway.access_log import access_log
@@ -37,6 +38,11 @@ __all__ = ["listeners"]
 # Streams of one connection. A browser or an SDK needs few; a mesh puts everything onto one.
 _REST_STREAMS = 100
 _MESH_STREAMS = 1024
+
+# Callers on such a connection that have no more time reset their streams: in overload as many a second as there are
+# streams. HTTP/2's library takes more than 33 a second for an attack, and closes the connection with all that runs on
+# it; what it is to be kept from sends hundreds of thousands (CVE-2023-44487).
+_MESH_RESETS = {"stream_reset_burst": 4 * _MESH_STREAMS, "stream_reset_rate": _MESH_STREAMS}
 
 # Served by every gRPC server beside its contract: health, and reflection of both ages.
 _GRPC_OWN = (
@@ -128,7 +134,8 @@ def _mesh(contract: Contract, config: GatewayConfig, address: Address) -> dict[s
             [*routes, {"match": {"prefix": "/"}, "direct_response": {"status": 404}}], config
         ),
     }
-    return _listener("mesh", address, config, manager, INTERNAL_MESH if config.replicas else INTERNAL, _MESH_STREAMS)
+    internal = INTERNAL_MESH if config.replicas else INTERNAL
+    return _listener("mesh", address, config, manager, internal, _MESH_STREAMS, _MESH_RESETS)
 
 
 def _listener(
@@ -138,6 +145,7 @@ def _listener(
     manager: dict[str, Any],
     internal: Iterable[Matcher],
     streams: int,
+    resets: Mapping[str, int] = MappingProxyType({}),
 ) -> dict[str, Any]:
     protocol = "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
     return {
@@ -174,6 +182,7 @@ def _listener(
                             "max_concurrent_streams": streams,
                             "initial_stream_window_size": 1 << 16,
                             "initial_connection_window_size": 1 << 20,
+                            **resets,
                         },
                         early_header_mutation_extensions=[strip(internal)],
                         access_log=access_log(config),

@@ -103,6 +103,13 @@ def _bootstrap(config: GatewayConfig) -> Document:
             "address": {"pipe": {"path": str(config.admin_socket), "mode": 0o600}},
             "ignore_global_conn_limit": True,
         },
+        # A connection is closed where half of 500 streams were reset before they had an answer, within so many whole
+        # seconds: an attack resets at once, a caller's deadline of a second is none.
+        "layered_runtime": {
+            "layers": [
+                {"name": "polycall", "static_layer": {"overload.premature_reset_min_stream_lifetime_seconds": 0}}
+            ]
+        },
         "overload_manager": {
             "refresh_interval": "0.25s",
             "resource_monitors": [heap, connections],

@@ -430,6 +430,7 @@ async def running(
             work=work,
             ticking=ticking,
             servers=(native, behind),
+            addresses=(grpc_address, f"unix:{server_socket(sockets, place.index)}"),
             health=health,
             envoy=envoy,
             ready=Ready(

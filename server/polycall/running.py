@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 
 import grpc.aio
 
@@ -12,6 +13,7 @@ from polycall.engine.engine import Engine
 from polycall.engine.tasks import end
 from polycall.quick import dataclass
 from polycall.services.native import HealthHandle
+from polycall.services.settling import settled
 from polycall.serving import Ready, unless
 from polycall.store.sql import SqlStore
 from polycall.supervision import SupervisedEnvoy
@@ -36,6 +38,7 @@ class App:
     work: asyncio.Task[None]
     ticking: asyncio.Task[None]
     servers: tuple[grpc.aio.Server, ...]
+    addresses: tuple[str, ...]  # one of each server
     health: HealthHandle
     envoy: SupervisedEnvoy | None
     ready: Ready
@@ -71,10 +74,13 @@ class App:
         if self.notice_s and not now.is_set():
             # what is sent here until they know is served
             await unless(now, asyncio.sleep(self.notice_s))
+        until = time.monotonic() + self.grace_s
         self.store.end_in(self.grace_s + _LAST_WRITES_S)
         if await unless(now, self._end_work(self.grace_s)) is None:
             self.store.end_in(_LAST_WRITES_S)
             await self._end_work(0)
+        # what still waits is to hear that nothing of it ran: who is cut off cannot know
+        await unless(now, self._settle(max(_LAST_ANSWERS_S, until - time.monotonic())))
         await asyncio.gather(*(server.stop(_LAST_ANSWERS_S) for server in self.servers))
 
     @property
@@ -86,6 +92,10 @@ class App:
         if self.dispatcher.unreleased:
             left.append("calls that have not ended go back to the queue by this server's lease, or at its next start")
         return f"The database did not take everything before the end: {'; '.join(left)}." if left else ""
+
+    async def _settle(self, timeout_s: float) -> None:
+        if not all(await asyncio.gather(*(settled(address, timeout_s) for address in self.addresses))):
+            log.warning("calls still wait to be looked at; they are cut off, and nothing of them has run")
 
     async def _end_work(self, grace_s: float) -> bool:
         async with asyncio.TaskGroup() as group:

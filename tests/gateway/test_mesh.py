@@ -134,3 +134,16 @@ async def test_without_a_server_it_is_unavailable_with_words(orphan: Gateway) ->
             await get(request())
     assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
     assert caught.value.details() == "The server is not reachable; nothing was run. Try again in a second."
+
+
+async def test_a_connection_outlives_callers_who_have_no_more_time(channel: grpc.aio.Channel) -> None:
+    get, request = method(channel, "polycall.v1.ExecutionService", "GetExecution")
+    kept = get(request(), metadata=[("x-test-delay", "4"), ("x-test-answer", '{"name": "executions/kept"}')])
+    for _ in range(2):
+        given_up = [get(request(), metadata=[("x-test-delay", "30")]) for _ in range(900)]
+        await asyncio.sleep(1.2)
+        for call in given_up:
+            call.cancel()
+        await asyncio.gather(*given_up, return_exceptions=True)
+    # on the same connection, which the library that speaks HTTP/2 would have closed, and Envoy
+    assert (await kept).name == "executions/kept"

@@ -137,7 +137,8 @@ def add_native(
     policies = PolicyService(engine)
     tenancy, about, audited = TenancyService(engine, keys), ServerService(engine, info), AuditService(audit)
     servicer = health.aio.HealthServicer()
-    for server in map(_ByName, servers):
+    for real in servers:
+        server = _ByName(real)
         execution_service_pb2_grpc.add_ExecutionServiceServicer_to_server(executions, server)
         package_service_pb2_grpc.add_PackageServiceServicer_to_server(packages, server)
         policy_service_pb2_grpc.add_PolicyServiceServicer_to_server(policies, server)
@@ -149,7 +150,8 @@ def add_native(
         tenancy_service_pb2_grpc.add_TenancyServiceServicer_to_server(tenancy, server)
         server_service_pb2_grpc.add_ServerServiceServicer_to_server(about, server)
         audit_service_pb2_grpc.add_AuditServiceServicer_to_server(audited, server)
-        health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
+        # in a line of its own: who has much to do is no ill one, and gateways would send the others what it has to do
+        health_pb2_grpc.add_HealthServicer_to_server(servicer, real)
         reflected = reflection.aio.ReflectionServicer((*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME))
         reflection_pb2_grpc.add_ServerReflectionServicer_to_server(reflected, server)
     return HealthHandle(servicer, SERVICES)
