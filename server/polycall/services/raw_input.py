@@ -39,7 +39,7 @@ def reader_of(method: str) -> Callable[[bytes], Message] | None:
 
 
 def input_of(request: Asking) -> bytes:
-    """Return the input of a request, empty if there is none; b"" too is no JSON. To be asked for once: it is a copy."""
+    """Return the input of a request, b"" if it has none. To be asked for once: it is a copy."""
     value: str | bytes = request.input_json
     return value if isinstance(value, bytes) else value.encode()
 
