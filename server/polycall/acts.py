@@ -92,7 +92,8 @@ class Act:
     """
 
     __slots__ = (
-        *("_noted", "_resource", "action", "admit", "client", "closed", "face", "many", "method", "request_id", "who"),
+        *("_noted", "_resource", "action", "admit", "client", "closed", "face"),
+        *("many", "method", "request_id", "taken", "who"),
     )
 
     def __init__(
@@ -117,6 +118,7 @@ class Act:
         self.request_id = request_id
         self.who: Principal | None = None
         self.closed = False
+        self.taken = False  # counted as a change (``engine.allowance``)
         self._noted: set[str] = set()
 
     @property

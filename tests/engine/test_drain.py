@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 from polycall.domain import Execution, ExecutionState, Reason
 from polycall.engine.requests import RunOptions
 from polycall.errors import Unavailable
+from polycall.ids import new_id
 from tests.engine.conftest import Build
 from tests.engine.house import DEFAULT, HANGS, House, ad_hoc, function, refusal, until
 
@@ -182,3 +184,15 @@ async def test_a_server_that_is_killed_loses_no_call(build: Build) -> None:
         lost = await home.engine.get(DEFAULT, once.id)
         assert lost.error is not None
         assert (lost.state, lost.error.reason) == (ExecutionState.FAILED, Reason.WORKER_LOST)
+
+
+async def test_a_dispatcher_that_stops_claims_nothing_as_it_is_accepted(home: House) -> None:
+    await home.deploy()
+    home.work()
+    call = await home.engine.call(DEFAULT, function("slow"))
+    await home.begun()
+    stopping = asyncio.create_task(home.dispatcher.stop(30.0))
+    await asyncio.sleep(0)  # it has counted what it waits for
+    assert home.engine.take(replace(call, id=new_id())) is None
+    await stopping
+    assert (await home.engine.get(DEFAULT, call.id)).state is ExecutionState.COMPLETED

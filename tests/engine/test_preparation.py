@@ -169,3 +169,14 @@ async def test_what_was_prepared_for_a_version_is_not_used_for_the_next(home: Ho
     assert (await home.preparation.function("default", F)).job.env == {"A": "1"}
     await home.deploy(source=SOURCE, env={"A": "2"})
     assert (await home.preparation.function("default", F)).job.env == {"A": "2"}
+
+
+async def test_what_is_prepared_once_for_a_version_keeps_no_input(home: House) -> None:
+    await home.deploy(source=SOURCE)
+    run = replace(F, input=b'"%s"' % (b"x" * 100))
+    first = await home.preparation.function("default", run)
+    ((_, kept),) = home.preparation.templates._kept.values()
+    assert (kept.job.payload, kept.run) == (b"", None)
+    again = await home.preparation.function("default", run)
+    assert again == first
+    assert again.job.bundle is first.job.bundle  # it was of use

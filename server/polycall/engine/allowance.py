@@ -37,7 +37,7 @@ class Allowance:
     def take(self, act: Act) -> None:
         """Let somebody, who is known by now, begin with a change. Raises TooManyChanges.
 
-        Also what comes to nothing is counted: nobody knows before.
+        What comes to nothing is given back: else a key that may change nothing could keep all others from it.
         """
         if not self._per_hour or not act.action or act.who is None:
             return
@@ -56,6 +56,17 @@ class Allowance:
         if len(self._left) >= _MOST_PROJECTS and bucket not in self._left:
             self._left = {other: kept for other, kept in self._left.items() if now - kept[1] < _HOUR_S}
         self._left[bucket] = (left - 1, now)
+        act.taken = True
+
+    def give_back(self, act: Act) -> None:
+        """Count a change no more that was refused: nothing was done, and no event of its own tells of it."""
+        if not act.taken or act.who is None:
+            return
+        act.taken = False
+        bucket = act.who.project_id, act.action in _APART
+        if bucket in self._left:
+            left, at = self._left[bucket]
+            self._left[bucket] = min(float(self._per_hour), left + 1), at
 
     def _now(self, bucket: tuple[str, bool], now: float) -> float:
         left, at = self._left.get(bucket, (float(self._per_hour), now))

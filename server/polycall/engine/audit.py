@@ -79,6 +79,8 @@ class AuditLog:
 
     def refused(self, act: Act, code: Code) -> None:
         """Count an attempt that came to nothing. Never waits."""
+        if not act.noted and code not in _FAILED:
+            self.allowance.give_back(act)
         if act.who is None:
             # nothing that a stranger says is kept but where he is: he could say something else each time
             act = Act("", face=act.face, client=act.client)

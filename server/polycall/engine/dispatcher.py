@@ -232,7 +232,8 @@ class Dispatcher:
         What is returned has the Call as ``Engine.accept`` returns it. It goes on if nobody waits for that.
         """
         if (
-            self._group is None
+            self._stopping  # which has counted what it waits for
+            or self._group is None
             or self._room <= 0
             or self._due  # they come first, whoever's they are
             or execution.project_id in self._limited

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from polycall.domain import NO_OVERRIDES, Function, Version
 from polycall.engine.limits import KIB
 from polycall.engine.requests import FunctionRun
+from polycall.quick import changed
 
 if TYPE_CHECKING:
     from polycall.engine.preparation import Prepared
@@ -43,7 +44,9 @@ class Templates:
             return
         if sum(map(len, prepared.job.bundle.files.values())) > _MOST_BYTES:
             return
-        self._kept[id(version), function.name] = version, prepared
+        # without what this run brought: inputs of MiBs would stay in memory for as long as nobody else is called
+        template = changed(prepared, job=changed(prepared.job, payload=b""), run=None)
+        self._kept[id(version), function.name] = version, template
         if len(self._kept) > _MOST:
             self._kept.popitem(last=False)
 

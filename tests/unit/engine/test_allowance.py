@@ -10,6 +10,8 @@ from polycall.acts import Act
 from polycall.domain import Principal
 from polycall.engine import allowance as module
 from polycall.engine.allowance import Allowance, TooManyChanges
+from polycall.engine.audit import AuditLog
+from polycall.errors import Code
 
 
 def act(action: str = "secret.create", project: str = "a") -> Act:
@@ -79,3 +81,21 @@ def test_projects_whose_hour_is_over_are_forgotten(clock: Clock, monkeypatch: py
     clock.now += 3600
     taken(allowance, act(project="a"))
     assert len(allowance._left) == 1
+
+
+async def test_a_key_that_may_change_nothing_keeps_nobody_from_changes(clock: Clock) -> None:
+    allowance = Allowance(3)
+    log = AuditLog(None, allowance=allowance)  # type: ignore[arg-type]  # refusals are not written here
+    for _ in range(10):
+        refused = act()
+        allowance.take(refused)
+        log.refused(refused, Code.PERMISSION_DENIED)
+        log.refused(refused, Code.PERMISSION_DENIED)  # given back once
+    log.refused(act(""), Code.PERMISSION_DENIED)  # was never counted
+    unclear, done = act(), act()
+    allowance.take(unclear)
+    log.refused(unclear, Code.UNAVAILABLE)
+    allowance.take(done)
+    done.note("secrets/s")
+    log.refused(done, Code.NOT_FOUND)  # one of several was made before
+    assert taken(allowance, act()) == 1
