@@ -78,7 +78,7 @@ async def started(
     try:
         async with asyncio.TaskGroup() as group:
             # opened in a thread, which goes on whatever becomes of us
-            group.create_task(through(store.start()))
+            group.create_task(_opened(store))
             ready = await sandbox
     except* (PolycallError, OSError) as errors:
         raise errors.exceptions[0] from None
@@ -94,6 +94,11 @@ async def started(
             ", ".join(f"{count} {ExecutionState(state).name}" for state, count in recovered.items()),
         )
     return store, ready
+
+
+async def _opened(store: SqlStore) -> None:
+    # called by the task itself: that of a start which fails at once does not even begin
+    await through(store.start())
 
 
 async def sweep(environments: Environments, store: SqlStore, packages: str) -> None:

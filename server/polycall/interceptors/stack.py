@@ -13,9 +13,9 @@ from typing import Any, Protocol, TypeAlias
 import grpc
 import grpc.aio
 from google.protobuf.empty_pb2 import Empty
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 
-from polycall.errors import Unauthenticated
+from polycall.errors import FieldViolation, InvalidArgument, PolycallError, Unauthenticated
 from polycall.interceptors.rpc import Layer, Rpc, Stream, Unary
 from polycall.status import no_such_method
 
@@ -96,11 +96,7 @@ class Stack(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no ty
         return wrapped
 
     def _unread(self, rpc: Rpc) -> Handler:
-        async def core(_: Message, rpc: Rpc) -> AsyncIterator[Message]:
-            raise Unauthenticated("This API key was not valid a moment ago.")
-            yield Empty()
-
-        stream = _around_stream(core, self._native)
+        stream = _around_stream(_refusing(_not_valid), self._native)
 
         async def edge(_: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
             rpc.enter(context)
@@ -120,6 +116,33 @@ class Stack(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no ty
         return grpc.unary_stream_rpc_method_handler(_face_edge(method, stream), reader, handler.response_serializer)
 
 
+def _not_valid() -> PolycallError:
+    return Unauthenticated("This API key was not valid a moment ago.")
+
+
+def _no_message() -> PolycallError:
+    return InvalidArgument([FieldViolation("", "The request is no message of this method's type.")])
+
+
+def _refusing(why: Callable[[], PolycallError]) -> Stream:
+    async def core(_: Message, rpc: Rpc) -> AsyncIterator[Message]:
+        raise why()
+        yield Empty()
+
+    return core
+
+
+def _or_none(reader: Reader) -> Callable[[bytes], Message | None]:
+    # what gRPC does with what cannot be read is UNKNOWN without a word, a traceback in the log, and no line of ours
+    def read(data: bytes) -> Message | None:
+        try:
+            return reader(data)
+        except DecodeError:
+            return None
+
+    return read
+
+
 def _around_stream(inner: Stream, layers: Sequence[Layer]) -> Stream:
     for layer in reversed(layers):
         inner = layer.stream(inner)
@@ -130,7 +153,8 @@ class _Native:
     """A method of ours with its layers around it."""
 
     def __init__(self, handler: Handler, reader: Reader, layers: Sequence[Layer]) -> None:
-        self.reader = reader
+        self.reader = _or_none(reader)
+        self.refusal = _around_stream(_refusing(_no_message), layers)
         self.writer: Callable[[Message], bytes] = handler.response_serializer
         self.unary: Unary | None = handler.unary_unary
         self.stream: Stream | None = handler.unary_stream
@@ -154,25 +178,27 @@ class _Call(grpc.RpcMethodHandler):  # type: ignore[misc]
         self.request_deserializer = method.reader
         self.response_serializer = method.writer
 
-    async def unary_unary(self, request: Message, context: Context) -> Message:
+    async def unary_unary(self, request: Message | None, context: Context) -> Message:
         """Answer."""
         rpc, unary = self._rpc, self._method.unary
         assert unary is not None  # noqa: S101  gRPC asks whether it streams
         rpc.enter(context)
         try:
+            if request is None:
+                return await anext(self._method.refusal(Empty(), rpc))
             return await unary(request, rpc)
         except grpc.aio.AbortError as error:
             del request
             _let_go(error)
             raise
 
-    async def unary_stream(self, request: Message, context: Context) -> AsyncIterator[Message]:
+    async def unary_stream(self, request: Message | None, context: Context) -> AsyncIterator[Message]:
         """Stream answers."""
-        rpc, stream = self._rpc, self._method.stream
+        rpc, stream = self._rpc, self._method.refusal if request is None else self._method.stream
         assert stream is not None  # noqa: S101  gRPC asks whether it streams
         rpc.enter(context)
         try:
-            async with aclosing(stream(request, rpc)) as answers:  # type: ignore[type-var]
+            async with aclosing(stream(Empty() if request is None else request, rpc)) as answers:  # type: ignore[type-var]
                 async for answer in answers:
                     yield answer
         except grpc.aio.AbortError as error:

@@ -183,14 +183,30 @@ async def test_a_method_that_does_not_exist_is_unimplemented_with_its_reason(met
         )
 
 
-async def test_a_message_that_is_none_of_ours_does_no_harm() -> None:
+@pytest.mark.parametrize("data", [b"\x0a", b"\x12\xff\xff\xff\xff\x0f", b"\x9b\x06", b"\x0a\x01\xff"])
+async def test_what_is_no_message_is_refused_as_any_request_is(caplog: pytest.LogCaptureFixture, data: bytes) -> None:
+    caplog.set_level(logging.INFO)
+    service = "/polycall.v1.ExecutionService/"
     async with running() as native:
-        with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await native.channel.unary_unary("/polycall.v1.ExecutionService/Execute")(
-                b"\xff\xff", metadata=native.metadata
-            )
-        assert caught.value.code() in (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN)
-        await native.do(native.info.GetServerInfo, INFO)
+        calls = [
+            native.channel.unary_unary(f"{service}RunFunction"),
+            native.channel.unary_unary(f"{service}CancelExecution"),  # which is audited
+            native.channel.unary_stream(f"{service}StreamExecution"),
+        ]
+        refused = [await native.refused(call, data) for call in calls]
+        told = await logged(caplog, len(calls))
+        await native.audit.flush()
+        await native.do(native.info.GetServerInfo, INFO)  # it did no harm
+        (events,) = [args[0] for name, args, _ in native.engine.audited.asked if name == "append_audit"]
+    for status in refused:
+        assert status.code == Code.INVALID_ARGUMENT
+        assert status.message == "The request is no message of this method's type."
+        assert details_of(status)["ErrorInfo"].reason == "INVALID_INPUT"
+    assert [line["code"] for line in told] == ["INVALID_ARGUMENT"] * 3
+    assert [line["key"] for line in told] == [ADA.key_id] * 3
+    assert [(event.action, event.code) for event in events] == [("execution.cancel", Code.INVALID_ARGUMENT)]
+    assert native.engine.asked == []
+    assert not [record for record in caplog.records if record.levelno > logging.INFO]
 
 
 # telemetry
