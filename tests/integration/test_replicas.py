@@ -72,6 +72,7 @@ def _call(server: Server, seconds: float, n: int = 0, attempts: int = 3) -> str:
         input_json=json.dumps({"seconds": seconds, "n": n}),
         max_attempts=attempts,
     )
+    request.limits.timeout.seconds = 300  # of a busy machine: a run that is waited for does not end of itself
     return str(server.executions.Call(request, metadata=server.metadata).name)
 
 
