@@ -40,7 +40,7 @@ def prepared(source: bytes = b"x") -> Prepared:
 def test_a_plain_run_is_found_again_by_its_very_version() -> None:
     templates, made = Templates(), prepared()
     templates.keep(VERSION, F, RUN, made)
-    assert templates.get(VERSION, F, RUN) is made
+    assert templates.get(VERSION, F, RUN) == replace(made, job=replace(made.job, payload=b""))
     assert templates.get(replace(VERSION), F, RUN) is None
     assert templates.get(VERSION, replace(F, name="g"), RUN) is None
 
