@@ -6,6 +6,8 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 
+import pytest
+
 from polycall.domain import Execution, ExecutionState, OutputChunk, Reason
 from polycall.engine.live import Finished, Started, StreamEvent
 from polycall.engine.requests import RunOptions
@@ -141,6 +143,19 @@ async def test_who_comes_late_gets_everything_from_the_beginning(home: House) ->
     assert (begun.state, output) == (ExecutionState.RUNNING, b"begun\ndone\n")
     begun, output, again = await collected(home.engine.stream(DEFAULT, call.id))
     assert (begun.state, output, again) == (ExecutionState.COMPLETED, b"begun\ndone\n", ended)
+
+
+async def test_what_the_store_told_of_a_run_is_not_told_again_once_it_is_found_here(
+    home: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await home.deploy()
+    home.work()
+    call = await home.engine.call(DEFAULT, function("slow", input=b'{"x": 1}'))
+    await home.begun()
+    find, looks = home.engine.live.get, iter([None, None])  # as if it came between two looks
+    monkeypatch.setattr(home.engine.live, "get", lambda *of: next(looks, find(*of)))
+    begun, output, ended = await collected(home.engine.stream(DEFAULT, call.id))
+    assert (begun.state, output, ended.result) == (ExecutionState.RUNNING, b"begun\ndone\n", b"1")
 
 
 async def test_leaving_does_not_stop_an_execution_that_is_only_followed(home: House) -> None:

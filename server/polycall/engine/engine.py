@@ -342,24 +342,26 @@ class Engine:
         live = self.live.get(who.project_id, execution_id)
         execution = live.execution if live is not None else await self._stored(who.project_id, execution_id)
         yield Started(execution)
-        attempt, seen = execution.attempt, 0  # what was told
+        attempt, seen = max(1, execution.attempt), 0  # what was told: of which attempt how many pieces of output
         while True:
             if live is None:
-                async with aclosing(self._elsewhere(who, execution, seen)) as found:
+                async with aclosing(self._elsewhere(who, execution, attempt, seen)) as found:
                     async for news in found:
                         if isinstance(news, LiveRun):
                             live = news
                             break
                         if isinstance(news, Started):
-                            attempt = news.execution.attempt
+                            attempt, seen = news.execution.attempt, 0
+                        elif isinstance(news, OutputChunk):
+                            seen += 1
                         yield news
             if live is None:
                 return
-            if live.execution.attempt > max(1, attempt):
+            if live.execution.attempt > attempt:
                 yield Started(live.execution)
-            attempt = live.execution.attempt
+                attempt, seen = live.execution.attempt, 0
             try:
-                async with aclosing(live.events()) as events:
+                async with aclosing(live.events(seen)) as events:
                     async for event in events:
                         if not isinstance(event, Started):
                             yield event
@@ -371,8 +373,6 @@ class Engine:
             # it is tried again, here or elsewhere
             seen, live = len(live.output), None
             execution = await self._stored(who.project_id, execution_id)
-            if execution.attempt != attempt:
-                seen = 0
 
     async def stream_execute(
         self, who: Principal, run: AdHocRun, options: RunOptions = RunOptions()
@@ -511,24 +511,24 @@ class Engine:
             await end(work)
 
     async def _elsewhere(
-        self, who: Principal, execution: Execution, seen: int
+        self, who: Principal, execution: Execution, attempt: int, seen: int
     ) -> AsyncGenerator[Started | OutputChunk | Finished | LiveRun, None]:
         """Follow an execution in the store, to its end or until it runs in this process.
 
-        ``seen`` pieces of its output were told. The output of a Call comes as whoever runs it stores it, that of other
-        runs at their end.
+        ``seen`` pieces of the output of ``attempt`` were told, which is 1 before the first too. The output of a Call
+        comes as whoever runs it stores it, that of other runs at their end.
         """
-        pause, attempt = _FIRST_POLL_S, execution.attempt
+        pause = _FIRST_POLL_S
         while True:
             live = self.live.get(execution.project_id, execution.id)
             if live is not None and live.finished is None and not live.moved and not execution.state.final:
                 yield live
                 return
-            if execution.attempt != attempt:  # it was started again, and so was its output
-                if attempt:
-                    yield Started(execution)
+            if execution.attempt > attempt:  # it was started again, and so was its output
+                yield Started(execution)
                 seen, attempt = 0, execution.attempt
-            chunks = await self.output(who, execution.id, execution.attempt)
+            begun = max(1, execution.attempt) == attempt  # else its last claim was given back
+            chunks = await self.output(who, execution.id, execution.attempt) if begun else ()
             for chunk in chunks[seen:]:
                 yield chunk
             seen = max(seen, len(chunks))

@@ -145,10 +145,9 @@ class LiveRun:
             await self._news()
         return self.finished
 
-    async def events(self) -> AsyncGenerator[StreamEvent, None]:
-        """Yield Started, every piece of output from the beginning, Finished. Raises Moved."""
+    async def events(self, seen: int = 0) -> AsyncGenerator[StreamEvent, None]:
+        """Yield Started, every piece of output after the first ``seen``, Finished. Raises Moved."""
         yield Started(self.execution)
-        seen = 0
         while True:
             while seen < len(self.output):
                 seen += 1
