@@ -38,6 +38,26 @@ async def test_every_binding_reaches_its_method_with_its_path_variables(gateway:
     assert [value for value in values if value not in request] == []
 
 
+FACE_PATHS = [binding for binding in BINDINGS if binding.face != NATIVE and binding.template.path is None]
+
+
+@pytest.mark.parametrize("binding", FACE_PATHS, ids=lambda binding: f"{binding.name} {binding.template.regex}")
+async def test_nothing_but_the_path_fills_a_faces_path_variables(gateway: Gateway, binding: Binding) -> None:
+    path, _ = filled(binding)
+    body = None if binding.verb in ("GET", "DELETE") else b"{}"
+    await ask(gateway.rest, binding.verb, path, body)
+    request = gateway.last.request
+    names = [field.name for field in request.DESCRIPTOR.fields if field.name != "body"]
+    query = "&".join(f"{spelling}=other" for name in names for spelling in (name, f"%{ord(name[0]):x}{name[1:]}"))
+    said = body and json.dumps(dict.fromkeys(names, "other")).encode()
+    assert (await ask(gateway.rest, binding.verb, f"{path}?{query}", said)).status == 200
+    again = gateway.last.request
+    assert names
+    assert [getattr(again, name) for name in names] == [getattr(request, name) for name in names]
+    assert gateway.last.metadata["x-polycall-query"] == query
+    assert again.body.data == (said or b"")
+
+
 async def test_the_contract_has_the_five_faces_and_the_native_api(contract: Contract) -> None:
     assert sorted(contract.faces) == sorted(FACES)
     assert {binding.face for binding in contract.bindings} == {*FACES, NATIVE}

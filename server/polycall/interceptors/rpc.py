@@ -23,12 +23,16 @@ _STATUS = {code.value[0]: code for code in grpc.StatusCode}
 _REQUEST_ID = re.compile(r"[\w.:/+=-]{1,128}", re.ASCII)
 _TRACE_ID = re.compile(r"00-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")  # W3C Trace Context, traceparent
 
+# Said by the gateway of all that comes to it as HTTP. The first alone may be another proxy's.
+_PATH, _FACE = "x-envoy-original-path", "x-polycall-face"
+
 
 class Rpc:
     """One RPC: what services are given instead of gRPC's context.
 
     ``request_id`` is the caller's ``x-request-id``, else a new one. ``came_at``, when its head came, and
-    ``expires_at``, its deadline, are on the ``time.monotonic`` clock. ``who`` is set once the call is authenticated.
+    ``expires_at``, its deadline, are on the ``time.monotonic`` clock. ``path``, with its query, is the one by which it
+    came to the gateway as HTTP; None: it came as gRPC. ``who`` is set once the call is authenticated.
     Services leave the execution that they answer with in ``execution``: telemetry tells of it.
     """
 
@@ -42,6 +46,7 @@ class Rpc:
         "execution",
         "expires_at",
         "method",
+        "path",
         "request_id",
         "revocations",
         "trace_id",
@@ -55,6 +60,7 @@ class Rpc:
         self.authorization = ""
         self.request_id = ""
         self.trace_id = ""
+        path, through_the_gateway = "", False
         for name, value in metadata or ():
             if name == "authorization":
                 self.authorization = str(value)
@@ -62,6 +68,11 @@ class Rpc:
                 self.request_id = str(value)
             elif name == "traceparent" and (trace := _TRACE_ID.fullmatch(str(value))):
                 self.trace_id = trace[1]
+            elif name == _PATH:
+                path = str(value)
+            elif name == _FACE:
+                through_the_gateway = True
+        self.path = path if through_the_gateway else None
         self.request_id = self.request_id or random_hex()
         self.expires_at: float | None = None
         self.revocations = 0  # how many there had been when it was found out who is asking

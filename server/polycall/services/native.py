@@ -21,6 +21,7 @@ from polycall.interceptors.auditing import Auditing
 from polycall.interceptors.authentication import Authentication
 from polycall.interceptors.counts import Counts
 from polycall.interceptors.errors import Errors
+from polycall.interceptors.paths import Paths
 from polycall.interceptors.stack import Gate, Stack
 from polycall.interceptors.telemetry import Telemetry
 from polycall.services.audit import AuditService
@@ -115,7 +116,7 @@ def interceptors(
     """
     authentication, telemetry = Authentication(keys), Telemetry(calls)
     auditing = Auditing(audit, behind=doors is not None)
-    layers = (telemetry, Errors(LARGEST_MESSAGE), auditing, authentication, Counts())
+    layers = (telemetry, Errors(LARGEST_MESSAGE), auditing, authentication, Paths(), Counts())
     faces = (telemetry, auditing)
     return [Stack(native=layers, faces=faces, entry=authentication, doors=doors, reader_of=reader_of)]
 
