@@ -30,7 +30,7 @@ async def test_a_call_is_stored_before_it_is_answered_and_run_later(home: House)
     assert (call.kind, call.state, call.attempt) == (ExecutionKind.CALL, ExecutionState.QUEUED, 0)
     assert await home.store.real.get("default", call.id) == call
     home.work()
-    ended = await home.engine.wait(DEFAULT, call.id, 10)
+    ended = await home.engine.executions.wait(DEFAULT, call.id, 10)
     assert (ended.state, ended.result, ended.attempt, ended.stdout) == (
         ExecutionState.COMPLETED,
         b"1",
@@ -65,9 +65,9 @@ async def test_a_call_is_claimed_only_when_there_is_a_slot_for_it(build: Build) 
         await home.begun()
         call = await home.engine.call(DEFAULT, function("slow"))
         await until(lambda: home.engine.admission.waiting == 1)
-        assert (await home.engine.get(DEFAULT, call.id)).state is ExecutionState.QUEUED
+        assert (await home.engine.executions.get(DEFAULT, call.id)).state is ExecutionState.QUEUED
         hanging.cancel()
-        ended = await home.engine.wait(DEFAULT, call.id, 10)
+        ended = await home.engine.executions.wait(DEFAULT, call.id, 10)
         assert ended.state is ExecutionState.COMPLETED
         assert ended.usage.queue_us >= 0
 
@@ -84,7 +84,7 @@ async def test_waiting_calls_take_no_place_in_the_queue_of_others(build: Build) 
         await until(lambda: home.engine.admission.waiting == 2)
         hanging.cancel()
         assert (await run).state is ExecutionState.COMPLETED
-        assert (await home.engine.wait(DEFAULT, call.id, 10)).state is ExecutionState.COMPLETED
+        assert (await home.engine.executions.wait(DEFAULT, call.id, 10)).state is ExecutionState.COMPLETED
 
 
 async def test_a_project_with_many_calls_in_the_queue_does_not_hold_up_anothers_first(build: Build) -> None:
@@ -100,7 +100,7 @@ async def test_a_project_with_many_calls_in_the_queue_does_not_hold_up_anothers_
         await until(lambda: home.engine.admission.waiting == 1)
         other = await home.engine.call(OTHER, function())
         hanging.cancel()
-        ended = await home.engine.wait(OTHER, other.id, 10)
+        ended = await home.engine.executions.wait(OTHER, other.id, 10)
         assert ended.ended_at is not None
         await until(lambda: home.all_ended())
         calls = [kept for kept in await home.records() if kept.kind is ExecutionKind.CALL]
@@ -120,13 +120,13 @@ async def test_calls_and_runs_of_a_project_together_have_no_more_slots_than_it_m
         calls = [await home.engine.call(DEFAULT, function("hang")) for _ in range(2)]
         await home.begun(2)
         other = await home.engine.call(OTHER, function())
-        assert (await home.engine.wait(OTHER, other.id, 10)).state is ExecutionState.COMPLETED
-        states = {(await home.engine.get(DEFAULT, call.id)).state for call in calls}
+        assert (await home.engine.executions.wait(OTHER, other.id, 10)).state is ExecutionState.COMPLETED
+        states = {(await home.engine.executions.get(DEFAULT, call.id)).state for call in calls}
         assert states == {ExecutionState.RUNNING, ExecutionState.QUEUED}
         hanging.cancel()
         await home.begun(2)
         for call in calls:
-            await home.engine.cancel(DEFAULT, call.id)
+            await home.engine.executions.cancel(DEFAULT, call.id)
 
 
 async def test_calls_are_warm_in_their_own_project_and_version(home: House) -> None:
@@ -135,7 +135,7 @@ async def test_calls_are_warm_in_their_own_project_and_version(home: House) -> N
     kinds = []
     for _ in range(2):
         call = await home.engine.call(DEFAULT, function("pid"))
-        kinds.append((await home.engine.wait(DEFAULT, call.id, 10)).start_kind)
+        kinds.append((await home.engine.executions.wait(DEFAULT, call.id, 10)).start_kind)
     assert [kind is StartKind.WARM for kind in kinds] == [False, True]
 
 
@@ -144,7 +144,7 @@ async def test_a_call_runs_the_version_it_was_accepted_for(home: House) -> None:
     call = await home.engine.call(DEFAULT, function("f"))
     await home.deploy(source=b"def f(): return 2")
     home.work()
-    ended = await home.engine.wait(DEFAULT, call.id, 10)
+    ended = await home.engine.executions.wait(DEFAULT, call.id, 10)
     assert (ended.version_id, ended.result) == ("1", b"1")
 
 
@@ -153,7 +153,7 @@ async def test_an_alias_is_taken_once(home: House) -> None:
     options = RunOptions(face="cognite", alias="7")
     call = await home.engine.call(DEFAULT, function(), options)
     await refusal(home.engine.call(DEFAULT, function(), options), AlreadyExists)
-    assert (await home.engine.find(DEFAULT, "cognite", "7")).id == call.id
+    assert (await home.engine.executions.find(DEFAULT, "cognite", "7")).id == call.id
 
 
 # what happens to a Call before it runs
@@ -162,13 +162,13 @@ async def test_an_alias_is_taken_once(home: House) -> None:
 async def test_a_queued_call_is_cancelled_and_never_runs(home: House) -> None:
     await home.deploy()
     call = await home.engine.call(DEFAULT, function("hang"))
-    cancelled = await home.engine.cancel(DEFAULT, call.id)
+    cancelled = await home.engine.executions.cancel(DEFAULT, call.id)
     assert cancelled.error is not None
     assert (cancelled.state, cancelled.error.reason) == (ExecutionState.CANCELLED, Reason.EXECUTION_CANCELLED)
     home.work()
     other = await home.engine.call(DEFAULT, function())
-    await home.engine.wait(DEFAULT, other.id, 10)
-    assert await home.engine.get(DEFAULT, call.id) == cancelled
+    await home.engine.executions.wait(DEFAULT, other.id, 10)
+    assert await home.engine.executions.get(DEFAULT, call.id) == cancelled
 
 
 async def test_a_call_that_is_cancelled_while_it_is_claimed_never_runs(home: House) -> None:
@@ -177,10 +177,10 @@ async def test_a_call_that_is_cancelled_while_it_is_claimed_never_runs(home: Hou
     claim = home.store.hold("claim")
     home.work()
     await claim.begun.wait()  # RUNNING in the database, and not yet here
-    answer = await home.engine.cancel(DEFAULT, call.id)
+    answer = await home.engine.executions.cancel(DEFAULT, call.id)
     assert (answer.state, answer.cancel_requested) == (ExecutionState.RUNNING, True)
     claim.go.set()
-    ended = await home.engine.wait(DEFAULT, call.id, 10)
+    ended = await home.engine.executions.wait(DEFAULT, call.id, 10)
     assert ended.state is ExecutionState.CANCELLED
 
 
@@ -191,7 +191,7 @@ async def test_a_call_that_is_cancelled_while_it_is_prepared_never_runs(home: Ho
     version = home.store.hold("get_version")
     home.work()
     await version.begun.wait()
-    cancelling = asyncio.create_task(home.engine.cancel(DEFAULT, call.id))
+    cancelling = asyncio.create_task(home.engine.executions.cancel(DEFAULT, call.id))
     (live,) = home.engine.live.all()
     await until(lambda: live.stopped is not None)
     version.go.set()
@@ -205,7 +205,7 @@ async def test_a_call_whose_package_is_gone_fails_and_says_so(home: House) -> No
     call = await home.engine.call(DEFAULT, function())
     await home.registry.delete_package(DEFAULT, "p")
     home.work()
-    ended = await home.engine.wait(DEFAULT, call.id, 10)
+    ended = await home.engine.executions.wait(DEFAULT, call.id, 10)
     assert ended.error is not None
     assert (ended.state, ended.error.reason) == (ExecutionState.FAILED, Reason.PACKAGE_NOT_FOUND)
     assert ended.error.message == "packages/p does not exist in this project."
@@ -219,7 +219,7 @@ async def test_a_call_beyond_what_the_operator_allows_by_now_fails(build: Build)
     lower = LimitPolicy.up_to(replace(MAXIMUMS, timeout_ms=DEFAULTS.timeout_ms))
     async with build(limits=lower) as home:
         home.work()
-        ended = await home.engine.wait(DEFAULT, call.id, 10)
+        ended = await home.engine.executions.wait(DEFAULT, call.id, 10)
         assert ended.error is not None
         assert (ended.state, ended.error.reason) == (ExecutionState.FAILED, Reason.LIMIT_OUT_OF_RANGE)
 
@@ -234,10 +234,10 @@ async def test_calls_wait_where_the_machine_is_below_the_floor(build: Build, mon
             worse.work()
             await until(lambda: worse.store.calls.count("expire") >= 1)
             assert "claim" not in worse.store.calls
-            assert (await worse.engine.get(DEFAULT, call.id)).state is ExecutionState.QUEUED
+            assert (await worse.engine.executions.get(DEFAULT, call.id)).state is ExecutionState.QUEUED
     async with build(floor=IsolationLevel.NAMESPACED) as home:
         home.work()
-        assert (await home.engine.wait(DEFAULT, call.id, 10)).state is ExecutionState.COMPLETED
+        assert (await home.engine.executions.wait(DEFAULT, call.id, 10)).state is ExecutionState.COMPLETED
 
 
 # what happens to a Call while it runs
@@ -248,18 +248,18 @@ async def test_a_running_call_is_cancelled_and_keeps_its_output(home: House) -> 
     home.work()
     call = await home.engine.call(DEFAULT, function("hang"))
     await home.begun()
-    assert (await home.engine.get(DEFAULT, call.id)).stdout == b"begun\n"
-    await refusal(home.engine.cancel(OTHER, call.id), NotFound)
-    ended = await home.engine.cancel(DEFAULT, call.id)
+    assert (await home.engine.executions.get(DEFAULT, call.id)).stdout == b"begun\n"
+    await refusal(home.engine.executions.cancel(OTHER, call.id), NotFound)
+    ended = await home.engine.executions.cancel(DEFAULT, call.id)
     assert ended.error is not None
     assert (ended.state, ended.error.reason, ended.stdout) == (
         ExecutionState.CANCELLED,
         Reason.EXECUTION_CANCELLED,
         b"begun\n",
     )
-    assert await home.engine.cancel(DEFAULT, call.id) == ended
+    assert await home.engine.executions.cancel(DEFAULT, call.id) == ended
     assert await home.record() == ended
-    (chunk,) = await home.engine.output(DEFAULT, call.id)
+    (chunk,) = await home.engine.executions.output(DEFAULT, call.id)
     assert (chunk.stream, chunk.data) == (Stream.STDOUT, b"begun\n")
 
 
@@ -269,7 +269,7 @@ async def test_a_call_that_another_server_was_asked_to_cancel_is_stopped(home: H
     call = await home.engine.call(DEFAULT, function("hang"))
     await home.begun()
     await home.store.real.request_cancel("default", call.id, 1)
-    assert (await home.engine.wait(DEFAULT, call.id, 10)).state is ExecutionState.CANCELLED
+    assert (await home.engine.executions.wait(DEFAULT, call.id, 10)).state is ExecutionState.CANCELLED
 
 
 async def test_an_end_is_seen_only_when_it_can_be_read(home: House) -> None:
@@ -277,7 +277,7 @@ async def test_an_end_is_seen_only_when_it_can_be_read(home: House) -> None:
     home.work()
     finish = home.store.hold("finish")
     call = await home.engine.call(DEFAULT, function())
-    waiting = asyncio.create_task(home.engine.wait(DEFAULT, call.id, 10))
+    waiting = asyncio.create_task(home.engine.executions.wait(DEFAULT, call.id, 10))
     await finish.begun.wait()
     assert not waiting.done()
     assert home.engine.admission.busy == 0  # nobody waits for a slot because the database is slow
@@ -300,7 +300,7 @@ async def test_the_output_of_a_running_call_is_stored_as_it_comes_and_once(home:
     (live,) = home.engine.live.all()
     await until(lambda: live.begun and live._task is None)
     append.go.set()
-    ended = await home.engine.wait(DEFAULT, call.id, 10)
+    ended = await home.engine.executions.wait(DEFAULT, call.id, 10)
     assert ended.stdout == b"0\n1\n2\n"
     assert b"".join(chunk.data for chunk in await stored()) == ended.stdout
 
@@ -318,7 +318,7 @@ async def test_one_call_that_goes_wrong_takes_no_other_with_it(home: House, monk
     monkeypatch.setattr(type(home.preparation), "again", lambda _, execution: again(execution))
     home.work()
     call = await home.engine.call(DEFAULT, function(input=b'{"x": 1}'))
-    assert (await home.engine.wait(DEFAULT, call.id, 10)).result == b"1"
-    ended = await home.engine.wait(DEFAULT, poisoned.id, 10)
+    assert (await home.engine.executions.wait(DEFAULT, call.id, 10)).result == b"1"
+    ended = await home.engine.executions.wait(DEFAULT, poisoned.id, 10)
     assert ended.error is not None
     assert (ended.state, ended.error.reason) == (ExecutionState.FAILED, Reason.INTERNAL)

@@ -72,8 +72,8 @@ async def _something(home: House, chance: random.Random, number: int) -> Executi
         call = await home.engine.call(DEFAULT, function("slow", input=b'{"x": %d}' % number))
         if chance.random() < 0.5:
             await asyncio.sleep(chance.random() * 0.1)
-            await home.engine.cancel(DEFAULT, call.id)
-        return await home.engine.wait(DEFAULT, call.id, 20)
+            await home.engine.executions.cancel(DEFAULT, call.id)
+        return await home.engine.executions.wait(DEFAULT, call.id, 20)
     options = RunOptions(
         expires_at=time.monotonic() + 0.05 if kind == "late" else None,
         request_id=f"id-{number // 7}" if kind == "repeat" else None,
@@ -88,7 +88,7 @@ async def _something(home: House, chance: random.Random, number: int) -> Executi
         await asyncio.sleep(chance.random() * 0.06)
         for live in home.engine.live.all():
             if live.execution.kind is ExecutionKind.SYNC:
-                await home.engine.cancel(DEFAULT, live.execution.id)
+                await home.engine.executions.cancel(DEFAULT, live.execution.id)
                 break
     return await run
 

@@ -80,7 +80,7 @@ async def test_a_call_stops_at_its_deadline(home: House) -> None:
     await home.deploy()
     home.work()
     call = await home.engine.call(DEFAULT, function("hang"), RunOptions(deadline=now_ms() + 1_500))
-    ended = await home.engine.wait(DEFAULT, call.id, 10)
+    ended = await home.engine.executions.wait(DEFAULT, call.id, 10)
     assert ended.error is not None
     assert (ended.state, ended.error.reason, ended.stdout) == (
         ExecutionState.TIMEOUT,
@@ -97,7 +97,7 @@ async def test_a_call_that_waits_beyond_its_deadline_is_never_started(build: Bui
         hanging = asyncio.create_task(home.engine.run(DEFAULT, function("hang")))
         await home.begun()
         call = await home.engine.call(DEFAULT, function("hang"), RunOptions(deadline=now_ms() + 50))
-        ended = await home.engine.wait(DEFAULT, call.id, 10)
+        ended = await home.engine.executions.wait(DEFAULT, call.id, 10)
         assert ended.error is not None
         assert (ended.state, ended.attempt, ended.started_at) == (ExecutionState.TIMEOUT, 0, None)
         assert ended.error.message == "The deadline passed before a slot was free; nothing ran."
@@ -113,7 +113,7 @@ async def test_a_call_whose_deadline_passes_while_it_is_claimed_is_not_started(h
     await claim.begun.wait()
     await until(lambda: now_ms() > (call.deadline or 0))
     claim.go.set()
-    ended = await home.engine.wait(DEFAULT, call.id, 10)
+    ended = await home.engine.executions.wait(DEFAULT, call.id, 10)
     assert (ended.state, ended.stdout) == (ExecutionState.TIMEOUT, b"")
     assert ended.error is not None
     assert ended.error.message == "The deadline passed before a slot was free; nothing ran."

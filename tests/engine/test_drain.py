@@ -75,7 +75,7 @@ async def test_a_cancel_during_the_drain_does_not_change_how_a_killed_run_ended(
     (live,) = home.engine.live.all()
     draining = asyncio.create_task(home.engine.drain(0))
     await until(lambda: live.stopped is not None)
-    cancelled = await home.engine.cancel(DEFAULT, live.execution.id)
+    cancelled = await home.engine.executions.cancel(DEFAULT, live.execution.id)
     await draining
     assert cancelled.error is not None
     assert cancelled.error.reason is Reason.WORKER_LOST
@@ -88,7 +88,7 @@ async def test_calls_that_run_are_given_the_grace(home: House) -> None:
     call = await home.engine.call(DEFAULT, function("slow", input=b'{"x": 1}'))
     await home.begun()
     await home.dispatcher.stop(30.0)
-    assert (await home.engine.get(DEFAULT, call.id)).result == b"1"
+    assert (await home.engine.executions.get(DEFAULT, call.id)).result == b"1"
 
 
 async def test_a_call_that_may_be_started_again_is_handed_back_and_runs_after_the_restart(build: Build) -> None:
@@ -98,16 +98,16 @@ async def test_a_call_that_may_be_started_again_is_handed_back_and_runs_after_th
         home.work()
         call = await home.engine.call(DEFAULT, function("hang"), RunOptions(max_attempts=2))
         await home.begun()
-        waiting = asyncio.create_task(home.engine.wait(DEFAULT, call.id, 0.5))
+        waiting = asyncio.create_task(home.engine.executions.wait(DEFAULT, call.id, 0.5))
         await home.dispatcher.stop(0)
         assert (await waiting).state is ExecutionState.QUEUED
     async with build() as home:
         home.work()
         await home.begun()
-        read = await home.engine.get(DEFAULT, call.id)
+        read = await home.engine.executions.get(DEFAULT, call.id)
         assert (read.state, read.attempt) == (ExecutionState.RUNNING, 2)
         await home.dispatcher.stop(0)
-        ended = await home.engine.get(DEFAULT, call.id)
+        ended = await home.engine.executions.get(DEFAULT, call.id)
         assert ended.error is not None
         assert (ended.state, ended.error.reason, ended.stdout) == (
             ExecutionState.FAILED,
@@ -119,7 +119,7 @@ async def test_a_call_that_may_be_started_again_is_handed_back_and_runs_after_th
 async def test_who_waits_for_what_ends_elsewhere_is_sent_elsewhere(home: House) -> None:
     await home.deploy()
     call = await home.engine.call(DEFAULT, function())
-    waiting = asyncio.create_task(home.engine.wait(DEFAULT, call.id, 60))
+    waiting = asyncio.create_task(home.engine.executions.wait(DEFAULT, call.id, 60))
     following = asyncio.create_task(_last(home, call))
     await until(lambda: home.store.calls.count("get") >= 2)
     await home.engine.drain(0)
@@ -127,12 +127,12 @@ async def test_who_waits_for_what_ends_elsewhere_is_sent_elsewhere(home: House) 
     assert refused.reason is Reason.DRAINING
     await refusal(following, Unavailable)
     # what has ended is told all the same
-    ended = await home.engine.cancel(DEFAULT, call.id)
-    assert await home.engine.wait(DEFAULT, call.id, 60) == ended
+    ended = await home.engine.executions.cancel(DEFAULT, call.id)
+    assert await home.engine.executions.wait(DEFAULT, call.id, 60) == ended
 
 
 async def _last(home: House, call: Execution) -> object:
-    return [event async for event in home.engine.stream(DEFAULT, call.id)][-1]
+    return [event async for event in home.engine.following.events(DEFAULT, call.id)][-1]
 
 
 async def test_a_call_that_waits_for_a_slot_loses_no_attempt(build: Build) -> None:
@@ -149,7 +149,7 @@ async def test_a_call_that_waits_for_a_slot_loses_no_attempt(build: Build) -> No
         assert (await hanging).state is ExecutionState.FAILED
     async with build(slots=1) as home:
         home.work()
-        ended = await home.engine.wait(DEFAULT, call.id, 10)
+        ended = await home.engine.executions.wait(DEFAULT, call.id, 10)
         assert (ended.state, ended.attempt) == (ExecutionState.COMPLETED, 1)
 
 
@@ -163,7 +163,7 @@ async def test_a_claim_under_way_when_the_drain_begins_is_still_run(home: House)
     await asyncio.sleep(0)
     claim.go.set()
     await stopping
-    assert (await home.engine.get(DEFAULT, call.id)).result == b"1"
+    assert (await home.engine.executions.get(DEFAULT, call.id)).result == b"1"
 
 
 async def test_a_server_that_is_killed_loses_no_call(build: Build) -> None:
@@ -180,8 +180,8 @@ async def test_a_server_that_is_killed_loses_no_call(build: Build) -> None:
         assert {kept.state for kept in await home.records()} == {ExecutionState.RUNNING}
         home.store.away.add("release")
     async with build() as home:
-        assert (await home.engine.get(DEFAULT, call.id)).state is ExecutionState.QUEUED
-        lost = await home.engine.get(DEFAULT, once.id)
+        assert (await home.engine.executions.get(DEFAULT, call.id)).state is ExecutionState.QUEUED
+        lost = await home.engine.executions.get(DEFAULT, once.id)
         assert lost.error is not None
         assert (lost.state, lost.error.reason) == (ExecutionState.FAILED, Reason.WORKER_LOST)
 
@@ -195,4 +195,4 @@ async def test_a_dispatcher_that_stops_claims_nothing_as_it_is_accepted(home: Ho
     await asyncio.sleep(0)  # it has counted what it waits for
     assert home.engine.take(replace(call, id=new_id())) is None
     await stopping
-    assert (await home.engine.get(DEFAULT, call.id)).state is ExecutionState.COMPLETED
+    assert (await home.engine.executions.get(DEFAULT, call.id)).state is ExecutionState.COMPLETED

@@ -139,9 +139,9 @@ async def test_a_cold_start_of_a_call_keeps_nobody_from_their_slot(
         calls = [await home.engine.call(DEFAULT, function(input=b'"cold"', convention="input")) for _ in range(2)]
         await until(lambda: cold.asked == 2)
         assert (await home.engine.run(OTHER, function())).state is ExecutionState.COMPLETED
-        await home.engine.cancel(DEFAULT, calls[0].id)
+        await home.engine.executions.cancel(DEFAULT, calls[0].id)
         cold.started.set()
-        ended = [await home.engine.wait(DEFAULT, call.id, 10) for call in calls]
+        ended = [await home.engine.executions.wait(DEFAULT, call.id, 10) for call in calls]
         assert [call.state for call in ended] == [ExecutionState.CANCELLED, ExecutionState.COMPLETED]
 
 

@@ -43,7 +43,7 @@ async def test_what_is_kept(build: Build, recording: Recording, kept: set[str]) 
         assert found == {ran[name].id for name in kept}
         for name in ran.keys() - kept:
             with pytest.raises(NotFound):
-                await home.engine.get(DEFAULT, ran[name].id)
+                await home.engine.executions.get(DEFAULT, ran[name].id)
 
 
 async def test_calls_are_kept_whatever_is_set(build: Build) -> None:
@@ -51,7 +51,7 @@ async def test_calls_are_kept_whatever_is_set(build: Build) -> None:
         await home.deploy()
         home.work()
         accepted = await home.engine.call(DEFAULT, function("echo", input=b'{"x": 1}'))
-        ended = await home.engine.wait(DEFAULT, accepted.id, 30)
+        ended = await home.engine.executions.wait(DEFAULT, accepted.id, 30)
         assert (ended.state, ended.result) == (ExecutionState.COMPLETED, b"1")
         assert [execution.id for execution in await home.records()] == [accepted.id]
 

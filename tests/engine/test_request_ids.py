@@ -126,7 +126,7 @@ async def test_a_repeated_call_is_accepted_once(home: House) -> None:
     calls = [await home.engine.call(DEFAULT, function(), ONCE) for _ in range(3)]
     assert {call.id for call in calls} == {(await home.record()).id}
     home.work()
-    ended = await home.engine.wait(DEFAULT, calls[0].id, 10)
+    ended = await home.engine.executions.wait(DEFAULT, calls[0].id, 10)
     again = await home.engine.call(DEFAULT, function(), ONCE)
     assert (again.id, again.state) == (ended.id, ExecutionState.COMPLETED)
 

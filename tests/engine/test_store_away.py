@@ -23,11 +23,11 @@ async def test_a_call_outlives_an_outage(home: House, step: str) -> None:
     home.store.away.add(step)
     home.work()
     await until(lambda: home.store.calls.count(step) >= 2)
-    assert not (await home.engine.get(DEFAULT, call.id)).state.final
+    assert not (await home.engine.executions.get(DEFAULT, call.id)).state.final
     home.store.away.clear()
-    ended = await home.engine.wait(DEFAULT, call.id, 10)
+    ended = await home.engine.executions.wait(DEFAULT, call.id, 10)
     assert (ended.state, ended.result, ended.attempt) == (ExecutionState.COMPLETED, b"1", 1)
-    assert b"".join(chunk.data for chunk in await home.engine.output(DEFAULT, call.id)) == b"begun\ndone\n"
+    assert b"".join(chunk.data for chunk in await home.engine.executions.output(DEFAULT, call.id)) == b"begun\ndone\n"
 
 
 @pytest.mark.parametrize("step", ["claim", "finish"])
@@ -36,7 +36,7 @@ async def test_what_the_database_did_before_it_went_away_is_done_once(home: Hous
     call = await home.engine.call(DEFAULT, function("slow", input=b'{"x": 1}'), RunOptions(max_attempts=1))
     home.store.unheard.add(step)
     home.work()
-    ended = await home.engine.wait(DEFAULT, call.id, 10)
+    ended = await home.engine.executions.wait(DEFAULT, call.id, 10)
     # a claim that nobody heard of was no attempt, or a Call of one attempt would never have been started
     assert (ended.state, ended.result, ended.attempt) == (ExecutionState.COMPLETED, b"1", 1)
     assert not home.store.unheard
@@ -84,11 +84,11 @@ async def test_a_call_is_not_cancelled_here_if_that_cannot_be_stored(home: House
     call = await home.engine.call(DEFAULT, function("hang"))
     await home.begun()
     home.store.away.add("request_cancel")
-    await refusal(home.engine.cancel(DEFAULT, call.id), Unavailable)
+    await refusal(home.engine.executions.cancel(DEFAULT, call.id), Unavailable)
     (live,) = home.engine.live.all()
     assert live.stopped is None
     home.store.away.clear()
-    assert (await home.engine.cancel(DEFAULT, call.id)).state is ExecutionState.CANCELLED
+    assert (await home.engine.executions.cancel(DEFAULT, call.id)).state is ExecutionState.CANCELLED
 
 
 async def test_an_end_that_the_database_refuses_is_stored_as_a_fault_of_ours(
@@ -105,7 +105,7 @@ async def test_an_end_that_the_database_refuses_is_stored_as_a_fault_of_ours(
 
     monkeypatch.setattr(home.store.real, "finish", finish)
     call = await home.engine.call(DEFAULT, function(input=b'{"x": 1}'))
-    ended = await home.engine.wait(DEFAULT, call.id, 10)
+    ended = await home.engine.executions.wait(DEFAULT, call.id, 10)
     assert ended.error is not None
     assert (ended.state, ended.error.reason, ended.result) == (ExecutionState.FAILED, Reason.INTERNAL, None)
     assert await home.record() == ended
@@ -121,10 +121,10 @@ async def test_a_fault_at_any_step_does_not_end_the_dispatcher(home: House, step
     await until(lambda: len(home.engine.live) == 0)
     home.store.failing.clear()
     other = await home.engine.call(DEFAULT, function(input=b'{"x": 2}'))
-    assert (await home.engine.wait(DEFAULT, other.id, 10)).result == b"2"
+    assert (await home.engine.executions.wait(DEFAULT, other.id, 10)).result == b"2"
     assert home.working is not None
     assert not home.working.done()
-    assert (await home.engine.get(DEFAULT, call.id)).attempt <= 1
+    assert (await home.engine.executions.get(DEFAULT, call.id)).attempt <= 1
 
 
 async def test_a_lost_finish_is_recovered_at_the_next_start(home: House) -> None:
@@ -149,11 +149,11 @@ async def test_what_cannot_be_tried_again_ends_and_others_run_on(home: House, st
     home.store.failing[step] = Internal("The store refused what it was given.")
     policy = RetryPolicy(max_attempts=3) if step == "retry" else None
     call = await home.engine.call(DEFAULT, function("bad"), RunOptions(retry=policy))
-    ended = await home.engine.wait(DEFAULT, call.id, 10)
+    ended = await home.engine.executions.wait(DEFAULT, call.id, 10)
     assert ended.error is not None
     assert (ended.state, ended.error.reason, ended.attempt) == (ExecutionState.FAILED, Reason.USER_EXCEPTION, 1)
     other = await home.engine.call(DEFAULT, function(input=b'{"x": 1}'))
-    assert (await home.engine.wait(DEFAULT, other.id, 10)).result == b"1"
+    assert (await home.engine.executions.wait(DEFAULT, other.id, 10)).result == b"1"
 
 
 async def test_a_long_wait_for_another_attempt_is_the_databases_alone(
@@ -174,7 +174,7 @@ async def test_a_long_wait_for_another_attempt_is_the_databases_alone(
     await until(lambda: "retry" in home.store.calls)
 
     async def waits_again() -> bool:
-        found = await home.engine.get(DEFAULT, call.id)
+        found = await home.engine.executions.get(DEFAULT, call.id)
         return (found.state, len(found.attempts)) == (ExecutionState.QUEUED, 1)
 
     await until(waits_again)

@@ -111,12 +111,12 @@ async def test_a_stream_ends_with_the_callers_deadline(home: House) -> None:
 async def test_a_call_is_followed_from_the_queue_to_its_end(home: House) -> None:
     await home.deploy()
     call = await home.engine.call(DEFAULT, function("slow", input=b'{"x": 1}'))
-    events = home.engine.stream(DEFAULT, call.id)
+    events = home.engine.following.events(DEFAULT, call.id)
     first = await anext(events)
     home.work()
     begun, output, ended = await collected(chain(first, events))
     assert (begun.state, output, ended.result) == (ExecutionState.QUEUED, b"begun\ndone\n", b"1")
-    assert await home.engine.get(DEFAULT, call.id) == ended
+    assert await home.engine.executions.get(DEFAULT, call.id) == ended
 
 
 async def test_a_call_that_is_being_claimed_is_followed(home: House) -> None:
@@ -125,8 +125,8 @@ async def test_a_call_that_is_being_claimed_is_followed(home: House) -> None:
     claim = home.store.hold("claim")
     home.work()
     await claim.begun.wait()  # RUNNING in the database, and not yet here
-    following = asyncio.create_task(collected(home.engine.stream(DEFAULT, call.id)))
-    waiting = asyncio.create_task(home.engine.wait(DEFAULT, call.id, 10))
+    following = asyncio.create_task(collected(home.engine.following.events(DEFAULT, call.id)))
+    waiting = asyncio.create_task(home.engine.executions.wait(DEFAULT, call.id, 10))
     await asyncio.sleep(0.02)
     claim.go.set()
     begun, output, ended = await following
@@ -139,9 +139,9 @@ async def test_who_comes_late_gets_everything_from_the_beginning(home: House) ->
     home.work()
     call = await home.engine.call(DEFAULT, function("slow", input=b'{"x": 1}'))
     await home.begun()
-    begun, output, ended = await collected(home.engine.stream(DEFAULT, call.id))
+    begun, output, ended = await collected(home.engine.following.events(DEFAULT, call.id))
     assert (begun.state, output) == (ExecutionState.RUNNING, b"begun\ndone\n")
-    begun, output, again = await collected(home.engine.stream(DEFAULT, call.id))
+    begun, output, again = await collected(home.engine.following.events(DEFAULT, call.id))
     assert (begun.state, output, again) == (ExecutionState.COMPLETED, b"begun\ndone\n", ended)
 
 
@@ -154,7 +154,7 @@ async def test_what_the_store_told_of_a_run_is_not_told_again_once_it_is_found_h
     await home.begun()
     find, looks = home.engine.live.get, iter([None, None])  # as if it came between two looks
     monkeypatch.setattr(home.engine.live, "get", lambda *of: next(looks, find(*of)))
-    begun, output, ended = await collected(home.engine.stream(DEFAULT, call.id))
+    begun, output, ended = await collected(home.engine.following.events(DEFAULT, call.id))
     assert (begun.state, output, ended.result) == (ExecutionState.RUNNING, b"begun\ndone\n", b"1")
 
 
@@ -162,7 +162,7 @@ async def test_leaving_does_not_stop_an_execution_that_is_only_followed(home: Ho
     run = asyncio.create_task(home.engine.execute(DEFAULT, ad_hoc(HANGS)))
     await home.begun()
     (live,) = home.engine.live.all()
-    events = home.engine.stream(DEFAULT, live.execution.id)
+    events = home.engine.following.events(DEFAULT, live.execution.id)
     await anext(events)
     await anext(events)
     await events.aclose()  # type: ignore[attr-defined]
@@ -175,7 +175,7 @@ async def test_another_projects_execution_cannot_be_followed(home: House) -> Non
     run = asyncio.create_task(home.engine.execute(DEFAULT, ad_hoc(HANGS)))
     await home.begun()
     (live,) = home.engine.live.all()
-    await refusal(anext(home.engine.stream(OTHER, live.execution.id)), NotFound)
+    await refusal(anext(home.engine.following.events(OTHER, live.execution.id)), NotFound)
     run.cancel()
     await asyncio.wait([run])
 
@@ -185,7 +185,7 @@ async def test_following_ends_with_an_error_when_the_call_is_handed_back(home: H
     home.work()
     call = await home.engine.call(DEFAULT, function("hang"))
     await home.begun()
-    following = asyncio.create_task(collected(home.engine.stream(DEFAULT, call.id)))
+    following = asyncio.create_task(collected(home.engine.following.events(DEFAULT, call.id)))
     await asyncio.sleep(0)
     await home.engine.drain(0)
     await home.dispatcher.stop(0)

@@ -17,6 +17,7 @@ from polycall.domain import (
     Reason,
     StartKind,
 )
+from polycall.engine.floor import Floor
 from polycall.engine.requests import RunOptions
 from polycall.errors import IsolationUnavailable, NotFound, QueueFull, Unavailable
 from tests.engine.conftest import Build
@@ -134,7 +135,7 @@ async def test_a_run_of_more_than_a_second_is_seen_running_and_recorded_once(hom
 
     await until(running)
     (live,) = home.engine.live.all()
-    cancelled = await home.engine.cancel(DEFAULT, live.execution.id)
+    cancelled = await home.engine.executions.cancel(DEFAULT, live.execution.id)
     assert (cancelled.state, cancelled.stdout) == (ExecutionState.CANCELLED, b"begun\n")
     assert cancelled.error is not None
     assert cancelled.error.reason is Reason.EXECUTION_CANCELLED
@@ -146,15 +147,15 @@ async def test_a_running_execution_is_read_with_its_output_so_far_by_its_own_pro
     run = asyncio.create_task(home.engine.execute(DEFAULT, ad_hoc(HANGS)))
     await home.begun()
     (live,) = home.engine.live.all()
-    read = await home.engine.get(DEFAULT, live.execution.id)
+    read = await home.engine.executions.get(DEFAULT, live.execution.id)
     assert (read.state, read.stdout) == (ExecutionState.RUNNING, b"begun\n")
-    waited = await home.engine.wait(DEFAULT, live.execution.id, 0.0)
+    waited = await home.engine.executions.wait(DEFAULT, live.execution.id, 0.0)
     assert (waited.state, waited.stdout) == (ExecutionState.RUNNING, b"begun\n")
-    (chunk,) = await home.engine.output(DEFAULT, live.execution.id)
+    (chunk,) = await home.engine.executions.output(DEFAULT, live.execution.id)
     assert chunk.data == b"begun\n"
-    for verb in (home.engine.get, home.engine.output, home.engine.cancel):
+    for verb in (home.engine.executions.get, home.engine.executions.output, home.engine.executions.cancel):
         await refusal(verb(OTHER, live.execution.id), NotFound)
-    await refusal(home.engine.wait(OTHER, live.execution.id, 1.0), NotFound)
+    await refusal(home.engine.executions.wait(OTHER, live.execution.id, 1.0), NotFound)
     assert not run.done()
     run.cancel()
     await asyncio.wait([run])
@@ -167,9 +168,9 @@ async def test_a_cancel_that_comes_with_the_end_changes_nothing(home: House) -> 
         while not (live := home.engine.live.all()):
             await asyncio.sleep(0)
         await asyncio.sleep(0.003)
-        cancelled, answer = await asyncio.gather(home.engine.cancel(DEFAULT, live[0].execution.id), run)
+        cancelled, answer = await asyncio.gather(home.engine.executions.cancel(DEFAULT, live[0].execution.id), run)
         assert cancelled == answer
-        assert await home.engine.get(DEFAULT, answer.id) == answer
+        assert await home.engine.executions.get(DEFAULT, answer.id) == answer
 
 
 async def test_a_wait_ends_with_the_run(home: House) -> None:
@@ -177,7 +178,7 @@ async def test_a_wait_ends_with_the_run(home: House) -> None:
     run = asyncio.create_task(home.engine.run(DEFAULT, function("slow", input=b'{"x": 1}')))
     await home.begun()
     (live,) = home.engine.live.all()
-    assert (await home.engine.wait(DEFAULT, live.execution.id, 30.0)).result == b"1"
+    assert (await home.engine.executions.wait(DEFAULT, live.execution.id, 30.0)).result == b"1"
     assert (await run).result == b"1"
 
 
@@ -196,7 +197,7 @@ async def test_a_fault_of_ours_is_recorded_as_ours(home: House, monkeypatch: pyt
 async def test_nothing_runs_below_the_isolation_floor(home: House, monkeypatch: pytest.MonkeyPatch) -> None:
     await home.deploy()
     monkeypatch.setattr(type(home.engine.runner), "isolation", IsolationLevel.CONFINED)
-    home.engine._settings = type(home.engine._settings)(isolation_floor=IsolationLevel.NAMESPACED, missing="userns: no")
+    home.engine._floor = Floor(home.engine.runner, IsolationLevel.NAMESPACED, "userns: no")
     for verb in (
         home.engine.execute(DEFAULT, ad_hoc()),
         home.engine.run(DEFAULT, function()),
@@ -226,4 +227,4 @@ async def test_a_handler_is_told_its_call(home: House) -> None:
     answer = await home.engine.run(DEFAULT, run, RunOptions(face="cognite", alias="42"))
     assert answer.result is not None
     assert json.loads(answer.result) == [{"a": 1}, {"function_id": "h", "call_id": "42"}, {}]
-    assert (await home.engine.find(DEFAULT, "cognite", "42")).id == answer.id
+    assert (await home.engine.executions.find(DEFAULT, "cognite", "42")).id == answer.id

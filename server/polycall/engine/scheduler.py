@@ -15,6 +15,7 @@ from collections import Counter
 from dataclasses import replace
 
 from polycall.domain import MissedTicks, Schedule
+from polycall.engine.complaints import complain
 from polycall.engine.cron import Cron
 from polycall.engine.engine import Engine
 from polycall.engine.plans import Plans
@@ -58,7 +59,7 @@ class Scheduler:
             try:
                 wait_s = await self._look()
             except Exception as error:
-                _complain("cannot look after schedules", error)
+                complain(log, "cannot look after schedules", error)
                 wait_s = _POLL_S
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait_s):
@@ -88,7 +89,7 @@ class Scheduler:
             try:
                 return await self._fire(seen, now) or True
             except Exception as error:
-                _complain(f"cannot fire schedule {seen.id}", error)
+                complain(log, f"cannot fire schedule {seen.id}", error)
                 return False
 
     async def _fire(self, seen: Schedule, now: int) -> int | None:
@@ -144,14 +145,3 @@ class Scheduler:
 def _plain(text: str) -> str:
     """Return a text that every database holds: errors of versions may quote their sources."""
     return text[:_LONGEST_WHY].encode(errors="replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
-
-
-def _complain(what: str, error: Exception) -> None:
-    """Log: one line for what is foreseen, the traceback for a fault of ours."""
-    log.log(
-        logging.WARNING if isinstance(error, Unavailable) else logging.ERROR,
-        "%s: %s",
-        what,
-        error,
-        exc_info=not isinstance(error, PolycallError),
-    )

@@ -158,9 +158,12 @@ def _executions(tally: Tally, dispatcher: Dispatcher) -> Iterator[Metric]:
     yield _counted("polycall_sandbox_starts", "Processes that got a run, by what they were", ("kind",), starts)
     phases = {"queue": tally.queued, "start": tally.started, "run": tally.ran}
     yield _histogram("polycall_execution_seconds", "How long executions waited, were started, ran", "phase", phases)
-    yield _counted("polycall_retries", "Failures that are tried again", (), {(): dispatcher.retried})
+    yield _counted("polycall_retries", "Failures that are tried again", (), {(): dispatcher.retries.count})
     yield _counted(
-        "polycall_fenced", "Ends dropped, because others had taken the executions over", (), {(): dispatcher.fenced}
+        "polycall_fenced",
+        "Ends dropped, because others had taken the executions over",
+        (),
+        {(): dispatcher.finishing.fenced},
     )
 
 

@@ -55,9 +55,9 @@ class ExecutionService(execution_service_pb2_grpc.ExecutionServiceServicer):
     ) -> execution_pb2.Execution:
         """Return an execution."""
         name = ExecutionName.parse(request.name)
-        execution = await self._engine.get(rpc.who, name.execution)
+        execution = await self._engine.executions.get(rpc.who, name.execution)
         if request.attempt:
-            execution = await self._engine.attempt(rpc.who, execution, request.attempt)
+            execution = await self._engine.executions.attempt(rpc.who, execution, request.attempt)
         return execution_message(execution)
 
     async def WaitExecution(
@@ -68,14 +68,14 @@ class ExecutionService(execution_service_pb2_grpc.ExecutionServiceServicer):
         remaining = rpc.remaining_s()
         if remaining is not None:
             seconds = max(0.0, min(seconds, remaining - _ANSWER_MARGIN_S))
-        return execution_message(await self._engine.wait(rpc.who, name.execution, seconds))
+        return execution_message(await self._engine.executions.wait(rpc.who, name.execution, seconds))
 
     async def ListExecutions(
         self, request: execution_service_pb2.ListExecutionsRequest, rpc: Rpc
     ) -> execution_service_pb2.ListExecutionsResponse:
         """List executions, newest first."""
         where, size, token = read_list(request)
-        page = await self._engine.list(rpc.who, where, size, token)
+        page = await self._engine.executions.list(rpc.who, where, size, token)
         return execution_service_pb2.ListExecutionsResponse(
             executions=[execution_message(execution, payloads=False) for execution in page.items],
             next_page_token=page.next_token,
@@ -86,7 +86,7 @@ class ExecutionService(execution_service_pb2_grpc.ExecutionServiceServicer):
     ) -> execution_pb2.Execution:
         """Cancel an execution."""
         name = ExecutionName.parse(request.name)
-        return execution_message(await self._engine.cancel(rpc.who, name.execution))
+        return execution_message(await self._engine.executions.cancel(rpc.who, name.execution))
 
     async def StreamExecution(
         self, request: execution_service_pb2.StreamExecutionRequest, rpc: Rpc
@@ -114,7 +114,7 @@ class ExecutionService(execution_service_pb2_grpc.ExecutionServiceServicer):
             run, options = read_run(request.run_function, rpc.expires_at)
             self._check_size(run.input)
             return self._engine.stream_run(rpc.who, run, options)
-        return self._engine.stream(rpc.who, ExecutionName.parse(request.name).execution)
+        return self._engine.following.events(rpc.who, ExecutionName.parse(request.name).execution)
 
     def _check_size(self, given: bytes) -> None:
         """Raise PayloadTooLarge for an input that is looked at for longer than others can wait."""

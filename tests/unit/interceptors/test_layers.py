@@ -150,7 +150,7 @@ async def test_an_error_in_a_stream_comes_after_what_was_sent() -> None:
         yield Started(execution(state=ExecutionState.RUNNING))
         raise PermissionDenied("No more.", metadata={"scope": "run"})
 
-    async with running(FakeEngine(events=failing)) as native:
+    async with running(FakeEngine(happening=failing)) as native:
         call = native.executions.StreamExecution(
             execution_service_pb2.StreamExecutionRequest(name=f"executions/{ID}"), metadata=native.metadata
         )
@@ -287,7 +287,7 @@ async def test_a_stream_is_logged_once_at_its_end(caplog: pytest.LogCaptureFixtu
         yield Started(execution(state=ExecutionState.RUNNING))
         yield Finished(execution(state=ExecutionState.FAILED))
 
-    async with running(FakeEngine(events=events)) as native:
+    async with running(FakeEngine(happening=events)) as native:
         call = native.executions.StreamExecution(
             execution_service_pb2.StreamExecutionRequest(name=f"executions/{ID}"), metadata=native.metadata
         )

@@ -106,7 +106,7 @@ class FakeEngine:
     """Answers every verb with ``answer``: a value, an exception to raise, or a coroutine function to await."""
 
     answer: Any = field(default_factory=execution)
-    events: Callable[[], AsyncIterator[Any]] | None = None
+    happening: Callable[[], AsyncIterator[Any]] | None = None
     asked: list[tuple[str, tuple[Any, ...]]] = field(default_factory=list)
     keys: FakeKeys = field(default_factory=FakeKeys)
     audited: Any = field(default_factory=FakeKeys)  # the store of the audit log
@@ -137,6 +137,14 @@ class FakeEngine:
     async def call(self, *args: Any) -> Any:
         return await self._answer("call", *args)
 
+    @property
+    def executions(self) -> FakeEngine:
+        return self
+
+    @property
+    def following(self) -> FakeEngine:
+        return self
+
     async def get(self, *args: Any) -> Any:
         return await self._answer("get", *args)
 
@@ -149,8 +157,8 @@ class FakeEngine:
     async def cancel(self, *args: Any) -> Any:
         return await self._answer("cancel", *args)
 
-    def stream(self, *args: Any) -> AsyncIterator[Any]:
-        return self._events("stream", *args)
+    def events(self, *args: Any) -> AsyncIterator[Any]:
+        return self._events("events", *args)
 
     def stream_execute(self, *args: Any) -> AsyncIterator[Any]:
         return self._events("stream_execute", *args)
@@ -160,8 +168,8 @@ class FakeEngine:
 
     def _events(self, verb: str, *args: Any) -> AsyncIterator[Any]:
         self.asked.append((verb, args))
-        assert self.events is not None
-        return self.events()
+        assert self.happening is not None
+        return self.happening()
 
 
 @dataclass

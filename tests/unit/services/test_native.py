@@ -179,7 +179,7 @@ async def events() -> AsyncIterator[Any]:
 @pytest.mark.parametrize(
     ("request_", "verb"),
     [
-        (execution_service_pb2.StreamExecutionRequest(name=f"executions/{ID}"), "stream"),
+        (execution_service_pb2.StreamExecutionRequest(name=f"executions/{ID}"), "events"),
         (execution_service_pb2.StreamExecutionRequest(execute=EXECUTE), "stream_execute"),
         (execution_service_pb2.StreamExecutionRequest(run_function=RUN), "stream_run"),
     ],
@@ -187,7 +187,7 @@ async def events() -> AsyncIterator[Any]:
 async def test_a_stream_tells_start_output_and_end(
     request_: execution_service_pb2.StreamExecutionRequest, verb: str
 ) -> None:
-    engine = FakeEngine(events=events)
+    engine = FakeEngine(happening=events)
     async with running(engine) as native:
         call = native.executions.StreamExecution(request_, metadata=native.metadata, timeout=20)
         answers = [answer async for answer in call]
@@ -231,7 +231,7 @@ async def test_a_stream_tells_start_output_and_end(
 async def test_a_stream_of_nothing_sensible_is_refused(
     request_: execution_service_pb2.StreamExecutionRequest, fields: list[str]
 ) -> None:
-    async with running(FakeEngine(events=events)) as native:
+    async with running(FakeEngine(happening=events)) as native:
         status = await native.refused(native.executions.StreamExecution, request_)
     assert status.code == Code.INVALID_ARGUMENT
     assert [v.field for v in details_of(status)["BadRequest"].field_violations] == fields
@@ -242,7 +242,7 @@ async def test_an_engines_limit_error_in_a_stream_is_named_from_the_request() ->
         raise LimitOutOfRange([FieldViolation("limits.timeout", "no")])
         yield
 
-    async with running(FakeEngine(events=failing)) as native:
+    async with running(FakeEngine(happening=failing)) as native:
         status = await native.refused(
             native.executions.StreamExecution, execution_service_pb2.StreamExecutionRequest(execute=EXECUTE)
         )
@@ -260,7 +260,7 @@ async def test_leaving_a_stream_ends_the_engines_iteration() -> None:
         finally:
             left.set()
 
-    async with running(FakeEngine(events=endless)) as native:
+    async with running(FakeEngine(happening=endless)) as native:
         call = native.executions.StreamExecution(
             execution_service_pb2.StreamExecutionRequest(execute=EXECUTE), metadata=native.metadata
         )

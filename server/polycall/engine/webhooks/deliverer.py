@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
 from polycall.domain import Delivery, DeliveryState, DueDelivery
+from polycall.engine.complaints import complain
 from polycall.engine.webhooks.backoff import Backoff
 from polycall.engine.webhooks.notification import RESULT_BYTES, message_id, notification
 from polycall.engine.webhooks.post import NoAnswer, Post
@@ -106,7 +107,7 @@ class Deliverer:
                     reclaim_at = time.monotonic() + _POLL_S if self._living.nodes is None else math.inf
                 wait_s = await self._look()
             except Exception as error:
-                _complain("cannot look after deliveries", error)
+                complain(log, "cannot look after deliveries", error)
                 wait_s = _POLL_S
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait_s):
@@ -253,18 +254,7 @@ class Deliverer:
                     log.warning("delivery %s was taken over meanwhile; it may be sent twice", delivery.execution_id)
                 return
             except Exception as error:
-                _complain(f"cannot record delivery {delivery.execution_id}", error)
+                complain(log, f"cannot record delivery {delivery.execution_id}", error)
                 if time.monotonic() >= until or not isinstance(error, Unavailable):
                     return  # the claim ends by itself, and it is sent again
                 await asyncio.sleep(_RETRY_S)
-
-
-def _complain(what: str, error: Exception) -> None:
-    """Log: one line for what is foreseen, the traceback for a fault of ours."""
-    log.log(
-        logging.WARNING if isinstance(error, Unavailable) else logging.ERROR,
-        "%s: %s",
-        what,
-        error,
-        exc_info=not isinstance(error, PolycallError),
-    )

@@ -59,7 +59,7 @@ class CallRoutes(Resource):
             ended_after=end.min if end else None,
             ended_before=end.until if end else None,
         )
-        found = await page(self._engine.list(who, where, window.limit, window.cursor, ascending=True))
+        found = await page(self._engine.executions.list(who, where, window.limit, window.cursor, ascending=True))
         body: dict[str, object] = {"items": [CallBody.of(execution) for execution in found.items]}
         if found.next_token:
             body["nextCursor"] = found.next_token

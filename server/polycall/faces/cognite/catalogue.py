@@ -73,7 +73,7 @@ class Catalogue:
             except NotFound as error:
                 if error.reason is not Reason.VERSION_NOT_FOUND:
                     raise
-        newest = await self._engine.list(who, ExecutionFilter(package_id=package.id, face=FACE), 1)
+        newest = await self._engine.executions.list(who, ExecutionFilter(package_id=package.id, face=FACE), 1)
         return FunctionBody.of(Deployed(package, version), newest.items[0].queued_at if newest.items else None)
 
     async def _labelled(self, who: Principal, wanted: Mapping[str, Reference]) -> dict[Reference, Package]:

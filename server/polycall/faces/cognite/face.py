@@ -142,7 +142,7 @@ class CogniteFace(Resource):
     async def get_call_logs(self, inbound: Inbound) -> Reply:
         """GET functions/{id}/calls/{callId}/logs, also while the call runs."""
         who, execution = await self._asked_call(inbound)
-        chunks = await self._engine.output(who, execution.id)
+        chunks = await self._engine.executions.output(who, execution.id)
         # megabytes of lines take tenths of a second: not on the loop
         body = await asyncio.to_thread(lambda: dump({"items": log_entries(chunks, execution)}))
         return Reply(body=body)
@@ -160,7 +160,7 @@ class CogniteFace(Resource):
             raise Missing("Function call", [Reference(call_id)]) from None
 
     async def _execution(self, who: Principal, function_id: int, call_id: str) -> Execution:
-        execution = await self._engine.find(who, FACE, call_id)
+        execution = await self._engine.executions.find(who, FACE, call_id)
         if execution.package_id != str(function_id):  # calls belong to their function
             raise Missing("Function call", [Reference(int(call_id))])
         return execution

@@ -62,7 +62,7 @@ class DomoFace:
         package = await self._packages.find(who, package_id)
         await self._permissions.require(who, Scope.RUN, package, EXECUTE)
         try:
-            execution = await self._engine.get(reading(who), uuid.UUID(text))
+            execution = await self._engine.executions.get(reading(who), uuid.UUID(text))
         except (ValueError, NotFound):
             raise _no_execution(package_id, text) from None
         if execution.package_id != package.id or execution.face != FACE or execution.face_data is None:

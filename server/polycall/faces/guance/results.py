@@ -38,8 +38,8 @@ def form_of(result: bytes, return_type: str) -> msgspec.Raw:
 async def kept_result(engine: Engine, who: Principal, task_id: str, return_type: str) -> msgspec.Raw | Failure:
     """Return a result in one of the forms. Raises Refused if there is none (any more)."""
     try:
-        execution = await engine.find(reading(who), FACE, task_id)
-        execution = await engine.get(reading(who), execution.id)  # with its result
+        execution = await engine.executions.find(reading(who), FACE, task_id)
+        execution = await engine.executions.get(reading(who), execution.id)  # with its result
     except NotFound:
         raise no_such("task", taskId=task_id) from None
     if execution.face_data is None or _is_over(execution):

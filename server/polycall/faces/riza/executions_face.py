@@ -50,13 +50,13 @@ class ExecutionsFace(Resource):
             failed_exit=failed,
             queued_after=inbound.received_at - _KEPT_MS,
         )
-        found = await self._engine.list_with_bodies(who, where, ask.limit)
+        found = await self._engine.executions.list_with_bodies(who, where, ask.limit)
         shown: list[bytes] = []
         size = 0
         for listed in found:
             # large ones are read one by one, so that no more of them are held than a page has room for
             body = await self._shown(
-                listed.execution if listed.whole else await self._engine.get(who, listed.execution.id)
+                listed.execution if listed.whole else await self._engine.executions.get(who, listed.execution.id)
             )
             size += len(body)
             if shown and size > PAGE_BYTES:
@@ -84,7 +84,7 @@ class ExecutionsFace(Resource):
         if execution_id is None:
             return None
         try:
-            execution = await self._engine.get(who, execution_id)
+            execution = await self._engine.executions.get(who, execution_id)
         except NotFound:
             return None
         shown = execution.face == FACE and execution.state.final and execution.queued_at >= after_ms

@@ -49,7 +49,7 @@ class Runs:
                 raise  # it waited for a slot all the time: nothing ran
             # The run spent in the queue what it lacked in the end. For its caller that is a timeout like any other,
             # with what was printed until then; a key that may run code may see what became of this run of it.
-            return await self._engine.get(reading(who), uuid.UUID(execution_id))
+            return await self._engine.executions.get(reading(who), uuid.UUID(execution_id))
 
     async def runtime(self, who: Principal, revision_id: str) -> str:
         """Return the name of a runtime's revision. Raises NotFound."""

@@ -120,7 +120,7 @@ class FakeEngine:
     keys: FakeKeys
     registry: FakeRegistry
     limits: LimitPolicy = field(default_factory=LimitPolicy)
-    executions: list[Execution] = field(default_factory=list)
+    made: list[Execution] = field(default_factory=list)
     runs: list[FunctionRun] = field(default_factory=list)
     chunks: tuple[OutputChunk, ...] = ()
     refusal: PolycallError | None = None
@@ -145,19 +145,23 @@ class FakeEngine:
         )
         if not options.validate_only:
             self.runs.append(run)
-            self.executions.append(execution)
+            self.made.append(execution)
         return execution
+
+    @property
+    def executions(self) -> FakeEngine:
+        return self
 
     async def find(self, who: Principal, face: str, alias: str) -> Execution:
         require(who, Scope.READ)
-        for execution in self.executions:
+        for execution in self.made:
             if (execution.project_id, execution.face, execution.alias) == (who.project_id, face, alias):
                 return execution
         raise NotFound(Reason.EXECUTION_NOT_FOUND, "polycall.v1.Execution", alias)
 
     async def list(self, who: Principal, where: ExecutionFilter, page_size: int) -> Page[Execution]:
         require(who, Scope.READ)
-        mine = [e for e in reversed(self.executions) if (e.face, e.package_id) == (where.face, where.package_id)]
+        mine = [e for e in reversed(self.made) if (e.face, e.package_id) == (where.face, where.package_id)]
         return Page(tuple(mine[:page_size]))
 
     async def output(self, who: Principal, execution_id: uuid.UUID) -> tuple[OutputChunk, ...]:
@@ -166,7 +170,7 @@ class FakeEngine:
 
     def end(self, **changes: Any) -> None:
         """End the newest execution."""
-        self.executions[-1] = replace(self.executions[-1], **changes)
+        self.made[-1] = replace(self.made[-1], **changes)
 
 
 @dataclass

@@ -160,7 +160,7 @@ async def test_a_call_is_answered_201_and_runs(world: World) -> None:
     answer = await world.call({"a": 1})
     assert answer.status == 201
     assert answer.reply.body == b'{"id":1,"status":"Running","startTime":1730204346000,"functionId":1}'
-    [run], [execution] = world.engine.runs, world.engine.executions
+    [run], [execution] = world.engine.runs, world.engine.made
     assert (run.package_id, run.version_id, run.function, run.convention) == ("1", "7", "handle", Convention.HANDLE)
     assert (run.input, run.fresh) == (b'{"a": 1}', True)
     assert run.limits == LimitOverrides(

@@ -127,7 +127,7 @@ class FakeEngine:
     secrets: None = None
     limits: LimitPolicy = field(default_factory=LimitPolicy)
     asked: FunctionRun | None = None
-    executions: dict[uuid.UUID, Execution] = field(default_factory=dict)
+    made: dict[uuid.UUID, Execution] = field(default_factory=dict)
 
     async def run(self, who: Principal, run: FunctionRun, options: RunOptions) -> Execution:
         self.asked = run
@@ -148,14 +148,18 @@ class FakeEngine:
             limits=replace(DEFAULTS, timeout_ms=run.limits.timeout_ms or 0),
             **{name: getattr(self.outcome, name) for name in Ended.__dataclass_fields__},
         )
-        self.executions[execution.id] = execution
+        self.made[execution.id] = execution
         return execution
+
+    @property
+    def executions(self) -> FakeEngine:
+        return self
 
     async def get(self, who: Principal, execution_id: uuid.UUID) -> Execution:
         require(who, Scope.READ)
-        if execution_id not in self.executions:
+        if execution_id not in self.made:
             raise NotFound(Reason.EXECUTION_NOT_FOUND, "polycall.v1.Execution", str(execution_id))
-        return self.executions[execution_id]
+        return self.made[execution_id]
 
 
 class World:

@@ -59,7 +59,7 @@ def untyped(**changes: object) -> World:
 async def test_success_has_exactly_the_documented_record() -> None:
     world = World(Ended(result=b"3", stdout=b"adding\n"))
     reply = await world.post({"inputVariables": {"a": 1, "b": 2}, "settings": {"getLogs": True}})
-    execution_id = str(next(iter(world.engine.executions)))
+    execution_id = str(next(iter(world.engine.made)))
     assert (reply.status, reply.code, reply.content_type) == (200, Code.OK, "application/json;charset=UTF-8")
     assert reply.body.decode() == (
         f'{{"executionId":"{execution_id}","packageId":"{PACKAGE}","version":"1.0.1","functionName":"add",'
@@ -214,8 +214,8 @@ async def test_an_execution_can_be_read_again_as_it_was_answered() -> None:
 async def test_an_unfinished_execution_is_running() -> None:
     world = World()
     await world.post({"inputVariables": {"a": 1, "b": 2}})
-    execution_id, execution = next(iter(world.engine.executions.items()))
-    world.engine.executions[execution_id] = dataclasses.replace(
+    execution_id, execution = next(iter(world.engine.made.items()))
+    world.engine.made[execution_id] = dataclasses.replace(
         execution, state=ExecutionState.RUNNING, result=None, ended_at=None
     )
     record = json.loads((await world.get(str(execution_id))).body)
@@ -227,7 +227,7 @@ async def test_an_unfinished_execution_is_running() -> None:
 async def test_an_execution_is_visible_under_its_own_package_only() -> None:
     world = World(b"3", version(), version(package_id="other"))
     await world.post({"inputVariables": {"a": 1, "b": 2}})
-    execution_id = str(next(iter(world.engine.executions)))
+    execution_id = str(next(iter(world.engine.made)))
     reply = await world.get(execution_id, package="other")
     assert (reply.status, json.loads(reply.body)["message"]) == (404, f"Package other has no execution {execution_id}.")
 
@@ -240,8 +240,8 @@ async def test_an_unknown_execution_is_404(execution_id: str) -> None:
 async def test_an_execution_that_another_contract_made_is_not_shown() -> None:
     world = World()
     await world.post({"inputVariables": {"a": 1, "b": 2}})
-    execution_id, execution = next(iter(world.engine.executions.items()))
-    world.engine.executions[execution_id] = dataclasses.replace(execution, face=None, face_data=None)
+    execution_id, execution = next(iter(world.engine.made.items()))
+    world.engine.made[execution_id] = dataclasses.replace(execution, face=None, face_data=None)
     assert (await world.get(str(execution_id))).status == 404
 
 
@@ -335,7 +335,7 @@ async def test_what_is_kept_beside_an_execution_survives_the_store() -> None:
     output = declared("object", children=(parameter("id", "text", default=b'"x"'),))
     world = World(b"{}", version(function("add", output=output)))
     answered = await world.post({"settings": {"getLogs": True}})
-    execution: Execution = next(iter(world.engine.executions.values()))
+    execution: Execution = next(iter(world.engine.made.values()))
     assert execution.face == "domo"
     assert isinstance(msgspec.json.decode(execution.face_data or b""), dict)
     assert (await world.get(str(execution.id))).body == answered.body

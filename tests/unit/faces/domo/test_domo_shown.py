@@ -60,8 +60,8 @@ async def test_who_has_just_changed_a_package_is_shown_what_there_is_room_for() 
 async def test_an_execution_is_shown_for_thirty_days() -> None:
     world = World(b"3")
     await world.run(a=1, b=2)
-    ((execution_id, execution),) = world.engine.executions.items()
+    ((execution_id, execution),) = world.engine.made.items()
     days = 24 * 3600 * 1000
     for age, status in ((30 * days - 1, 200), (30 * days, 404)):
-        world.engine.executions[execution_id] = dataclasses.replace(execution, queued_at=NOW - age)
+        world.engine.made[execution_id] = dataclasses.replace(execution, queued_at=NOW - age)
         assert (await world.get(str(execution_id))).status == status

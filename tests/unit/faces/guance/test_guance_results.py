@@ -24,6 +24,10 @@ ALL = b'{"raw":30,"repr":"30.0","jsonDumps":"30.0","_responseControl":{}}'
 class FakeEngine:
     ended: Execution | None
 
+    @property
+    def executions(self) -> FakeEngine:
+        return self
+
     async def find(self, who: Principal, face: str, alias: str) -> Execution:
         if self.ended is None:
             raise NotFound(Reason.EXECUTION_NOT_FOUND, "polycall.v1.Execution", alias)

@@ -81,6 +81,10 @@ class FakeEngine:
             raise self.raises
         return DONE
 
+    @property
+    def executions(self) -> FakeEngine:
+        return self
+
     async def get(self, who: Principal, execution_id: uuid.UUID) -> Execution:
         require(who, Scope.READ)
         assert self.stored is not None
