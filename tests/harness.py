@@ -31,6 +31,8 @@ from polycall.v1 import (
     runtime_service_pb2_grpc,
     schedule_service_pb2_grpc,
     secret_service_pb2_grpc,
+    server_service_pb2,
+    server_service_pb2_grpc,
     tenancy_service_pb2,
     tenancy_service_pb2_grpc,
     webhook_service_pb2_grpc,
@@ -59,15 +61,22 @@ class Response:
 
 
 def free_port() -> int:
-    """Return a port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a port of 127.0.0.1 that is given to nobody else as long as this process lives.
+
+    It stays bound here, where nobody listens: the kernel chooses it for no other socket, and a server that sets
+    SO_REUSEADDR or SO_REUSEPORT, as all of ours do, can listen on it, stop and listen again.
+    """
+    held = socket.socket()
+    for option in (socket.SO_REUSEADDR, socket.SO_REUSEPORT):
+        held.setsockopt(socket.SOL_SOCKET, option, 1)
+    held.bind(("127.0.0.1", 0))
+    port: int = held.getsockname()[1]
+    held.detach()  # held by the process
+    return port
 
 
-def until(condition: Any, *, seconds: float = 10.0, what: str = "the condition") -> Any:
-    """Return the first true value of ``condition()``; fail after ``seconds``."""
+def until(condition: Any, *, seconds: float = 60.0, what: str = "the condition") -> Any:
+    """Return the first true value of ``condition()``; fail after ``seconds``, a bound for a loaded machine."""
     end = time.monotonic() + seconds
     while not (value := condition()):
         if time.monotonic() > end:
@@ -163,6 +172,13 @@ class Server:
     def tenancy(self) -> tenancy_service_pb2_grpc.TenancyServiceStub:
         """The TenancyService."""
         return tenancy_service_pb2_grpc.TenancyServiceStub(self.channel)
+
+    def pool(self) -> server_service_pb2.Pool:
+        """Return what runs and what waits for its process, at this moment."""
+        stub = server_service_pb2_grpc.ServerServiceStub(self.channel)
+        request = server_service_pb2.GetServerInfoRequest()
+        status: server_service_pb2.Pool = stub.GetServerInfo(request, metadata=self.metadata).pool
+        return status
 
     def start(self) -> Server:
         """Start `polycall serve` and wait until it says that it serves."""

@@ -136,12 +136,16 @@ def test_the_gateway_sends_requests_to_each_process(family: Server) -> None:
     assert family.ready["processes"] == 2
     assert len(members(family)) == 2
     before = requests_by_endpoint(family)
-    with ThreadPoolExecutor(4) as pool:
-        answers = list(pool.map(lambda _: rest(family, "def execute(input): return 1"), range(20)))
-    assert {status for status, _ in answers} == {200}
-    after = requests_by_endpoint(family)
-    assert sorted(after) == ["server-0.sock", "server-1.sock"]
-    assert all(after[name] > before[name] for name in after)
+    assert sorted(before) == ["server-0.sock", "server-1.sock"]
+
+    def reached() -> bool:
+        with ThreadPoolExecutor(4) as pool:
+            answers = list(pool.map(lambda _: rest(family, "def execute(input): return 1"), range(20)))
+        assert {status for status, _ in answers} == {200}
+        after = requests_by_endpoint(family)
+        return all(after[name] > before[name] for name in before)
+
+    until(reached, what="a request to each")  # Envoy may still be about to hear that one of them is well
 
 
 def test_each_process_says_how_many_there_are_and_has_its_share(family: Server) -> None:
@@ -363,7 +367,8 @@ def test_a_process_that_is_killed_loses_what_it_ran_once_and_nothing_of_its_sibl
     assert statuses.total() - statuses[200] <= 3, statuses
     states = Counter(get(family, name).state for name in names)
     assert states == Counter({Execution.STATE_FAILED: 2, Execution.STATE_RUNNING: 2})
-    ((left, _),) = owners(family).items()
+    # the record of a run that took long may still be on its way
+    ((left, _),) = until(lambda: (found := owners(family).items()) and len(found) == 1 and found, what="one owner")
     assert ran[left] == 2  # its owner never changed
     for name in names:
         found = get(family, name)

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from polycall.v1 import execution_pb2, execution_service_pb2, execution_service_pb2_grpc
-from tests.harness import Server, running_server, until
+from tests.harness import STOP_S, Server, running_server, until
 from tests.integration.load import execute, run_function, spread
 
 DOUBLE = "def f(n):\n    return {'twice': n * 2}\n"
@@ -99,8 +99,18 @@ async def test_a_killed_worker_fails_its_own_run_only(survivor: Server) -> None:
     survivor.deploy("slow", {"main.py": SLOW})
     async with grpc.aio.insecure_channel(survivor.grpc) as channel:
         call = run_function(_stub(channel), survivor, "packages/slow/functions/f")
-        load = asyncio.create_task(spread(call, 200))
-        await asyncio.sleep(0.5)
+        answered = 0
+
+        async def counted(number: int) -> execution_pb2.Execution:
+            nonlocal answered
+            answer = await call(number)
+            answered += 1
+            return answer
+
+        load = asyncio.create_task(spread(counted, 200))
+        async with asyncio.timeout(60):
+            while answered < 50:  # by then its workers are the deepest of its processes
+                await asyncio.sleep(0.01)
         victims = _sandboxed(survivor)
         assert victims
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -170,16 +180,11 @@ def test_sigterm_while_runs_go_on_lets_them_end(tmp_path: Path) -> None:
     server.deploy("slow", {"main.py": "import time\ndef f(n):\n    time.sleep(2)\n    return n\n"})
     request = execution_service_pb2.RunFunctionRequest(function="packages/slow/functions/f", input_json='{"n": 7}')
     future = server.executions.RunFunction.future(request, metadata=server.metadata)
-    until(lambda: _running(server), what="the run to begin")
+    until(lambda: server.pool().busy, what="the run to begin")
     assert server.process is not None
     below = server.descendants()
     server.process.send_signal(signal.SIGTERM)
     assert future.result().output_json == "7"
     assert server.terminate() == 0
-    _, alive = psutil.wait_procs(below, timeout=10)
+    _, alive = psutil.wait_procs(below, timeout=STOP_S)
     assert alive == []
-
-
-def _running(server: Server) -> bool:
-    request = execution_service_pb2.ListExecutionsRequest(states=[execution_pb2.Execution.STATE_RUNNING])
-    return bool(server.executions.ListExecutions(request, metadata=server.metadata).executions)

@@ -6,6 +6,7 @@ import json
 import threading
 import time
 import uuid
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -117,6 +118,19 @@ def cancel(server: Server, name: str) -> execution_pb2.Execution:
     request = execution_service_pb2.CancelExecutionRequest(name=name)
     answer: execution_pb2.Execution = server.executions.CancelExecution(request, metadata=server.metadata, timeout=S)
     return answer
+
+
+def stopped(begin: Callable[[duration_pb2.Duration], execution_pb2.Execution]) -> execution_pb2.Execution:
+    """Return a run that its time limit has ended once it had begun to print, which a busy machine puts off."""
+    for seconds in (0.3, 3, 20):
+        timeout = duration_pb2.Duration()
+        timeout.FromMilliseconds(int(seconds * 1000))
+        ended = begin(timeout)
+        assert ended.state == Execution.STATE_TIMEOUT
+        assert ended.limits.timeout == timeout
+        if ended.stdout:
+            break
+    return ended
 
 
 def recorded(server: Server, name: str) -> execution_pb2.Execution:
@@ -342,13 +356,12 @@ def test_a_function_that_raises_is_an_answer(polycall: Server, package: str) -> 
 
 
 def test_limits_of_a_request_hold_for_it(polycall: Server, package: str) -> None:
-    limits = execution_pb2.Limits(timeout=duration_pb2.Duration(nanos=300_000_000))
-    answer = run(polycall, f"{package}/functions/sleep", input_json='{"seconds": 20}', limits=limits)
-    assert (answer.state, answer.error.reason) == (
-        Execution.STATE_TIMEOUT,
-        error_reason_pb2.ERROR_REASON_EXECUTION_TIMEOUT,
-    )
-    assert answer.limits.timeout.ToMilliseconds() == 300
+    def begin(timeout: duration_pb2.Duration) -> execution_pb2.Execution:
+        limits = execution_pb2.Limits(timeout=timeout)
+        return run(polycall, f"{package}/functions/sleep", input_json='{"seconds": 60}', limits=limits)
+
+    answer = stopped(begin)
+    assert answer.error.reason == error_reason_pb2.ERROR_REASON_EXECUTION_TIMEOUT
     assert answer.stdout == "sleeping\n"
 
 
@@ -373,8 +386,13 @@ def test_a_wait_that_is_too_short_returns_what_there_is(polycall: Server, packag
     assert wait(polycall, accepted.name, 0.2).state == Execution.STATE_RUNNING
     assert time.monotonic() - begun >= 0.2
     request = execution_service_pb2.WaitExecutionRequest(name=accepted.name)
-    answer = polycall.executions.WaitExecution(request, metadata=polycall.metadata, timeout=1.0)
-    assert answer.state == Execution.STATE_RUNNING, "before the RPC's own deadline"
+
+    def told() -> execution_pb2.Execution | None:
+        # the answer leaves shortly before the deadline; on a busy machine the client's own timer may still be first
+        future = polycall.executions.WaitExecution.future(request, metadata=polycall.metadata, timeout=1.0)
+        return future.result() if future.exception() is None else None
+
+    assert until(told, seconds=15, what="an answer before the RPC's own deadline").state == Execution.STATE_RUNNING
     cancelled = cancel(polycall, accepted.name)
     assert cancelled.state == Execution.STATE_CANCELLED
     assert cancelled.error.reason == error_reason_pb2.ERROR_REASON_EXECUTION_CANCELLED
@@ -389,7 +407,7 @@ def test_an_execution_that_has_ended_cannot_be_cancelled_any_more(polycall: Serv
 
 def test_a_call_stops_at_its_deadline(polycall: Server, package: str) -> None:
     deadline = timestamp_pb2.Timestamp()
-    deadline.FromMilliseconds(int(time.time() * 1000) + 500)
+    deadline.FromMilliseconds(int(time.time() * 1000) + 1_500)
     accepted = call(polycall, f"{package}/functions/sleep", input_json='{"seconds": 60}', deadline=deadline)
     assert wait(polycall, accepted.name).state == Execution.STATE_TIMEOUT
 
@@ -456,31 +474,39 @@ def test_checking_runs_nothing(polycall: Server, package: str) -> None:
 
 
 def test_a_run_is_stopped_at_the_rpcs_deadline_and_recorded(polycall: Server, package: str) -> None:
-    seen = {e.name for e in listed(polycall, states=[Execution.STATE_TIMEOUT])}
-    request = execution_service_pb2.RunFunctionRequest(
-        function=f"{package}/functions/sleep", input_json='{"seconds": 60}'
-    )
-    with pytest.raises(grpc.RpcError) as caught:
-        polycall.executions.RunFunction(request, metadata=polycall.metadata, timeout=0.7)
-    assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+    function = f"{package}/functions/sleep"
+    request = execution_service_pb2.RunFunctionRequest(function=function, input_json='{"seconds": 60}')
 
-    def stopped() -> list[execution_pb2.Execution]:
-        found = listed(polycall, states=[Execution.STATE_TIMEOUT, Execution.STATE_CANCELLED])
-        return [e for e in found if e.name not in seen and e.function.endswith("/sleep") and e.kind == 1]
+    def ended() -> set[str]:
+        states = [Execution.STATE_TIMEOUT, Execution.STATE_CANCELLED]
+        found = listed(polycall, parent=function, states=states)
+        return {e.name for e in found if e.kind == Execution.KIND_SYNC}
 
-    (execution,) = until(stopped, what="the record of the stopped run")[:1]
-    assert recorded(polycall, execution.name).stdout == "sleeping\n"
+    def output() -> str:
+        """Let a deadline end a run; return what the record of it has."""
+        before = ended()
+        with pytest.raises(grpc.RpcError) as caught:
+            polycall.executions.RunFunction(request, metadata=polycall.metadata, timeout=0.7)
+        assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+        (name,) = until(lambda: ended() - before, what="the record of the stopped run")
+        return str(get(polycall, name).stdout)
+
+    # on a busy machine a deadline may be over before anything is printed
+    assert until(output, what="a run that was stopped while it slept") == "sleeping\n"
 
 
 def test_a_deadline_says_in_which_phase_it_passed(polycall: Server) -> None:
     request = execution_service_pb2.ExecuteRequest(code="import time\ndef execute(input): time.sleep(60)")
 
     def told() -> Refusal | None:
-        # the answer leaves shortly before the deadline; on a busy machine the client's own timer may still be first
-        return refusal_if_told(lambda: polycall.executions.Execute(request, metadata=polycall.metadata, timeout=0.5))
+        # the answer leaves shortly before the deadline; on a busy machine the client's own timer may still be first,
+        # or the deadline be over before there is a process
+        answer = refusal_if_told(lambda: polycall.executions.Execute(request, metadata=polycall.metadata, timeout=0.5))
+        assert answer is None or answer.code == Code.DEADLINE_EXCEEDED
+        return answer if answer is not None and answer.metadata["phase"] == "run" else None
 
     refused: Refusal = until(told, what="an answer before the deadline")
-    assert (refused.code, refused.reason) == (Code.DEADLINE_EXCEEDED, "EXECUTION_TIMEOUT")
+    assert refused.reason == "EXECUTION_TIMEOUT"
     assert refused.details == {}
     assert refused.metadata["phase"] == "run"
     assert recorded(polycall, refused.metadata["execution"]).state == Execution.STATE_TIMEOUT
@@ -523,7 +549,10 @@ def some(polycall: Server) -> list[execution_pb2.Execution]:
     """Seven calls of two functions of a package of their own, oldest first."""
     polycall.deploy("native-list", {"main.py": "def good(): return 1\ndef bad(): raise ValueError"}, version="v1")
     names = ["good", "bad", "good", "good", "bad", "good", "good"]
-    accepted = [call(polycall, f"packages/native-list/functions/{name}") for name in names]
+    accepted = []
+    for name in names:
+        accepted.append(call(polycall, f"packages/native-list/functions/{name}"))
+        time.sleep(0.002)  # those of one millisecond have no order
     return [wait(polycall, execution.name) for execution in accepted]
 
 

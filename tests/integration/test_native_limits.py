@@ -277,15 +277,22 @@ def test_the_deadline_is_that_of_all_attempts_together(server: Server) -> None:
     # the wait would be over after the deadline: so it is over now, with what it failed by
     execution = ended(server, call(server, "fail", deadline=deadline, retry_policy=wait))
     assert (execution.state, execution.attempt, execution.error.message) == (STATES.STATE_FAILED, 1, "no")
-    deadline.GetCurrentTime()
-    deadline.seconds += 2
-    execution = ended(server, call(server, "fail", deadline=deadline, retry_policy=retry(10, multiplier=1.5)))
-    assert 1 < execution.attempt < 10
-    assert execution.state in (STATES.STATE_FAILED, STATES.STATE_TIMEOUT)
+
+    def tried() -> int:
+        deadline.GetCurrentTime()
+        deadline.seconds += 2
+        execution = ended(server, call(server, "fail", deadline=deadline, retry_policy=retry(10, multiplier=1.5)))
+        assert execution.state in (STATES.STATE_FAILED, STATES.STATE_TIMEOUT)
+        return execution.attempt
+
+    attempts = until(
+        lambda: (n := tried()) > 1 and n, what="a second attempt, for which a busy machine may be too late"
+    )
+    assert attempts < 10
 
 
 def test_a_stream_tells_each_attempt_apart(server: Server) -> None:
-    name = call(server, "fail", retry_policy=retry(3, 500, multiplier=1))
+    name = call(server, "fail", retry_policy=retry(3, 990, multiplier=1))
     request = pb.StreamExecutionRequest(name=name)
     events = list(server.executions.StreamExecution(request, metadata=server.metadata, timeout=60))
     attempts: dict[int, str] = {}

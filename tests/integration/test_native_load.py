@@ -54,7 +54,8 @@ def test_a_full_queue_says_when_to_come_back_before_anything_ran(narrow: Server)
     holding = running(narrow)
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(execute, narrow, QUICK)
-        full = until(lambda: _full(narrow), what="a full queue")
+        until(lambda: narrow.pool().queued == 1, what="a full queue")
+        full = refusal(lambda: execute(narrow, QUICK))
         holding.cancel()
         assert waiting.result(S).output_json == "1"
     assert (full.code, full.reason) == (Code.RESOURCE_EXHAUSTED, "QUEUE_FULL")
@@ -62,16 +63,6 @@ def test_a_full_queue_says_when_to_come_back_before_anything_ran(narrow: Server)
     delay = full.details["RetryInfo"].retry_delay
     assert delay.ToMilliseconds() > 0
     assert execute(narrow, QUICK).output_json == "1"
-
-
-def _full(server: Server) -> Any:
-    """Return the refusal of a full queue; None while there is room (the run that was let in is taken back)."""
-    try:
-        execute(server, QUICK, timeout=0.3)
-    except grpc.RpcError as error:
-        if error.code() == grpc.StatusCode.DEADLINE_EXCEEDED:
-            return None
-    return refusal(lambda: execute(server, QUICK))
 
 
 def test_a_deadline_that_passes_in_the_queue_says_so(narrow: Server) -> None:
@@ -101,7 +92,8 @@ def test_a_call_waits_for_its_slot_and_is_not_refused(narrow: Server) -> None:
 
 
 def test_a_server_that_stops_refuses_first_and_records_what_it_kills(tmp_path: Path) -> None:
-    with running_server(tmp_path, **NARROW) as server, grpc.insecure_channel(server.grpc) as channel:
+    patient = {**NARROW, "POLYCALL_DRAIN_GRACE_S": "60"}
+    with running_server(tmp_path, **patient) as server, grpc.insecure_channel(server.grpc) as channel:
         health = health_pb2_grpc.HealthStub(channel)
         watch = health.Watch(health_pb2.HealthCheckRequest())
         assert next(watch).status == health_pb2.HealthCheckResponse.SERVING
@@ -112,6 +104,7 @@ def test_a_server_that_stops_refuses_first_and_records_what_it_kills(tmp_path: P
         refused = refusal(lambda: execute(server, QUICK))
         assert (refused.code, refused.reason) == (Code.UNAVAILABLE, "DRAINING")
         assert set(refused.details) == {"RetryInfo"}
+        server.process.send_signal(signal.SIGTERM)  # the second one ends the grace
         events = list(holding)
         assert events[-1].finished.state == execution_pb2.Execution.STATE_FAILED
         assert "shut down" in events[-1].finished.error.message

@@ -110,7 +110,6 @@ def test_a_run_is_started_and_followed_to_its_end(polycall: Server, target: dict
     )
     assert (text(pieces, Piece.STREAM_STDOUT), text(pieces, Piece.STREAM_STDERR)) == (OUT, ERR)
     assert (finished.stdout, finished.stderr) == (OUT, ERR)
-    assert len(pieces) > 2, "it comes while it is written, not at the end"
     times = [piece.time.ToMilliseconds() for piece in pieces]
     assert times == sorted(times)
 
@@ -149,16 +148,23 @@ def test_code_that_fails_ends_its_stream_well(polycall: Server) -> None:
 
 
 def test_a_time_limit_ends_the_stream_with_what_was_written(polycall: Server) -> None:
-    request = execution_service_pb2.RunFunctionRequest(
-        function="packages/native-stream/functions/hang",
-        limits=execution_pb2.Limits(timeout=duration_pb2.Duration(nanos=300_000_000)),
-    )
-    _, pieces, finished = parts(list(stream(polycall, run_function=request)))
-    assert (finished.state, finished.error.reason) == (
-        Execution.STATE_TIMEOUT,
-        error_reason_pb2.ERROR_REASON_EXECUTION_TIMEOUT,
-    )
-    assert text(pieces, Piece.STREAM_STDOUT) == "begun\n"
+    written = ""
+    for millis in (300, 3_000, 20_000):  # a busy machine puts off that it begins
+        limits = execution_pb2.Limits(timeout=duration_pb2.Duration())
+        limits.timeout.FromMilliseconds(millis)
+        request = execution_service_pb2.RunFunctionRequest(
+            function="packages/native-stream/functions/hang", limits=limits
+        )
+        _, pieces, finished = parts(list(stream(polycall, run_function=request)))
+        assert (finished.state, finished.error.reason) == (
+            Execution.STATE_TIMEOUT,
+            error_reason_pb2.ERROR_REASON_EXECUTION_TIMEOUT,
+        )
+        written = text(pieces, Piece.STREAM_STDOUT)
+        assert written == finished.stdout
+        if written:
+            break
+    assert written == "begun\n"
 
 
 def test_leaving_a_stream_that_started_a_run_kills_it(polycall: Server) -> None:
@@ -191,8 +197,17 @@ def execute(input):
 OUT_3, ERR_3 = ("".join(f"{name} {n}\n" for n in range(3)) for name in ("out", "err"))
 
 
-def test_output_is_told_in_order_while_the_code_still_runs(polycall: Server) -> None:
-    events = stream(polycall, execute=execution_service_pb2.ExecuteRequest(code=WATCHED))
+@pytest.mark.parametrize("verb", ["execute", "run_function"])
+def test_output_is_told_in_order_while_the_code_still_runs(polycall: Server, verb: str) -> None:
+    """It comes while it is written, not at the end, which there is none of."""
+    if verb == "execute":
+        events = stream(polycall, execute=execution_service_pb2.ExecuteRequest(code=WATCHED))
+    else:
+        polycall.deploy("native-watched", {"main.py": WATCHED})
+        run = execution_service_pb2.RunFunctionRequest(
+            function="packages/native-watched/functions/execute", input_json='{"input": 1}'
+        )
+        events = stream(polycall, run_function=run)
     name = next(events).started.name
     pieces: list[Any] = []
     while (text(pieces, Piece.STREAM_STDOUT), text(pieces, Piece.STREAM_STDERR)) != (OUT_3, ERR_3):

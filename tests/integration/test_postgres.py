@@ -12,7 +12,7 @@ from google.protobuf import duration_pb2
 
 from bench.postmaster import standing_still
 from polycall.v1 import execution_pb2, execution_service_pb2
-from tests.harness import Server, running_server
+from tests.harness import STOP_S, Server, running_server
 
 SOURCE = {"main.py": "def double(n):\n    print('doubling')\n    return n * 2\n"}
 
@@ -39,7 +39,7 @@ def test_a_server_on_postgresql_runs_calls_and_remembers(postgres: str, tmp_path
         with standing_still(asyncio.run(_postmaster(url))):
             server.executions.RunFunction(run, metadata=server.metadata)
             assert server.terminate() == 3
-        assert not [process for process in below if process.is_running()]
+        assert psutil.wait_procs(below, timeout=STOP_S)[1] == []
         assert "records of synchronous executions are lost" in server.log.read_text()
     finally:
         if server.process is not None and server.process.poll() is None:

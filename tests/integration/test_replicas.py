@@ -179,10 +179,10 @@ def test_no_accepted_call_is_lost_with_a_server(pair: tuple[Server, Server]) -> 
     first, second = pair
     names = [_call(server, 0.05, n) for n, server in enumerate([first, second] * 20)]
     names += [_call(first, 1.5, 40 + n) for n in range(6)]
-    until(lambda: _running(second, names[-1:]), seconds=60, what="the last to run")
+    until(lambda: _running(second, names[-1:]), what="the last to run")
     first.kill()
     for n, name in enumerate(names):
-        ended = until(lambda name=name: _ended(second, name), seconds=60, what=f"the end of {name}")
+        ended = until(lambda name=name: _ended(second, name), what=f"the end of {name}")
         assert (ended.state, ended.output_json) == (STATES.STATE_COMPLETED, str(n))
         assert ended.attempt <= 2
 
@@ -191,9 +191,9 @@ def test_what_may_not_run_again_ends_with_its_server(pair: tuple[Server, Server]
     first, second = pair
     # all slots for Calls of both: three of these run on each
     names = [_call(first, 600, attempts=1) for _ in range(6)]
-    until(lambda: _running(second, names), seconds=30, what="all to run")
+    until(lambda: _running(second, names), what="all to run")
     first.kill()
-    until(lambda: sum(_ended(second, name) is not None for name in names) >= 3, seconds=60, what="the end of the lost")
+    until(lambda: sum(_ended(second, name) is not None for name in names) >= 3, what="the end of the lost")
     lost = [one for one in (_ended(second, name) for name in names) if one is not None]
     assert len(lost) == 3
     assert {one.state for one in lost} == {STATES.STATE_FAILED}
@@ -202,10 +202,10 @@ def test_what_may_not_run_again_ends_with_its_server(pair: tuple[Server, Server]
     kept = [name for name in names if _ended(second, name) is None]
     names = [_call(second, 600) for _ in range(3)]
     first.start()
-    until(lambda: _running(second, names), seconds=30, what="the others to run")
+    until(lambda: _running(second, names), what="the others to run")
     first.kill()
     first.start()
-    until(lambda: _running(second, names), seconds=30, what="the others to run")
+    until(lambda: _running(second, names), what="the others to run")
     assert [_get(second, name).attempt for name in names] == [2, 2, 2]
     assert [(_get(first, name).state, _get(first, name).attempt) for name in kept] == [(STATES.STATE_RUNNING, 1)] * 3
     for name in (*names, *kept):
@@ -218,25 +218,25 @@ def test_a_server_that_was_frozen_cannot_write_over_its_successor(pair: tuple[Se
     first, second = pair
     # all slots for Calls of both: three of these run on each
     names = [_call(first, 4, n) for n in range(6)]
-    until(lambda: _running(second, names), seconds=30, what="all to run")
+    until(lambda: _running(second, names), what="all to run")
     assert first.process is not None
     first.process.send_signal(signal.SIGSTOP)
     try:
-        ended = [until(lambda name=name: _ended(second, name), seconds=60, what="an end") for name in names]
+        ended = [until(lambda name=name: _ended(second, name), what="an end") for name in names]
         assert [(one.state, one.output_json) for one in ended] == [(STATES.STATE_COMPLETED, str(n)) for n in range(6)]
         assert sorted(one.attempt for one in ended) == [1, 1, 1, 2, 2, 2]
     finally:
         first.process.send_signal(signal.SIGCONT)
     # stopped when it says that it lives and learns what is its own, or dropped if it ended before that
     fences = ("it is not this server's any more", "this end is dropped")
-    until(lambda: any(fence in first.log.read_text() for fence in fences), seconds=60, what="the fence")
+    until(lambda: any(fence in first.log.read_text() for fence in fences), what="the fence")
     told = [(one.attempt, one.end_time, one.output_json) for one in ended]
 
     def same() -> bool:
         again = [_get(first, name) for name in names]
         return [(one.attempt, one.end_time, one.output_json) for one in again] == told
 
-    until(same, seconds=60, what="what its successor wrote")
+    until(same, what="what its successor wrote")
     # and it takes part again
     wait = execution_service_pb2.WaitExecutionRequest(
         name=_call(first, 0, 9), timeout=duration_pb2.Duration(seconds=30)
@@ -247,7 +247,7 @@ def test_a_server_that_was_frozen_cannot_write_over_its_successor(pair: tuple[Se
 def test_a_server_that_is_stopped_hands_over_at_once(pair: tuple[Server, Server]) -> None:
     first, second = pair
     names = [_call(first, 2, n) for n in range(6)]
-    until(lambda: _running(second, names), seconds=30, what="all to run")
+    until(lambda: all(_get(second, name).state != STATES.STATE_QUEUED for name in names), what="all to have begun")
     assert first.terminate() == 0
-    ended = [until(lambda name=name: _ended(second, name), seconds=60, what="an end") for name in names]
+    ended = [until(lambda name=name: _ended(second, name), what="an end") for name in names]
     assert [(one.state, one.attempt) for one in ended] == [(STATES.STATE_COMPLETED, 1)] * 6

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -23,7 +24,7 @@ from tests.harness import KEY, Server, free_port, running_server, until
 
 Execution = execution_pb2.Execution
 HANGS = "import time\ndef execute(input):\n    print('begun', flush=True)\n    time.sleep(600)\n"
-TOO_LATE_S = 20.0
+TOO_LATE_S = 60.0
 
 
 def execute(server: Server, code: str, **fields: object) -> execution_pb2.Execution:
@@ -85,7 +86,12 @@ def refused_start(directory: Path, **environment: str) -> str:
 
 
 def envoys(server: Server) -> list[psutil.Process]:
-    return [process for process in server.descendants() if "envoy" in process.name()]
+    found = []
+    for process in server.descendants():
+        with contextlib.suppress(psutil.NoSuchProcess):  # those that wait for work come and go
+            if "envoy" in process.name():
+                found.append(process)
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +152,7 @@ def test_a_start_that_fails_takes_no_call_from_the_queue(tmp_path: Path) -> None
         said = refused_start(tmp_path, POLYCALL_GATEWAY="false", POLYCALL_METRICS_ADDRESS=address)
         assert f"Cannot listen on {address} for metrics" in said
     with running_server(tmp_path, POLYCALL_GATEWAY="false") as server:
-        wait = execution_service_pb2.WaitExecutionRequest(name=queued.name, timeout=duration_pb2.Duration(seconds=10))
+        wait = execution_service_pb2.WaitExecutionRequest(name=queued.name, timeout=duration_pb2.Duration(seconds=60))
         ended = server.executions.WaitExecution(wait, metadata=server.metadata)
         assert (ended.state, ended.output_json, ended.attempt) == (Execution.STATE_COMPLETED, "7", 1)
 
@@ -168,21 +174,30 @@ def test_sigterm_during_the_start_ends_it_and_leaves_nothing(tmp_path: Path) -> 
     # at first the sandbox starts while the rest is imported; then the lock is taken, the sockets' directory made in the
     # middle, Envoy started last
     for sign in ("runtimes", "polycall.lock", "run", "run/envoy"):
-        process = subprocess.Popen(
-            [Path(sys.executable).with_name("polycall"), "serve", "--json"],
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        until((tmp_path / sign).exists, seconds=TOO_LATE_S, what=sign)
-        below = psutil.Process(process.pid).children(recursive=True)
-        process.send_signal(signal.SIGTERM)
-        said, log = process.communicate(timeout=TOO_LATE_S)
-        assert (process.returncode, said, "Traceback" in log) == (0, "", False), log
-        assert psutil.wait_procs(below, timeout=TOO_LATE_S)[1] == []
-        assert not (tmp_path / "run").exists()
-        (tmp_path / "polycall.lock").unlink(missing_ok=True)
+
+        def told(sign: str = sign) -> str:
+            """Start a server and end it once there is a sign of how far it is; return what it said."""
+            shutil.rmtree(tmp_path / sign, ignore_errors=True)
+            process = subprocess.Popen(
+                [Path(sys.executable).with_name("polycall"), "serve", "--json"],
+                env=environment,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            until((tmp_path / sign).exists, what=sign)
+            process.send_signal(signal.SIGSTOP)  # it gets no further while its processes are listed
+            below = psutil.Process(process.pid).children(recursive=True)
+            process.send_signal(signal.SIGTERM)
+            process.send_signal(signal.SIGCONT)
+            said, log = process.communicate(timeout=TOO_LATE_S)
+            assert (process.returncode, "Traceback" in log) == (0, False), log
+            assert psutil.wait_procs(below, timeout=TOO_LATE_S)[1] == []
+            assert not (tmp_path / "run").exists()
+            (tmp_path / "polycall.lock").unlink(missing_ok=True)
+            return said
+
+        until(lambda: told() == "", what="a signal that comes before the server has started")
 
 
 # a server that runs
@@ -267,7 +282,11 @@ def test_health_says_so_before_anything_else_ends(tmp_path: Path) -> None:
     with running_server(tmp_path, POLYCALL_GATEWAY="false") as server:
         watching = health_pb2_grpc.HealthStub(server.channel).Watch(health_pb2.HealthCheckRequest())
         assert next(watching).status == health_pb2.HealthCheckResponse.SERVING
-        slow = begin(server, "import time\ndef execute(input):\n    print('begun', flush=True)\n    time.sleep(1.5)")
+        code = "import time\ndef execute(input):\n    time.sleep(2)"
+        slow = server.executions.Execute.future(
+            execution_service_pb2.ExecuteRequest(code=code), metadata=server.metadata
+        )
+        until(lambda: server.pool().busy, what="the run to begin")
         assert server.process is not None
         server.process.send_signal(signal.SIGTERM)
         assert next(watching).status == health_pb2.HealthCheckResponse.NOT_SERVING
