@@ -26,6 +26,7 @@ from polycall.domain import Reason
 from polycall.errors import Code, Internal, NotFound, PayloadTooLarge, PolycallError
 from polycall.faces.reply import HTTP_OF, Face, Handler, Inbound, Reply
 from polycall.ids import now_ms
+from polycall.interceptors.rpc import Unread
 from polycall.status import UNRUN, short, unrun
 
 __all__ = ["bearer", "mount"]
@@ -67,9 +68,12 @@ def _reader(kind: type[Message]) -> Callable[[bytes], Message | None]:
 
 def _behaviour(
     face: Face, method: str, handler: Handler, kind: type[Message]
-) -> Callable[[Message | None, grpc.aio.ServicerContext[Any, Any]], AsyncIterator[HttpBody]]:
-    async def behave(request: Message | None, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[HttpBody]:
-        inbound = _inbound(face, method, kind() if request is None else request, context)
+) -> Callable[[Message | Unread | None, grpc.aio.ServicerContext[Any, Any]], AsyncIterator[HttpBody]]:
+    async def behave(
+        request: Message | Unread | None, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> AsyncIterator[HttpBody]:
+        unread = request.why if isinstance(request, Unread) else None
+        inbound = _inbound(face, method, request if isinstance(request, Message) else kind(), context, unread)
         if request is None:
             reply = face.failure(_no_such_path(), inbound)
         else:
@@ -110,7 +114,13 @@ def _no_such_path() -> NotFound:
     return NotFound(Reason.UNKNOWN_METHOD, "path", "path", message)
 
 
-def _inbound(face: Face, method: str, request: Message, context: grpc.aio.ServicerContext[Any, Any]) -> Inbound:
+def _inbound(
+    face: Face,
+    method: str,
+    request: Message,
+    context: grpc.aio.ServicerContext[Any, Any],
+    unread: PolycallError | None,
+) -> Inbound:
     metadata = context.invocation_metadata() or ()
     headers = {key: value for key, value in metadata if isinstance(value, str)}
     remaining = context.time_remaining()
@@ -124,6 +134,7 @@ def _inbound(face: Face, method: str, request: Message, context: grpc.aio.Servic
         expires_at=None if remaining is None else time.monotonic() + remaining,
         received_at=now_ms(),
         body_limit=face.body_limit,
+        unread=unread,
     )
 
 

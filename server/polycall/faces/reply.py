@@ -63,7 +63,8 @@ class Inbound:
 
     ``message`` holds the path variables (percent-decoded), ``body`` the request body as it came, ``headers`` the
     request headers in lower case, ``query`` the raw query string, ``expires_at`` the deadline on the
-    ``time.monotonic`` clock.
+    ``time.monotonic`` clock. ``unread`` is why ``message`` and ``body`` are empty, if they were not read: who asks for
+    what is in them is told that instead.
     """
 
     method: str  # the RPC's name
@@ -74,13 +75,16 @@ class Inbound:
     expires_at: float | None = None
     received_at: int = 0  # ms since the epoch
     body_limit: int = 64 * 1024 * 1024  # bytes, after gunzip
+    unread: PolycallError | None = None
 
     async def read(self, limit: int | None = None) -> bytes:
         """Return the body without its content encoding. To be called once the caller is known, not before.
 
         ``limit``: the most bytes of it, unpacked, where that is less than the face's; the gateway counts them packed.
-        Raises PayloadTooLarge, Malformed, UnsupportedEncoding (``polycall.faces.wire``).
+        Raises PayloadTooLarge, Malformed, UnsupportedEncoding (``polycall.faces.wire``), and what ``unread`` says.
         """
+        if self.unread is not None:
+            raise self.unread
         most = self.body_limit if limit is None else min(limit, self.body_limit)
         encoding = self.headers.get("content-encoding", "")
         # what is packed may be a thousand times as large unpacked: its size says nothing
@@ -88,7 +92,9 @@ class Inbound:
         return await aside(size, gunzip, self.body, encoding, most)
 
     def variable(self, name: str) -> str:
-        """Return a path variable."""
+        """Return a path variable. Raises what ``unread`` says."""
+        if self.unread is not None:
+            raise self.unread
         return str(getattr(self.message, name))
 
 

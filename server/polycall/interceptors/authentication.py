@@ -9,7 +9,7 @@ from contextlib import aclosing
 from google.protobuf.message import Message
 
 from polycall.engine.keys import KeyRing
-from polycall.errors import PolycallError
+from polycall.errors import PolycallError, Unauthenticated
 from polycall.interceptors.rpc import Rpc, Stream, Unary
 
 __all__ = ["Anyone", "Authentication"]
@@ -26,9 +26,9 @@ _CREDENTIALS = frozenset(
 class Anyone:
     """Reads what anybody says: at a door where keys are asked for, and messages are small. The gateway bounds them."""
 
-    async def admits(self, metadata: Iterable[tuple[str, str | bytes]]) -> bool:
-        """Tell whether a call's message is to be read."""
-        return True
+    async def refusal(self, metadata: Iterable[tuple[str, str | bytes]]) -> PolycallError | None:
+        """Return None: a call's message is to be read."""
+        return None
 
 
 class Authentication:
@@ -38,27 +38,35 @@ class Authentication:
         self._keys = keys
 
     async def lets_in(self, rpc: Rpc) -> bool:
-        """Tell from the head of a native call whether its message is to be read, and say in ``rpc`` who is asking."""
+        """Tell from the head of a native call whether its message is to be read.
+
+        Says in ``rpc`` who is asking, or why it is not to be read.
+        """
         try:
             await self._identify(rpc)
-        except PolycallError:
-            return False
-        return True
+        except PolycallError as error:
+            rpc.unread = error.with_traceback(None)
+        return rpc.unread is None
 
-    async def admits(self, metadata: Iterable[tuple[str, str | bytes]]) -> bool:
-        """Tell from the head of a call alone whether its message is to be read: some key in it is valid.
+    async def refusal(self, metadata: Iterable[tuple[str, str | bytes]]) -> PolycallError | None:
+        """Return why a call's message is not to be read, by its head alone; None if some key in it is valid.
 
-        Whether it is the right key in the right place is decided later, by the layer or by the face.
+        Whether it is the right key in the right place is decided later, by the face. That a key could not be looked at
+        says nothing of it, so that is told before any key that is not valid.
         """
+        why: PolycallError = Unauthenticated("No valid API key came with the request.")
         for name, value in metadata:
             if name in _CREDENTIALS:
                 text = str(value)
                 try:
                     await self._keys.authenticate(_bearer(text) if name == "authorization" else text.strip())
-                except PolycallError:
+                except Unauthenticated:
                     continue
-                return True
-        return False
+                except PolycallError as error:
+                    why = error.with_traceback(None)
+                    continue
+                return None
+        return why
 
     def unary(self, inner: Unary) -> Unary:
         """Authenticate, then call."""
@@ -76,6 +84,9 @@ class Authentication:
         """Authenticate, then stream."""
 
         async def authenticated(request: Message, rpc: Rpc) -> AsyncIterator[Message]:
+            if rpc.unread is not None:
+                # not asked again: the key may be found now, and what was sent with it was not read
+                raise rpc.take_unread()
             if not self._holds(rpc):
                 await self._identify(rpc)
             async with aclosing(inner(request, rpc)) as answers:  # type: ignore[type-var]

@@ -13,11 +13,12 @@ from google.protobuf.message import Message
 from google.rpc import status_pb2
 
 from polycall.domain import Execution, Principal
-from polycall.errors import Code
+from polycall.errors import Code, PolycallError
 from polycall.ids import random_hex
+from polycall.quick import dataclass
 from polycall.status import DETAILS_KEY
 
-__all__ = ["Layer", "Rpc", "Stream", "Unary"]
+__all__ = ["Layer", "Rpc", "Stream", "Unary", "Unread"]
 
 _STATUS = {code.value[0]: code for code in grpc.StatusCode}
 _REQUEST_ID = re.compile(r"[\w.:/+=-]{1,128}", re.ASCII)
@@ -32,7 +33,8 @@ class Rpc:
 
     ``request_id`` is the caller's ``x-request-id``, else a new one. ``came_at``, when its head came, and
     ``expires_at``, its deadline, are on the ``time.monotonic`` clock. ``path``, with its query, is the one by which it
-    came to the gateway as HTTP; None: it came as gRPC. ``who`` is set once the call is authenticated.
+    came to the gateway as HTTP; None: it came as gRPC. ``who`` is set once the call is authenticated. ``unread`` is why
+    the call's message was not read, if it was not.
     Services leave the execution that they answer with in ``execution``: telemetry tells of it.
     """
 
@@ -50,6 +52,7 @@ class Rpc:
         "request_id",
         "revocations",
         "trace_id",
+        "unread",
     )
 
     context: grpc.aio.ServicerContext[Any, Any]  # from ``enter`` on
@@ -76,6 +79,7 @@ class Rpc:
         self.request_id = self.request_id or random_hex()
         self.expires_at: float | None = None
         self.revocations = 0  # how many there had been when it was found out who is asking
+        self.unread: PolycallError | None = None
         self.code: Code | None = None  # None: not failed
         self.execution: Execution | None = None
         self._trailing: list[tuple[str, str | bytes]] = [("x-request-id", self.request_id)]
@@ -111,6 +115,13 @@ class Rpc:
         """Who is asking, as far as that is known by now."""
         return self._who
 
+    def take_unread(self) -> PolycallError:
+        """Return why the message was not read, to be raised: kept here, it would keep the frames that it passes."""
+        why, self.unread = self.unread, None
+        if why is None:
+            raise LookupError(f"the message of {self.method} was read")
+        return why
+
     def remaining_s(self) -> float | None:
         """Return the seconds left to the RPC's deadline; None without one."""
         return None if self.expires_at is None else self.expires_at - time.monotonic()
@@ -129,6 +140,13 @@ class Rpc:
         trailing = (*self._trailing, (DETAILS_KEY, status.SerializeToString()))
         await self.context.abort(_STATUS[status.code], status.message, trailing)
         raise AssertionError("abort always raises")
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """Stands for the message of a face's call that was not read, and says why not."""
+
+    why: PolycallError
 
 
 Unary = Callable[[Message, Rpc], Awaitable[Message]]

@@ -15,8 +15,8 @@ import grpc.aio
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import DecodeError, Message
 
-from polycall.errors import FieldViolation, InvalidArgument, PolycallError, Unauthenticated
-from polycall.interceptors.rpc import Layer, Rpc, Stream, Unary
+from polycall.errors import FieldViolation, InvalidArgument, PolycallError
+from polycall.interceptors.rpc import Layer, Rpc, Stream, Unary, Unread
 from polycall.status import no_such_method
 
 __all__ = ["Entry", "Gate", "Stack"]
@@ -36,15 +36,15 @@ def _generated(_: str) -> None:
 class Gate(Protocol):
     """Decides by the head of a call alone."""
 
-    async def admits(self, metadata: Iterable[tuple[str, str | bytes]]) -> bool:
-        """Tell whether a call's message is to be read."""
+    async def refusal(self, metadata: Iterable[tuple[str, str | bytes]]) -> PolycallError | None:
+        """Return why a call's message is not to be read; None: it is."""
 
 
 class Entry(Gate, Protocol):
     """A gate that knows our own way to say who is asking."""
 
     async def lets_in(self, rpc: Rpc) -> bool:
-        """Tell whether a native call's message is to be read, and say in ``rpc`` who is asking."""
+        """Tell whether a native call's message is to be read, and say in ``rpc`` who is asking, or why it is not."""
 
 
 class Stack(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no types
@@ -52,8 +52,8 @@ class Stack(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no ty
 
     Others (health, reflection) pass untouched. A method that does not exist is UNIMPLEMENTED, with its reason.
 
-    What ``entry`` does not admit passes the layers and the faces, which say why, but its message is never read: a
-    stranger's requests would fill the server's memory otherwise, 64 MiB each, before anybody asks who sent them.
+    What ``entry`` refuses passes the layers and the faces, which say why, but its message is never read: a stranger's
+    requests would fill the server's memory otherwise, 64 MiB each, before anybody asks who sent them.
     ``doors``: gates of methods, by path, that are asked without a key. ``reader_of``: returns what reads a method's
     messages; None for what gRPC generates.
     """
@@ -89,14 +89,15 @@ class Stack(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no ty
         if isinstance(wrapped, _Native):
             rpc = Rpc(method, handler_call_details.invocation_metadata)
             return _Call(wrapped, rpc) if await self._entry.lets_in(rpc) else self._unread(rpc)
-        if method.startswith(_FACES) and not await self._doors.get(method, self._entry).admits(
-            handler_call_details.invocation_metadata
-        ):
-            return _unread(wrapped)
+        if method.startswith(_FACES):
+            gate = self._doors.get(method, self._entry)
+            refusal = await gate.refusal(handler_call_details.invocation_metadata)
+            if refusal is not None:
+                return _unread(wrapped, Unread(refusal))
         return wrapped
 
     def _unread(self, rpc: Rpc) -> Handler:
-        stream = _around_stream(_refusing(_not_valid), self._native)
+        stream = _around_stream(_nothing, self._native)
 
         async def edge(_: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
             rpc.enter(context)
@@ -116,20 +117,14 @@ class Stack(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no ty
         return grpc.unary_stream_rpc_method_handler(_face_edge(method, stream), reader, handler.response_serializer)
 
 
-def _not_valid() -> PolycallError:
-    return Unauthenticated("This API key was not valid a moment ago.")
+async def _nothing(_: Message, rpc: Rpc) -> AsyncIterator[Message]:
+    raise LookupError(f"{rpc.method} was let through to a message that was not read")
+    yield Empty()
 
 
-def _no_message() -> PolycallError:
-    return InvalidArgument([FieldViolation("", "The request is no message of this method's type.")])
-
-
-def _refusing(why: Callable[[], PolycallError]) -> Stream:
-    async def core(_: Message, rpc: Rpc) -> AsyncIterator[Message]:
-        raise why()
-        yield Empty()
-
-    return core
+async def _no_message(_: Message, rpc: Rpc) -> AsyncIterator[Message]:
+    raise InvalidArgument([FieldViolation("", "The request is no message of this method's type.")])
+    yield Empty()
 
 
 def _or_none(reader: Reader) -> Callable[[bytes], Message | None]:
@@ -154,7 +149,7 @@ class _Native:
 
     def __init__(self, handler: Handler, reader: Reader, layers: Sequence[Layer]) -> None:
         self.reader = _or_none(reader)
-        self.refusal = _around_stream(_refusing(_no_message), layers)
+        self.refusal = _around_stream(_no_message, layers)
         self.writer: Callable[[Message], bytes] = handler.response_serializer
         self.unary: Unary | None = handler.unary_unary
         self.stream: Stream | None = handler.unary_stream
@@ -245,12 +240,11 @@ def _unknown(method: str) -> Handler:
     return grpc.stream_stream_rpc_method_handler(refuse)
 
 
-def _unread(handler: Handler) -> Handler:
+def _unread(handler: Handler, unread: Unread) -> Handler:
     """Have a face answer without what was sent: it asks who is there before it looks at anything else."""
 
     async def edge(_: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
-        nothing = handler.request_deserializer(b"")
-        async with aclosing(handler.unary_stream(nothing, context)) as answers:
+        async with aclosing(handler.unary_stream(unread, context)) as answers:
             async for answer in answers:
                 yield handler.response_serializer(answer)
 

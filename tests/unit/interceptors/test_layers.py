@@ -18,7 +18,7 @@ from polycall.engine.audit import AuditLog
 from polycall.engine.live import Finished, Started
 from polycall.errors import Code, DeadlineExceeded, PermissionDenied, Unauthenticated
 from polycall.interceptors.authentication import Authentication
-from polycall.interceptors.rpc import Rpc
+from polycall.interceptors.rpc import Rpc, Unread
 from polycall.services import native as native_module
 from polycall.v1 import execution_service_pb2, server_service_pb2
 from tests.unit.services.fakes import (
@@ -369,12 +369,12 @@ async def test_a_face_is_given_grpcs_own_context_and_is_not_authenticated(caplog
     ],
 )
 async def test_what_comes_without_a_valid_key_is_not_read(headers: tuple[tuple[str, str], ...], read: bool) -> None:
-    async def behave(request: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> AsyncIterator[bytes]:
-        yield b"body of " + request
+    async def behave(request: bytes | Unread, context: object) -> AsyncIterator[bytes]:
+        yield type(request.why).__name__.encode() if isinstance(request, Unread) else b"body of " + request
 
     async with running(register=face(behave)) as native:
         call = native.channel.unary_stream("/polycall.faces.test.v1.TestService/Do")(b"x", metadata=headers)
-        assert await call.read() == (b"body of x" if read else b"body of ")
+        assert await call.read() == (b"body of x" if read else b"Unauthenticated")
 
 
 async def test_a_method_is_looked_up_once() -> None:

@@ -11,7 +11,7 @@ from polycall.engine.engine import Engine
 from polycall.engine.keys import require
 from polycall.errors import PayloadTooLarge, PolycallError
 from polycall.faces.cognite.failures import Missing
-from polycall.faces.cognite.files import FileBody, Files
+from polycall.faces.cognite.files import FileBody, Files, no_upload
 from polycall.faces.cognite.queries import read_flag, read_query
 from polycall.faces.cognite.requests import BODY_LIMIT, FILE_BYTES, is_id, read_asked_files, read_file
 from polycall.faces.cognite.resource import Resource
@@ -98,18 +98,18 @@ class UploadDoor:
     def __init__(self, files: Files) -> None:
         self._files = files
 
-    async def admits(self, metadata: Iterable[tuple[str, str | bytes]]) -> bool:
-        """Tell whether a call's message is to be read."""
+    async def refusal(self, metadata: Iterable[tuple[str, str | bytes]]) -> PolycallError | None:
+        """Return why a call's message is not to be read; None: it is."""
         said = {name: str(value) for name, value in metadata if name in ("x-envoy-original-path", "x-polycall-query")}
         path = said.get("x-envoy-original-path", "").removeprefix(_PREFIX)
         parts = [unquote(part) for part in path.split("/")]
         if len(parts) != 4 or (parts[1], parts[3]) != ("files", "content") or not is_id(parts[2]):
-            return False
+            return no_upload()
         try:
             await self._files.check_upload(parts[0], parts[2], _token(said.get("x-polycall-query", "")), now_ms())
-        except PolycallError:
-            return False
-        return True
+        except PolycallError as error:
+            return error
+        return None
 
 
 def _token(query: str) -> str:

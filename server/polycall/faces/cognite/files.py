@@ -27,7 +27,7 @@ from polycall.faces.cognite.requests import FileForm, Reference
 from polycall.faces.cognite.resource import FACE
 from polycall.quick import dataclass
 
-__all__ = ["File", "FileBody", "Files"]
+__all__ = ["File", "FileBody", "Files", "no_upload"]
 
 _KIND = "file"
 _COUNTER = "cognite_files"
@@ -146,7 +146,7 @@ class Files:
             if hmac.compare_digest(_digest(token), data.token_hash) and now_ms < data.token_until:
                 await self._keys.of_id(project_id, data.created_by)
                 return kept
-        raise PermissionDenied("This upload URL is not valid, or not any more; make the file anew.")
+        raise no_upload()
 
     async def upload(self, project_id: str, file_id: str, token: str, content: bytes, now_ms: int) -> None:
         """Keep the content of a file, in place of what it has. Raises PermissionDenied, QuotaExceeded, Unavailable."""
@@ -187,6 +187,11 @@ class Files:
         with suppress(NotFound):
             return await self._objects.find(project_id, FACE, _KIND, external_id)
         return None
+
+
+def no_upload() -> PermissionDenied:
+    """Return what is said to who may not send a file's content."""
+    return PermissionDenied("This upload URL is not valid, or not any more; make the file anew.")
 
 
 def _data(kept: FaceObject) -> _Data:

@@ -24,16 +24,16 @@ class _Apps:
         self._app_key = app_key
         self._others = Authentication(keys)
 
-    async def admits(self, metadata: Iterable[tuple[str, str | bytes]]) -> bool:
-        """Tell whether a call's message is to be read."""
+    async def refusal(self, metadata: Iterable[tuple[str, str | bytes]]) -> PolycallError | None:
+        """Return why a call's message is not to be read; None: it is."""
         sent = list(metadata)
         if any(name in _CREDENTIALS and value.strip() for name, value in sent):
-            return await self._others.admits(sent)
+            return await self._others.refusal(sent)
         try:
             await self._keys.authenticate(self._app_key)
-        except PolycallError:
-            return False
-        return True
+        except PolycallError as error:
+            return error
+        return None
 
 
 def domo_doors(keys: KeyRing, app_key: str) -> Mapping[str, Gate]:

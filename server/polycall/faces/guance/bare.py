@@ -55,7 +55,7 @@ class BareFace:
     def dump(self, inbound: Inbound) -> Dump:
         """Return what an error repeats of the request."""
         rule = self._rules[inbound.method]
-        path = _VARIABLE.sub(lambda name: quote(inbound.variable(name[1])), rule.post or rule.get)
+        path = _VARIABLE.sub(lambda name: quote(str(getattr(inbound.message, name[1]))), rule.post or rule.get)
         # of a request without a key nothing else was read
         path = inbound.headers.get("x-envoy-original-path", path).partition("?")[0]
         small = len(inbound.body) <= _MOST_REPEATED and not inbound.headers.get("content-encoding")
