@@ -36,6 +36,15 @@ def execute(names):
     return [[name for name in names if importlib.util.find_spec(name)], written]
 """
 OWN = "import own\ndef execute(input): return [own.WORD, 'requests' in __import__('sys').modules]"
+# of Windows, Jython and macOS; shutil, copy, pickle and others try to import them
+ELSEWHERE = ("nt", "_winapi", "msvcrt", "winreg", "org", "_scproxy")
+CAUGHT = """
+import importlib, sys
+
+def execute(names):
+    early = [name for name in names if name in sys.modules]
+    return [early, sorted(name for name in names if hasattr(importlib.import_module(name), "ASKED"))]
+"""
 MISSING = "import requests\ndef execute(input): return input"
 
 
@@ -66,3 +75,15 @@ async def test_a_runtime_of_its_own_has_its_own_packages_only(equipped: Sandbox,
     outcome = await equipped.run(job(MISSING, image=image))
     assert outcome.error is not None
     assert outcome.error.type == "ModuleNotFoundError"
+
+
+async def test_packages_are_not_found_before_the_process_has_locked_itself_in(
+    equipped: Sandbox, tmp_path: Path
+) -> None:
+    """The standard library looks for modules that only other systems have, and takes whatever has their name."""
+    trap = tmp_path / "trap"
+    trap.mkdir()
+    for name in ELSEWHERE:
+        (trap / f"{name}.py").write_text("ASKED = True\n")
+    image = Image(revision="trap", path=str(trap))
+    assert value(await equipped.run(job(CAUGHT, list(ELSEWHERE), image=image))) == [[], sorted(ELSEWHERE)]

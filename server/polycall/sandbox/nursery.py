@@ -106,8 +106,6 @@ class Nursery:
 
     def prepare(self) -> None:
         """Do once what every child would do."""
-        if self._packages and self._deno is None:
-            sys.path.append(PACKAGES if self._confinement.namespaces else self._packages)
         # The server hands over a call and goes on with the next one: who is woken must not take its processor from it
         # (sched(7): batch processes do not preempt others when they wake). Where there is a filter, no run can undo it.
         with contextlib.suppress(OSError):  # a container's filter may refuse it, and it is a matter of speed only
@@ -139,6 +137,7 @@ class Nursery:
             os.close(self._proc)
             self._proc = None
         confine.lock_zygote(self._confinement)
+        self._find_packages()
         # the server reads what is said on stderr once this process has ended: a talkative module would wait for that
         stderr, null = os.dup(2), os.open("/dev/null", os.O_WRONLY)
         os.dup2(null, 2)
@@ -150,6 +149,17 @@ class Nursery:
         os.dup2(stderr, 2)
         os.close(stderr)
         os.close(null)
+
+    def _find_packages(self) -> None:
+        """Have imports find the packages. Only in a process that has locked itself in, one way or the other.
+
+        The standard library itself looks for modules that are nowhere here, such as ``nt``: of packages that name one
+        so it would get that.
+        """
+        if self._packages and self._deno is None:
+            path = PACKAGES if self._confinement.namespaces else self._packages
+            if path not in sys.path:
+                sys.path.append(path)
 
     def run(self) -> NoReturn:
         """Serve until the server closes the control socket."""
@@ -303,6 +313,7 @@ class Nursery:
             )
             if self._deno is not None:
                 self._deno.become(self._job_fd, box.layout, egress=message["egress"])
+            self._find_packages()
             serve.main(self._job_fd, box.layout, self._baseline, box.laps)
         except BaseException as error:
             with contextlib.suppress(OSError):
