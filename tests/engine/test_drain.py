@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
+from typing import Any
+
+import pytest
 
 from polycall.domain import Execution, ExecutionState, Reason
+from polycall.engine import dispatcher
 from polycall.engine.requests import RunOptions
 from polycall.errors import Unavailable
 from polycall.ids import new_id
+from polycall.sandbox.job import Job
 from tests.engine.conftest import Build
 from tests.engine.house import DEFAULT, HANGS, House, ad_hoc, function, refusal, until
 
@@ -196,3 +203,78 @@ async def test_a_dispatcher_that_stops_claims_nothing_as_it_is_accepted(home: Ho
     assert home.engine.take(replace(call, id=new_id())) is None
     await stopping
     assert (await home.engine.executions.get(DEFAULT, call.id)).state is ExecutionState.COMPLETED
+
+
+class Deaf:
+    """Runs that take no notice of being cancelled so many times, in place of those of a sandbox."""
+
+    def __init__(self, *, to: int) -> None:
+        self.begun = asyncio.Event()
+        self._over = asyncio.Event()
+        self._to = to
+
+    async def run(self, job: Job, *_: object) -> Any:
+        """Run until the end of this."""
+        self.begun.set()
+        for _attempt in range(self._to):
+            with suppress(asyncio.CancelledError):
+                await self._over.wait()
+        await self._over.wait()
+
+    @asynccontextmanager
+    async def call(self, home: House, cancel_s: float) -> AsyncIterator[Execution]:
+        """Have a Call run so; a stop waits for it so long once it has cancelled it."""
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(dispatcher, "_KILL_S", 0.05)
+            patched.setattr(dispatcher, "_CANCEL_S", cancel_s)
+            patched.setattr(home.engine.runner, "run", self.run)
+            call = await home.engine.call(DEFAULT, function(), RunOptions(max_attempts=2))
+            await self.begun.wait()
+            try:
+                yield call
+            finally:
+                self._over.set()
+
+
+async def test_a_run_that_does_not_end_when_it_is_killed_is_cancelled_and_handed_back(
+    home: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    await home.deploy()
+    home.work()
+    async with Deaf(to=1).call(home, cancel_s=10) as call:
+        await home.dispatcher.stop(0)
+        kept = await home.store.real.get("default", call.id)
+        assert (kept.state, kept.owner) == (ExecutionState.QUEUED, None)
+        assert not home.dispatcher.unreleased
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == [
+        f"execution {call.id} did not end within 0.05 s of its kill"
+    ]
+
+
+async def test_a_run_that_never_ends_is_left_to_the_lease_and_holds_up_no_stop(
+    home: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    await home.deploy()
+    home.work()
+    async with Deaf(to=0).call(home, cancel_s=0.3) as other, Deaf(to=100).call(home, cancel_s=0.3) as call:
+        await home.dispatcher.stop(0)
+        # it may go on, so nobody else is to begin it; the other one has ended
+        kept = await home.store.real.get("default", call.id)
+        assert (kept.state, kept.attempt, kept.owner) == (ExecutionState.RUNNING, 1, "node")
+        assert (await home.store.real.get("default", other.id)).state is ExecutionState.QUEUED
+        assert home.dispatcher.unreleased
+        await home.dispatcher.stop(0)  # nor the next one
+        assert (await home.store.real.get("default", call.id)).state is ExecutionState.RUNNING
+    assert f"execution {call.id} does not end; its lease is left to lapse" in caplog.text
+
+
+async def test_a_call_that_is_being_prepared_when_the_server_stops_is_handed_back_at_once(home: House) -> None:
+    await home.deploy()
+    call = await home.engine.call(DEFAULT, function(), RunOptions(max_attempts=2))
+    home.registry.forget_all()
+    held = home.store.hold("get_version")
+    home.work()
+    await held.begun.wait()
+    async with asyncio.timeout(5):
+        await home.dispatcher.stop(0)
+    assert (await home.store.real.get("default", call.id)).state is ExecutionState.QUEUED

@@ -129,10 +129,12 @@ class Calls:
         if expires_at is not None and time.monotonic() >= expires_at:
             return live.ended_as(ExecutionState.TIMEOUT, TOO_LATE)
         try:
-            prepared = await self._prepared(live)
+            prepared = await live.unless_stopped(self._prepared(execution))
         except PolycallError as error:  # the package may be gone, or the operator's limits lower by now
             why = ExecutionError(reason=error.reason, message=error.message)
             return live.ended_as(ExecutionState.FAILED, why)
+        if live.stopped is not None or prepared is None:
+            return live.ended_as(*(live.stopped or (ExecutionState.FAILED, FAULT)))
         live.execution = replace(live.execution, limits=prepared.limits)
         runner, job = self._engine.runner, prepared.job
         if not runner.ready(job):
@@ -144,15 +146,13 @@ class Calls:
             live.execution = replace(live.execution, usage=usage)
         return await perform(runner, live, job, expires_at)
 
-    async def _prepared(self, live: LiveRun) -> Prepared:
-        """Prepare, however long the database is away. Raises as ``Preparation.again``."""
+    async def _prepared(self, execution: Execution) -> Prepared:
+        """Prepare, however long the database is away. Raises as ``Preparation.again``, other than Unavailable."""
         while True:
             try:
-                return await self._preparation.again(live.execution)
+                return await self._preparation.again(execution)
             except Unavailable as error:
-                if live.stopped is not None:
-                    raise
-                log.warning("cannot prepare execution %s: %s", live.execution.id, error)
+                log.warning("cannot prepare execution %s: %s", execution.id, error)
                 await asyncio.sleep(RETRY_S)
 
     def _done(self, task: asyncio.Task[None]) -> None:

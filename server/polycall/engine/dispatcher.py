@@ -12,8 +12,9 @@ import asyncio
 import contextlib
 import logging
 import time
+import uuid
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 
 from polycall.domain import Execution, ExecutionState
 from polycall.engine.accepting import Accepting
@@ -22,6 +23,7 @@ from polycall.engine.calls import TOO_LATE, Calls
 from polycall.engine.complaints import complain
 from polycall.engine.engine import Engine
 from polycall.engine.finishing import Finishing
+from polycall.engine.live import LiveRun
 from polycall.engine.preparation import Preparation
 from polycall.engine.retries import Retries, RetryStore
 from polycall.engine.running import CANCELLED, SHUT_DOWN
@@ -33,6 +35,8 @@ __all__ = ["Dispatcher"]
 _POLL_S = 1.0  # the bell is a hint; the queue is looked at this often anyway (durability, section 7)
 # After a claim that failed: a statement that was cut off may be committed until the database gives it up (30 s).
 _UNCLEAR_S = 60.0
+_KILL_S = 10.0  # how long a stop waits for kills and the ends of what is killed; the sandbox gives each process 2 s
+_CANCEL_S = 5.0  # and then for what did not end by that, once it is cancelled: its process is killed again
 _CONTENDED_S = 0.025  # after which what another server was claiming is looked at again; a claim takes some milliseconds
 
 log = logging.getLogger(__name__)
@@ -69,6 +73,7 @@ class Dispatcher:
         self._limited: set[str] = set()  # projects that have limits: when something has ended, there may be room
         self._ask = 1  # how many to claim at once: more, as long as there are more
         self._stopping = False
+        self._left: set[asyncio.Task[None]] = set()  # what `stop` does not wait for any more
         self.unreleased = False  # `stop` could not hand back what is not finished
         self._group: asyncio.TaskGroup | None = None  # while it runs
         self.finishing = Finishing(store, node)
@@ -97,21 +102,25 @@ class Dispatcher:
             watch.cancel()
 
     async def stop(self, grace_s: float) -> None:
-        """Claim nothing more, let what runs end, kill the rest: it goes back to the queue, or ends as FAILED."""
+        """Claim nothing more, let what runs end, kill the rest: it goes back to the queue, or ends as FAILED.
+
+        What does not end even so is not waited for, and not handed back while it may go on: it goes back to the queue
+        by this server's lease, or at its next start.
+        """
         self._stopping = True
         self._bell.set()
         async with self._claiming:  # what is being claimed now is still run
             await self._accepting.heard_of_all()
-            running = self._calls.running
+            running = {task: live for task, live in self._calls.running.items() if task not in self._left}
         if running:
             await asyncio.wait(running, timeout=grace_s)
         self.finishing.closed = True
         for live in running.values():
             live.stop(ExecutionState.FAILED, SHUT_DOWN)
-        if running:
-            await asyncio.wait(running)
+        self._left |= await _without_end(running)
+        self.unreleased = bool(self._left)
         try:
-            await self._store.release(self._node)
+            await self._store.release(self._node, _attempts(running, self._left) if self._left else None)
         except PolycallError as error:
             self.unreleased = True
             log.warning("unfinished calls go back to the queue by this server's lease, or its next start: %s", error)
@@ -260,3 +269,27 @@ class Dispatcher:
             known = running | self.finishing.refused | self._accepting.ids
             if count := await self._store.unclaim(self._node, tuple(known)):
                 log.warning("gave back %d calls: the answer to their claim was lost", count)
+
+
+async def _without_end(running: Mapping[asyncio.Task[None], LiveRun]) -> set[asyncio.Task[None]]:
+    """Wait for runs that were told to stop, cancel those that go on, and return those that go on after that."""
+    if not running:
+        return set()
+    _, left = await asyncio.wait(running, timeout=_KILL_S)
+    if not left:
+        return left
+    for task in left:
+        log.error("execution %s did not end within %g s of its kill", running[task].execution.id, _KILL_S)
+        task.cancel()
+    _, left = await asyncio.wait(left, timeout=_CANCEL_S)
+    for task in left:
+        log.error("execution %s does not end; its lease is left to lapse", running[task].execution.id)
+    return left
+
+
+def _attempts(
+    running: Mapping[asyncio.Task[None], LiveRun], left: Collection[asyncio.Task[None]]
+) -> Mapping[uuid.UUID, int]:
+    """Return the attempts of the runs that are not left."""
+    over = [live.execution for task, live in running.items() if task not in left]
+    return {execution.id: execution.attempt for execution in over}
