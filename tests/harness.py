@@ -6,12 +6,13 @@ import contextlib
 import http.client
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from typing import Any
 import psutil
 from grpc import Channel, RpcError, insecure_channel
 
+from polycall.sandbox.cgroup import _find
 from polycall.v1 import (
     audit_service_pb2_grpc,
     execution_pb2,
@@ -38,7 +40,7 @@ from polycall.v1 import (
     webhook_service_pb2_grpc,
 )
 
-__all__ = ["KEY", "Response", "Server", "free_port", "running_server", "until"]
+__all__ = ["KEY", "Response", "Server", "free_port", "groups_of", "running_server", "until"]
 
 START_S = 30.0  # a bound for a loaded machine, not a promise; bench/ measures the start
 STOP_S = 30.0
@@ -83,6 +85,17 @@ def until(condition: Any, *, seconds: float = 60.0, what: str = "the condition")
             raise AssertionError(f"{what} did not come true within {seconds:g} s")
         time.sleep(0.01)
     return value
+
+
+def groups_of(processes: Iterable[psutil.Process]) -> set[Path]:
+    """Return the directories of the cgroups that servers have made for what these processes are, and fork."""
+    found = _find()
+    places = tuple(found[1].values()) if found is not None else ()
+    names = set[str]()
+    for process in processes:
+        with contextlib.suppress(OSError):  # some come and go
+            names.update(re.findall(r"/(polycall-[0-9a-f]+)/", Path(f"/proc/{process.pid}/cgroup").read_text()))
+    return {Path(place, name) for place in places for name in names}
 
 
 @dataclass

@@ -41,9 +41,11 @@ _OPEN_FILES = 65_536
 async def serve(
     settings: Settings, *, ready: Callable[[Ready], Awaitable[None]] | None = None, member: Member | None = None
 ) -> None:
-    """Serve until SIGTERM or SIGINT, then drain; a second one ends the grace. Leaves no process. Raises ServeError.
+    """Serve until SIGTERM, SIGINT or SIGHUP, then drain; a second one ends the grace. Leaves no process.
 
     ``member``: this process is one of several; who started them holds the data directory and runs the gateway.
+
+    Raises ServeError: it does not start, does not stay, or could not write everything before its end.
     """
     begun = time.monotonic()
     for name in _SECRETS:
@@ -60,8 +62,8 @@ async def serve(
             if ready is not None:
                 await unless(signals.stop, _told(ready, replace(app.ready, seconds=time.monotonic() - begun)))
             failure = await app.until(signals.stop)
-        if failure := failure or app.unwritten:
-            raise ServeError(failure)
+        if failures := [*filter(None, (failure, app.unwritten))]:
+            raise ServeError(" ".join(failures))
 
 
 async def _told(ready: Callable[[Ready], Awaitable[None]], what: Ready) -> None:

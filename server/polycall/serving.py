@@ -65,10 +65,13 @@ class Signals:
 
 @contextlib.contextmanager
 def listening(*, supervised: bool = False) -> Iterator[Signals]:
-    """Listen to SIGTERM and SIGINT for the length of a block.
+    """Listen to SIGTERM, SIGINT and SIGHUP for the length of a block.
 
+    SIGHUP, the end of the terminal, is to stop, however often it comes: from the system and from the shell. Who was
+    started with it ignored (nohup) goes on ignoring it.
     ``supervised``: SIGTERM is to stop, however often it comes; a service manager sends it to all processes, and the
-    supervisor sends it too. SIGINT, which only the supervisor sends, is to stop now.
+    supervisor sends it too. SIGINT, which only the supervisor sends, is to stop now. After the block neither does
+    anything: what is left to say of the end must be said.
     """
     signals = Signals()
     loop = asyncio.get_running_loop()
@@ -76,6 +79,8 @@ def listening(*, supervised: bool = False) -> Iterator[Signals]:
         signal.SIGTERM: signals.stop.set if supervised else signals.take,
         signal.SIGINT: signals.hurry if supervised else signals.take,
     }
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        meanings[signal.SIGHUP] = signals.stop.set
     for number, meaning in meanings.items():
         loop.add_signal_handler(number, meaning)
     try:
@@ -83,6 +88,8 @@ def listening(*, supervised: bool = False) -> Iterator[Signals]:
     finally:
         for number in meanings:
             loop.remove_signal_handler(number)
+            if supervised:
+                signal.signal(number, signal.SIG_IGN)
 
 
 async def unless(event: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:

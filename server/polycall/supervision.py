@@ -65,7 +65,7 @@ class SupervisedEnvoy:
             self._launcher = Launcher(self._config)
             try:
                 await self._launcher.start()
-            except GatewayError as error:
+            except (GatewayError, OSError) as error:  # OSError: no process to be had
                 failure = f"did not start: {error}"
             else:
                 log.warning("Envoy was started again")

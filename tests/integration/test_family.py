@@ -21,6 +21,7 @@ import grpc
 import psutil
 import pytest
 from google.protobuf import duration_pb2
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from polycall.v1 import (
     error_reason_pb2,
@@ -37,7 +38,7 @@ from polycall.v1 import (
     tenancy_service_pb2,
     tenancy_service_pb2_grpc,
 )
-from tests.harness import Server, running_server, until
+from tests.harness import Server, groups_of, running_server, until
 from tests.integration.test_server_life import refused_start
 
 Execution = execution_pb2.Execution
@@ -393,7 +394,50 @@ def test_an_address_that_others_have_is_named_and_nothing_is_left(family: Server
     assert not (tmp_path / "run").exists()
 
 
+def test_a_process_that_cannot_start_is_named_with_its_reason_and_nothing_is_left(tmp_path: Path) -> None:
+    # the first has the last port that there is, so there is none for the second
+    said = refused_start(tmp_path, POLYCALL_PROCESSES="2", POLYCALL_METRICS_ADDRESS="127.0.0.1:65535")
+    assert (
+        "Server process 1 does not start: Cannot listen on 127.0.0.1:65536 for metrics: there is no such port" in said
+    )
+    assert not (tmp_path / "run").exists()
+    assert [p for p in psutil.process_iter(["environ"]) if str(tmp_path) in str(p.info["environ"])] == []
+
+
 # the end
+
+
+def test_a_stop_says_of_each_process_what_went_wrong_and_leaves_none(tmp_path: Path) -> None:
+    settings = {**SETTINGS, "POLYCALL_GATEWAY": "false", "POLYCALL_DRAIN_GRACE_S": "0.1"}
+    server = Server(tmp_path, environment=settings).start()
+    below = server.descendants()
+    groups = groups_of(below)
+    assert server.process is not None
+    with channels(server) as (channel, other), contextlib.closing(_raw(server)) as raw:
+        watching = health_pb2_grpc.HealthStub(other).Watch(health_pb2.HealthCheckRequest())
+        assert next(watching).status == health_pb2.HealthCheckResponse.SERVING
+        raw.execute("BEGIN IMMEDIATE")  # nobody else can write
+        request = execution_service_pb2.ExecuteRequest(code="def execute(input): return 1")
+        assert executions(channel).Execute(request, metadata=server.metadata).output_json == "1"
+        server.process.send_signal(signal.SIGTERM)
+        assert next(watching).status == health_pb2.HealthCheckResponse.NOT_SERVING
+        max(members(server), key=lambda member: member.create_time()).kill()
+        assert server._reap() == 3  # as of a server that is one process
+        raw.execute("ROLLBACK")
+    server.close_channel()
+    assert server.log.read_text().splitlines()[-1] == (
+        "polycall: Server process 0 did not stop as it should: The database did not take everything before the end: "
+        "1 records of synchronous executions are lost; calls that have not ended go back to the queue by this server's "
+        "lease, or at its next start. "
+        "Server process 1 did not stop as it should: It was killed by SIGKILL."
+    )
+    assert psutil.wait_procs(below, timeout=LATE_S)[1] == []
+    assert not (server.data_dir / "run").exists()
+    assert [group for group in groups if group.exists()] == []
+
+
+def _raw(server: Server) -> sqlite3.Connection:
+    return sqlite3.connect(server.data_dir / "polycall.db", isolation_level=None)
 
 
 def test_sigterm_lets_all_of_them_drain_and_no_call_fails(tmp_path: Path) -> None:

@@ -206,6 +206,30 @@ async def test_a_file_that_another_program_holds_is_waited_for(store: SqlStore, 
     await waiting
 
 
+async def test_a_file_that_another_program_goes_on_holding_is_not_waited_for_by_each_nor_beyond_the_end(
+    store: SqlStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = list[float]()
+    begin = SqliteExecutor._begun
+
+    def counting(self: SqliteExecutor, conn: sa.Connection, wait_s: float) -> sa.RootTransaction:
+        begun.append(wait_s)
+        return begin(self, conn, wait_s)
+
+    monkeypatch.setattr(SqliteExecutor, "_begun", counting)
+    raw = sqlite3.connect(tmp_path / DATABASE_FILE, isolation_level=None)
+    raw.execute("BEGIN IMMEDIATE")
+    store.end_in(0)
+    failed = await asyncio.gather(*(store.enqueue(queued()) for _ in range(9)), return_exceptions=True)
+    assert [type(error) for error in failed] == [Unavailable] * 9
+    assert 1 <= len(begun) < 9  # the first alone, or with others
+    assert set(begun) == {0.25}
+    raw.execute("COMMIT")
+    raw.close()
+    call = await store.enqueue(queued())  # a file that answers is written to
+    assert await store.get("default", call.id) == call
+
+
 async def test_several_processes_share_a_file_and_each_commit_is_whole(tmp_path: Path) -> None:
     stores = [open_store(StoreConfig(data_dir=tmp_path, shared=True)) for _ in range(3)]
     await asyncio.gather(*(store.start() for store in stores))
@@ -221,12 +245,12 @@ async def test_several_processes_share_a_file_and_each_commit_is_whole(tmp_path:
 async def test_a_writer_that_does_not_get_its_turn_says_that_the_database_is_away(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("polycall.store.turn._WAIT_S", 0.1)
+    monkeypatch.setattr("polycall.store.executor_sqlite._BUSY_S", 0.1)
     store = open_store(StoreConfig(data_dir=tmp_path, shared=True))
     await store.start()
     other = Turn(tmp_path / "polycall.turn")
     other.open()
-    with other, pytest.raises(Unavailable):
+    with other.held(0), pytest.raises(Unavailable):
         await store.enqueue(queued())
     call = await store.enqueue(queued())
     assert await store.get("default", call.id) == call

@@ -1,6 +1,6 @@
 """One server process of a family: ``python -m polycall.family PARENT_PID``, told by standard input what it is.
 
-It says on standard output when it serves, and dies with the process that started it.
+It says on standard output when it serves, and at its end what went wrong; it dies with the process that started it.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 
+_FAILED = 3  # as `polycall serve` says it
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
@@ -51,11 +52,11 @@ def main(parent: int) -> int:
         uvloop.run(serve(settings, ready=ready, member=member))
     except ServeError as error:
         _say(encode_said(Said(grpc_address="", error=str(error))))
-        return 1
+        return _FAILED
     except Exception as error:
         logging.getLogger("polycall").critical("the server failed", exc_info=True)
         _say(encode_said(Said(grpc_address="", error=f"the server failed ({error}); the log says where")))
-        return 1
+        return _FAILED
     return 0
 
 

@@ -19,6 +19,7 @@ from polycall.sandbox.installed import Interpreter
 __all__ = ["Process", "ProcessFailed", "Said", "encode_said"]
 
 _START_S = 60.0  # measured: 0.8 s; a machine under full load takes many times that
+_LAST_WORD_S = 1.0  # it is in the pipe when the process has ended
 _LONGEST_LINE = 64 << 10
 
 
@@ -28,7 +29,7 @@ class ProcessFailed(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Said:
-    """What a process says once: that it serves, or why it does not."""
+    """What a process says: that it serves, or why it does not; at its end, what was wrong with it, if anything was."""
 
     grpc_address: str
     isolation: IsolationLevel = IsolationLevel.PROCESS
@@ -60,6 +61,9 @@ class Process:
             start_new_session=True,
         )
         self._exited = asyncio.Event()
+        self._asked = False  # to end
+        self._words: asyncio.StreamReader | None = None
+        self._pipe: asyncio.ReadTransport | None = None
         self._pidfd = os.pidfd_open(self._popen.pid)
         self._loop.add_reader(self._pidfd, self._reap)
         assert self._popen.stdin is not None  # noqa: S101
@@ -85,9 +89,9 @@ class Process:
             async with asyncio.timeout(_START_S):
                 line = await self._line()
                 if not line:
-                    raise ProcessFailed(f"it ended with status {await self.wait()}; see the log")
+                    raise ProcessFailed(_in_words(await self.wait()))
         except TimeoutError:
-            raise ProcessFailed(f"it does not serve after {_START_S:.0f} s") from None
+            raise ProcessFailed(f"It does not serve after {_START_S:.0f} s.") from None
         said = _decode(line)
         if said.error:
             raise ProcessFailed(said.error)
@@ -98,8 +102,28 @@ class Process:
         await self._exited.wait()
         return self._popen.returncode
 
+    async def fault(self) -> str:
+        """Wait for its end; return what was wrong with that, "" if nothing was. Call it once, last."""
+        status = await self.wait()
+        try:
+            return await self._fault(status)
+        finally:
+            if self._pipe is not None:
+                self._pipe.close()
+
+    async def _fault(self, status: int) -> str:
+        if status == 0 or (status == -signal.SIGTERM and self._asked):
+            return ""  # before it listens to signals it has nothing that could be lost
+        try:
+            async with asyncio.timeout(_LAST_WORD_S):
+                line = await self._line()
+            return _decode(line).error if line else _in_words(status)
+        except (TimeoutError, msgspec.DecodeError):
+            return _in_words(status)
+
     def terminate(self) -> None:
         """Ask it to drain and end."""
+        self._asked = True
         self._signal(signal.SIGTERM)
 
     def hurry(self) -> None:
@@ -115,18 +139,26 @@ class Process:
             signal.pidfd_send_signal(self._pidfd, number)
 
     async def _line(self) -> bytes:
-        assert self._popen.stdout is not None  # noqa: S101
-        reader = asyncio.StreamReader(_LONGEST_LINE)
-        transport, _ = await self._loop.connect_read_pipe(
-            lambda: asyncio.StreamReaderProtocol(reader), self._popen.stdout
-        )
-        try:
-            return await reader.readline()
-        finally:
-            transport.close()
+        if self._words is None:
+            assert self._popen.stdout is not None  # noqa: S101
+            self._words = reader = asyncio.StreamReader(_LONGEST_LINE)
+            self._pipe, _ = await self._loop.connect_read_pipe(
+                lambda: asyncio.StreamReaderProtocol(reader), self._popen.stdout
+            )
+        return await self._words.readline()
 
     def _reap(self) -> None:
         self._loop.remove_reader(self._pidfd)
         self._popen.wait()
         os.close(self._pidfd)
         self._exited.set()
+
+
+def _in_words(status: int) -> str:
+    if status >= 0:
+        return f"It ended with status {status}; see the log."
+    try:
+        name = signal.Signals(-status).name
+    except ValueError:  # a real-time signal
+        name = f"signal {-status}"
+    return f"It was killed by {name}."

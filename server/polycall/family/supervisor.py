@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import time
 import uuid
 from collections import deque
@@ -25,6 +26,7 @@ from polycall.family.process import Process, ProcessFailed, Said
 from polycall.gateway import gateway_config
 from polycall.member import Member
 from polycall.quick import dataclass
+from polycall.sandbox.cgroup import sweep_cgroups
 from polycall.serving import Ready, ServeError, Signals, listening, unless
 from polycall.store.directory import DirectoryLock
 from polycall.supervision import SupervisedEnvoy
@@ -36,8 +38,9 @@ __all__ = ["serve"]
 _FIRST_RESTART_S, _LAST_RESTART_S = 0.1, 5.0
 _STEADY_S = 30.0  # one that has served for so long begins with the first again
 _MOST_FAILURES, _WITHIN_S = 10, 60.0  # a server that cannot stay up is for the operator to see
-# Beyond the grace: kills of runs (10 s), the last flush (5 s), the end of the sandbox, on a machine under load.
-_END_S = 30.0
+# Beyond the grace: notice, kills of runs, last writes, last answers (20 s, docs/operations.md), and the end of the
+# sandbox. Then there is time left to kill it and to end Envoy before whoever allows the grace and 30 s kills us.
+_END_S = 24.0
 
 log = logging.getLogger(__name__)
 
@@ -48,20 +51,20 @@ async def serve(settings: Settings, *, ready: Callable[[Ready], Awaitable[None]]
     Raises ServeError: they do not start, or do not stay.
     """
     begun = time.monotonic()
+    failures: list[str] = []
     with listening() as signals:
         async with contextlib.AsyncExitStack() as stack:
             try:
-                family = await unless(signals.stop, stack.enter_async_context(_running(settings, signals)))
+                family = await unless(signals.stop, stack.enter_async_context(_running(settings, signals, failures)))
             except (PolycallError, GatewayError, OSError) as error:
                 raise ServeError.of(error, settings.data_dir) from error
-            if family is None:
-                return
-            if ready is not None:
+            if family is not None and ready is not None:
                 told = replace(family.ready(), seconds=time.monotonic() - begun)
                 await unless(signals.stop, _told(ready, told))
-            failure = await family.until(signals.stop)
-        if failure:
-            raise ServeError(failure)
+            if family is not None and (failure := await family.until(signals.stop)):
+                failures.append(failure)
+        if failures:
+            raise ServeError(" ".join(failures))
 
 
 async def _told(ready: Callable[[Ready], Awaitable[None]], what: Ready) -> None:
@@ -69,7 +72,8 @@ async def _told(ready: Callable[[Ready], Awaitable[None]], what: Ready) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _running(settings: Settings, signals: Signals) -> AsyncIterator[_Family]:
+async def _running(settings: Settings, signals: Signals, faults: list[str]) -> AsyncIterator[_Family]:
+    """Run all of them; ``faults`` is told what went wrong at the end, process by process."""
     async with contextlib.AsyncExitStack() as stack:
         data_dir = make_data_dir(settings.data_dir)
         lock = DirectoryLock(data_dir / LOCK_FILE)
@@ -80,20 +84,19 @@ async def _running(settings: Settings, signals: Signals) -> AsyncIterator[_Famil
         address = stack.enter_context(reserved(settings.grpc_address))
         envoy = SupervisedEnvoy(gateway_config(settings, sockets)) if settings.gateway else None
         family = _Family(replace(settings, grpc_address=address), sockets, key, key_file, envoy)
-        stack.push_async_callback(family.stop, signals.now)
-        await family.start()
         if envoy is not None:
             stack.push_async_callback(envoy.stop)
-            await envoy.start()
-        yield family
+        stack.push_async_callback(family.stop, signals.now, faults)
+        await family.start()
         if envoy is not None:
-            await envoy.drain()
-        await family.stop(signals.now)
+            await envoy.start()
+            stack.push_async_callback(envoy.drain)
+        yield family
 
 
 @dataclass(slots=True)
 class _Place:
-    """One place in the family, and who has it."""
+    """One place in the family, and who has it: until its end has been taken note of."""
 
     node: str
     process: Process | None = None
@@ -121,9 +124,9 @@ class _Family:
             # one first: it migrates the database, and clears away what earlier families left
             self._said = [await self._start(0, first=True)]
             async with asyncio.TaskGroup() as group:
-                started = [group.create_task(self._start(index)) for index in range(1, len(self._places))]
+                started = [group.create_task(self._follow(index)) for index in range(1, len(self._places))]
         except ProcessFailed as failure:
-            raise ServeError(str(failure)) from None
+            raise ServeError(str(failure)) from None  # the others would say the same
         except ExceptionGroup as failures:
             raise ServeError(str(failures.exceptions[0])) from None
         self._said += [task.result() for task in started]
@@ -154,25 +157,40 @@ class _Family:
             for task in (waiting, *watches):
                 await end(task)
 
-    async def stop(self, now: asyncio.Event) -> None:
-        """Let all drain and end; ``now`` ends the grace. Harmless twice."""
-        processes = [place.process for place in self._places if place.process is not None and place.process.alive]
-        if not processes:
-            return
-        for process in processes:
+    async def stop(self, now: asyncio.Event, faults: list[str]) -> None:
+        """Let all drain and end; ``now`` ends the grace. Tells ``faults`` what went wrong with whom."""
+        ending = [(index, place.process) for index, place in enumerate(self._places) if place.process is not None]
+        for _, process in ending:
             process.terminate()
-        ends = asyncio.gather(*(process.wait() for process in processes))
-        hurrying = asyncio.create_task(_hurry(now, processes))
+        late = await self._ended([process for _, process in ending], now)
+        for index, process in ending:
+            fault = await process.fault()
+            if process in late:
+                fault = "It did not end in its time and was killed."
+            if fault:
+                log.error("server process %d (pid %d) did not stop as it should: %s", index, process.pid, fault)
+                faults.append(f"Server process {index} did not stop as it should: {fault}")
+        if faults:
+            await asyncio.to_thread(sweep_cgroups)  # of who was killed; else the next start does it
+
+    async def _ended(self, processes: list[Process], now: asyncio.Event) -> list[Process]:
+        """Wait until all have ended; return those that did not in time, and were killed."""
+        bound = asyncio.timeout(self._settings.drain_grace_s + _END_S)
+        hurrying = asyncio.create_task(_hurry(now, processes, bound))
+        late: list[Process] = []
         try:
-            async with asyncio.timeout(self._settings.drain_grace_s + _END_S):
-                await asyncio.shield(ends)
+            async with bound:
+                for process in processes:
+                    await process.wait()
         except TimeoutError:
-            log.error("server processes did not end and were killed")
-            for process in processes:
+            late = [process for process in processes if process.alive]
+            for process in late:
                 process.kill()
-            await ends
+            for process in late:
+                await process.wait()
         finally:
             await end(hurrying)
+        return late
 
     async def _keep(self, index: int) -> str:
         """Start a process again whenever it ends; return why once processes end too often."""
@@ -180,15 +198,16 @@ class _Family:
         while True:
             since = time.monotonic()
             assert place.process is not None  # noqa: S101
-            why = f"ended with status {await place.process.wait()}"
+            why = await place.process.fault() or "It ended, though nobody here has asked for it."
+            place.process = None
             while True:
                 if time.monotonic() - since > _STEADY_S:
                     pause_s = _FIRST_RESTART_S
-                log.error("server process %d %s; another one takes its place in %.1f s", index, why, pause_s)
+                log.error("server process %d: %s Another one takes its place in %.1f s", index, why, pause_s)
                 if self._fails_too_often():
                     return (
-                        f"Server processes failed {_MOST_FAILURES + 1} times within a minute; the last one {why}. "
-                        "See the log."
+                        f"Server processes failed {_MOST_FAILURES + 1} times within a minute; the last one was number "
+                        f"{index}: {why}"
                     )
                 await asyncio.sleep(pause_s)
                 pause_s = min(pause_s * 2, _LAST_RESTART_S)
@@ -196,7 +215,7 @@ class _Family:
                 try:
                     await self._start(index)
                 except ProcessFailed as failure:
-                    why = f"does not start: {failure}"
+                    why = f"It does not start: {failure}"
                 else:
                     log.warning("server process %d was started again", index)
                     bury(self._children())  # what the dead one had below it has ended by now
@@ -226,16 +245,28 @@ class _Family:
             sockets=self._sockets,
             key=self._key,
         )
-        place.process = process = Process(member, self._settings)
         try:
-            return await process.ready()
-        except BaseException:
+            place.process = process = Process(member, self._settings)
+        except OSError as error:
+            raise ProcessFailed(f"It cannot be made: {error.strerror}.") from error
+        try:
+            return await process.ready()  # whoever is cancelled here leaves its end to `stop`
+        except ProcessFailed:
             process.kill()
-            await process.wait()
+            await process.fault()
+            place.process = None
             raise
 
+    async def _follow(self, index: int) -> Said:
+        """Start one of those that come after the first. Raises ProcessFailed, which says of whom."""
+        try:
+            return await self._start(index)
+        except ProcessFailed as failure:
+            raise ProcessFailed(f"Server process {index} does not start: {failure}") from None
 
-async def _hurry(now: asyncio.Event, processes: list[Process]) -> None:
+
+async def _hurry(now: asyncio.Event, processes: list[Process], bound: asyncio.Timeout) -> None:
     await now.wait()
+    bound.reschedule(min(bound.when() or math.inf, asyncio.get_running_loop().time() + _END_S))
     for process in processes:
         process.hurry()

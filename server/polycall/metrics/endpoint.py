@@ -13,6 +13,7 @@ from polycall.serving import ServeError
 
 __all__ = ["MetricsEndpoint", "NotYet", "listen"]
 
+_LAST_PORT = 65_535
 _HEAD_BYTES = 8 << 10
 _HEAD_S = 5.0  # for a request to arrive
 _ANSWER_S = 10.0  # for an answer to be made and to leave: Prometheus gives up after as long by default
@@ -27,8 +28,10 @@ async def listen(address: str, index: int) -> MetricsEndpoint:
     number = int(port) + (index if int(port) else 0)  # 0 is any free one
     endpoint = MetricsEndpoint(host.strip("[]"), number)
     try:
+        if number > _LAST_PORT:
+            raise OSError("there is no such port")  # uvloop would take any other
         await endpoint.start()
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         raise ServeError(
             f"Cannot listen on {host}:{number} for metrics: {getattr(error, 'strerror', None) or error}. "
             "Stop what uses it, or set POLYCALL_METRICS_ADDRESS."

@@ -19,7 +19,7 @@ from typing import NamedTuple, Protocol
 from polycall.domain import Limits
 from polycall.sandbox.lock import hold
 
-__all__ = ["HEADROOM", "CgroupError", "Cgroups", "Group", "Memory", "open_cgroups"]
+__all__ = ["HEADROOM", "CgroupError", "Cgroups", "Group", "Memory", "open_cgroups", "sweep_cgroups"]
 
 _PREFIX = "polycall-"
 # Pages that a child shares with its zygote are charged to the zygote; what it needs beside the run's own memory (page
@@ -340,6 +340,13 @@ def _remove_stale(parents: Mapping[str, str]) -> None:
                     continue  # a living server's, or gone
                 _remove(entry.path)
                 os.close(lock)
+
+
+def sweep_cgroups() -> None:
+    """Remove the groups of servers that died, of those that ran where this process does."""
+    found = _find()
+    if found is not None:
+        _remove_stale(found[1])
 
 
 def open_cgroups() -> Cgroups:

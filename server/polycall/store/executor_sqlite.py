@@ -7,10 +7,12 @@ one waits for a group to fill. Readers have connections of their own and never w
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import queue
 import sqlite3
 import threading
+import time
 import urllib.parse
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -36,6 +38,7 @@ T = TypeVar("T")
 
 _GROUP = 256  # functions in one transaction: bounds how long the first of them waits for the last
 _BUSY_S = 5.0  # another process (a backup, a shell) may hold the lock for a moment
+_BUSY_LAST_S = 0.25  # once all is to be over: a commit of another one takes a millisecond or so
 _WAL_BYTES = 64 << 20  # to which a log that grew in a burst is cut back
 _LEAST_BYTES = 1 << 20  # with less SQLite does not even make the files beside its own
 _OLDEST = (3, 35)  # RETURNING
@@ -67,6 +70,8 @@ class SqliteExecutor:
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._synchronous = ""
+        self._waits_s = _BUSY_S
+        self._ends_at = math.inf  # time.monotonic
         self._write_engine = _engine(lambda: _connect(path, "rw"), "BEGIN IMMEDIATE", 1)
         self._read_engine = _engine(lambda: _connect(path, "ro"), "BEGIN", readers)
         self._writer: sa.Connection | None = None
@@ -96,7 +101,8 @@ class SqliteExecutor:
         await asyncio.to_thread(self._close)
 
     def end_in(self, seconds: float) -> None:
-        """Do nothing: a file answers, or fails."""
+        """Wait so long for whoever holds the file, and no longer. A file that answers is written to all the same."""
+        self._ends_at = time.monotonic() + seconds
 
     async def read(self, work: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run in a reader thread, on one snapshot."""
@@ -163,7 +169,7 @@ class SqliteExecutor:
             # SQLite would make it readable for everybody; its companions (-wal, -shm) get the mode of the file
             os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
             self._writer = self._write_engine.connect()
-            with self._turn or nullcontext(), self._writer.begin():
+            with self._turn.held(_BUSY_S) if self._turn else nullcontext(), self._writer.begin():
                 prepare(self._writer)
             # not before: a migration that makes a table anew drops the old one, which would delete what refers to it
             _raw(self._writer).execute("PRAGMA foreign_keys=ON")
@@ -225,7 +231,7 @@ class SqliteExecutor:
     def _commit(self, conn: sa.Connection, group: list[_Job]) -> None:
         try:
             self._transact(conn, group)
-        except Unavailable as error:  # it was never our turn: that is so for all of them
+        except Unavailable as error:  # somebody else holds the file: that is so for all of them
             for job in group:
                 job.error = error
         except Exception as error:
@@ -241,7 +247,8 @@ class SqliteExecutor:
         if wanted != self._synchronous:
             raw.execute(f"PRAGMA synchronous={wanted}")
             self._synchronous = wanted
-        with self._turn or nullcontext(), conn.begin():
+        wait_s = min(max(self._ends_at - time.monotonic(), _BUSY_LAST_S), _BUSY_S)
+        with self._turn.held(wait_s) if self._turn else nullcontext(), self._begun(conn, wait_s):
             for job in group:
                 job.error = None
                 changes = raw.total_changes
@@ -251,6 +258,14 @@ class SqliteExecutor:
                     if raw.total_changes != changes or not raw.in_transaction:
                         raise
                     job.error = error  # it has changed nothing, so it is nobody else's failure
+
+    def _begun(self, conn: sa.Connection, wait_s: float) -> sa.RootTransaction:
+        """Begin a transaction. Raises Unavailable: the file is locked, by whom no turns are taken with, or is full."""
+        if wait_s != self._waits_s:
+            _raw(conn).execute(f"PRAGMA busy_timeout={wait_s * 1000:.0f}")
+            self._waits_s = wait_s
+        with translated():
+            return conn.begin()
 
 
 class _Compiler(SQLiteCompiler):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
 
 from polycall.store.failures import unavailable
 
@@ -15,7 +16,6 @@ __all__ = ["Turn"]
 # SQLite's own way of waiting sleeps longer and longer, up to 0.1 s, and lets others pass meanwhile: with two processes
 # that write, every hundredth commit takes 0.2 to 0.5 s. A group commit takes a millisecond or so.
 _STEP_S = 0.0005
-_WAIT_S = 5.0  # as SQLite waits (_BUSY_S): a process that holds it for longer hangs
 
 
 class Turn:
@@ -35,9 +35,10 @@ class Turn:
             os.close(self._file)
             self._file = -1
 
-    def __enter__(self) -> None:
-        """Wait for the turn. Raises Unavailable where that takes too long."""
-        until = time.monotonic() + _WAIT_S
+    @contextlib.contextmanager
+    def held(self, wait_s: float) -> Iterator[None]:
+        """Hold the turn for the length of a block. Raises Unavailable where it does not come within ``wait_s``."""
+        until = time.monotonic() + wait_s
         while True:
             try:
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -46,10 +47,8 @@ class Turn:
                     raise unavailable() from None
                 time.sleep(_STEP_S)
             else:
-                return
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Let the next one in."""
-        fcntl.flock(self._file, fcntl.LOCK_UN)
+                break
+        try:
+            yield
+        finally:
+            fcntl.flock(self._file, fcntl.LOCK_UN)
