@@ -89,6 +89,22 @@ async def test_nothing_is_left_after_stop(scratch: Path) -> None:
     assert list(scratch.iterdir()) == []
 
 
+async def test_a_stop_that_was_cancelled_is_gone_on_with_by_the_next() -> None:
+    # SIGTERM at a start that fails: what unwinds is cancelled, and whoever is further out stops the sandbox again
+    sandbox = Sandbox(config())
+    await sandbox.start()
+    processes = tree(sandbox)
+    stopping = asyncio.create_task(sandbox.stop())
+    for _ in range(20):  # far less than the 20 ms after which the zygote's end is looked for
+        await asyncio.sleep(0)
+    stopping.cancel()
+    await asyncio.wait([stopping])
+    assert stopping.cancelled()
+    async with asyncio.timeout(60):
+        await sandbox.stop()
+    await end_of(processes)
+
+
 async def test_a_zygote_that_is_killed_is_replaced(own: Sandbox) -> None:
     running = [await sleeping(own) for _ in range(3)]
     await own.run(job(ECHO, 1, key=key()))

@@ -103,9 +103,9 @@ class Zygotes:
         self._died()
 
     async def stop(self) -> None:
-        """End all of them and their children."""
-        spawners = self._all()
+        """End all of them and their children. May be called again, to go on with a stop that was cancelled."""
+        self._dead = self._all()  # known until they have ended: nobody else tells their children that they have
         self._current = None
-        self._retired.clear()
-        self._dead.clear()
-        await asyncio.gather(*(spawner.stop() for spawner in spawners))
+        self._retired = []
+        await asyncio.gather(*(spawner.stop() for spawner in self._dead))
+        self._dead = []
