@@ -138,7 +138,7 @@ class FunctionName:
     @lru_cache(maxsize=_RECENT)
     def parse(cls, text: str, field: str = "function") -> FunctionName:
         """Read a name; version ``-`` is the same as none. Raises InvalidArgument naming ``field``."""
-        shape = "packages/{package}/versions/{version}/functions/{function}"
+        shape = "packages/{package}[/versions/{version}]/functions/{function}"
         match = _match(_FUNCTION_NAME, shape, text, field)
         if match[2] is None or match[2] == NEWEST:
             return cls(_ids(match, 1, field)[0], None, match[3])

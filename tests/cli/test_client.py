@@ -60,6 +60,16 @@ def test_a_bad_key_is_denied(cli: Cli) -> None:
     assert "--key" in failed.err
 
 
+@pytest.mark.parametrize("key", ["two\nlines", "clé"])
+def test_a_key_that_no_header_carries_is_denied_before_anything_is_sent(alone: Cli, key: str) -> None:
+    failed = alone("packages", "list", "--server", "127.0.0.1:1", "--key", key)
+    assert (failed.code, failed.err) == (
+        4,
+        "polycall: the API key has a character that no key has, such as a line break. Give another one with --key or"
+        " POLYCALL_API_KEY.\n",
+    )
+
+
 def test_a_key_without_the_scope_is_denied(cli: Cli, polycall: Server) -> None:
     failed = cli("projects", "list", "--key", polycall.new_key())
     assert failed.code == 4

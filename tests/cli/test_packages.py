@@ -167,6 +167,11 @@ def test_a_release_is_what_callers_get(cli: Cli) -> None:
 def test_delete_asks_first(cli: Cli) -> None:
     assert cli("deploy", "-", "--package", "cli-delete", stdin=SOURCE).code == 0
     assert cli("packages", "delete", "cli-delete", stdin="n\n").code == 130
+    unanswered = cli("packages", "delete", "cli-delete")
+    assert unanswered.code == 2
+    assert unanswered.err.endswith(
+        "packages/cli-delete is not deleted: nobody answered. --yes deletes it without being asked.\n"
+    )
     assert cli("packages", "get", "cli-delete").code == 0
     assert cli("packages", "delete", "cli-delete", "--version", "1", "--yes").code == 0
     assert cli("packages", "versions", "cli-delete").code == 0

@@ -150,7 +150,9 @@ def test_a_script_that_exits_otherwise_than_0_has_failed(cli: Cli) -> None:
         (["packages/p/functions/f", "--env", "A=1"], "env: only for code that comes with the request"),
         (["packages/p/functions/f", "--allow-host", "h"], "hosts: only for code that comes with the request"),
         (["packages/p/functions/f", "--script"], "script: only for code that comes with the request"),
-        (["none.py"], "cannot read none.py: No such file or directory."),
+        (["none.py"], "cannot read none.py: No such file or directory. A function is named packages/P/functions/F."),
+        (["."], ". is a directory: `polycall deploy` it, and run its functions by their names."),
+        (["packages/p"], "must be packages/{package}[/versions/{version}]/functions/{function}, got 'packages/p'"),
     ],
 )
 def test_what_does_not_go_together_is_a_usage_error(cli: Cli, arguments: list[str], message: str) -> None:

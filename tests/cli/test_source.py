@@ -104,6 +104,11 @@ def test_a_missing_path_says_so(tmp_path: Path) -> None:
     assert refusal(tmp_path / "none.py") == f"cannot read {tmp_path / 'none.py'}: No such file or directory."
 
 
+def test_what_is_called_an_archive_and_is_none_is_not_taken_for_code(tmp_path: Path) -> None:
+    tree(tmp_path, {"shop.zip": b"PK"})
+    assert refusal(tmp_path / "shop.zip") == "shop is not a zip archive that can be read: File is not a zip file."
+
+
 def test_an_archive_goes_as_it_is_with_the_manifest_in_it(tmp_path: Path) -> None:
     data = archive({"main.py": b"a", MANIFEST: b'package = "till"'})
     file = tree(tmp_path, {"shop.zip": data}) / "shop.zip"

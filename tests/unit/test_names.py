@@ -135,7 +135,7 @@ def test_a_name_that_is_not_set_is_told_so() -> None:
     with pytest.raises(InvalidArgument) as caught:
         FunctionName.parse("")
     assert caught.value.violations == (
-        FieldViolation("function", "must be set: packages/{package}/versions/{version}/functions/{function}"),
+        FieldViolation("function", "must be set: packages/{package}[/versions/{version}]/functions/{function}"),
     )
 
 

@@ -40,11 +40,21 @@ _Answer = TypeVar("_Answer")
 
 
 class Client:
-    """A channel to one server, with one key. Use it as a context manager: leaving ends every call in progress."""
+    """A channel to one server, with one key. Use it as a context manager: leaving ends every call in progress.
+
+    Raises Failure for a key that no header can carry.
+    """
 
     def __init__(self, address: str, key: str) -> None:
         import grpc
 
+        if not (key.isascii() and key.isprintable()):
+            # gRPC would say no more than INTERNAL, which is what others than polycall answer
+            raise Failure(
+                "the API key has a character that no key has, such as a line break. Give another one with --key or"
+                " POLYCALL_API_KEY.",
+                Exit.DENIED,
+            )
         self.address = address
         self._rpc_error: type[Exception] = grpc.RpcError
         self._metadata = (("authorization", f"Bearer {key}"),)
@@ -170,7 +180,7 @@ def with_client(command: Callable[..., _Answer]) -> Callable[..., _Answer]:
         "--server",
         envvar="POLYCALL_SERVER",
         metavar="ADDRESS",
-        help="Server's gRPC address; default: POLYCALL_SERVER, else 127.0.0.1:50051.",
+        help="Server's gRPC address; default: POLYCALL_SERVER, else POLYCALL_GRPC_ADDRESS, else 127.0.0.1:50051.",
     )
     @click.option(
         "--key",

@@ -34,6 +34,7 @@ _NEXT = {
     "PACKAGE_NOT_FOUND": "`polycall packages list` shows what there is.",
     "VERSION_NOT_FOUND": "`polycall packages versions PACKAGE` shows what there is.",
     "RUNTIME_NOT_FOUND": "`polycall runtimes list` shows what there is.",
+    "SCHEDULE_NOT_FOUND": "`polycall schedules list` shows what there is.",
     "SECRET_NOT_FOUND": "`polycall secrets list` shows what there is.",
     "EXECUTION_NOT_FOUND": "`polycall executions list` shows what there is.",
     "API_KEY_NOT_FOUND": "`polycall keys list` shows what there is.",

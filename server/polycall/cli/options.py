@@ -27,6 +27,7 @@ __all__ = [
     "PAYLOAD",
     "SECRET_VARIABLE",
     "VARIABLE",
+    "confirm_deletion",
     "execution_name",
     "json_option",
     "limit_option",
@@ -140,6 +141,18 @@ def read_bytes(name: str) -> bytes:
         return Path(name).read_bytes()
     except OSError as error:
         raise Failure(f"cannot read {name}: {error.strerror}.") from None
+
+
+def confirm_deletion(name: str) -> None:
+    """Ask whether to delete something. Raises Abort if not, Failure if nobody is there to answer."""
+    try:
+        yes = click.confirm(f"Delete {name}?", err=True)
+    except click.Abort:
+        if sys.stdin.isatty():
+            raise
+        raise Failure(f"{name} is not deleted: nobody answered. --yes deletes it without being asked.") from None
+    if not yes:
+        raise click.Abort
 
 
 DURATION = _Kind("duration", parse_duration)

@@ -9,7 +9,7 @@ import click
 
 from polycall.cli.client import Client, with_client
 from polycall.cli.failures import Failure
-from polycall.cli.options import json_option, limit_option, package_name, shown_id, version_name
+from polycall.cli.options import confirm_deletion, json_option, limit_option, package_name, shown_id, version_name
 
 if TYPE_CHECKING:
     from polycall.v1.package_pb2 import SourceFile, Version
@@ -168,7 +168,7 @@ def delete_command(client: Client, package: str, version: str | None, yes: bool,
 
     name = version_name(package, version) if version else package
     if not yes:
-        click.confirm(f"Delete {name}?", abort=True, err=True)
+        confirm_deletion(name)
     if version:
         client.call(client.packages.DeleteVersion, pb.DeleteVersionRequest(name=name))
     else:

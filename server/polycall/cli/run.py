@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from polycall.cli.client import Client, with_client
+from polycall.cli.failures import Failure
 from polycall.cli.options import (
     DURATION,
     FILE_INPUT,
@@ -110,6 +111,15 @@ def run_command(
     ctx.exit(print_end(follow(client, request, quiet=as_json), as_json=as_json))
 
 
+def _read_code(target: str) -> bytes:
+    """Return the code that is run. Raises Failure: what is no file may be meant for something else."""
+    if target != "-" and Path(target).is_dir():
+        raise Failure(f"{target} is a directory: `polycall deploy` it, and run its functions by their names.")
+    if target != "-" and not Path(target).exists():
+        raise Failure(f"cannot read {target}: No such file or directory. A function is named packages/P/functions/F.")
+    return read_bytes(target)
+
+
 def _execute_request(
     target: str,
     payload: str | None,
@@ -141,7 +151,7 @@ def _execute_request(
         entrypoint = entrypoint or "handle"
     language = language or SUFFIXES.get(Path(target).suffix, Language.PYTHON)
     try:
-        code = read_bytes(target).decode()
+        code = _read_code(target).decode()
     except UnicodeDecodeError:
         raise click.UsageError(f"{target} is not UTF-8 text.") from None
     return pb.ExecuteRequest(
@@ -166,7 +176,9 @@ def _execute_request(
 @click.option("--input", "payload", type=PAYLOAD, metavar="JSON|@FILE|-", help="The input; null if not given.")
 @click.option("--wait", is_flag=True, help="Follow it to its end, as `polycall run` does.")
 @click.option("--deadline", type=DURATION, metavar="DURATION", help="Stop waiting and running after so long.")
-@click.option("--max-attempts", type=int, default=0, help="Starts if servers are lost: 1 to 10. Default: 3.")
+@click.option(
+    "--max-attempts", type=click.IntRange(min=1), default=None, help="Starts if servers are lost: 1 to 10. Default: 3."
+)
 @click.option("--request-id", metavar="UUID", default="", help="Repeating one makes no second execution.")
 @click.option("--completion-url", metavar="URL", default="", help="Tell its end there; see `polycall webhooks`.")
 @priority_option
@@ -183,7 +195,7 @@ def call_command(
     payload: str | None,
     wait: bool,
     deadline: float | None,
-    max_attempts: int,
+    max_attempts: int | None,
     request_id: str,
     completion_url: str,
     timeout: float | None,
@@ -208,7 +220,7 @@ def call_command(
         function=function,
         input_json=payload or "",
         limits=limits_of(timeout, memory, cpu_time),
-        max_attempts=max_attempts,
+        max_attempts=max_attempts or 0,
         request_id=request_id,
         completion_url=completion_url,
         priority=priority,

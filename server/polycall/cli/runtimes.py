@@ -11,7 +11,7 @@ import click
 from polycall.cli.client import Client, with_client
 from polycall.cli.exits import Exit
 from polycall.cli.failures import Failure
-from polycall.cli.options import json_option, limit_option, read_bytes, runtime_name, shown_id
+from polycall.cli.options import confirm_deletion, json_option, limit_option, read_bytes, runtime_name, shown_id
 from polycall.domain import Language
 
 if TYPE_CHECKING:
@@ -175,7 +175,7 @@ def delete_command(client: Client, runtime: str, force: bool, yes: bool, as_json
     from polycall.v1 import runtime_service_pb2 as pb
 
     if not yes:
-        click.confirm(f"Delete {runtime}?", abort=True, err=True)
+        confirm_deletion(runtime)
     client.call(client.runtimes.DeleteRuntime, pb.DeleteRuntimeRequest(name=runtime, force=force))
     say("{}" if as_json else f"{runtime} is deleted.")
 

@@ -11,6 +11,7 @@ from polycall.cli.client import Client, with_client
 from polycall.cli.options import (
     DURATION,
     PAYLOAD,
+    confirm_deletion,
     json_option,
     limit_option,
     limits_of,
@@ -45,7 +46,9 @@ def _asked(command: _Command) -> _Command:
         click.option("--overlap", type=_OVERLAPS, help="While an earlier run has not ended. Default: allow."),
         click.option("--missed", type=_MISSED, help="For ticks that no server could fire in time. Default: skip."),
         click.option("--deadline", type=DURATION, metavar="DURATION", help="Stop a run so long after its tick."),
-        click.option("--max-attempts", type=int, help="Starts if servers are lost: 1 to 10. Default: 3."),
+        click.option(
+            "--max-attempts", type=click.IntRange(min=1), help="Starts if servers are lost: 1 to 10. Default: 3."
+        ),
         priority_option,
         retry_options,
         click.option("--display-name", metavar="TEXT", help="Name for people."),
@@ -212,7 +215,7 @@ def delete_command(client: Client, schedule: str, yes: bool, as_json: bool) -> N
     from polycall.v1 import schedule_service_pb2 as pb
 
     if not yes:
-        click.confirm(f"Delete {schedule}?", abort=True, err=True)
+        confirm_deletion(schedule)
     client.call(client.schedules.DeleteSchedule, pb.DeleteScheduleRequest(name=schedule))
     say("{}" if as_json else f"{schedule} is deleted.")
 

@@ -9,7 +9,7 @@ import click
 
 from polycall.cli.client import Client, with_client
 from polycall.cli.failures import Failure
-from polycall.cli.options import json_option, limit_option, read_bytes, secret_name, shown_id
+from polycall.cli.options import confirm_deletion, json_option, limit_option, read_bytes, secret_name, shown_id
 
 if TYPE_CHECKING:
     from polycall.v1.secret_pb2 import Secret
@@ -124,7 +124,7 @@ def delete_command(client: Client, secret: str, yes: bool, as_json: bool) -> Non
     from polycall.v1 import secret_service_pb2 as pb
 
     if not yes:
-        click.confirm(f"Delete {secret}?", abort=True, err=True)
+        confirm_deletion(secret)
     client.call(client.secrets.DeleteSecret, pb.DeleteSecretRequest(name=secret))
     say("{}" if as_json else f"{secret} is deleted.")
 

@@ -50,7 +50,7 @@ def read_source(path: str, language: Language = Language.PYTHON) -> Source:
     if place.is_dir():
         return _directory(place)
     data = read_bytes(path)
-    if data.startswith(_ZIP_MAGIC):
+    if data.startswith(_ZIP_MAGIC) or place.suffix == ".zip":
         return _archive(place.stem, data)
     # Python's modules need a name that can be imported; tracebacks show it, so the user's own is kept where it can be.
     scripts = SUFFIXES.get(place.suffix, Language.PYTHON) is not Language.PYTHON
