@@ -60,7 +60,6 @@ from polycall.faces.cognite.deployments import Deployments
 from polycall.faces.cognite.doors import cognite_doors
 from polycall.faces.cognite.faces import cognite_faces
 from polycall.faces.cognite.files import Files
-from polycall.faces.cognite.requests import FILE_BYTES
 from polycall.faces.cognite.runtimes import FunctionRuntimes
 from polycall.faces.cognite.sessions import Sessions
 from polycall.faces.cognite.ticks import Ticks
@@ -281,7 +280,7 @@ async def running(
             grpc.aio.server(interceptors=interceptors(keys, audit, doors, calls), options=options)
             for doors, options in (
                 (None, server_options(settings.max_timeout_s, shared=place.count > 1)),
-                (open_doors, server_options(settings.max_timeout_s, largest=FILE_BYTES)),
+                (open_doors, server_options(settings.max_timeout_s)),
             )
         )
         for server in (native, behind):

@@ -163,9 +163,9 @@ def test_parameters_need_a_version(polycall: Server) -> None:
 
 def test_a_message_that_is_too_large_is_refused_and_the_server_lives(polycall: Server) -> None:
     request = execution_service_pb2.ExecuteRequest(code="x", input_json='"' + "x" * (65 << 20) + '"')
-    with pytest.raises(grpc.RpcError) as caught:
-        polycall.executions.Execute(request, metadata=polycall.metadata, timeout=S)
-    assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+    refused = refusal(lambda: polycall.executions.Execute(request, metadata=polycall.metadata, timeout=S))
+    assert (refused.code, refused.reason) == (Code.RESOURCE_EXHAUSTED, "PAYLOAD_TOO_LARGE")
+    assert refused.metadata == {"size": str(request.ByteSize()), "limit": str(65 << 20)}
     assert execute(polycall, code="").reason == "INVALID_INPUT"
 
 

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 
 import grpc.aio
@@ -36,6 +36,11 @@ class Telemetry:
 
     def __init__(self, counts: Counter[tuple[str, Code]] | None = None) -> None:
         self._counts: Counter[tuple[str, Code]] = Counter() if counts is None else counts
+
+    def tell(self, rpc: Rpc, code: Code, *facts: tuple[str, str]) -> None:
+        """Count and log a call that came to no method. ``facts`` join its line."""
+        self._counts[rpc.method, code] += 1
+        _log(rpc, code, time.monotonic() - rpc.came_at, facts)
 
     def unary(self, inner: Unary) -> Unary:
         """Call, and log."""
@@ -112,7 +117,7 @@ def _tell(rpc: Rpc) -> list[tuple[str, str]]:
     return facts
 
 
-def _log(rpc: Rpc, code: Code, seconds: float, facts: list[tuple[str, str]]) -> None:
+def _log(rpc: Rpc, code: Code, seconds: float, facts: Sequence[tuple[str, str]]) -> None:
     if not log.isEnabledFor(logging.INFO):
         return
     line = f"method={rpc.method} code={_NAMES[code]} ms={seconds * 1000:.1f} request={rpc.request_id}"
@@ -122,6 +127,6 @@ def _log(rpc: Rpc, code: Code, seconds: float, facts: list[tuple[str, str]]) -> 
         line += f" key={rpc.known.key_id}"
     if rpc.execution is not None:
         line += f" state={_STATES[rpc.execution.state]}"
-        for name, value in facts or _facts(rpc):
-            line += f" {name}={value}"
+    for name, value in facts or _facts(rpc):
+        line += f" {name}={value}"
     say(log, line)

@@ -27,7 +27,7 @@ from polycall.interceptors.telemetry import Telemetry
 from polycall.services.audit import AuditService
 from polycall.services.execution import ExecutionService
 from polycall.services.key import KeyService
-from polycall.services.options import LARGEST_MESSAGE, server_options
+from polycall.services.options import LARGEST_MESSAGE, LARGEST_REQUEST, server_options
 from polycall.services.package import PackageService
 from polycall.services.policy import PolicyService
 from polycall.services.raw_input import reader_of
@@ -35,6 +35,7 @@ from polycall.services.runtime import RuntimeService
 from polycall.services.schedule import ScheduleService
 from polycall.services.secret import SecretService
 from polycall.services.server import NativeInfo, ServerService
+from polycall.services.settling import SETTLE
 from polycall.services.tenancy import TenancyService
 from polycall.services.webhook import WebhookService
 from polycall.v1 import (
@@ -118,7 +119,18 @@ def interceptors(
     auditing = Auditing(audit, behind=doors is not None)
     layers = (telemetry, Errors(LARGEST_MESSAGE), auditing, authentication, Paths(), Counts())
     faces = (telemetry, auditing)
-    return [Stack(native=layers, faces=faces, entry=authentication, doors=doors, reader_of=reader_of)]
+    return [
+        Stack(
+            native=layers,
+            faces=faces,
+            entry=authentication,
+            doors=doors,
+            reader_of=reader_of,
+            largest=LARGEST_REQUEST,
+            telemetry=telemetry,
+            ours={SETTLE},
+        )
+    ]
 
 
 def add_native(

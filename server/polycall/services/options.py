@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
-__all__ = ["LARGEST_MESSAGE", "MOST_CONNECTIONS", "server_options"]
+__all__ = ["LARGEST_MESSAGE", "LARGEST_REQUEST", "MOST_CONNECTIONS", "server_options"]
 
 MIB = 1024 * 1024
 
 # The largest result that can be asked for is 64 MiB; gRPC's own default of 4 MiB is less than a result's default.
 LARGEST_MESSAGE = 64 * MIB
-_WRAPPING = 1 * MIB  # what a request has beside a body of 64 MiB, which is the largest that the gateway lets in
+_WRAPPING = 1 * MIB  # what a request has beside its body
+# The gateway lets bodies of 64 MiB in.
+LARGEST_REQUEST = LARGEST_MESSAGE + _WRAPPING
+# A contract's file has 100 MiB. What is larger than it may be, and no larger than this, is refused with a reason and
+# leaves its line and count; beyond, gRPC refuses it and tells nobody here why. Reading what is refused holds the loop,
+# 2 ms for each MiB (docs/limits.md), so this is no larger than it has to be.
+_LARGEST_READ = 100 * MIB + _WRAPPING
 
 MOST_CONNECTIONS = 1000  # to one address
 
 _DEFAULT_MAX_RUN_S = 1200.0
 
 
-def server_options(
-    max_run_s: float = _DEFAULT_MAX_RUN_S, *, shared: bool = False, largest: int = LARGEST_MESSAGE
-) -> tuple[tuple[str, int], ...]:
+def server_options(max_run_s: float = _DEFAULT_MAX_RUN_S, *, shared: bool = False) -> tuple[tuple[str, int], ...]:
     """Return the channel arguments of the server.
 
     ``max_run_s``: the longest run that may be asked for. ``shared``: other processes of ours listen at its address.
-    ``largest``: the largest body of a request, bytes.
     """
     return (
-        ("grpc.max_receive_message_length", largest + _WRAPPING),
+        ("grpc.max_receive_message_length", _LARGEST_READ),
         ("grpc.max_send_message_length", LARGEST_MESSAGE),
         # The gateway lets 32 KiB of head in and repeats the query in a header; between the two sizes gRPC refuses at
         # random, so the lower one is what must always pass.

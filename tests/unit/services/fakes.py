@@ -83,8 +83,10 @@ class FakeKeys:
         self.answer: Any = None
         self.revoked = False
         self.revocations = 0
+        self.looks = 0
 
     async def authenticate(self, token: str | None) -> Principal:
+        self.looks += 1
         if not token:
             raise Unauthenticated("No API key.", reason=Reason.API_KEY_MISSING)
         if token != KEY or self.revoked:
@@ -180,6 +182,7 @@ class Native:
     health: HealthHandle
     channel: grpc.aio.Channel
     audit: AuditLog
+    address: str
     key: str | None = KEY
 
     @property
@@ -228,7 +231,7 @@ async def running(
     limit = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
     try:
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=limit) as channel:
-            yield Native(engine, health, channel, audit)
+            yield Native(engine, health, channel, audit, f"127.0.0.1:{port}")
     finally:
         await server.stop(None)
 
