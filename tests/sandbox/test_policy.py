@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import errno
 import struct
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from polycall.sandbox import options
 from polycall.sandbox.bpf import ALLOW, AUDIT_ARCH, KILL, Case, Compare, Rule, compile_filter, errno_action
-from polycall.sandbox.policy import ALLOWED, REFUSED, Grants, build
+from polycall.sandbox.policy import ALLOWED, NOTHING_TO_DO, REFUSED, Grants, build
 from polycall.sandbox.syscalls import MACHINE, numbers
 
 FULL = Grants(fork=True, execute=True, sockets=True, memfd=True, buffers=True, metadata=True)
 EPERM, ENOSYS, NO_FAMILY = (errno_action(number) for number in (errno.EPERM, errno.ENOSYS, errno.EAFNOSUPPORT))
+DONE, EINVAL, NOT_A_REQUEST, NO_OPTION = (
+    errno_action(number) for number in (0, errno.EINVAL, errno.ENOTTY, errno.ENOPROTOOPT)
+)
 
 
 def decide(program: bytes, number: int, *arguments: int, arch: int = AUDIT_ARCH[MACHINE]) -> int:
@@ -39,18 +44,21 @@ def decide(program: bytes, number: int, *arguments: int, arch: int = AUDIT_ARCH[
 
 def test_the_lists_do_not_overlap_and_every_name_is_known_somewhere() -> None:
     assert not ALLOWED & REFUSED
+    assert not NOTHING_TO_DO & (ALLOWED | REFUSED)
     if MACHINE == "x86_64":
+        assert NOTHING_TO_DO - set(numbers()) == set()
         assert ALLOWED - set(numbers()) == set()
         assert REFUSED - set(numbers()) == set()
 
 
 def test_every_call_gets_what_its_list_says() -> None:
     program = build(FULL)
-    argued = {"clone", "clone3", "fcntl", "socket", "socketpair", "ioctl", "personality", "prctl"}
+    argued = {"clone", "clone3", "fcntl", "socket", "socketpair", "ioctl", "personality", "prctl", "setsockopt"}
     for name, number in numbers().items():
         if name in argued:
             continue
         expected = ALLOW if name in ALLOWED else EPERM if name in REFUSED else ENOSYS
+        expected = DONE if name in NOTHING_TO_DO else expected
         assert (name, decide(program, number)) == (name, expected)
 
 
@@ -93,7 +101,26 @@ def test_foreign_tables_are_closed() -> None:
         ("prctl", (62, 1), EPERM),  # PR_SCHED_CORE
         ("prctl", (15,), ALLOW),
         ("fcntl", (5, 1026), EPERM),  # F_NOTIFY
+        ("fcntl", (5, 1024), EPERM),  # F_SETLEASE
+        ("fcntl", (5, 1040), EINVAL),  # F_SETDELEG
+        ("fcntl", (5, 15), ALLOW),  # F_SETOWN_EX
         ("fcntl", (5, 3), ALLOW),
+        ("prctl", (1,), ALLOW),
+        ("prctl", (78, 1), EINVAL),  # PR_FUTEX_HASH
+        ("prctl", (24, 1), EINVAL),  # PR_CAPBSET_DROP
+        ("ioctl", (0, 0x8933), ALLOW),  # SIOCGIFINDEX
+        ("ioctl", (0, 0x8940), NOT_A_REQUEST),  # SIOCGIFBR
+        ("ioctl", (0, 0x8914), NOT_A_REQUEST),  # SIOCSIFFLAGS
+        ("setsockopt", (0, 1, 7), ALLOW),  # SO_SNDBUF
+        ("setsockopt", (0, 1, 2), ALLOW),  # SO_REUSEADDR
+        ("setsockopt", (0, 1, 26), NO_OPTION),  # SO_ATTACH_FILTER
+        ("setsockopt", (0, 6, 1), ALLOW),  # TCP_NODELAY
+        ("setsockopt", (0, 6, 31), NO_OPTION),  # TCP_ULP
+        ("getsockopt", (0, 1, 4), ALLOW),  # SO_ERROR
+        ("getsockopt", (0, 1, 77), NO_OPTION),  # SO_PEERPIDFD
+        ("getsockopt", (0, 6, 77), ALLOW),
+        ("fadvise64", (0, 0, 0, 4), DONE),  # POSIX_FADV_DONTNEED
+        ("fadvise64", (0, 0, 0, 2), ALLOW),
     ],
 )
 def test_arguments_decide(name: str, arguments: tuple[int, ...], expected: int) -> None:
@@ -132,11 +159,21 @@ def test_without_namespaces_only_the_process_itself_is_reached() -> None:
         (1024, 0, EPERM),
     ):
         assert decide(program, numbers()["fcntl"], 3, command, argument) == expected  # F_SETOWN, F_SETOWN_EX
-    for request in (0x5412, 0x541C, 0x8901, 0x8902):  # and FIOSETOWN, SIOCSPGRP
+    for request in (0x5412, 0x541C):
         assert decide(program, numbers()["ioctl"], 3, request) == EPERM
+    for request in (0x8901, 0x8902, *options.INTERFACES):  # FIOSETOWN, SIOCSPGRP; the host's addresses
+        assert decide(program, numbers()["ioctl"], 3, request) == NOT_A_REQUEST
+    for option in (7, 8):
+        assert decide(program, numbers()["setsockopt"], 3, 1, option) == EPERM
     for kind, expected in ((1, ALLOW), (5 | 0x80000, ALLOW), (2, EPERM), (3 | 0x800, EPERM)):
         assert decide(program, numbers()["socketpair"], 1, kind) == expected
     assert decide(program, numbers()["prctl"], 1) == EPERM  # PR_SET_PDEATHSIG
+
+
+def test_what_makes_children_may_bring_their_loopback_up() -> None:
+    program = build(replace(FULL, children=True))
+    assert decide(program, numbers()["ioctl"], 3, 0x8914) == ALLOW
+    assert decide(program, numbers()["ioctl"], 3, 0x8940) == NOT_A_REQUEST
 
 
 actions = st.sampled_from([ALLOW, EPERM, ENOSYS])

@@ -7,17 +7,23 @@ profile of Docker (moby, ``profiles/seccomp/default_linux.go``) without what onl
 - inotify: the system's files are the host's inodes, so a watch on /usr/bin tells what everybody else starts;
 - cachestat, and preadv2 that does not wait: which of the system's pages are in memory tells what others have run;
 - the old asynchronous I/O (io_setup): its contexts count against one number for the whole machine (fs.aio-max-nr).
+
+What is to be written to disk at once, or dropped from memory, is answered as done and not done: of a run there is
+nothing to keep, and on the system's files, which any descriptor will do for, it would be the host's disk that is
+flushed, and other runs' pages that are read anew.
 """
 
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+from polycall.sandbox import options
 from polycall.sandbox.bpf import ALLOW, Case, Compare, Rule, compile_filter, errno_action
 from polycall.sandbox.syscalls import MACHINE, numbers
 
-__all__ = ["ALLOWED", "REFUSED", "Grants", "build"]
+__all__ = ["ALLOWED", "NOTHING_TO_DO", "REFUSED", "Grants", "build"]
 
 
 def _names(text: str) -> frozenset[str]:
@@ -30,7 +36,7 @@ ALLOWED = _names(
     clock_nanosleep close close_range connect copy_file_range creat dup dup2 dup3 epoll_create epoll_create1
     epoll_ctl epoll_ctl_old epoll_pwait epoll_pwait2 epoll_wait epoll_wait_old eventfd eventfd2 execve execveat exit
     exit_group faccessat faccessat2 fadvise64 fallocate fchdir fchmod fchmodat fchmodat2 fchown fchownat fcntl
-    fdatasync fgetxattr flistxattr flock fork fremovexattr fsetxattr fstat fstatfs fsync ftruncate futex
+    fgetxattr flistxattr flock fork fremovexattr fsetxattr fstat fstatfs ftruncate futex
     futex_requeue futex_wait futex_waitv futex_wake futimesat get_robust_list get_thread_area getcpu getcwd getdents
     getdents64 getegid geteuid getgid getgroups getitimer getpeername getpgid getpgrp getpid getppid getpriority
     getrandom getresgid getresuid getrlimit getrusage getsid getsockname getsockopt gettid gettimeofday getuid
@@ -44,7 +50,7 @@ ALLOWED = _names(
     sched_get_priority_min sched_getaffinity sched_getattr sched_getparam sched_getscheduler sched_rr_get_interval
     sched_setaffinity sched_yield select sendfile sendmmsg sendmsg sendto set_robust_list set_thread_area
     set_tid_address setitimer setpgid setpriority setrlimit setsid setsockopt setxattr shutdown sigaltstack signalfd
-    signalfd4 splice stat statfs statx symlink symlinkat sync_file_range sysinfo tee tgkill time timer_create
+    signalfd4 splice stat statfs statx symlink symlinkat sysinfo tee tgkill time timer_create
     timer_delete timer_getoverrun timer_gettime timer_settime timerfd_create timerfd_gettime timerfd_settime times
     tkill truncate umask uname unlink unlinkat utime utimensat utimes vfork wait4 waitid write writev
     """
@@ -74,7 +80,14 @@ _METADATA = _names(
     """
 )
 
+# Done, as far as the caller is concerned; systemd-nspawn has it as --suppress-sync
+NOTHING_TO_DO = _names("fdatasync fsync sync_file_range")
+
+_DONE = errno_action(0)
 _EPERM = errno_action(errno.EPERM)
+_EINVAL = errno_action(errno.EINVAL)
+_NO_REQUEST = errno_action(errno.ENOTTY)
+_NO_OPTION = errno_action(errno.ENOPROTOOPT)
 _NOT_SUPPORTED = errno_action(errno.EOPNOTSUPP)
 _ENOSYS = errno_action(errno.ENOSYS)
 _NO_FAMILY = errno_action(errno.EAFNOSUPPORT)
@@ -100,15 +113,13 @@ _UNSHARED = (_CLONE_NEWPID, 0x2_0000 | 0x800_0000 | 0x4000_0000, 0x1000_0000)
 # NOSUID and NODEV, for a tmpfs; for a proc NOEXEC too, and RDONLY: never a bind, a move or a remount.
 _MOUNT_FLAGS = (2 | 4, 2 | 4 | 8, 1 | 2 | 4 | 8)
 _PR_SET_PDEATHSIG, _PR_SET_SECCOMP, _PR_SCHED_CORE = 1, 22, 62
-_F_SETOWN, _F_SETOWN_EX, _F_SETLEASE, _F_NOTIFY = 8, 15, 1024, 1026
-_FIOSETOWN, _SIOCSPGRP = 0x8901, 0x8902
-_RWF_NOWAIT = 8
+_F_SETOWN, _F_SETLEASE, _F_NOTIFY = 8, 1024, 1026
 _TIOCSTI, _TIOCLINUX = 0x5412, 0x541C
+_RWF_NOWAIT = 8
+_POSIX_FADV_DONTNEED = 4
 _AF_UNIX, _AF_INET, _AF_INET6 = 1, 2, 10
 _IPPROTO_TCP = 6
 _SOL_SOCKET = 1
-_TCP_ULP = 31
-_BUFFERS = (7, 8, 32, 33)  # SO_SNDBUF, SO_RCVBUF and what CAP_NET_ADMIN would allow
 # the bit that SOCK_DGRAM (2) and SOCK_RAW (3, taken for it) have, and SOCK_STREAM (1) and SOCK_SEQPACKET (5) have not
 _DATAGRAMS = 2
 # and those that SOCK_STREAM has not: others load modules of the kernel that nobody looks at (SCTP, DCCP)
@@ -141,10 +152,6 @@ class Grants:
     children: bool = False
 
 
-# dnotify, the elder inotify
-_NO_DNOTIFY = Case((Compare(1, "eq", _F_NOTIFY),), _EPERM)
-
-
 def _unless(tests: tuple[Compare, ...], action: int) -> Rule:
     return Rule((Case(tests, action),), ALLOW)
 
@@ -156,10 +163,13 @@ def _conditional(grants: Grants) -> dict[str, Rule | int]:
         "clone": _unless((Compare(0, "any", _CLONE_NEW),), _EPERM),
         "socket": _socket(grants),
         "socketpair": _socketpair(grants),
-        "ioctl": _ioctl(_TIOCSTI, _TIOCLINUX),
+        "ioctl": _ioctl(grants),
         "personality": Rule(tuple(Case((Compare(0, "eq", value),), ALLOW) for value in _PERSONALITIES), _EPERM),
-        "prctl": _prctl(_PR_SET_SECCOMP, _PR_SCHED_CORE),
-        "fcntl": Rule((_NO_DNOTIFY,), ALLOW),
+        "prctl": _prctl(grants),
+        "fcntl": _fcntl(grants),
+        "setsockopt": _setsockopt(grants),
+        "getsockopt": _getsockopt(),
+        "fadvise64": Rule((Case((Compare(3, "eq", _POSIX_FADV_DONTNEED),), _DONE),), ALLOW),
         # as of a file system that cannot do it: who wants to know reads as usual
         "preadv2": Rule((Case((Compare(5, "any", _RWF_NOWAIT),), _NOT_SUPPORTED),), ALLOW),
     }
@@ -172,12 +182,6 @@ def _conditional(grants: Grants) -> dict[str, Rule | int]:
         rules["execve"] = rules["execveat"] = _EPERM
     if not grants.memfd:
         rules["memfd_create"] = _EPERM
-    options = [(_SOL_SOCKET, name) for name in _BUFFERS] if not grants.buffers else []
-    if grants.internet:
-        options += [(_IPPROTO_TCP, _TCP_ULP)]  # TLS in the kernel, and whatever else comes on top of TCP
-    if options:
-        refused = (Case((Compare(1, "eq", level), Compare(2, "eq", name)), _EPERM) for level, name in options)
-        rules["setsockopt"] = Rule(tuple(refused), ALLOW)
     if not grants.metadata:
         rules.update(dict.fromkeys(_METADATA, _EPERM))
     if grants.only_pid is not None:
@@ -186,16 +190,8 @@ def _conditional(grants: Grants) -> dict[str, Rule | int]:
             rules[name] = _unless((Compare(0, "ne", self),), _EPERM)
         for name in ("prlimit64", "sched_setaffinity"):
             rules[name] = _unless((Compare(0, "ne", 0), Compare(0, "ne", self)), _EPERM)
-        # who owns a descriptor is sent a signal of the setter's choice when there is something to read
-        owns = Case((Compare(1, "eq", _F_SETOWN), Compare(2, "ne", self)), _EPERM)
-        # a lease on a file of one's own uid, such as a library of the system, keeps others from opening it
-        never = (Case((Compare(1, "eq", command),), _EPERM) for command in (_F_SETOWN_EX, _F_SETLEASE))
-        rules["fcntl"] = Rule((_NO_DNOTIFY, owns, *never), ALLOW)
-        rules["ioctl"] = _ioctl(_TIOCSTI, _TIOCLINUX, _FIOSETOWN, _SIOCSPGRP)
         for name in ("tkill", "pidfd_open", "pidfd_send_signal", "setpriority"):
             rules[name] = _EPERM
-        # outside a pid namespace the signal at the parent's death is what ends a run when the server is killed
-        rules["prctl"] = _prctl(_PR_SET_SECCOMP, _PR_SCHED_CORE, _PR_SET_PDEATHSIG)
     if grants.children:
         rules.update(_for_children())
     return rules
@@ -210,13 +206,63 @@ def _for_children() -> dict[str, Rule | int]:
     return rules
 
 
-def _ioctl(*refused: int) -> Rule:
-    return Rule(tuple(Case((Compare(1, "eq", request),), _EPERM) for request in refused), ALLOW)
+def _one_of(argument: int, values: Iterable[int], otherwise: int, *first: Case) -> Rule:
+    return Rule((*first, *(Case((Compare(argument, "eq", value),), ALLOW) for value in values)), otherwise)
 
 
-def _prctl(*refused: int) -> Rule:
+def _refused(argument: int, *values: int) -> tuple[Case, ...]:
+    return tuple(Case((Compare(argument, "eq", value),), _EPERM) for value in values)
+
+
+def _ioctl(grants: Grants) -> Rule:
+    allowed = options.IOCTL
+    if grants.sockets:
+        allowed += options.INTERFACES  # of a network namespace of its own
+    if grants.children:
+        allowed += (options.SET_LINK_FLAGS,)
+    return _one_of(1, allowed, _NO_REQUEST, *_refused(1, _TIOCSTI, _TIOCLINUX))
+
+
+def _prctl(grants: Grants) -> Rule:
     # core scheduling lets a process keep everybody else off the other thread of its core
-    return Rule(tuple(Case((Compare(0, "eq", option),), _EPERM) for option in refused), ALLOW)
+    refused, allowed = [_PR_SET_SECCOMP, _PR_SCHED_CORE], options.PRCTL
+    if grants.only_pid is None:
+        allowed += (_PR_SET_PDEATHSIG,)
+    else:
+        # outside a pid namespace the signal at the parent's death is what ends a run when the server is killed
+        refused.append(_PR_SET_PDEATHSIG)
+    return _one_of(0, allowed, _EINVAL, *_refused(0, *refused))
+
+
+def _fcntl(grants: Grants) -> Rule:
+    allowed, first = options.FCNTL, list(_refused(1, _F_SETLEASE, _F_NOTIFY))
+    if grants.only_pid is None:
+        allowed += options.OWNERS
+    else:
+        # who owns a descriptor is sent a signal of the setter's choice when there is something to read
+        first.append(Case((Compare(1, "eq", _F_SETOWN), Compare(2, "eq", grants.only_pid)), ALLOW))
+        first += _refused(1, *options.OWNERS)
+    return _one_of(1, allowed, _EINVAL, *first)
+
+
+def _setsockopt(grants: Grants) -> Rule:
+    def case(level: int, name: int, action: int) -> Case:
+        return Case((Compare(1, "eq", level), Compare(2, "eq", name)), action)
+
+    return Rule(
+        (
+            *(case(level, name, ALLOW if grants.buffers else _EPERM) for level, name in options.SET_BUFFERS),
+            *(case(level, name, ALLOW) for level, name in options.SET_OPTIONS),
+        ),
+        _NO_OPTION,
+    )
+
+
+def _getsockopt() -> Rule:
+    refused = (options.SO_PEERPIDFD, options.SO_PEERGROUPS)
+    return Rule(
+        tuple(Case((Compare(1, "eq", _SOL_SOCKET), Compare(2, "eq", name)), _NO_OPTION) for name in refused), ALLOW
+    )
 
 
 def _socket(grants: Grants) -> Rule | int:
@@ -250,7 +296,7 @@ def build(grants: Grants) -> bytes:
     """Return the filter program for this machine."""
     known = numbers()
     rules: dict[int, Rule | int] = {}
-    for names, action in ((ALLOWED, ALLOW), (REFUSED, _EPERM)):
+    for names, action in ((ALLOWED, ALLOW), (REFUSED, _EPERM), (NOTHING_TO_DO, _DONE)):
         rules.update((known[name], action) for name in names if name in known)
     rules.update((known[name], rule) for name, rule in _conditional(grants).items() if name in known)
     return compile_filter(MACHINE, rules, _ENOSYS)

@@ -264,4 +264,15 @@ def grab(n):
         """,
         attack="memory of the kernel",
     ),
+    program(
+        "a table of half a gigabyte cannot be had of the kernel at a word",
+        """
+        def execute(input):
+            PR_FUTEX_HASH, SET_SLOTS = 78, 1
+            word = ctypes.c_ulong
+            return succeeded(slots=lambda: libc.prctl(PR_FUTEX_HASH, word(SET_SLOTS), word(1 << 23), word(0), word(0)) == 0)
+        """,
+        attack="memory of the kernel",
+        at={L0: Unpromised("no filter of system calls")},
+    ),
 )

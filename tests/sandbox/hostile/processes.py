@@ -287,4 +287,21 @@ PROGRAMS = (
         attack="debugging and tuning of another process",
         at={L0: Unpromised("the priority of input and output is its own to choose")},
     ),
+    program(
+        "no descriptor of another process comes over a socket",
+        """
+        def execute(input):
+            SOL_SOCKET, SO_PASSPIDFD, SO_PEERPIDFD, SO_PEERGROUPS = 1, 76, 77, 59
+            found, length, on = (ctypes.c_int * 64)(), ctypes.c_int(), ctypes.c_int(1)
+            done = []
+            for fd in range(5000):
+                for name in (SO_PEERPIDFD, SO_PEERGROUPS):
+                    length.value = 256 if name == SO_PEERGROUPS else 4
+                    if libc.getsockopt(fd, SOL_SOCKET, name, found, ctypes.byref(length)) == 0: done.append([fd, name])
+                if libc.setsockopt(fd, SOL_SOCKET, SO_PASSPIDFD, ctypes.byref(on), 4) == 0: done.append([fd, 'pass'])
+            return done
+        """,
+        attack="debugging and tuning of another process",
+        at={L0: Unpromised(_SAME_USER)},
+    ),
 )

@@ -244,4 +244,36 @@ PROGRAMS = (
         attack="what others do",
         at={L0: Breaks(_SAME_USER)},
     ),
+    program(
+        "what disks the host has is not told by the files that lie on them",
+        """
+        def execute(input):
+            fd, found = os.open(os.__file__, os.O_RDONLY), ctypes.create_string_buffer(4096)
+            requests = {'FS_IOC_GETFSUUID': 0x80111500, 'FS_IOC_GETFSSYSFSPATH': 0x80811501, 'FS_IOC_GETFSLABEL': 0x81009431,
+                        'EXT4_IOC_GETFSUUID': 0x8008662C, 'FS_IOC_FIEMAP': 0xC020660B, 'FS_IOC_FSGETXATTR': 0x801C581F,
+                        'FS_IOC_GETVERSION': 0x80087601}
+            return [name for name, request in requests.items()
+                    if call(input['numbers']['ioctl'], fd, request, found) != 'ENOTTY']
+        """,
+        attack="what the kernel tells of the machine",
+        at={L0: Unpromised(_SAME_USER)},
+    ),
+    program(
+        "nobody waits to open a file that a run has leased",
+        """
+        import fcntl
+        def execute(input):
+            fd = os.open('mine', os.O_CREAT | os.O_RDWR)
+            def lease(command, kind): return fcntl.fcntl(fd, command, kind) == 0
+            F_SETLEASE, F_SETDELEG, F_RDLCK, F_WRLCK = 1024, 1040, 0, 1
+            return succeeded(
+                write=lambda: lease(F_SETLEASE, F_WRLCK),
+                read=lambda: lease(F_SETLEASE, F_RDLCK),
+                high=lambda: call(input['numbers']['fcntl'], fd, 1 << 32 | F_SETLEASE, F_WRLCK) == 'done',
+                delegation=lambda: fcntl.fcntl(fd, F_SETDELEG, bytes(16)) is not None,
+            )
+        """,
+        attack="leases on files of the system",
+        at={L0: Unpromised("no filter of system calls")},
+    ),
 )

@@ -274,4 +274,55 @@ PROGRAMS = (
         if MACHINE == "x86_64"
         else ()
     ),
+    program(
+        "modules of the kernel are not loaded by asking a socket",
+        """
+        import socket
+        def execute(input):
+            one, other = socket.socketpair()
+            words = ctypes.create_string_buffer(4096)
+            requests = {'SIOCGIFBR': 0x8940, 'SIOCBRADDBR': 0x89A0, 'SIOCGIFVLAN': 0x8982, 'SIOCETHTOOL': 0x8946,
+                        'SIOCGIWNAME': 0x8B01, 'SIOCBONDENSLAVE': 0x8990, 'SIOCGIFMAP': 0x8970, 'SIOCSPGRP': 0x8902,
+                        'SIOCSIFFLAGS': 0x8914, 'SIOCPROTOPRIVATE': 0x89E0}
+            return [name for name, request in requests.items()
+                    if call(input['numbers']['ioctl'], one.fileno(), request, words) != 'ENOTTY']
+        """,
+        attack="namespaces, mounts, tracing, bpf, io_uring, userfaultfd, perf, modules, clocks",
+        at={L0: Unpromised(_NO_FILTER)},
+    ),
+    program(
+        "no programs for the kernel come with a socket, and no modules",
+        """
+        import socket, struct
+        def execute(input):
+            one, other = socket.socketpair()
+            code = ctypes.create_string_buffer(struct.pack('HBBI', 6, 0, 0, 1))
+            filter = struct.pack('HxxxxxxQ', 1, ctypes.addressof(code))
+            SOL_IP, SOL_SOCKET, SOL_TCP = 0, 1, 6
+            options = {'SO_ATTACH_FILTER': (SOL_SOCKET, 26), 'SO_ATTACH_BPF': (SOL_SOCKET, 50), 'SO_LOCK_FILTER': (SOL_SOCKET, 44),
+                       'SO_ATTACH_REUSEPORT_CBPF': (SOL_SOCKET, 51), 'SO_BINDTODEVICE': (SOL_SOCKET, 25), 'SO_MARK': (SOL_SOCKET, 36),
+                       'TCP_CONGESTION': (SOL_TCP, 13), 'TCP_ULP': (SOL_TCP, 31), 'TCP_MD5SIG': (SOL_TCP, 14),
+                       'TCP_AO_ADD_KEY': (SOL_TCP, 38), 'IPT_SO_SET_REPLACE': (SOL_IP, 64), 'MCAST_MSFILTER': (SOL_IP, 48)}
+            return [name for name, (level, option) in options.items()
+                    if call(input['numbers']['setsockopt'], one.fileno(), level, option, filter, 16) != 'ENOPROTOOPT']
+        """,
+        attack="namespaces, mounts, tracing, bpf, io_uring, userfaultfd, perf, modules, clocks",
+        at={L0: Unpromised(_NO_FILTER)},
+    ),
+    program(
+        "the host's disk is not flushed at a run's word",
+        """
+        def execute(input):
+            nr, none = input['numbers'], -1
+            # of a descriptor that is none the kernel itself would say EBADF: it was not asked
+            return [name for name, result in {
+                'fsync': call(nr['fsync'], none),
+                'fdatasync': call(nr['fdatasync'], none),
+                'sync_file_range': call(nr['sync_file_range'], none, 0, 0, 7),
+                'drop from memory': call(nr['fadvise64'], none, 0, 0, 4),
+            }.items() if result != 'done'] + succeeded(all=lambda: call(nr['sync'],) == 'done', some=lambda: call(nr['syncfs'], 0) == 'done')
+        """,
+        attack="what the machine has only once",
+        at={L0: Unpromised(_NO_FILTER)},
+    ),
 )
