@@ -28,8 +28,14 @@ from tests.scheduling import ModuleScheduling
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
-# how long an example takes is the machine's affair
-hypothesis.settings.register_profile("polycall", deadline=None)
+# how long an example takes is the machine's affair; what is tried is the same in every run
+hypothesis.settings.register_profile(
+    "polycall",
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
 hypothesis.settings.load_profile("polycall")
 
 

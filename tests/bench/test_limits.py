@@ -23,9 +23,15 @@ def test_limits_hold_over_three_servers_also_when_one_is_killed_and_others_do_no
 ) -> None:
     """One test: three servers are what takes time. ``python -m bench.limits`` is the whole of it."""
     with cluster(postgres, tmp_path) as servers:
-        load = Load(functions=4, calls=60, seconds=0.02)
-        peaks, _ = under_limits(postgres, servers, load, limits=Limits(of_function=2, of_project=5))
-        # never more, and all of it is used
+        for seconds in (0.02, 0.2, 2.0):  # a busy machine accepts no faster than short ones run
+            load = Load(functions=4, calls=60, seconds=seconds)
+            peaks, _ = under_limits(postgres, servers, load, limits=Limits(of_function=2, of_project=5))
+            # never more
+            assert max(peaks.of_function.values()) <= 2
+            assert max(peaks.of_project.values()) <= 5
+            if peaks.of_project == {"default": 5} and set(peaks.of_function.values()) == {2}:
+                break
+        # and all of it is used
         assert set(peaks.of_function.values()) == {2}
         assert peaks.of_project == {"default": 5}
 

@@ -56,6 +56,7 @@ from polycall.store.sql import SqlStore, StoreConfig, open_store
 __all__ = [
     "DEFAULT",
     "OTHER",
+    "PATIENCE",
     "SOURCE",
     "House",
     "Opened",
@@ -69,6 +70,9 @@ __all__ = [
 ]
 
 E = TypeVar("E", bound=Exception)
+
+# What a run may take that has to begin before it is stopped, in seconds: only on a busy machine more than the first.
+PATIENCE = (0.3, 3.0, 20.0)
 
 DEFAULT = Principal(project_id="default", key_id="k1", scopes=frozenset(Scope))
 OTHER = Principal(project_id="other", key_id="k2", scopes=frozenset(Scope))
@@ -89,7 +93,7 @@ def hang(x=None):
 
 def slow(x=None):
     print('begun', flush=True)
-    time.sleep(0.3)
+    time.sleep(0.5)
     print('done', flush=True)
     return x
 
@@ -101,7 +105,7 @@ def pid():
 """
 
 
-async def until(condition: Callable[[], Any], *, seconds: float = 10.0) -> Any:
+async def until(condition: Callable[[], Any], *, seconds: float = 60.0) -> Any:
     """Return the first true value of ``condition()``, which may be a coroutine function; fail after ``seconds``."""
     end = time.monotonic() + seconds
     while True:

@@ -18,7 +18,7 @@ async def test_a_call_that_finds_room_is_claimed_as_it_is_accepted(home: House) 
     for number in (b"1", b"2"):
         call = await home.engine.call(DEFAULT, function(input=b'{"x": %s}' % number))
         assert (call.state, call.attempt, call.owner) == (ExecutionState.QUEUED, 0, None)  # as it was accepted
-        ended = await home.engine.executions.wait(DEFAULT, call.id, 10)
+        ended = await home.engine.executions.wait(DEFAULT, call.id, 60)
         assert (ended.state, ended.result, ended.attempt) == (ExecutionState.COMPLETED, number, 1)
     assert home.store.calls.count("accept") == 2
     assert {"claim", "enqueue"}.isdisjoint(home.store.calls)
@@ -45,7 +45,7 @@ async def test_of_a_crowd_each_is_run_once(home: House) -> None:
     calls = await asyncio.gather(*[home.engine.call(DEFAULT, function(input=b'{"x": 1}')) for _ in range(20)])
     assert home.store.calls.count("accept") >= 1
     for call in calls:
-        assert (await home.engine.executions.wait(DEFAULT, call.id, 10)).result == b"1"
+        assert (await home.engine.executions.wait(DEFAULT, call.id, 60)).result == b"1"
     assert [kept.attempt for kept in await home.records()] == [1] * 20
 
 
@@ -68,7 +68,7 @@ async def test_what_waits_is_started_before_what_comes(home: House) -> None:
     assert "accept" not in home.store.calls
     held.go.set()
     assert (await home.engine.executions.wait(OTHER, waits.id, 10)).state is ExecutionState.COMPLETED
-    assert (await home.engine.executions.wait(DEFAULT, late.id, 10)).result == b"1"
+    assert (await home.engine.executions.wait(DEFAULT, late.id, 60)).result == b"1"
 
 
 async def test_what_is_delayed_or_under_a_limit_is_queued(home: House) -> None:
@@ -79,12 +79,12 @@ async def test_what_is_delayed_or_under_a_limit_is_queued(home: House) -> None:
     await home.store.set_policy("default", "p", "echo", {"max_running": 1}, 100)
     calls = await asyncio.gather(*[home.engine.call(DEFAULT, function(input=b'{"x": 1}')) for _ in range(3)])
     for call in calls:
-        assert (await home.engine.executions.wait(DEFAULT, call.id, 10)).result == b"1"
+        assert (await home.engine.executions.wait(DEFAULT, call.id, 60)).result == b"1"
     # by now it is known that the project has limits
     before = home.store.calls.count("accept")
     call = await home.engine.call(DEFAULT, function(input=b'{"x": 2}'))
     assert home.store.calls.count("accept") == before
-    assert (await home.engine.executions.wait(DEFAULT, call.id, 10)).result == b"2"
+    assert (await home.engine.executions.wait(DEFAULT, call.id, 60)).result == b"2"
 
 
 async def test_a_call_whose_acceptance_was_not_heard_of_is_started_all_the_same_and_once(home: House) -> None:
@@ -96,7 +96,7 @@ async def test_a_call_whose_acceptance_was_not_heard_of_is_started_all_the_same_
     # until it is known what was committed nothing more is claimed so
     other = await home.engine.call(DEFAULT, function(input=b'{"x": 2}'))
     assert home.store.calls.count("accept") == 1
-    assert (await home.engine.executions.wait(DEFAULT, other.id, 10)).result == b"2"
+    assert (await home.engine.executions.wait(DEFAULT, other.id, 60)).result == b"2"
     await until(home.all_ended)
     # what nobody heard of was no attempt, or a Call of one attempt would never have been started
     kept = [(one.state, one.attempt) for one in await home.records()]
@@ -142,6 +142,6 @@ async def test_a_fault_in_accepting_is_the_callers_alone(home: House) -> None:
     await refusal(home.engine.call(DEFAULT, function()), ZeroDivisionError)
     home.store.failing.clear()
     call = await home.engine.call(DEFAULT, function(input=b'{"x": 1}'))
-    assert (await home.engine.executions.wait(DEFAULT, call.id, 10)).result == b"1"
+    assert (await home.engine.executions.wait(DEFAULT, call.id, 60)).result == b"1"
     assert home.working is not None
     assert not home.working.done()

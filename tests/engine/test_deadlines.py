@@ -13,7 +13,7 @@ from polycall.engine.requests import RunOptions
 from polycall.errors import DeadlineExceeded
 from polycall.ids import now_ms
 from tests.engine.conftest import Build
-from tests.engine.house import DEFAULT, HANGS, House, ad_hoc, function, refusal, until
+from tests.engine.house import DEFAULT, HANGS, PATIENCE, House, ad_hoc, function, refusal, until
 
 
 def within(seconds: float) -> RunOptions:
@@ -21,22 +21,23 @@ def within(seconds: float) -> RunOptions:
 
 
 async def test_a_run_over_its_own_limit_is_an_answer(home: House) -> None:
-    answer = await home.engine.execute(DEFAULT, ad_hoc(HANGS, limits=LimitOverrides(timeout_ms=200)), within(60))
-    assert answer.error is not None
-    assert (answer.state, answer.error.reason, answer.stdout) == (
-        ExecutionState.TIMEOUT,
-        Reason.EXECUTION_TIMEOUT,
-        b"begun\n",
-    )
-    assert answer.error.message == "Execution timed out after 0.2 s (limits.timeout)."
+    for seconds in PATIENCE:
+        limits = LimitOverrides(timeout_ms=int(seconds * 1000))
+        answer = await home.engine.execute(DEFAULT, ad_hoc(HANGS, limits=limits), within(60))
+        assert answer.error is not None
+        assert (answer.state, answer.error.reason) == (ExecutionState.TIMEOUT, Reason.EXECUTION_TIMEOUT)
+        assert answer.error.message == f"Execution timed out after {seconds:g} s (limits.timeout)."
+        if answer.stdout:
+            break
+    assert answer.stdout == b"begun\n"
 
 
 async def test_a_run_over_its_callers_deadline_is_stopped_before_it_and_recorded(home: House) -> None:
-    expires_at = time.monotonic() + 0.5
-    late = await refusal(
-        home.engine.execute(DEFAULT, ad_hoc(HANGS), RunOptions(expires_at=expires_at)), DeadlineExceeded
-    )
-    kept = await home.record()
+    for seconds in PATIENCE:
+        late = await refusal(home.engine.execute(DEFAULT, ad_hoc(HANGS), within(seconds)), DeadlineExceeded)
+        *_, kept = await home.records()
+        if kept.stdout:
+            break
     assert (late.reason, late.metadata) == (
         Reason.EXECUTION_TIMEOUT,
         {"phase": "run", "execution": f"executions/{kept.id}"},
@@ -79,14 +80,15 @@ async def test_a_deadline_spent_on_the_start_says_so(home: House, monkeypatch: p
 async def test_a_call_stops_at_its_deadline(home: House) -> None:
     await home.deploy()
     home.work()
-    call = await home.engine.call(DEFAULT, function("hang"), RunOptions(deadline=now_ms() + 1_500))
-    ended = await home.engine.executions.wait(DEFAULT, call.id, 10)
+    for seconds in PATIENCE:
+        options = RunOptions(deadline=now_ms() + int(seconds * 1000))
+        call = await home.engine.call(DEFAULT, function("hang"), options)
+        ended = await home.engine.executions.wait(DEFAULT, call.id, 60)
+        assert ended.state is ExecutionState.TIMEOUT
+        if ended.stdout:
+            break
     assert ended.error is not None
-    assert (ended.state, ended.error.reason, ended.stdout) == (
-        ExecutionState.TIMEOUT,
-        Reason.EXECUTION_TIMEOUT,
-        b"begun\n",
-    )
+    assert (ended.error.reason, ended.stdout) == (Reason.EXECUTION_TIMEOUT, b"begun\n")
     assert ended.error.message.endswith("s: its deadline passed.")
 
 
@@ -96,8 +98,8 @@ async def test_a_call_that_waits_beyond_its_deadline_is_never_started(build: Bui
         home.work()
         hanging = asyncio.create_task(home.engine.run(DEFAULT, function("hang")))
         await home.begun()
-        call = await home.engine.call(DEFAULT, function("hang"), RunOptions(deadline=now_ms() + 50))
-        ended = await home.engine.executions.wait(DEFAULT, call.id, 10)
+        call = await home.engine.call(DEFAULT, function("hang"), RunOptions(deadline=now_ms() + 500))
+        ended = await home.engine.executions.wait(DEFAULT, call.id, 60)
         assert ended.error is not None
         assert (ended.state, ended.attempt, ended.started_at) == (ExecutionState.TIMEOUT, 0, None)
         assert ended.error.message == "The deadline passed before a slot was free; nothing ran."
@@ -107,13 +109,13 @@ async def test_a_call_that_waits_beyond_its_deadline_is_never_started(build: Bui
 
 async def test_a_call_whose_deadline_passes_while_it_is_claimed_is_not_started(home: House) -> None:
     await home.deploy()
-    call = await home.engine.call(DEFAULT, function("hang"), RunOptions(deadline=now_ms() + 100))
+    call = await home.engine.call(DEFAULT, function("hang"), RunOptions(deadline=now_ms() + 500))
     claim = home.store.hold("claim")
     home.work()
     await claim.begun.wait()
     await until(lambda: now_ms() > (call.deadline or 0))
     claim.go.set()
-    ended = await home.engine.executions.wait(DEFAULT, call.id, 10)
+    ended = await home.engine.executions.wait(DEFAULT, call.id, 60)
     assert (ended.state, ended.stdout) == (ExecutionState.TIMEOUT, b"")
     assert ended.error is not None
     assert ended.error.message == "The deadline passed before a slot was free; nothing ran."

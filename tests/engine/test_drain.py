@@ -156,7 +156,7 @@ async def test_a_call_that_waits_for_a_slot_loses_no_attempt(build: Build) -> No
         assert (await hanging).state is ExecutionState.FAILED
     async with build(slots=1) as home:
         home.work()
-        ended = await home.engine.executions.wait(DEFAULT, call.id, 10)
+        ended = await home.engine.executions.wait(DEFAULT, call.id, 60)
         assert (ended.state, ended.attempt) == (ExecutionState.COMPLETED, 1)
 
 

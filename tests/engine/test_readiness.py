@@ -141,7 +141,7 @@ async def test_a_cold_start_of_a_call_keeps_nobody_from_their_slot(
         assert (await home.engine.run(OTHER, function())).state is ExecutionState.COMPLETED
         await home.engine.executions.cancel(DEFAULT, calls[0].id)
         cold.started.set()
-        ended = [await home.engine.executions.wait(DEFAULT, call.id, 10) for call in calls]
+        ended = [await home.engine.executions.wait(DEFAULT, call.id, 60) for call in calls]
         assert [call.state for call in ended] == [ExecutionState.CANCELLED, ExecutionState.COMPLETED]
 
 

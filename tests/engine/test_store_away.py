@@ -25,7 +25,7 @@ async def test_a_call_outlives_an_outage(home: House, step: str) -> None:
     await until(lambda: home.store.calls.count(step) >= 2)
     assert not (await home.engine.executions.get(DEFAULT, call.id)).state.final
     home.store.away.clear()
-    ended = await home.engine.executions.wait(DEFAULT, call.id, 10)
+    ended = await home.engine.executions.wait(DEFAULT, call.id, 60)
     assert (ended.state, ended.result, ended.attempt) == (ExecutionState.COMPLETED, b"1", 1)
     assert b"".join(chunk.data for chunk in await home.engine.executions.output(DEFAULT, call.id)) == b"begun\ndone\n"
 
@@ -36,7 +36,7 @@ async def test_what_the_database_did_before_it_went_away_is_done_once(home: Hous
     call = await home.engine.call(DEFAULT, function("slow", input=b'{"x": 1}'), RunOptions(max_attempts=1))
     home.store.unheard.add(step)
     home.work()
-    ended = await home.engine.executions.wait(DEFAULT, call.id, 10)
+    ended = await home.engine.executions.wait(DEFAULT, call.id, 60)
     # a claim that nobody heard of was no attempt, or a Call of one attempt would never have been started
     assert (ended.state, ended.result, ended.attempt) == (ExecutionState.COMPLETED, b"1", 1)
     assert not home.store.unheard
@@ -105,7 +105,7 @@ async def test_an_end_that_the_database_refuses_is_stored_as_a_fault_of_ours(
 
     monkeypatch.setattr(home.store.real, "finish", finish)
     call = await home.engine.call(DEFAULT, function(input=b'{"x": 1}'))
-    ended = await home.engine.executions.wait(DEFAULT, call.id, 10)
+    ended = await home.engine.executions.wait(DEFAULT, call.id, 60)
     assert ended.error is not None
     assert (ended.state, ended.error.reason, ended.result) == (ExecutionState.FAILED, Reason.INTERNAL, None)
     assert await home.record() == ended
@@ -121,7 +121,7 @@ async def test_a_fault_at_any_step_does_not_end_the_dispatcher(home: House, step
     await until(lambda: len(home.engine.live) == 0)
     home.store.failing.clear()
     other = await home.engine.call(DEFAULT, function(input=b'{"x": 2}'))
-    assert (await home.engine.executions.wait(DEFAULT, other.id, 10)).result == b"2"
+    assert (await home.engine.executions.wait(DEFAULT, other.id, 60)).result == b"2"
     assert home.working is not None
     assert not home.working.done()
     assert (await home.engine.executions.get(DEFAULT, call.id)).attempt <= 1
@@ -149,11 +149,11 @@ async def test_what_cannot_be_tried_again_ends_and_others_run_on(home: House, st
     home.store.failing[step] = Internal("The store refused what it was given.")
     policy = RetryPolicy(max_attempts=3) if step == "retry" else None
     call = await home.engine.call(DEFAULT, function("bad"), RunOptions(retry=policy))
-    ended = await home.engine.executions.wait(DEFAULT, call.id, 10)
+    ended = await home.engine.executions.wait(DEFAULT, call.id, 60)
     assert ended.error is not None
     assert (ended.state, ended.error.reason, ended.attempt) == (ExecutionState.FAILED, Reason.USER_EXCEPTION, 1)
     other = await home.engine.call(DEFAULT, function(input=b'{"x": 1}'))
-    assert (await home.engine.executions.wait(DEFAULT, other.id, 10)).result == b"1"
+    assert (await home.engine.executions.wait(DEFAULT, other.id, 60)).result == b"1"
 
 
 async def test_a_long_wait_for_another_attempt_is_the_databases_alone(

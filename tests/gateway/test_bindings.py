@@ -81,7 +81,7 @@ SEGMENT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\
 
 
 # the fixture waits, it makes nothing anew
-SHARED = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+SHARED = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 
 
 @settings(SHARED, max_examples=60)

@@ -27,8 +27,11 @@ FORK = """
 async def main(level: IsolationLevel) -> None:
     sandbox = Sandbox(config(level))
     await sandbox.start()
-    runs = [asyncio.create_task(sandbox.run(job(FORK))) for _ in range(4)]
-    await asyncio.sleep(0.5)
+    begun = asyncio.Semaphore(0)
+    runs = [asyncio.create_task(sandbox.run(job(FORK), begun=begun.release)) for _ in range(4)]
+    for _ in runs:
+        await begun.acquire()
+    await asyncio.sleep(0.1)  # some of them have multiplied by then
     print("ready", flush=True)
     await asyncio.gather(*runs)
 

@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import json
 import os
+import signal
 import textwrap
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -73,6 +74,31 @@ def value(outcome: Outcome) -> Any:
     return json.loads(outcome.value)
 
 
+# what a run does that waits for ``go_on``; what comes before ``go_on`` is kept for it
+HELD = "import signal; signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCONT})"
+WAIT = "signal.sigwait({signal.SIGCONT})"
+
+
+def go_on(sandbox: Sandbox) -> None:
+    """Let the runs of a sandbox go on that wait, if they have come so far; nobody else minds."""
+    for process in tree(sandbox):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.send_signal(signal.SIGCONT)
+
+
+async def all_at_once(sandbox: Sandbox, jobs: Iterable[Job]) -> list[Outcome]:
+    """Return the outcomes of jobs that do ``HELD`` and ``WAIT``: all of them run before the first goes on."""
+    begun = asyncio.Semaphore(0)
+    runs = [asyncio.create_task(sandbox.run(job, begun=begun.release)) for job in jobs]
+    async with asyncio.timeout(60):
+        for _ in runs:
+            await begun.acquire()
+        while not all(run.done() for run in runs):
+            go_on(sandbox)
+            await asyncio.sleep(0.02)
+    return [await run for run in runs]
+
+
 async def eventually(holds: Callable[[], bool], seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while not holds():
@@ -87,6 +113,16 @@ def tree(sandbox: Sandbox) -> set[psutil.Process]:
         with contextlib.suppress(psutil.NoSuchProcess):
             zygote = psutil.Process(pid)
             found |= {zygote, *zygote.children(recursive=True)}
+    return found
+
+
+def with_a_thread(sandbox: Sandbox) -> set[psutil.Process]:
+    """Return those of a sandbox's processes that have a second thread."""
+    found = set()
+    for process in tree(sandbox):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if process.num_threads() == 2:
+                found.add(process)
     return found
 
 

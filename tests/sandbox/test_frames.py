@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 import struct
@@ -15,8 +14,9 @@ from hypothesis import strategies as st
 from polycall.domain import Reason
 from polycall.sandbox.frames import FrameError, FrameParser, Reply, TooLarge, encode_frame, parse_json
 from polycall.sandbox.job import Ending
+from polycall.sandbox.sandbox import Sandbox
 from tests.sandbox.conftest import Run
-from tests.sandbox.programs import key, limits, value
+from tests.sandbox.programs import HELD, WAIT, end_of, go_on, key, limits, value, with_a_thread
 
 
 def frame(header: object, payload: bytes = b"") -> bytes:
@@ -190,24 +190,31 @@ class TestForged:
         assert (await run(forge, key=key("repeat"))).ending is Ending.NOT_SERIALIZABLE
         assert value(await run("def execute(i): return 'clean'")) == "clean"
 
-    async def test_a_worker_that_floods_the_server_between_calls_is_ended(self, run: Run) -> None:
+    async def test_a_worker_that_floods_the_server_between_calls_is_ended(self, sandbox: Sandbox, run: Run) -> None:
         code = FORGE + (
-            "import threading\nseen = []\n"
-            "def flood():\n    while True: send(struct.pack('<II', 10, 1 << 19) + b'x' * 65536)\n"
-            "def execute(i):\n    seen.append(i)\n    threading.Timer(0.3, flood).start()\n    return seen"
+            f"{HELD}\nimport threading\nseen = []\n"
+            f"def flood():\n    {WAIT}\n    while True: send(struct.pack('<II', 10, 1 << 19) + b'x' * 65536)\n"
+            "def execute(i):\n    seen.append(i)\n    threading.Thread(target=flood).start()\n    return seen"
         )
         before = psutil.Process().memory_info().rss
         for number in range(3):
             assert value(await run(code, number, key=key("flood"))) == [number]
-            await asyncio.sleep(0.7)
+            await talks_out_of_turn(sandbox)
         assert psutil.Process().memory_info().rss - before < 64 << 20
 
-    async def test_a_worker_that_talks_out_of_turn_is_not_used_again(self, run: Run) -> None:
+    async def test_a_worker_that_talks_out_of_turn_is_not_used_again(self, sandbox: Sandbox, run: Run) -> None:
         code = FORGE + (
-            "import threading, time\nseen = []\n"
-            "def late():\n    time.sleep(0.05)\n    send(frame({'kind': 'result', 'nonce': 'x'}, b'\"forged\"'))\n"
+            f"{HELD}\nimport threading\nseen = []\n"
+            f"def late():\n    {WAIT}\n    send(frame({{'kind': 'result', 'nonce': 'x'}}, b'\"forged\"'))\n"
             "def execute(i):\n    seen.append(i)\n    threading.Thread(target=late).start()\n    return seen"
         )
         assert value(await run(code, 1, key=key("late-frame"))) == [1]
-        await asyncio.sleep(0.3)
+        await talks_out_of_turn(sandbox)
         assert value(await run(code, 2, key=key("late-frame"))) == [2]
+
+
+async def talks_out_of_turn(sandbox: Sandbox) -> None:
+    """Let the one idle worker that has a thread go on, and wait for its end."""
+    (worker,) = with_a_thread(sandbox)
+    go_on(sandbox)
+    await end_of([worker])

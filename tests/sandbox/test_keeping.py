@@ -15,7 +15,7 @@ from polycall.domain import StartKind, WarmPolicy
 from polycall.sandbox.image import Image
 from polycall.sandbox.sandbox import Sandbox
 from tests.sandbox.conftest import config
-from tests.sandbox.programs import MIB, eventually, job, key, limits, tree, value
+from tests.sandbox.programs import HELD, MIB, WAIT, all_at_once, eventually, job, key, limits, tree, value
 from tests.sandbox.test_warm import COUNT, count
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -39,8 +39,8 @@ async def keeping() -> AsyncIterator[Sandbox]:
 
 async def at_once(sandbox: Sandbox, number: int, **changes: Any) -> None:
     """Have so many runs of one program at the same time."""
-    code = "import time\ndef execute(i):\n    time.sleep(0.3)\n    return i"
-    outcomes = await asyncio.gather(*(sandbox.run(job(code, i, **changes)) for i in range(number)))
+    code = f"{HELD}\ndef execute(i):\n    {WAIT}\n    return i"
+    outcomes = await all_at_once(sandbox, [job(code, i, **changes) for i in range(number)])
     assert [value(outcome) for outcome in outcomes] == list(range(number))
 
 

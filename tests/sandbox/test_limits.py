@@ -192,7 +192,7 @@ async def test_the_memory_of_a_tree_is_watched_and_shared_pages_count_once(run: 
                 if os.fork() == 0:
                     own = bytearray(b'y') * (each << 20)
                     time.sleep(60)
-            time.sleep(0.5)
+            time.sleep(0.5 if each == 1 else 60)
             return len(mine)
     """
     assert value(await run(code, 1)) == 30 * MIB

@@ -20,11 +20,12 @@ from polycall.sandbox.image import Image
 from polycall.sandbox.job import Ending
 from polycall.sandbox.sandbox import Sandbox
 from tests.sandbox.conftest import config
-from tests.sandbox.programs import end_of, eventually, job, limits, tree, value
+from tests.sandbox.programs import end_of, job, limits, tree, value
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 ECHO = "def execute(input): return input"
+HANG = "import time\ndef execute(input): time.sleep(600)"
 LOADED = "import sys\ndef execute(input): return 'guest' in sys.modules"
 
 
@@ -36,6 +37,21 @@ async def host() -> AsyncIterator[Sandbox]:
     processes = tree(sandbox)
     await sandbox.stop()
     await end_of(processes)
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine may take longer than a run waits for a zygote, where the first of two does not get ready."""
+    monkeypatch.setattr("polycall.sandbox.pool._ZYGOTE_S", 60.0)
+    monkeypatch.setattr("polycall.sandbox.spawner._START_S", 60.0)
+
+
+async def heard(words: str, caplog: pytest.LogCaptureFixture, host: Sandbox, image: Image) -> None:
+    """Wait for words in the log, and use the image meanwhile: an idle zygote would be ended before it is found out."""
+    async with asyncio.timeout(60):
+        while words not in caplog.text:
+            await host.get_ready(job(ECHO, image=image))
+            await asyncio.sleep(0.05)
 
 
 @pytest.fixture
@@ -204,7 +220,7 @@ async def test_one_that_talks_nonsense_ends_its_zygote_and_harms_nobody(
     """)
     outcomes = [await host.run(job(ECHO, number, image=talks)) for number in range(2)]
     assert {outcome.ending for outcome in outcomes} <= {Ending.RETURNED, Ending.LOST}
-    await eventually(lambda: "what it says makes no sense" in caplog.text)
+    await heard("what it says makes no sense", caplog, host, talks)
     assert value(await host.run(job(ECHO, 7))) == 7
 
 
@@ -260,7 +276,7 @@ async def test_one_that_keeps_children_that_it_says_have_ended_ends_with_them_an
     """)
     at_first = await host.run(job(LOADED, image=hoards))
     assert at_first.ending is Ending.LOST or value(at_first) is False
-    await eventually(lambda: "says that a child has ended which has not" in caplog.text)
+    await heard("says that a child has ended which has not", caplog, host, hoards)
     # all places at once, and longer than a liar may keep any
     outcomes = await asyncio.gather(*(host.run(job(ECHO, number)) for number in range(16)))
     assert [value(outcome) for outcome in outcomes] == list(range(16))
@@ -285,16 +301,19 @@ async def test_the_cgroups_that_its_children_joined_are_nobody_elses_while_it_li
     before = set(host.zygotes)
     (default,) = before & set(host.zygotes[-1:])
     kept = image("import os")
-    runs = [asyncio.create_task(host.run(job(slow, image=kept))) for _ in range(2)]
+    begun = asyncio.Semaphore(0)
+    runs = [asyncio.create_task(host.run(job(HANG, image=kept), begun=begun.release)) for _ in range(2)]
     # it lives until the end: one that idles for a second is ended, and its cgroups are anybody's then
-    stays = asyncio.create_task(
-        host.run(job("import time\ndef execute(input): time.sleep(60)", image=kept, limits=limits(timeout_ms=60_000)))
-    )
-    theirs: set[str] = set()
-    while not all(run.done() for run in runs):
-        theirs |= groups(set(host.zygotes) - before)
-        await asyncio.sleep(0.05)
+    hang = job(HANG, image=kept, limits=limits(timeout_ms=300_000))
+    stays = asyncio.create_task(host.run(hang, begun=begun.release))
+    async with asyncio.timeout(60):
+        for _ in range(3):
+            await begun.acquire()
+    theirs = groups(set(host.zygotes) - before)
     assert len(theirs) >= 4  # the zygote's own, and those of three runs
+    for run in runs:
+        run.cancel()
+    await asyncio.wait(runs)
     # in all places of the server at once
     runs = [asyncio.create_task(host.run(job(slow))) for _ in range(8)]
     others: set[str] = set()

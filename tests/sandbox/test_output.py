@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 import pytest
 
-from polycall.domain import OutputChunk, Reason, Stream
+from polycall.domain import OutputChunk, Reason, StartKind, Stream
 from polycall.sandbox.job import Ending
 from polycall.sandbox.sandbox import Sandbox
 from tests.sandbox.conftest import Run
-from tests.sandbox.programs import MIB, key, limits, script, value
+from tests.sandbox.programs import HELD, MIB, WAIT, eventually, go_on, job, key, limits, script, value, with_a_thread
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -71,15 +72,18 @@ async def test_the_devices_of_the_standard_streams_work(run: Run) -> None:
     assert (outcome.value, outcome.stdout, outcome.stderr) == (b"0", b"one three\n", b"two\n")
 
 
-async def test_output_is_told_as_it_comes(run: Run) -> None:
-    chunks: list[tuple[float, OutputChunk]] = []
-    code = "import time\ndef execute(input):\n    print('early')\n    time.sleep(0.4)\n    print('late')\n    return 1"
+async def test_output_is_told_as_it_comes(sandbox: Sandbox) -> None:
+    chunks: list[OutputChunk] = []
+    code = f"{HELD}\ndef execute(input):\n    print('early')\n    {WAIT}\n    print('late')\n    return 1"
     before = time.time_ns() // 1_000_000
-    outcome = await run(code, output=lambda chunk: chunks.append((time.monotonic(), chunk)))
-    assert [chunk.data for _, chunk in chunks] == [b"early\n", b"late\n"]
-    assert [chunk.stream for _, chunk in chunks] == [Stream.STDOUT, Stream.STDOUT]
-    assert before <= chunks[0][1].time_ms <= chunks[1][1].time_ms - 300
-    assert chunks[1][0] - chunks[0][0] > 0.3
+    running = asyncio.create_task(sandbox.run(job(code), chunks.append))
+    await eventually(lambda: bool(chunks))  # which waits to be told to go on
+    between = time.time_ns() // 1_000_000
+    go_on(sandbox)
+    outcome = await running
+    assert [chunk.data for chunk in chunks] == [b"early\n", b"late\n"]
+    assert [chunk.stream for chunk in chunks] == [Stream.STDOUT, Stream.STDOUT]
+    assert before <= chunks[0].time_ms <= between <= chunks[1].time_ms
     assert outcome.stdout == b"early\nlate\n"
 
 
@@ -140,18 +144,24 @@ async def test_a_survivor_that_holds_the_pipe_delays_nothing(sandbox: Sandbox, r
         assert time.monotonic() - began < 10
 
 
-async def test_what_a_warm_worker_prints_between_calls_is_nobodys(run: Run) -> None:
-    code = """
-        import os, threading, time
+async def test_what_a_warm_worker_prints_between_calls_is_nobodys(sandbox: Sandbox, run: Run) -> None:
+    code = f"""
+        {HELD}
+        import os, threading
         def late():
-            time.sleep(0.05)
+            {WAIT}
             os.write(1, b'late')
         def execute(input):
             print(input)
-            threading.Thread(target=late).start()
+            if input == 1: threading.Thread(target=late).start()
             return input
     """
+    before = with_a_thread(sandbox)
     first = await run(code, 1, key=key("late"))
-    time.sleep(0.2)
+    workers = with_a_thread(sandbox) - before
+    assert len(workers) == 1
+    go_on(sandbox)
+    await eventually(lambda: not workers & with_a_thread(sandbox))  # it has printed
     second = await run(code, 2, key=key("late"))
+    assert second.start_kind is StartKind.WARM
     assert (value(first), first.stdout, value(second), second.stdout) == (1, b"1\n", 2, b"2\n")

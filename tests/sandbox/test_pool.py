@@ -12,7 +12,7 @@ from polycall.domain import StartKind
 from polycall.sandbox.job import Outcome
 from polycall.sandbox.sandbox import Sandbox
 from tests.sandbox.conftest import config
-from tests.sandbox.programs import job, value
+from tests.sandbox.programs import eventually, job, value
 from tests.sandbox.test_warm import count
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 @pytest_asyncio.fixture(loop_scope="session", scope="module")
 async def small() -> AsyncIterator[Sandbox]:
-    sandbox = Sandbox(config(waiting=1, warm=2, processes=4, warm_calls=3, warm_idle_s=0.4))
+    sandbox = Sandbox(config(waiting=1, warm=2, processes=4, warm_calls=3))
     await sandbox.start()
     yield sandbox
     await sandbox.stop()
@@ -37,10 +37,15 @@ async def test_a_worker_ends_after_its_calls(small: Sandbox) -> None:
     assert [value(await count(small, "old"))[1] for _ in range(4)] == [1, 2, 3, 1]
 
 
-async def test_a_worker_ends_after_idling(small: Sandbox) -> None:
-    await count(small, "idle")
-    await asyncio.sleep(0.8)
-    assert (await count(small, "idle")).start_kind is not StartKind.WARM
+async def test_a_worker_ends_after_idling() -> None:
+    sandbox = Sandbox(config(waiting=1, warm_idle_s=0.4))
+    await sandbox.start()
+    try:
+        await count(sandbox, "idle")
+        await eventually(lambda: sandbox.counts.idle == 0)
+        assert (await count(sandbox, "idle")).start_kind is not StartKind.WARM
+    finally:
+        await sandbox.stop()
 
 
 async def test_idle_workers_never_keep_a_run_from_its_process(small: Sandbox) -> None:

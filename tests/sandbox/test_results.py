@@ -123,7 +123,11 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+# the fixture is for all examples, and how long they take is the machine's affair
+UNFIT = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=UNFIT)
 @given(sample=JSON)
 async def test_any_json_survives_the_round_trip(sandbox: Sandbox, sample: Any) -> None:
     try:

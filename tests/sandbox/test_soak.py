@@ -55,9 +55,8 @@ async def test_every_answer_is_its_own_and_nothing_leaks(level: int) -> None:
 
     async def mixed(number: int) -> None:
         async with gate:
-            outcome = await sandbox.run(
-                job(MIXED, number, key=key("mixed") if number % 2 else None, limits=limits(timeout_ms=400))
-            )
+            soon = limits(timeout_ms=400) if number % 5 == 3 else limits()  # the others end, when the machine lets them
+            outcome = await sandbox.run(job(MIXED, number, key=key("mixed") if number % 2 else None, limits=soon))
         expected = (Ending.RETURNED, Ending.RAISED, Ending.EXITED, Ending.TIMED_OUT, Ending.NOT_SERIALIZABLE)
         assert outcome.ending is expected[number % 5] or (number % 5 == 2 and outcome.ending is Ending.EXITED)
         if outcome.ending is Ending.RETURNED:
@@ -76,5 +75,5 @@ async def test_every_answer_is_its_own_and_nothing_leaks(level: int) -> None:
     processes = tree(sandbox)
     await sandbox.stop()
     await end_of(processes)
-    assert await open_files() == files
+    assert await open_files() <= files  # the idle workers of others may have ended meanwhile
     assert cgroups() <= groups

@@ -10,7 +10,7 @@ import pytest
 from polycall.domain import StartKind
 from polycall.sandbox.job import Ending, Outcome
 from polycall.sandbox.sandbox import Sandbox
-from tests.sandbox.programs import job, key, limits, value
+from tests.sandbox.programs import HELD, WAIT, all_at_once, job, key, limits, value
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.levels(3, 2, 1)]
 
@@ -70,10 +70,8 @@ async def test_a_cancelled_call_loses_its_worker(sandbox: Sandbox) -> None:
 
 
 async def test_calls_at_the_same_time_have_workers_of_their_own(sandbox: Sandbox) -> None:
-    code = (
-        "import time\nstate = []\ndef execute(i):\n    state.append(i)\n    time.sleep(0.2)\n    return [i, len(state)]"
-    )
-    outcomes = await asyncio.gather(*(sandbox.run(job(code, i, key=key("parallel"))) for i in range(4)))
+    code = f"{HELD}\nstate = []\ndef execute(i):\n    state.append(i)\n    {WAIT}\n    return [i, len(state)]"
+    outcomes = await all_at_once(sandbox, [job(code, i, key=key("parallel")) for i in range(4)])
     assert [value(outcome) for outcome in outcomes] == [[i, 1] for i in range(4)]
 
 
@@ -122,8 +120,10 @@ async def test_retiring_ends_the_idle_and_spares_other_packages(sandbox: Sandbox
 
 async def test_retiring_a_busy_worker_waits_for_its_run(sandbox: Sandbox) -> None:
     code = COUNT.replace("return [me", "__import__('time').sleep(0.3); return [me")
-    task = asyncio.create_task(sandbox.run(job(code, key=key("busy"))))
-    await asyncio.sleep(0.1)
+    begun = asyncio.Event()
+    task = asyncio.create_task(sandbox.run(job(code, key=key("busy")), begun=begun.set))
+    async with asyncio.timeout(60):
+        await begun.wait()
     await sandbox.retire("p", "k", "busy")
     assert value(await task)[1] == 1
     assert value(await sandbox.run(job(code, key=key("busy"))))[1] == 1

@@ -109,7 +109,11 @@ def test_one_that_ends_early_is_refused(tmp_path: Path, cut: int) -> None:
         unpack(tmp_path / "env", whole[:cut])
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+# the fixture is for all examples, and how long they take is the machine's affair
+UNFIT = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+
+
+@settings(max_examples=150, suppress_health_check=UNFIT, deadline=None)
 @given(data=st.binary(max_size=300), number=st.integers(0, 1 << 60))
 def test_bytes_of_any_kind_do_no_harm(tmp_path: Path, data: bytes, number: int) -> None:
     inside = tmp_path / f"{number}-{os.urandom(4).hex()}"
