@@ -337,7 +337,7 @@ async def running(
         # however it ends: before anybody's connection is cut, every run has ended as what ended it
         stack.push_async_callback(engine.drain, 0)
 
-        grpc_address = bind(native, settings.grpc_address)
+        grpc_address = bind(native, settings.grpc_address, shared=place.count > 1)
         bind(behind, f"unix:{server_socket(sockets, place.index)}")
         if settings.internal_address:
             bind(behind, settings.internal_address, "POLYCALL_INTERNAL_ADDRESS")

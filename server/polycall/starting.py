@@ -10,6 +10,7 @@ from pathlib import Path
 
 import grpc.aio
 
+from polycall.addresses import not_ours, probe
 from polycall.cluster import in_cluster
 from polycall.config import Settings
 from polycall.datadir import LOCK_FILE
@@ -22,7 +23,6 @@ from polycall.runtimes.distributions import is_current
 from polycall.runtimes.environments import Environments
 from polycall.sandbox.sandbox import Sandbox
 from polycall.sandboxing import sandbox_ended
-from polycall.serving import ServeError
 from polycall.store.directory import DirectoryLock
 from polycall.store.sql import SqlStore, StoreConfig, open_store
 
@@ -111,15 +111,17 @@ async def sweep(environments: Environments, store: SqlStore, packages: str) -> N
     await asyncio.to_thread(environments.sweep, lambda name: name in used or is_current(name))
 
 
-def bind(server: grpc.aio.Server, address: str, setting: str = "POLYCALL_GRPC_ADDRESS") -> str:
-    """Bind and return the address with its real port."""
+def bind(server: grpc.aio.Server, address: str, setting: str = "POLYCALL_GRPC_ADDRESS", *, shared: bool = False) -> str:
+    """Bind and return the address with its real port. Raises ServeError.
+
+    ``shared``: other processes of ours listen there, and whose it is is known.
+    """
+    if not shared and not address.startswith("unix:"):
+        probe(address, setting)
     try:
         port = server.add_insecure_port(address)
     except RuntimeError as error:
-        raise ServeError(
-            f"Cannot listen on {address} for gRPC: the address is taken or not ours. "
-            f"Stop what uses it, or set {setting}."
-        ) from error
+        raise not_ours(address, setting, OSError("the line before this one says why")) from error
     if address.startswith("unix:"):
         return address
     return f"{address.rpartition(':')[0]}:{port}"

@@ -127,6 +127,7 @@ def test_a_taken_address_is_named_and_nothing_is_left(setting: str, tmp_path: Pa
         said = refused_start(tmp_path, **{setting: address})
     assert address in said
     assert "taken" in said
+    assert "add_port.cc" not in said, "gRPC's own words for it"
     assert not (tmp_path / "run").exists()
     assert [p for p in psutil.process_iter(["environ"]) if str(tmp_path) in str(p.info["environ"])] == []
 

@@ -6,9 +6,12 @@ import contextlib
 import socket
 from collections.abc import Iterator
 
+from polycall.addresses import not_ours
 from polycall.serving import ServeError
 
 __all__ = ["reserved"]
+
+_SETTING = "POLYCALL_GRPC_ADDRESS"
 
 
 @contextlib.contextmanager
@@ -21,7 +24,7 @@ def reserved(address: str) -> Iterator[str]:
     host, _, port = address.rpartition(":")
     if address.startswith("unix:") or not host:
         raise ServeError(
-            f"POLYCALL_GRPC_ADDRESS is {address or 'empty'}; several processes need HOST:PORT, which they can share. "
+            f"{_SETTING} is {address or 'empty'}; several processes need HOST:PORT, which they can share. "
             "Set it, or POLYCALL_PROCESSES=1."
         )
     host = host.strip("[]")
@@ -33,18 +36,11 @@ def reserved(address: str) -> Iterator[str]:
             place = probe.getsockname()
         held = socket.socket(family, kind, protocol)
     except OSError as error:
-        raise _refused(address, error) from None
+        raise not_ours(address, _SETTING, error) from None
     with held:
         try:
             held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             held.bind(place)
         except OSError as error:
-            raise _refused(address, error) from None
+            raise not_ours(address, _SETTING, error) from None
         yield f"{address.rpartition(':')[0]}:{place[1]}"
-
-
-def _refused(address: str, error: OSError) -> ServeError:
-    return ServeError(
-        f"Cannot listen on {address} for gRPC: the address is taken or not ours ({error.strerror}). "
-        "Stop what uses it, or set POLYCALL_GRPC_ADDRESS."
-    )
