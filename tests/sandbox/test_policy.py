@@ -134,6 +134,9 @@ def test_without_a_cgroup_nothing_is_forked_but_threads() -> None:
     assert decide(program, numbers()["clone"], 0x00010000 | 0x20000000) == EPERM
     assert decide(program, numbers()["memfd_create"]) == EPERM
     assert decide(program, numbers()["execve"]) == ALLOW
+    for command, alone, among_others in ((6, DONE, ALLOW), (7, DONE, ALLOW), (37, EINVAL, ALLOW), (5, ALLOW, ALLOW)):
+        assert decide(program, numbers()["fcntl"], 3, command) == alone  # F_SETLK, F_SETLKW, F_OFD_SETLK, F_GETLK
+        assert decide(build(FULL), numbers()["fcntl"], 3, command) == among_others
     if "fork" in numbers():
         assert decide(program, numbers()["fork"]) == decide(program, numbers()["vfork"]) == EPERM
 

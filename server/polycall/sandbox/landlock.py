@@ -27,6 +27,8 @@ _LATER_RIGHTS = {1 << 13: 2, _TRUNCATE: 3, 1 << 15: 5}  # REFER, TRUNCATE, IOCTL
 
 _NET_BIND_TCP, _NET_CONNECT_TCP = 1, 2  # ABI 4
 _SCOPE_ABSTRACT_SOCKETS_AND_SIGNALS = 1 | 2  # ABI 6
+# LANDLOCK_RESTRICT_SELF_LOG_SAME_EXEC_OFF, ABI 7: whatever is refused would be a line in the host's audit log
+_UNLOGGED = 1
 
 
 class _Ruleset(ctypes.Structure):
@@ -73,7 +75,7 @@ def restrict(abi: int, readable: Iterable[str | int], writable: Iterable[str | i
         for port in ports if abi >= 4 else ():
             rule = _NetPort(_NET_CONNECT_TCP, port)
             syscall("landlock_add_rule", ruleset, _RULE_NET_PORT, ctypes.byref(rule), 0)
-        syscall("landlock_restrict_self", ruleset, 0)
+        syscall("landlock_restrict_self", ruleset, _UNLOGGED if abi >= 7 else 0)
     finally:
         os.close(ruleset)
 

@@ -19,7 +19,9 @@ __all__ = [
     "FCNTL",
     "INTERFACES",
     "IOCTL",
+    "LOCKS",
     "OWNERS",
+    "POSIX_LOCKS",
     "PRCTL",
     "SET_BUFFERS",
     "SET_LINK_FLAGS",
@@ -29,32 +31,12 @@ __all__ = [
 ]
 
 # <asm-generic/fcntl.h>, <linux/fcntl.h>; the most frequent first. F_GETFL, F_SETFL, F_GETFD, F_SETFD, F_DUPFD_CLOEXEC,
-# F_DUPFD; locks (POSIX and open file description); owners and signals; pipe sizes, seals, queries
-FCNTL: tuple[int, ...] = (
-    3,
-    4,
-    1,
-    2,
-    1030,
-    0,
-    5,
-    6,
-    7,
-    36,
-    37,
-    38,
-    9,
-    10,
-    11,
-    16,
-    1025,
-    1027,
-    1028,
-    1031,
-    1032,
-    1033,
-    1034,
-)
+# F_DUPFD; F_GETLK, F_OFD_GETLK; owners and signals; pipe sizes, seals, queries
+_FREQUENT = (3, 4, 1, 2, 1030, 0)
+FCNTL: tuple[int, ...] = (*_FREQUENT, 5, 36, 9, 10, 11, 16, 1025, 1027, 1028, 1031, 1032, 1033, 1034)
+# F_SETLK, F_SETLKW; and with those of open file descriptions
+POSIX_LOCKS: tuple[int, ...] = (6, 7)
+LOCKS: tuple[int, ...] = (*POSIX_LOCKS, 37, 38)
 # F_SETOWN, F_SETOWN_EX: who is sent a signal when there is something to read
 OWNERS: tuple[int, ...] = (8, 15)
 

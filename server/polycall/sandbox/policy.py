@@ -236,6 +236,12 @@ def _prctl(grants: Grants) -> Rule:
 
 def _fcntl(grants: Grants) -> Rule:
     allowed, first = options.FCNTL, list(_refused(1, _F_SETLEASE, _F_NOTIFY))
+    if grants.fork:
+        allowed += options.LOCKS
+    else:
+        # Between processes only do they mean anything, and there is none that it could share a file with. On files of
+        # the system everybody could see them, as many as it likes: whoever closes such a file walks through them all.
+        first += (Case((Compare(1, "eq", command),), _DONE) for command in options.POSIX_LOCKS)
     if grants.only_pid is None:
         allowed += options.OWNERS
     else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.sandbox.hostile.catalogue import L0, L1, Breaks, Unpromised, program
+from tests.sandbox.hostile.catalogue import L0, L1, L3, Breaks, Unpromised, program
 
 __all__ = ["PROGRAMS"]
 
@@ -227,6 +227,23 @@ PROGRAMS = (
         held=Breaks(
             "they are the host's files, and a lock needs no right to write: it is held while the run lasts, and seen"
         ),
+    ),
+    program(
+        "thousands of locks on a file of the system slow down nobody who closes it",
+        """
+        import struct
+        def execute(input):
+            F_SETLK, F_RDLCK, fd = 6, 0, os.open(os.__file__, os.O_RDONLY)
+            for place in range(2000, 0, -2):
+                call(input['numbers']['fcntl'], fd, F_SETLK, struct.pack('hhqqi4x', F_RDLCK, 0, place, 1, 0))
+            # of a descriptor that is none only the kernel says EBADF
+            return [] if call(input['numbers']['fcntl'], -1, F_SETLK, bytes(32)) == 'done' else ['held']
+        """,
+        attack="locks on files of the system",
+        at={
+            L3: Breaks("where code may have several processes their locks are real, as many as its memory holds"),
+            L0: Breaks("no filter of system calls"),
+        },
     ),
     program(
         "files that others open are not told of",
