@@ -10,6 +10,7 @@ from polycall_gateway.config import GatewayConfig
 from polycall_gateway.descriptors import NATIVE, Contract
 from polycall_gateway.envoytypes import extension, typed
 from polycall_gateway.lua import HIDDEN, face_lua
+from polycall_gateway.replies import LENGTH
 from polycall_gateway.vendors import VENDORS
 
 __all__ = [
@@ -83,6 +84,8 @@ def native_words() -> dict[str, Any]:
     replace = "OVERWRITE_IF_EXISTS_OR_ADD"
     said = {
         "x-polycall-face": NATIVE,
+        # The transcoder takes it away, and what does not fit is quoted where it is short: replies.py.
+        LENGTH: "%REQ(CONTENT-LENGTH)%",
         # The transcoder would pass on as it is what claims to be gRPC already; of other types it takes no notice.
         "content-type": "application/json",
     }

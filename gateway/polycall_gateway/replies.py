@@ -6,10 +6,17 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from polycall_gateway.situations import SITUATIONS, Situation
+from polycall_gateway.descriptors import NATIVE
+from polycall_gateway.situations import SITUATIONS, UNFIT, Situation
 from polycall_gateway.vendors import ANYONE, VENDORS, Vendor
 
-__all__ = ["body_text", "face_replies", "mesh_replies"]
+__all__ = ["LENGTH", "body_text", "face_replies", "mesh_replies"]
+
+LENGTH = "x-polycall-length"  # the content-length of a native request that came as it is, not compressed
+
+_QUOTED_BYTES = (
+    64 << 10
+)  # bodies up to that may be quoted; a query is in the request head, which has a limit of its own
 
 
 def face_replies(faces: Iterable[str], fallback: str = ANYONE) -> dict[str, Any]:
@@ -19,6 +26,8 @@ def face_replies(faces: Iterable[str], fallback: str = ANYONE) -> dict[str, Any]
     lives, and errors of the protocol.
     """
     mappers = [*_HEALTH]
+    if NATIVE in faces:
+        mappers.append(_explained())
     mappers += [_mapper(face, situation) for face in faces for situation in SITUATIONS]
     mappers += [_mapper(fallback, situation, known=False) for situation in SITUATIONS]
     internal = next(situation for situation in SITUATIONS if situation.status == 500)
@@ -48,6 +57,21 @@ def _mapper(face: str, situation: Situation, *, known: bool = True) -> dict[str,
     if status:
         mapper["status_code"] = status
     return mapper | {"body_format_override": _format(vendor, situation)}
+
+
+def _explained() -> dict[str, Any]:
+    """Return the mapper that quotes the transcoder: which field of a native request does not fit, and why.
+
+    It quotes the value as well, so only where that cannot be large: no caller shall have megabytes quoted.
+    """
+    short = {"name": LENGTH, "range_match": {"start": 0, "end": _QUOTED_BYTES + 1}}
+    # the transcoder makes a POST of everything, and says what it was
+    bodiless = [{"name": name, "string_match": {"exact": "GET"}} for name in (":method", "x-envoy-original-method")]
+    small = {"or_filter": {"filters": [{"header_filter": {"header": header}} for header in (short, *bodiless)]}}
+    # json_format, although it sorts the keys: it quotes as JSON what a caller has sent
+    body = VENDORS[NATIVE].body(UNFIT) | {"message": "The request does not fit. %LOCAL_REPLY_BODY%"}
+    format_ = {"json_format": body, "content_type": VENDORS[NATIVE].content_type}
+    return _filtered([*_conditions(NATIVE, UNFIT), small], UNFIT) | {"body_format_override": format_}
 
 
 def _filtered(conditions: list[dict[str, Any]], situation: Situation) -> dict[str, Any]:

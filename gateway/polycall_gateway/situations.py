@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from http import HTTPStatus
 
-__all__ = ["LOST", "SITUATIONS", "UNKNOWN", "Situation"]
+__all__ = ["LOST", "SITUATIONS", "UNFIT", "UNKNOWN", "Situation"]
 
 # Response flags of Envoy under which no server has seen the request: connecting failed, a circuit breaker is open,
 # no server is healthy, retries that are only made before a request is sent are used up, the cluster is not there yet.
@@ -49,6 +49,7 @@ class Situation:
         return _PHRASES.get(self.answer) or HTTPStatus(self.answer).phrase
 
 
+UNFIT = Situation(400, 3, "The request does not fit: check path, query, headers and body.", "INVALID_INPUT")
 UNKNOWN = Situation(404, 12, "There is nothing at this path.", "UNKNOWN_METHOD")
 LOST = Situation(
     503,
@@ -61,7 +62,7 @@ LOST = Situation(
 
 # The first that holds is taken: the more special one comes first.
 SITUATIONS: tuple[Situation, ...] = (
-    Situation(400, 3, "The request does not fit: check path, query, headers and body.", "INVALID_INPUT"),
+    UNFIT,
     Situation(403, 7, "The connection cannot be upgraded."),
     UNKNOWN,
     Situation(405, 12, "This path does not take this method; the header allow names those it takes.", "UNKNOWN_METHOD"),

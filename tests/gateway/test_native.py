@@ -81,7 +81,7 @@ async def test_an_error_without_details_is_a_google_rpc_status_too(gateway: Gate
 
 
 async def test_nobody_outside_speaks_in_the_gateways_name(gateway: Gateway) -> None:
-    said = {f"x-polycall-{name}": "mine" for name in ("face", "query", "authority", "trace", "function")} | {
+    said = {f"x-polycall-{name}": "mine" for name in ("face", "query", "authority", "trace", "function", "length")} | {
         "x-http-status": "599",
         "x-envoy-original-path": "/mine",
         "grpc-timeout": "1m",
@@ -91,7 +91,8 @@ async def test_nobody_outside_speaks_in_the_gateways_name(gateway: Gateway) -> N
     assert answer.status == 200
     metadata = gateway.last.metadata
     assert {name: metadata[name] for name in metadata if str(name).startswith("x-polycall-")} == {
-        "x-polycall-face": "native"
+        "x-polycall-face": "native",
+        "x-polycall-length": "2",
     }
     assert metadata["x-envoy-original-path"] == EXECUTE
     assert not {"x-http-status", "grpc-encoding"} & set(metadata)
@@ -144,21 +145,46 @@ UNFIT = {
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "body"),
+    ("method", "path", "body", "why"),
     [
-        ("GET", "/polycall/v1/executions?nonsense=1", None),
-        ("GET", "/polycall/v1/executions?pageSize=x", None),
-        ("POST", EXECUTE, b"{bad"),
-        ("POST", EXECUTE, b'{"code": 5}'),
-        ("POST", EXECUTE, b"[]"),
-        ("POST", "/polycall/v1/packages/p/functions/f:run", b'{"function": "packages/q/functions/f"}'),
+        (
+            "GET",
+            "/polycall/v1/executions?nonsense=1",
+            None,
+            'Could not find field "nonsense" in the type "polycall.v1.ListExecutionsRequest".',
+        ),
+        ("GET", "/polycall/v1/executions?pageSize=x", None, 'page_size: invalid value "x" for type TYPE_INT32'),
+        ("POST", EXECUTE, b"{bad", "Unexpected end of string. Expected : between key:value pair.\nbad\n   ^"),
+        ("POST", EXECUTE, b'{"code": 5}', "code: invalid value 5 for type TYPE_STRING"),
+        (
+            "POST",
+            EXECUTE,
+            '{"language": "\\"\\u0001é"}'.encode(),
+            'language: invalid value ""\x01é" for type type.googleapis.com/polycall.v1.Language',
+        ),
+        ("POST", EXECUTE, b"[]", ": Root element must be a message."),
     ],
 )
-async def test_what_does_not_fit_is_400_without_a_parsers_words(
-    gateway: Gateway, method: str, path: str, body: bytes | None
+async def test_what_does_not_fit_is_400_and_says_where(
+    gateway: Gateway, method: str, path: str, body: bytes | None, why: str
 ) -> None:
     answer = await ask(gateway.rest, method, path, body)
+    assert (answer.status, answer.json()) == (400, UNFIT | {"message": f"The request does not fit. {why}"})
+
+
+async def test_what_does_not_fit_is_not_quoted_where_it_may_be_large(gateway: Gateway) -> None:
+    wrong = b'{"code": "%b", "language": "NONSENSE"}'
+    small, large = wrong % (b"x" * 1000), wrong % (b"x" * (64 << 10))
+    assert (await ask(gateway.rest, "POST", EXECUTE, small)).json() != UNFIT
+    answer = await ask(gateway.rest, "POST", EXECUTE, large)
     assert (answer.status, answer.json()) == (400, UNFIT)
+
+
+async def test_a_body_may_not_say_what_the_path_says(gateway: Gateway) -> None:
+    answer = await ask(
+        gateway.rest, "POST", "/polycall/v1/packages/p/functions/f:run", b'{"function": "packages/q/functions/f"}'
+    )
+    assert (answer.status, answer.json()["details"]) == (400, UNFIT["details"])
 
 
 async def test_a_stream_is_a_line_an_event(gateway: Gateway) -> None:

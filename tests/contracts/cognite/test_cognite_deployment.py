@@ -146,6 +146,7 @@ def test_what_cannot_be_deployed_fails_and_says_why(
     failed = caller.deployed(files)
     assert (failed["status"], failed["error"]["message"]) == ("Failed", message)
     assert in_trace in failed["error"]["trace"]
+    assert failed["error"]["trace"].count(failed["error"]["trace"].rstrip().rpartition("\n")[2]) == 1
     assert len(failed["error"]["trace"]) <= 2000
     answer = caller.post(f"functions/{failed['id']}/call", {"nonce": caller.nonce()})
     assert _refused(answer) == f"Function {failed['id']} is not ready (status: Failed)"

@@ -124,7 +124,7 @@ def test_the_whole_set_is_replaced_and_shown(owner: Domo, package: str) -> None:
         (
             "share",
             {"permissions": ["FLY"], "userIds": [1]},
-            "permissions: must be of OWNER, WRITE, READ, EXECUTE, VIEW, EDIT, got 'FLY'",
+            "permissions: must be of OWNER, WRITE, READ, EXECUTE, VIEW, EDIT, NONE, got 'FLY'",
         ),
         (
             "share",
@@ -136,7 +136,7 @@ def test_the_whole_set_is_replaced_and_shown(owner: Domo, package: str) -> None:
         (
             "permissions",
             {"groups": [{"id": 1, "permissions": ["FLY"]}]},
-            "groups[0].permissions: must be of OWNER, WRITE, READ, EXECUTE, VIEW, EDIT, got 'FLY'",
+            "groups[0].permissions: must be of OWNER, WRITE, READ, EXECUTE, VIEW, EDIT, NONE, got 'FLY'",
         ),
         ("share", {"permissions": ["READ"], "userIds": [2**63]}, "userIds[0]: Expected `int` <= 9223372036854775807"),
         ("share", {"permissions": ["READ"], "groupIds": [-1]}, "groupIds[0]: Expected `int` >= 0"),

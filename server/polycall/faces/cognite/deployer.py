@@ -205,7 +205,8 @@ class Deployer:
             raise Undeployable("; ".join(violation.description for violation in error.violations)) from None
         tried = await self._trial.load(version, Bundle(digest=bundle_digest(files), files=files))
         if tried.error is not None:
-            raise Undeployable(tried.error.message, tried.output + tried.error.traceback)
+            said = tried.output.removesuffix(tried.error.traceback)  # a traceback is printed as well
+            raise Undeployable(tried.error.message, said + tried.error.traceback)
         try:
             await registry.put_version(work.who, version, files)
         except AlreadyExists:

@@ -24,7 +24,6 @@ _SECRET_NAME = re.compile(r"[a-z0-9-]{1,15}")
 _SECRET_WORDS = frozenset({"token"})  # what the call itself puts there; the other two that are reserved have capitals
 _ENV_NAME = re.compile(r"[A-Za-z0-9_]+", re.ASCII)
 _MOST_SECRETS, _SECRET_BYTES = 30, 25 * KIB
-_MOST_ENV = 100
 _MOST_PAIRS, _LONGEST_KEY, _LONGEST_VALUE, _METADATA_BYTES = 16, 32, 512, 4096
 
 
@@ -130,8 +129,6 @@ def _secret_violations(secrets: Mapping[str, str], at: str) -> Iterator[FieldVio
 
 
 def _env_violations(env: Mapping[str, str], at: str) -> Iterator[FieldViolation]:
-    if len(env) > _MOST_ENV:
-        yield FieldViolation(at, f"has {len(env)} variables; at most {_MOST_ENV}")
     if not all(_ENV_NAME.fullmatch(name) for name in env):
         yield FieldViolation(at, "a name must have letters, digits and `_` only")
     else:

@@ -253,7 +253,7 @@ def _entries(sent: Iterable[_Entry], at: str) -> tuple[_Entry, ...]:
 def _meant(permissions: Iterable[str], at: str) -> tuple[str, ...]:
     wrong = [each for each in permissions if each.upper() not in _MEANT]
     if wrong:
-        rule = f"must be of {', '.join(_MEANT)}, got {wrong[0][:40]!r}"
+        rule = f"must be of {', '.join((*_MEANT, _NONE))}, got {wrong[0][:40]!r}"
         raise InvalidArgument([FieldViolation(at, rule)])
     return _ordered(_MEANT[each.upper()] for each in permissions)
 
