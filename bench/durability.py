@@ -15,6 +15,7 @@ from dataclasses import fields
 from bench.crashes import embedded_kills, frozen, replica_killed, rolling
 from bench.news import elsewhere
 from bench.outages import database_away, disk_full, start_without_database, stop_without_answer
+from bench.stops import stopped_at_every_moment
 from bench.ticks import schedules, wrong_clocks
 from bench.verdict import Scale, Verdict
 
@@ -32,6 +33,7 @@ SCENARIOS: Mapping[str, Callable[[Scale], list[Verdict]]] = {
     "clocks": wrong_clocks,
     "news": elsewhere,
     "disk": disk_full,
+    "stops": stopped_at_every_moment,
 }
 _NOT_BY_DEFAULT = {"rolling"}  # part of another
 

@@ -32,3 +32,4 @@ class Scale:
     spell_s: float = 4.0  # load before and after each mishap
     lease_s: float = 3.0
     ticks: int = 12  # rounds of ticks
+    moments: int = 75  # of a start that are tried

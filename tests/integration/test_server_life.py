@@ -20,7 +20,7 @@ from google.protobuf import duration_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from polycall.v1 import error_reason_pb2, execution_pb2, execution_service_pb2
-from tests.harness import KEY, Server, free_port, running_server, until
+from tests.harness import KEY, Server, free_port, groups_of, running_server, until
 
 Execution = execution_pb2.Execution
 HANGS = "import time\ndef execute(input):\n    print('begun', flush=True)\n    time.sleep(600)\n"
@@ -166,17 +166,22 @@ def test_a_bootstrap_key_that_others_can_read_is_refused(tmp_path: Path) -> None
     assert "secret" not in said
 
 
-def test_sigterm_during_the_start_ends_it_and_leaves_nothing(tmp_path: Path) -> None:
+def test_a_signal_during_the_start_ends_it_and_leaves_nothing(tmp_path: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("POLYCALL_")} | {
         "POLYCALL_DATA_DIR": str(tmp_path),
         "POLYCALL_REST_ADDRESS": "127.0.0.1:0",
         "POLYCALL_GRPC_ADDRESS": "127.0.0.1:0",
     }
     # at first the sandbox starts while the rest is imported; then the lock is taken, the sockets' directory made in the
-    # middle, Envoy started last
-    for sign in ("runtimes", "polycall.lock", "run", "run/envoy"):
+    # middle, Envoy started last; `python -m bench.durability --only stops` does it at every moment
+    for sign, signals in (
+        ("runtimes", (signal.SIGTERM,)),
+        ("polycall.lock", (signal.SIGHUP,)),
+        ("run", (signal.SIGTERM, signal.SIGINT)),
+        ("run/envoy", (signal.SIGINT,)),
+    ):
 
-        def told(sign: str = sign) -> str:
+        def told(sign: str = sign, signals: tuple[signal.Signals, ...] = signals) -> str:
             """Start a server and end it once there is a sign of how far it is; return what it said."""
             shutil.rmtree(tmp_path / sign, ignore_errors=True)
             process = subprocess.Popen(
@@ -189,12 +194,14 @@ def test_sigterm_during_the_start_ends_it_and_leaves_nothing(tmp_path: Path) -> 
             until((tmp_path / sign).exists, what=sign)
             process.send_signal(signal.SIGSTOP)  # it gets no further while its processes are listed
             below = psutil.Process(process.pid).children(recursive=True)
-            process.send_signal(signal.SIGTERM)
-            process.send_signal(signal.SIGCONT)
+            groups = groups_of(below)
+            for number in (*signals, signal.SIGCONT):
+                process.send_signal(number)
             said, log = process.communicate(timeout=TOO_LATE_S)
             assert (process.returncode, "Traceback" in log) == (0, False), log
             assert psutil.wait_procs(below, timeout=TOO_LATE_S)[1] == []
             assert not (tmp_path / "run").exists()
+            assert [group for group in groups if group.exists()] == []
             (tmp_path / "polycall.lock").unlink(missing_ok=True)
             return said
 
