@@ -9,13 +9,16 @@ from polycall_gateway.envoytypes import typed
 
 __all__ = ["access_log"]
 
+# What clients choose is cut at so many bytes: else anybody could fill a disk with 32 KiB a request.
+_PATH_BYTES, _METHOD_BYTES = 1024, 32
+
 # No query: what a face's contract keeps secret in a URL stands there, and the route says what was asked for.
 _FIELDS = {
     "time": "%START_TIME%",
     "face": "%REQ(X-POLYCALL-FACE)%",
     "route": "%ROUTE_NAME%",
-    "method": "%REQ(X-ENVOY-ORIGINAL-METHOD?:METHOD)%",
-    "path": "%PATH(NQ:ORIG_OR_PATH)%",
+    "method": f"%REQ(X-ENVOY-ORIGINAL-METHOD?:METHOD):{_METHOD_BYTES}%",
+    "path": f"%PATH(NQ:ORIG_OR_PATH):{_PATH_BYTES}%",
     "status": "%RESPONSE_CODE%",
     "grpc": "%GRPC_STATUS(SNAKE_STRING)%",
     "flags": "%RESPONSE_FLAGS%",

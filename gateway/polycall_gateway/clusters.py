@@ -25,6 +25,10 @@ _HEALTH_TIMEOUT = "3s"
 _UNHEALTHY_INTERVAL = "0.1s"
 
 
+# A server whose machine is gone says nothing any more: who waits for its answer is told after 30 s, and not only once
+# the longest run is over.
+_KEEPALIVE = {"keepalive_time": 20, "keepalive_interval": 5, "keepalive_probes": 2}
+
 # What one more server may have in hand than the average, percent: beyond it the next one on the ring gets the function,
 # so that one function that everybody calls does not stay on one server. 150 was alike.
 _BALANCE = 125
@@ -104,6 +108,7 @@ def _replicas(replicas: Iterable[str]) -> dict[str, Any]:
     return {
         # One endpoint for each name; one that does not resolve (yet) is left out.
         "type": "STRICT_DNS",
+        "upstream_connection_options": {"tcp_keepalive": _KEEPALIVE},
         "lb_policy": "RING_HASH",
         "load_assignment": {"cluster_name": SERVERS, "endpoints": [{"lb_endpoints": endpoints}]},
         "common_lb_config": {

@@ -44,6 +44,10 @@ _MESH_STREAMS = 1024
 # it; what it is to be kept from sends hundreds of thousands (CVE-2023-44487).
 _MESH_RESETS = {"stream_reset_burst": 4 * _MESH_STREAMS, "stream_reset_rate": _MESH_STREAMS}
 
+# A client that vanishes without a word, as when its machine is gone, is noticed within 80 s, and what runs for it is
+# ended. The server does the same for those that speak gRPC to it, by pings.
+_KEEPALIVE = {"keepalive_time": 60, "keepalive_interval": 10, "keepalive_probes": 2}
+
 # Served by every gRPC server beside its contract: health, and reflection of both ages.
 _GRPC_OWN = (
     "/grpc.health.v1.Health/",
@@ -150,7 +154,7 @@ def _listener(
     protocol = "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
     return {
         "name": name,
-        "address": _address(address),
+        **_address(address),
         "per_connection_buffer_limit_bytes": 1 << 20,
         # A second polycall must be refused by the kernel, not share the port; connections are dealt out instead.
         "enable_reuse_port": False,
@@ -196,8 +200,9 @@ def _listener(
 
 def _address(address: Address) -> dict[str, Any]:
     if address.path is not None:
-        return {"pipe": {"path": str(address.path), "mode": 0o600}}
-    return {"socket_address": {"address": address.host, "port_value": address.port}}
+        return {"address": {"pipe": {"path": str(address.path), "mode": 0o600}}}
+    place = {"socket_address": {"address": address.host, "port_value": address.port}}
+    return {"address": place, "tcp_keepalive": _KEEPALIVE}
 
 
 def _route_config(routes: list[dict[str, Any]], config: GatewayConfig) -> dict[str, Any]:

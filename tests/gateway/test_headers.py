@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import http.client
+import json
 from pathlib import Path
 from typing import Any
 
@@ -195,7 +196,9 @@ async def test_the_access_log_names_the_route_and_leaves_the_query_out(short_pat
     async with running(short_path, access_log=str(log)) as gateway:
         await ask(gateway.rest, "POST", f"{RUN}?token=secret", b"{}", {"authorization": "Bearer secret"})
         await ask(gateway.rest, "GET", "/polycall/v1/executions?pageToken=secret")
+        await ask(gateway.rest, "GET", "/" + "x" * 20_000)
     lines = log.read_text().splitlines()
+    assert json.loads(lines[2])["path"] == "/" + "x" * 1023
     assert "secret" not in log.read_text()
     assert ['"route":"riza.ExecuteFunction"' in lines[0], '"path":"/v1/execute-function"' in lines[0]] == [True, True]
     assert '"route":"native.ListExecutions"' in lines[1]

@@ -1,0 +1,62 @@
+"""What the gateway does for its clients' connections, as an edge has to."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from polycall_gateway import GatewayConfig, render
+from tests.gateway.conftest import Gateway
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+ESTABLISHED, KEEPALIVE_TIMER = "01", "02"  # linux: Documentation/networking/proc_net_tcp.rst
+TICKS_S = 100  # of the times in that file, on all machines
+
+
+def keepalive_s(here: tuple[str, int], there: tuple[str, int]) -> float | None:
+    """Return when the kernel will ask whether the other side is still there; None if nothing says that it will."""
+    for local, remote, state, timer in connections():
+        if (local, remote, state) == (hexadecimal(here), hexadecimal(there), ESTABLISHED):
+            kind, _, ticks = timer.partition(":")
+            return int(ticks, 16) / TICKS_S if kind == KEEPALIVE_TIMER else None
+    return None
+
+
+def connections() -> Iterator[tuple[str, str, str, str]]:
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        _, local, remote, state, _, timer, *_ = line.split()
+        yield local, remote, state, timer
+
+
+def hexadecimal(address: tuple[str, int]) -> str:
+    return f"{socket.inet_aton(address[0])[::-1].hex().upper()}:{address[1]:04X}"
+
+
+async def asked_within_s(here: tuple[str, int], there: tuple[str, int]) -> float:
+    async with asyncio.timeout(10):
+        while (due := keepalive_s(here, there)) is None:  # the other side has to take it first
+            await asyncio.sleep(0.01)
+        return due
+
+
+@pytest.mark.parametrize("listener", ["rest", "mesh", "riza"])
+async def test_a_client_that_says_nothing_any_more_is_asked_whether_it_is_there(
+    gateway: Gateway, listener: str
+) -> None:
+    host, _, port = gateway.launcher.addresses[listener].rpartition(":")
+    with closing(socket.create_connection((host, int(port)), timeout=10)) as client:
+        assert 40 < await asked_within_s((host, int(port)), client.getsockname()) <= 60
+
+
+async def test_a_server_elsewhere_that_says_nothing_any_more_is_asked_whether_it_is_there() -> None:
+    (cluster,) = render(GatewayConfig(replicas=("server-0:50051",))).cds["resources"]
+    asked = {"keepalive_time": 20, "keepalive_interval": 5, "keepalive_probes": 2}
+    assert cluster["upstream_connection_options"] == {"tcp_keepalive": asked}
+    (here,) = render(GatewayConfig()).cds["resources"]  # a socket of a file
+    assert "upstream_connection_options" not in here
