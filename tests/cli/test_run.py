@@ -243,7 +243,7 @@ def test_output_appears_while_the_code_runs_and_ctrl_c_kills_it(polycall: Server
         assert process.stdout is not None
         assert process.stdout.readline() == "sleeping\n"
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=60)
     finally:
         process.kill()
     assert (process.returncode, out, err.strip()) == (130, "", "interrupted.")
@@ -269,7 +269,7 @@ def on_a_terminal(command: list[str], env: dict[str, str]) -> str:
         except OSError:  # EIO: the other side has closed it
             break
         shown += piece
-    process.wait(10)
+    process.wait(60)
     os.close(master)
     return shown.decode()
 

@@ -37,10 +37,9 @@ def test_a_schedule_is_made_seen_changed_run_and_deleted(cli: Cli, polycall: Ser
     assert listed[1].endswith("0     0")
     assert cli("schedules", "list", "--parent", "packages/cli-ticks", "--json").json()["schedules"][0]["cron"]
 
-    changed = cli(
-        "schedules", "update", "cli-yearly", "--cron", "*/5 * * * *", "--description", "Often", "--json"
-    ).json()
-    assert (changed["when"], changed["description"], changed["inputJson"]) == ("Every 5 minutes", "Often", '{"n": 21}')
+    changed = cli("schedules", "update", "cli-yearly", "--cron", "0 5 1 1 *", "--description", "Later", "--json").json()
+    assert (changed["when"], changed["description"]) == ("At 05:00 on January 1", "Later")
+    assert changed["inputJson"] == '{"n": 21}'
     assert len(changed["nextRuns"]) == 5
     assert "paused" in cli("schedules", "pause", "schedules/cli-yearly").text
     assert "nextRuns" not in cli("schedules", "get", "cli-yearly", "--json").json()

@@ -26,7 +26,7 @@ Ids = Mapping[str, str]  # by the path variables of a contract
 # {} and nothing get all others there.
 SAID: dict[str, Callable[[Ids], Any]] = {
     "native.CreateSchedule": lambda ids: {
-        "schedule": {"function": f"packages/{ids['packages']}/functions/f", "cron": "0 3 * * *"}
+        "schedule": {"function": f"packages/{ids['packages']}/functions/f", "cron": "0 0 1 1 *"}
     },
     "native.Execute": lambda ids: {
         "code": _CODE,
@@ -43,7 +43,7 @@ SAID: dict[str, Callable[[Ids], Any]] = {
     "cognite.RetrieveFunctions": lambda ids: {"items": [{"id": int(ids["function_id"])}]},
     "cognite.ListCalls": lambda ids: {"scheduleId": ids["schedule_id"]},
     "cognite.RetrieveCalls": lambda ids: {"items": [{"id": int(ids["call_id"])}]},
-    "cognite.CreateSchedules": lambda ids: {"items": [_daily("another", ids["function_id"], "a nonce")]},
+    "cognite.CreateSchedules": lambda ids: {"items": [_yearly("another", ids["function_id"], "a nonce")]},
     "cognite.RetrieveSchedules": lambda ids: {"items": [{"id": int(ids["schedule_id"])}]},
     "cognite.DeleteSchedules": lambda ids: {"items": [{"id": int(ids["schedule_id"])}]},
     "cognite.RetrieveSessions": lambda ids: {"items": [{"id": int(ids["session_id"])}]},
@@ -65,9 +65,9 @@ def _riza_code(ids: Ids) -> dict[str, Any]:
     return {"language": "python", "code": _CODE, "runtime_revision_id": ids["revision_id"]}
 
 
-def _daily(name: str, function_id: str | int, nonce: str) -> dict[str, Any]:
+def _yearly(name: str, function_id: str | int, nonce: str) -> dict[str, Any]:
     """Return a schedule of a Cognite function."""
-    return {"name": name, "functionId": int(function_id), "cronExpression": "0 3 * * *", "nonce": nonce}
+    return {"name": name, "functionId": int(function_id), "cronExpression": "0 0 1 1 *", "nonce": nonce}
 
 
 _BASICS = {"native": "authorization", "riza": "authorization", "cognite": "authorization"}
@@ -167,8 +167,8 @@ def _native(tenant: Tenant) -> dict[str, str]:
     good("native", "POST", f"/polycall/v1/{newest}:wait", {})
     function = f"packages/{package}/functions/tncfunction"
     good("native", "PATCH", f"/polycall/v1/{function}/policy", {"maxRunning": 7})
-    daily = {"displayName": tenant.canary, "function": function, "cron": "0 3 * * *"}
-    schedule = good("native", "POST", "/polycall/v1/schedules", {"schedule": daily})["name"]
+    yearly = {"displayName": tenant.canary, "function": function, "cron": "0 0 1 1 *"}
+    schedule = good("native", "POST", "/polycall/v1/schedules", {"schedule": yearly})["name"]
     return {
         "projects": tenant.project,
         "packages": package,
@@ -214,7 +214,7 @@ def _cognite(tenant: Tenant) -> dict[str, str]:
     tokens = {"items": [{"tokenExchange": True}]}
     session, kept = (tenant.good("cognite", "POST", f"{at}/sessions", tokens)["items"][0] for _ in range(2))
     scheduled = tenant.good(
-        "cognite", "POST", f"{at}/functions/schedules", {"items": [_daily(tenant.canary, function, kept["nonce"])]}
+        "cognite", "POST", f"{at}/functions/schedules", {"items": [_yearly(tenant.canary, function, kept["nonce"])]}
     )["items"][0]
     data = {"nonce": session["nonce"], "data": {"said": tenant.canary}}
     call = tenant.good("cognite", "POST", f"{at}/functions/{function}/call", data)

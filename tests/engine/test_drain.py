@@ -275,6 +275,6 @@ async def test_a_call_that_is_being_prepared_when_the_server_stops_is_handed_bac
     held = home.store.hold("get_version")
     home.work()
     await held.begun.wait()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await home.dispatcher.stop(0)
     assert (await home.store.real.get("default", call.id)).state is ExecutionState.QUEUED

@@ -82,7 +82,7 @@ async def test_what_has_expired_is_swept(entries: Entries, store: SqlStore) -> N
     await entries.put("default", "s", "k", Entry(b"1", now_ms() - 1))
     sweeping = asyncio.get_running_loop().create_task(entries.sweep(store))
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while await store.purge_entries("default", 0) or await store.entry_keys("default", "s", "", 0, 1):
                 await asyncio.sleep(0.01)
     finally:

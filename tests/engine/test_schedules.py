@@ -41,14 +41,14 @@ from tests.engine.house import DEFAULT, OTHER, SOURCE, House, function, other_pr
 MINUTE = 60_000
 
 
-def daily(**changes: Any) -> Schedule:
+def yearly(**changes: Any) -> Schedule:
     """Return a schedule that is not due while a test runs, of a function of SOURCE."""
     plain = Schedule(
         project_id="",
         id="s",
         package_id="p",
         function="echo",
-        cron="0 3 * * *",
+        cron="0 0 1 1 *",
         created_at=0,
         updated_at=0,
         input=b'{"x": 9007199254740993}',
@@ -76,7 +76,7 @@ class Face:
 
 
 async def made(home: House, **changes: Any) -> Schedule:
-    return await home.engine.schedules.create(DEFAULT, daily(**changes))
+    return await home.engine.schedules.create(DEFAULT, yearly(**changes))
 
 
 async def set_clock(home: House, ago_ms: int, schedule_id: str = "s") -> int:
@@ -110,7 +110,7 @@ def violations(error: InvalidArgument) -> list[str]:
 
 async def test_a_schedule_is_made_with_its_next_tick(home: House) -> None:
     await home.deploy()
-    created = await made(home, display_name="Nightly", timezone="Asia/Tokyo")
+    created = await made(home, cron="0 3 * * *", display_name="Nightly", timezone="Asia/Tokyo")
     assert (created.project_id, created.created_by, created.face) == ("default", "k1", None)
     assert created.next_run is not None
     assert created.next_run % MINUTE == 0
@@ -132,14 +132,14 @@ async def test_a_schedule_without_an_id_gets_one(home: House) -> None:
 
 async def test_checking_only_makes_nothing(home: House) -> None:
     await home.deploy()
-    checked = await home.engine.schedules.create(DEFAULT, daily(), validate_only=True)
+    checked = await home.engine.schedules.create(DEFAULT, yearly(), validate_only=True)
     assert checked.next_run is not None
     assert (await home.engine.schedules.list(DEFAULT, ScheduleFilter(), 10)).items == ()
 
 
 async def test_everything_that_is_wrong_is_said_at_once(home: House) -> None:
     await home.deploy()
-    wrong = daily(
+    wrong = yearly(
         id="..",
         cron="* * * *",
         timezone="UTC",
@@ -205,7 +205,7 @@ async def test_who_makes_a_schedule_may_deploy_and_run(home: House) -> None:
     all_of_them = home.engine.schedules
     keys = {scope: replace(DEFAULT, scopes=frozenset({scope})) for scope in Scope}
     reader, runner, deployer = keys[Scope.READ], keys[Scope.RUN], keys[Scope.DEPLOY]
-    same = daily(id="t")
+    same = yearly(id="t")
     for who in (reader, runner, deployer):
         await refusal(all_of_them.create(who, same), PermissionDenied)
         await refusal(all_of_them.change(who, "s", lambda kept: kept), PermissionDenied)
@@ -456,15 +456,15 @@ async def test_a_schedule_is_made_natively_for_a_face_that_has_schedules(home: H
 
     await home.deploy()
     home.face_schedules["x"] = Face(plan)
-    checked = await home.plans.create(DEFAULT, daily(id="a", face="x"), validate_only=True)
+    checked = await home.plans.create(DEFAULT, yearly(id="a", face="x"), validate_only=True)
     assert (checked.face, checked.face_data) == ("x", None)
-    created = await home.plans.create(DEFAULT, daily(id="a", face="x", function="not known yet"))
+    created = await home.plans.create(DEFAULT, yearly(id="a", face="x", function="not known yet"))
     assert (created.face, created.face_data, created.next_run) == ("x", b'"adopted"', checked.next_run)
-    await home.plans.create(DEFAULT, daily(id="b", face="x"))
-    await refusal(home.plans.create(DEFAULT, daily(id="c", face="x")), QuotaExceeded)
-    error = await refusal(home.plans.create(DEFAULT, daily(id="c", face="y")), InvalidArgument)
+    await home.plans.create(DEFAULT, yearly(id="b", face="x"))
+    await refusal(home.plans.create(DEFAULT, yearly(id="c", face="x")), QuotaExceeded)
+    error = await refusal(home.plans.create(DEFAULT, yearly(id="c", face="y")), InvalidArgument)
     assert violations(error) == ["schedule.face"]
-    wrong = daily(id="", face="x")
+    wrong = yearly(id="", face="x")
     error = await refusal(home.plans.create(DEFAULT, wrong, validate_only=True), InvalidArgument)
     assert violations(error) == ["schedule_id"]
     other = replace(created, package_id="other")

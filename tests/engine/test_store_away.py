@@ -134,7 +134,7 @@ async def test_a_lost_finish_is_recovered_at_the_next_start(home: House) -> None
     home.store.away.add("finish")
     await until(lambda: home.store.calls.count("finish") >= 2)
     # the drain does not wait for a database that does not come back
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await home.dispatcher.stop(0)
     home.store.away.clear()
     # its attempts are not used up, so it was handed back

@@ -197,5 +197,5 @@ async def test_following_ends_with_an_error_when_the_call_is_handed_back(home: H
     await asyncio.sleep(0)
     await home.engine.drain(0)
     await home.dispatcher.stop(0)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await refusal(following, Unavailable)

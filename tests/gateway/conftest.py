@@ -17,7 +17,7 @@ from polycall_gateway import Contract, GatewayConfig, Launcher
 from tests.gateway.client import ask
 from tests.gateway.upstream import Call, Upstream
 
-HEALTHY_S = 20.0  # Envoy asks every two seconds
+HEALTHY_S = 60.0  # Envoy asks every two seconds
 FACES = ("cognite", "domo", "guance", "riza", "xpander")
 
 

@@ -36,7 +36,7 @@ class Cluster:
             f"http://{self.front.rest}/polycall/v1/{function}:run",
             headers={"authorization": f"Bearer {KEY}"},
             json={"input_json": json.dumps({"n": n})},
-            timeout=30,
+            timeout=120,
         )
 
 
@@ -70,7 +70,7 @@ def test_a_function_stays_on_a_server_and_a_gateway_that_ends_lets_open_requests
         f"http://{cluster.front.rest}/v1/execute-function",
         headers={"authorization": f"Bearer {KEY}"},
         json={"language": "python", "code": "def execute(input): return input", "input": [1]},
-        timeout=30,
+        timeout=120,
     )
     assert (answer.status_code, answer.json()["output"]) == (200, [1])
     cluster.servers[0].deploy("slow", {"main.py": "import time\ndef nap(s): time.sleep(s)"}, release=True)
@@ -81,7 +81,7 @@ def test_a_function_stays_on_a_server_and_a_gateway_that_ends_lets_open_requests
                 f"http://{second.rest}/polycall/v1/packages/slow/functions/nap:run",
                 headers={"authorization": f"Bearer {KEY}"},
                 json={"input_json": '{"s": 5}'},
-                timeout=30,
+                timeout=120,
             )
             until(lambda: any(_runs(server) for server in cluster.servers), what="a run under way")
         # the gateway is gone
@@ -95,7 +95,8 @@ def _runs(server: Server) -> bool:
 
 
 async def test_a_rolling_restart_fails_no_call(cluster: Cluster) -> None:
-    ledger = Ledger(cluster.front.mesh, FUNCTIONS, seconds=0.05, follow=2)
+    # a deadline of a busy machine: that none fails for want of time is the bench's to say
+    ledger = Ledger(cluster.front.mesh, FUNCTIONS, seconds=0.05, follow=2, answer_s=120)
     over = asyncio.Event()
     load = asyncio.create_task(ledger.ask(calls=10, runs=10, over=over))
     answers: list[int] = []

@@ -70,12 +70,11 @@ async def test_an_image_that_takes_its_time_to_get_ready_keeps_nobody_else_waiti
     # a machine that has much else to do takes longer for the runs below than a zygote may take
     monkeypatch.setattr("polycall.sandbox.pool._ZYGOTE_S", 60.0)
     monkeypatch.setattr("polycall.sandbox.spawner._START_S", 60.0)
-    server, slow = psutil.Process(), Image(revision="slow")
-    others = set(server.children())
+    slow = Image(revision="slow")
     waiting = asyncio.create_task(small.run(job(ECHO, "slow", image=slow)))
-    while not (started := set(server.children()) - others):
+    while slow not in small._spawners or not hasattr(small._spawners[slow], "_process"):
         await asyncio.sleep(0)
-    (zygote,) = started  # its interpreter has hardly begun
+    zygote = psutil.Process(small._spawners[slow].pid)  # its interpreter has hardly begun
     zygote.suspend()
     try:
         outcomes = await asyncio.gather(*(small.run(job(ECHO, number)) for number in range(12)))

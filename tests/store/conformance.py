@@ -1141,7 +1141,7 @@ class ExecutionConformance:
     async def test_records_are_flushed_by_themselves(self, store: Store) -> None:
         execution = recorded()
         store.record(execution)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not (await store.list("default", ExecutionFilter(), 10)).items:
                 await asyncio.sleep(0.01)
         assert await store.get("default", execution.id) == execution
@@ -1428,7 +1428,7 @@ class ExecutionConformance:
         later = await store.enqueue(queued(), delay_ms=60_000)
         soon = await store.enqueue(queued(), delay_ms=50)
         claimed: list[Execution] = []
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not claimed:
                 claimed = list(await store.claim("n", {"default": 5}))
                 await asyncio.sleep(0.005)

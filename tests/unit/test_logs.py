@@ -34,7 +34,7 @@ async def test_lines_of_a_moment_leave_together(log: logging.Logger, stream: io.
     log.info("one")
     log.info("two")
     assert stream.getvalue() == ""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not stream.getvalue():
             await asyncio.sleep(0.01)
     assert [line.rpartition(" ")[2] for line in stream.getvalue().splitlines()] == ["one", "two"]

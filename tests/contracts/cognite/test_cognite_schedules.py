@@ -218,11 +218,11 @@ global_config.disable_pypi_version_check = True
 base, project, key, function = sys.argv[1:]
 client = CogniteClient(ClientConfig(base_url=base, project=project, client_name="seven", credentials=Token(key)))
 schedules = client.functions.schedules
-made = schedules.create(name="seven", cron_expression="* * * * *", function_id=int(function), data={"a": [1]})
-assert (made.when, made.name, made.function_id) == ("Every minute", "seven", int(function)), made
+made = schedules.create(name="seven", cron_expression="7 7 7 7 *", function_id=int(function), data={"a": [1]})
+assert (made.when, made.name, made.function_id) == ("At 07:07 on July 7", "seven", int(function)), made
 assert schedules.retrieve(id=made.id).dump() == made.dump()
 assert [each.id for each in schedules.list(function_id=int(function), name="seven")] == [made.id]
-assert [each.id for each in schedules.list(cron_expression="* * * * *", limit=None)] == [made.id]
+assert [each.id for each in schedules.list(cron_expression="7 7 7 7 *", limit=None)] == [made.id]
 assert schedules.get_input_data(id=made.id) == {"a": [1]}
 assert list(client.functions.calls.list(function_id=int(function), schedule_id=made.id)) == []
 schedules.delete(id=made.id)

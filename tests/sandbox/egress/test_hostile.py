@@ -20,7 +20,7 @@ from tests.sandbox.egress.outside import Site
 
 SECRET = "credential-that-nobody-sees"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 class Wire:

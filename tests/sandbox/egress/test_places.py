@@ -29,7 +29,7 @@ async def asked(streams: Streams, site: Site) -> bytes:
     reader, writer = streams
     host = f"api.example.com:{site.port}"
     writer.write(f"GET http://{host}/ HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         head = await reader.readuntil(b"\r\n\r\n")
         await reader.readexactly(int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0]))
     return head.split(b"\r\n")[0]
@@ -39,7 +39,7 @@ async def closed(streams: Streams, session: Session) -> None:
     """Close a connection; return when the proxy has, too."""
     before = len(session._tasks)
     streams[1].close()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while len(session._tasks) >= before:
             await asyncio.sleep(0.01)
 

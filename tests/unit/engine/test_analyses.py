@@ -64,7 +64,7 @@ async def running(work: Work) -> AsyncIterator[Analyses]:
 
 
 async def until(condition: Any) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(0.001)
 

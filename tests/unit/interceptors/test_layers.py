@@ -47,7 +47,7 @@ def lines(caplog: pytest.LogCaptureFixture) -> list[dict[str, str]]:
 
 async def logged(caplog: pytest.LogCaptureFixture, count: int = 1) -> list[dict[str, str]]:
     """Return the log lines once there are so many: a line is written after the client has its answer."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while len(found := lines(caplog)) < count:
             await asyncio.sleep(0.01)
     return found

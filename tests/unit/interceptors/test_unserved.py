@@ -107,7 +107,7 @@ async def never() -> AsyncIterator[bytes]:
 async def gone(native: Native, method: str) -> None:
     """Go away before there is a message."""
     call = native.channel.stream_unary(method)(never(), metadata=native.metadata)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not native.engine.keys.looks:
             await asyncio.sleep(0.01)
     call.cancel()

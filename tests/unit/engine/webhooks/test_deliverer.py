@@ -26,7 +26,7 @@ from polycall.store.sql import SqlStore, StoreConfig, open_store
 from tests.store.examples import queued
 
 OLD, NEW = bytes(32), b"n" * 32
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 Sent = tuple[str, Target, dict[str, str], Any]
 
 
