@@ -29,6 +29,7 @@ __all__ = [
     "fork",
     "mount",
     "pivot_root",
+    "protect_device",
     "protect_tree",
     "set_dumpable",
     "set_seccomp_filter",
@@ -57,7 +58,7 @@ MS_BIND = 4096
 MS_REC = 16384
 MS_PRIVATE = 1 << 18
 _MNT_DETACH = 2
-_MOUNT_ATTR_RDONLY_NOSUID_NODEV = 1 | 2 | 4
+_MOUNT_ATTR_RDONLY, _MOUNT_ATTR_NOSUID, _MOUNT_ATTR_NODEV, _MOUNT_ATTR_NOEXEC = 1, 2, 4, 8
 _AT_FDCWD = -100
 _AT_RECURSIVE = 0x8000
 
@@ -124,15 +125,19 @@ def bind(source: str, target: str) -> None:
 
 def protect_tree(target: str) -> None:
     """Make ``target`` and every mount below it read-only, nosuid and nodev (Linux 5.12)."""
+    _set_mount_attributes(target, _MOUNT_ATTR_RDONLY | _MOUNT_ATTR_NOSUID | _MOUNT_ATTR_NODEV)
+
+
+def protect_device(target: str) -> None:
+    """Make a device a mount that is read-only: it can be written to, but its times and mode are not to be changed."""
+    _set_mount_attributes(target, _MOUNT_ATTR_RDONLY | _MOUNT_ATTR_NOSUID | _MOUNT_ATTR_NOEXEC)
+
+
+def _set_mount_attributes(target: str, attributes: int) -> None:
     # struct mount_attr: attr_set, attr_clr, propagation, userns_fd
-    attributes = (ctypes.c_uint64 * 4)(_MOUNT_ATTR_RDONLY_NOSUID_NODEV, 0, 0, 0)
+    wanted = (ctypes.c_uint64 * 4)(attributes, 0, 0, 0)
     syscall(
-        "mount_setattr",
-        _AT_FDCWD,
-        os.fsencode(target),
-        _AT_RECURSIVE,
-        ctypes.byref(attributes),
-        ctypes.sizeof(attributes),
+        *("mount_setattr", _AT_FDCWD, os.fsencode(target), _AT_RECURSIVE), ctypes.byref(wanted), ctypes.sizeof(wanted)
     )
 
 

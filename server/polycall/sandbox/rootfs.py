@@ -123,6 +123,7 @@ def build_root(sources: Sources, uids: range) -> bool:
     for name, fd in sources.devices.items():
         _write(f"{_NEW_ROOT}/dev/{name}", b"")
         kernel.bind(f"/proc/self/fd/{fd}", f"{_NEW_ROOT}/dev/{name}")
+        kernel.protect_device(f"{_NEW_ROOT}/dev/{name}")
     for name, target in (
         ("dev/fd", "/proc/self/fd"),
         ("dev/stdin", "/proc/self/fd/0"),

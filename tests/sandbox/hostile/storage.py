@@ -249,6 +249,26 @@ PROGRAMS = (
         at={L0: Unpromised(_SAME_USER)},
     ),
     program(
+        "devices are written to, and nothing of them is changed for others",
+        """
+        def execute(input):
+            done, written = [], []
+            for name in ('null', 'zero', 'full', 'random', 'urandom'):
+                path = f'/dev/{name}'
+                done += [[change, name] for change in succeeded(
+                    utime=lambda: os.utime(path, (1, 1)) or True,
+                    now=lambda: os.utime(path) or True,
+                    chmod=lambda: os.chmod(path, 0o777) or True,
+                    chown=lambda: os.chown(path, os.getuid(), -1) or True,
+                    setxattr=lambda: os.setxattr(path, 'user.x', b'x') or True,
+                )]
+            with open('/dev/null', 'w') as sink: written.append(sink.write('x'))
+            return done if written == [1] else ['not written']
+        """,
+        attack="writing to the system",
+        at={L0: Unpromised(_SAME_USER)},
+    ),
+    program(
         "its cgroup cannot be changed or left",
         """
         def execute(input):
