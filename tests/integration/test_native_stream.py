@@ -15,7 +15,7 @@ import pytest
 from google.protobuf import duration_pb2
 
 from polycall.errors import Code
-from polycall.v1 import error_reason_pb2, execution_pb2, execution_service_pb2
+from polycall.v1 import error_reason_pb2, execution_pb2, execution_service_pb2, tenancy_service_pb2
 from tests.harness import Server, until
 from tests.integration.native import bad_fields, refusal
 
@@ -270,6 +270,32 @@ def test_a_reader_that_is_slow_holds_neither_the_run_nor_the_servers_memory(poly
     assert server.memory_info().rss - before < 120 << 20
     pieces = [event.output for event in events if event.HasField("output")]
     assert sum(len(piece.data) for piece in pieces) == 20 << 20
+
+
+def test_a_stream_ends_with_its_key_and_what_it_runs_with_it(polycall: Server) -> None:
+    text = polycall.new_key()
+    lent = (("authorization", f"Bearer {text}"),)
+    followed = call(polycall, "talk", '{"times": 1000}')
+    run = execution_service_pb2.RunFunctionRequest(
+        function="packages/native-stream/functions/talk", input_json='{"times": 1000}'
+    )
+    streams = [
+        polycall.executions.StreamExecution(
+            execution_service_pb2.StreamExecutionRequest(**target), metadata=lent, timeout=S
+        )
+        for target in ({"run_function": run}, {"name": followed})
+    ]
+    started, _ = (next(events).started.name for events in streams)
+    name = f"apiKeys/{text.split('_')[1]}"
+    polycall.keys.RevokeApiKey(tenancy_service_pb2.RevokeApiKeyRequest(name=name), metadata=polycall.metadata)
+    for events in streams:
+        refused = refusal(lambda events=events: list(events))
+        assert (refused.code, refused.reason) == (Code.UNAUTHENTICATED, "API_KEY_INVALID")
+    until(lambda: final(polycall, started) == Execution.STATE_CANCELLED, what="the kill")
+    assert get(polycall, followed).state == Execution.STATE_RUNNING
+    polycall.executions.CancelExecution(
+        execution_service_pb2.CancelExecutionRequest(name=followed), metadata=polycall.metadata, timeout=S
+    )
 
 
 def test_leaving_a_stream_that_follows_leaves_the_run_alone(polycall: Server) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Iterable
 from contextlib import aclosing
@@ -14,6 +15,7 @@ from polycall.interceptors.rpc import Rpc, Stream, Unary
 
 __all__ = ["Anyone", "Authentication"]
 
+log = logging.getLogger(__name__)
 
 # How long who sent the head of a call need not be asked again, if no key was revoked meanwhile: a key may expire.
 _HOLDS_S = 1.0
@@ -81,7 +83,7 @@ class Authentication:
         return authenticated
 
     def stream(self, inner: Stream) -> Stream:
-        """Authenticate, then stream."""
+        """Authenticate, then stream, for as long as the key is valid: it may be revoked, or expire, in the middle."""
 
         async def authenticated(request: Message, rpc: Rpc) -> AsyncIterator[Message]:
             if rpc.unread is not None:
@@ -89,11 +91,24 @@ class Authentication:
                 raise rpc.take_unread()
             if not self._holds(rpc):
                 await self._identify(rpc)
+            asked = time.monotonic()
             async with aclosing(inner(request, rpc)) as answers:  # type: ignore[type-var]
                 async for answer in answers:
+                    if rpc.revocations != self._keys.revocations or time.monotonic() - asked >= _HOLDS_S:
+                        await self._ask_again(rpc)
+                        asked = time.monotonic()
                     yield answer
 
         return authenticated
+
+    async def _ask_again(self, rpc: Rpc) -> None:
+        """Look at the key of a stream anew. Raises Unauthenticated; what cannot be looked at now was valid before."""
+        try:
+            await self._identify(rpc)
+        except Unauthenticated:
+            raise
+        except PolycallError as error:
+            log.warning("the key of a stream cannot be looked at, which goes on until it can: %s", error.message)
 
     async def _identify(self, rpc: Rpc) -> None:
         rpc.revocations = self._keys.revocations

@@ -395,6 +395,33 @@ async def test_a_method_is_looked_up_once() -> None:
         assert len(asked) == 1
 
 
+async def test_the_key_of_a_stream_is_looked_at_again_when_one_was_revoked() -> None:
+    keys = FakeKeys()
+    rpc = Rpc("/polycall.v1.ExecutionService/StreamExecution", (("authorization", f"Bearer {KEY}"),))
+    closed: list[Any] = []
+
+    async def behave(request: Any, rpc: Rpc) -> AsyncIterator[Any]:
+        try:
+            for number in range(9):
+                yield number
+        finally:
+            closed.append(rpc.who)
+
+    answers: AsyncIterator[Any] = Authentication(keys).stream(behave)(EXECUTE, rpc)  # type: ignore[arg-type]
+    assert await anext(answers) == 0
+    assert (await anext(answers), keys.looks) == (1, 1)
+    keys.revocations += 1  # of another key
+    assert (await anext(answers), await anext(answers), keys.looks) == (2, 3, 2)
+    keys.away = True  # nobody can look at keys, and nobody can revoke one
+    keys.revocations += 1
+    assert (await anext(answers), closed) == (4, [])
+    keys.away, keys.revoked = False, True
+    keys.revocations += 1
+    with pytest.raises(Unauthenticated):
+        await anext(answers)
+    assert closed == [ADA]
+
+
 @pytest.mark.parametrize(("revoked", "elsewhere", "late_s"), [(True, 1, 0), (True, 0, 2), (False, 1, 0), (False, 0, 2)])
 async def test_a_key_that_may_have_ended_while_the_message_came_is_looked_at_again(
     revoked: bool, elsewhere: int, late_s: float

@@ -28,7 +28,7 @@ from polycall.engine.audit import AuditLog
 from polycall.engine.engine import Engine
 from polycall.engine.limits import LimitPolicy
 from polycall.engine.plans import Plans
-from polycall.errors import Unauthenticated
+from polycall.errors import Unauthenticated, Unavailable
 from polycall.services.native import HealthHandle, NativeInfo, add_native, interceptors, server_options
 from polycall.v1 import (
     execution_service_pb2_grpc,
@@ -82,11 +82,14 @@ class FakeKeys:
         self.asked: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
         self.answer: Any = None
         self.revoked = False
+        self.away = False  # the database that has the keys
         self.revocations = 0
         self.looks = 0
 
     async def authenticate(self, token: str | None) -> Principal:
         self.looks += 1
+        if self.away:
+            raise Unavailable("The database is away.")
         if not token:
             raise Unauthenticated("No API key.", reason=Reason.API_KEY_MISSING)
         if token != KEY or self.revoked:
