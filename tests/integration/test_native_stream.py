@@ -7,6 +7,7 @@ import contextlib
 import http.client
 import json
 import uuid
+from functools import partial
 from typing import Any
 
 import grpc
@@ -289,7 +290,7 @@ def test_a_stream_ends_with_its_key_and_what_it_runs_with_it(polycall: Server) -
     name = f"apiKeys/{text.split('_')[1]}"
     polycall.keys.RevokeApiKey(tenancy_service_pb2.RevokeApiKeyRequest(name=name), metadata=polycall.metadata)
     for events in streams:
-        refused = refusal(lambda events=events: list(events))
+        refused = refusal(partial(list, events))
         assert (refused.code, refused.reason) == (Code.UNAUTHENTICATED, "API_KEY_INVALID")
     until(lambda: final(polycall, started) == Execution.STATE_CANCELLED, what="the kill")
     assert get(polycall, followed).state == Execution.STATE_RUNNING

@@ -360,7 +360,7 @@ def test_arguments_of_a_link_are_its_own(keeper: Studio) -> None:
 def test_a_link_ends_with_the_key_that_made_it_or_changed_it_last(keeper: Studio) -> None:
     link = linked(keeper, "run", funcCallKwargsJSON={"expression": "1"})
     project = base64.urlsafe_b64decode(link.split("-")[1] + "==").decode()
-    key = keeper.server.new_key(project=project, scopes=[ApiKey.SCOPE_DEPLOY, ApiKey.SCOPE_READ])
+    key = keeper.server.new_key(project=project, scopes=[ApiKey.SCOPE_DEPLOY, ApiKey.SCOPE_RUN])
     modify = f"auth-links/{link}/do/modify"
     signed_in(keeper.server, key).good("POST", modify, {"data": {"note": "theirs"}})
     assert keeper.ask("POST", f"al/{link}", headers={}).json()["data"] == {"result": 1}
@@ -371,6 +371,18 @@ def test_a_link_ends_with_the_key_that_made_it_or_changed_it_last(keeper: Studio
     found = keeper.bad("POST", f"al/{link}", {}, headers={})
     assert (found["error"], found["reason"]) == (403.21, "EBizCondition.AuthLinkExpired")
     keeper.good("POST", modify, {"data": {"note": "mine"}})
+    assert keeper.ask("POST", f"al/{link}", headers={}).json()["data"] == {"result": 1}
+
+
+def test_a_key_that_may_not_run_makes_no_link_and_takes_none_over(keeper: Studio) -> None:
+    link = linked(keeper, "run", funcCallKwargsJSON={"expression": "1"})
+    project = base64.urlsafe_b64decode(link.split("-")[1] + "==").decode()
+    key = keeper.server.new_key(project=project, scopes=[ApiKey.SCOPE_DEPLOY, ApiKey.SCOPE_READ])
+    theirs = signed_in(keeper.server, key)
+    data = {"funcId": "tests__keeper.run", "funcCallKwargsJSON": {"expression": "2"}}
+    for path in ("auth-links/do/add", f"auth-links/{link}/do/modify"):
+        refused = theirs.bad("POST", path, {"data": data})
+        assert (refused["error"], refused["message"].split(";")[0]) == (401.15, "This API key lacks the scope `run`")
     assert keeper.ask("POST", f"al/{link}", headers={}).json()["data"] == {"result": 1}
 
 

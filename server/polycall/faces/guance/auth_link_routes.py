@@ -39,14 +39,14 @@ class AuthLinkRoutes(BareFace):
 
     async def add(self, inbound: Inbound) -> object:
         """Add a link."""
-        who = await self.who(inbound, Scope.DEPLOY)
+        who = await self.who(inbound, Scope.DEPLOY, Scope.RUN)
         data = await read_data(inbound, (), (*_FIELDS, *_NOT_HERE))
         required_text(data, "funcId")
         return {"id": await self._links.add(who, AuthLink(**_changes(data)))}
 
     async def modify(self, inbound: Inbound) -> object:
         """Change a link."""
-        who = await self.who(inbound, Scope.DEPLOY)
+        who = await self.who(inbound, Scope.DEPLOY, Scope.RUN)
         link_id = inbound.variable("auth_link_id")
         await self._links.modify(who, link_id, _changes(await read_data(inbound, (), (*_FIELDS, *_NOT_HERE))))
         return {"id": link_id}

@@ -80,7 +80,7 @@ class AuthLinks:
 
     async def add(self, who: Principal, new: AuthLink) -> str:
         """Add a link to a function that is there; return its id. Raises Refused."""
-        require(who, Scope.DEPLOY)
+        _require_both(who)
         await self._check(who, new)
         project = base64.urlsafe_b64encode(who.project_id.encode()).decode().rstrip("=")
         link_id = f"auln-{project}-{''.join(secrets.choice(_ALPHABET) for _ in range(_RANDOM_CHARS))}"
@@ -89,7 +89,7 @@ class AuthLinks:
 
     async def modify(self, who: Principal, link_id: str, changes: Mapping[str, Any]) -> None:
         """Change what is named; from now on the link is of the key that changed it. Raises Refused."""
-        require(who, Scope.DEPLOY)
+        _require_both(who)
         found, link = await self._get(who.project_id, link_id)
         link = _of(who, msgspec.structs.replace(link, **changes))
         await self._check(who, link)
@@ -172,9 +172,11 @@ class AuthLinks:
             raise _expired()
         if link.created_by:
             try:
-                await self._engine.keys.of_id(project_id, link.created_by)
+                maker = await self._engine.keys.of_id(project_id, link.created_by)
             except Unauthenticated:
                 raise _expired() from None
+            if Scope.RUN not in maker.scopes:  # it is of an earlier release, which asked for less
+                raise _expired()
         return project_id, link
 
     async def _get(self, project_id: str, link_id: str) -> tuple[FaceObject, AuthLink]:
@@ -189,6 +191,12 @@ class AuthLinks:
             await self._runs.prepare(who.project_id, link.func_id, Options())
         except NotFound:
             raise no_such("Func", funcId=link.func_id) from None
+
+
+def _require_both(who: Principal) -> None:
+    # a link runs code for whoever knows it: who may not run makes none
+    require(who, Scope.DEPLOY)
+    require(who, Scope.RUN)
 
 
 def _of(who: Principal, link: AuthLink) -> AuthLink:
