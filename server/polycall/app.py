@@ -252,7 +252,7 @@ async def running(
         cognite_ticks = Ticks(engine, store, cognite_sessions)
         plans = Plans(engine, {"cognite": cognite_ticks})
         scheduler = Scheduler(engine, store, plans, grace_s=settings.schedule_grace_s, node=place.node)
-        hearing = Hearing(keys, registry, runtimes, secrets, store, engine.live, dispatcher.enqueued)
+        hearing = Hearing(keys, registry, runtimes, secrets, store, engine.live, engine.ends, dispatcher.enqueued)
         # before anything is kept in memory
         if bus is not None:
             bus.start()

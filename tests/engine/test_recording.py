@@ -71,7 +71,9 @@ async def test_what_was_asked_for_while_it_ran_gets_its_end(build: Build) -> Non
         running = asyncio.create_task(home.engine.run(DEFAULT, function("slow")))
         live = await until(home.engine.live.all)
         e = home.engine
-        hears = Hearing(e.keys, e.registry, e.runtimes, e.secrets, home.store.real, e.live, lambda project: None)
+        hears = Hearing(
+            e.keys, e.registry, e.runtimes, e.secrets, home.store.real, e.live, e.ends, lambda project: None
+        )
         assert await hears(RecordAsked("default", str(live[0].execution.id)))  # another process looks for it
         (row,) = await home.records()
         assert row.state is ExecutionState.RUNNING

@@ -1581,6 +1581,18 @@ class ExecutionConformance:
         assert (await store.get("default", call.id)).cancel_requested
         assert not (await store.get("default", other.id)).cancel_requested
 
+    async def test_of_many_those_that_have_ended_are_told(self, store: Store) -> None:
+        waits = await store.enqueue(queued(priority=-1))
+        calls = [await store.enqueue(queued()) for _ in range(2)]
+        claimed = {call.id: call for call in await store.claim("n", {"default": 2})}
+        ids = [waits.id, *claimed, new_id()]
+        assert list(await store.ended(ids)) == []
+        await store.finish(ended(claimed[calls[0].id]), owner="n")
+        assert list(await store.ended(ids)) == [calls[0].id]
+        await store.request_cancel("default", waits.id, now_ms())
+        assert set(await store.ended(ids)) == {calls[0].id, waits.id}
+        assert list(await store.ended([])) == []
+
     async def test_what_has_ended_is_left_as_it_is(self, store: Store) -> None:
         record = recorded()
         store.record(record)

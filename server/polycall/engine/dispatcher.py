@@ -144,8 +144,9 @@ class Dispatcher:
             self._engine.admission.look()
 
     def look(self) -> None:
-        """Look at the queue of every project now: something was queued again."""
+        """Look at the queue of every project now: something was queued again, or has ended."""
         self._looking.set()
+        self._engine.ends.some_ended()
 
     async def _claim(self, group: asyncio.TaskGroup) -> bool:
         """Claim as many as there are slots for; tells whether there may be more."""
@@ -239,7 +240,8 @@ class Dispatcher:
                 self._bell.set()  # also for what could not be claimed the last time
                 await self._give_back()
                 await self._unclaim()
-                await self._store.expire(TOO_LATE)
+                if await self._store.expire(TOO_LATE):
+                    self._engine.ends.some_ended()
                 for execution_id in await self._store.cancelled(self._node):
                     if (live := self._engine.live.find(execution_id)) is not None:
                         live.stop(ExecutionState.CANCELLED, CANCELLED)

@@ -17,6 +17,7 @@ from polycall.domain import Execution, ExecutionKind, IsolationLevel, Principal,
 from polycall.engine.admission import Admission
 from polycall.engine.backlog import Backlog
 from polycall.engine.checks import check_json
+from polycall.engine.ends import Ends
 from polycall.engine.executions import Executions
 from polycall.engine.floor import Floor
 from polycall.engine.following import Following
@@ -91,7 +92,8 @@ class Engine:
         self.keys = keys
         self.limits = limits
         self.admission = admission
-        self.live = LiveRuns()
+        self.ends = Ends(store, siblings)
+        self.live = LiveRuns(self.ends)
         self.runner = runner
         self.isolation_floor = settings.isolation_floor
         self._floor = Floor(runner, settings.isolation_floor, settings.missing)
@@ -105,8 +107,8 @@ class Engine:
             recording=settings.recording,
         )
         self._draining = False
-        self.executions = Executions(store, self.live, siblings, lambda: self._draining)
-        self.following = Following(self.executions, self.live, lambda: self._draining)
+        self.executions = Executions(store, self.live, self.ends, siblings)
+        self.following = Following(self.executions, self.live, self.ends)
         self.policies = Policies(store, registry, siblings, lambda project_id: self.on_enqueue(project_id))
         self.on_enqueue: Callable[[str], None] = lambda _: None  # the dispatcher's bell
         # the dispatcher has it accepted and starts it, if it has room: what `accept` returns
@@ -205,6 +207,7 @@ class Engine:
     async def drain(self, grace_s: float) -> None:
         """Refuse new work, give synchronous runs their time, those that wait for a slot too, then kill the rest."""
         self._draining = True
+        await self.ends.close()
         await self._synchronous.drain(grace_s)
 
     # within

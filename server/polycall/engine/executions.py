@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from polycall.domain import (
@@ -18,6 +18,7 @@ from polycall.domain import (
     Scope,
     Stream,
 )
+from polycall.engine.ends import Ends
 from polycall.engine.keys import require
 from polycall.engine.live import LiveRuns, Moved
 from polycall.engine.running import CANCELLED
@@ -29,19 +30,19 @@ from polycall.store.protocol import ExecutionStore, Page, Read
 
 __all__ = ["Executions"]
 
-_FIRST_POLL_S = 0.005
-_POLL_S = 0.5  # how often an execution that runs elsewhere is looked at while somebody waits for it
+_READS = 32  # at once, of those who have waited: what many wait for ends at one moment, and others read too
 _STOP_S = 3.0  # from being told to stop a run to its end in the store: 2 s for the kill, and a flush
 
 
 class Executions:
-    """The executions of all projects. ``draining`` tells whether this server is about to end."""
+    """The executions of all projects."""
 
-    def __init__(self, store: ExecutionStore, live: LiveRuns, siblings: Siblings, draining: Callable[[], bool]) -> None:
+    def __init__(self, store: ExecutionStore, live: LiveRuns, ends: Ends, siblings: Siblings) -> None:
         self._store = store
         self._live = live
+        self._ends = ends
         self._siblings = siblings
-        self._draining = draining
+        self._reads = asyncio.Semaphore(_READS)
 
     async def get(self, who: Principal, execution_id: uuid.UUID) -> Execution:
         """Return an execution. Raises PermissionDenied, NotFound."""
@@ -113,25 +114,18 @@ class Executions:
         """
         require(who, Scope.READ)
         until = time.monotonic() + timeout_s
-        pause = _FIRST_POLL_S
         while True:
             live = self._live.get(who.project_id, execution_id)
-            left = until - time.monotonic()
             if live is not None:
                 try:
-                    async with asyncio.timeout(max(0.0, left)):
+                    async with asyncio.timeout(max(0.0, until - time.monotonic())):
                         return await live.wait()
                 except TimeoutError:
                     return live.so_far()
                 except Moved:
                     continue
-            execution = await self.stored(who.project_id, execution_id)
-            if execution.state.final or left <= 0:
+            if (execution := await self._elsewhere(who.project_id, execution_id, until)) is not None:
                 return execution
-            if self._draining():  # whoever waits here would be cut off: another server tells how it ends
-                raise shutting_down()
-            await asyncio.sleep(min(pause, max(0.0, left)))
-            pause = min(_POLL_S, pause * 2)
 
     async def cancel(self, who: Principal, execution_id: uuid.UUID) -> Execution:
         """Stop an execution; one that has ended is returned as it is. Raises PermissionDenied, NotFound.
@@ -145,6 +139,8 @@ class Executions:
         if live is None or live.execution.kind is not ExecutionKind.SYNC:
             # asked for in the store as well, where it outlives this server
             execution = await self._store.request_cancel(who.project_id, execution_id, now_ms())
+            if execution.state.final:
+                self._ends.ended(execution_id)
             live = self._live.get(who.project_id, execution_id)
             if live is None:
                 return execution
@@ -182,6 +178,24 @@ class Executions:
         # whoever has it writes it now, or has done so in this moment
         await self._siblings.tell(RecordAsked(project_id, str(execution_id)))
         return await self._store.get(project_id, execution_id)
+
+    async def _elsewhere(self, project_id: str, execution_id: uuid.UUID, until: float) -> Execution | None:
+        """Wait for an execution that does not run here, as ``wait`` does; None: it runs here now."""
+        with self._ends.listening(execution_id) as listener:
+            execution = await self.stored(project_id, execution_id)
+            while not execution.state.final and (left := until - time.monotonic()) > 0:
+                if self._ends.closed:  # whoever waits here would be cut off: another server tells how it ends
+                    raise shutting_down()
+                if listener.ended:  # with a server that has not written it yet
+                    listener.ended = False
+                    await self._siblings.tell(RecordAsked(project_id, str(execution_id)))
+                else:
+                    await listener.wait(left)
+                if self._live.get(project_id, execution_id) is not None:
+                    return None
+                async with self._reads:
+                    execution = await self.stored(project_id, execution_id)
+            return execution
 
 
 def _chunks(execution: Execution) -> tuple[OutputChunk, ...]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 
 from polycall.domain import Execution, OutputChunk, Principal, Scope
+from polycall.engine.ends import Ends
 from polycall.engine.executions import Executions
 from polycall.engine.keys import require
 from polycall.engine.live import Finished, LiveRun, LiveRuns, Moved, Started, StreamEvent
@@ -16,16 +16,16 @@ from polycall.errors import Unavailable
 __all__ = ["Following"]
 
 _FIRST_POLL_S = 0.005
-_POLL_S = 0.5  # how often an execution that runs elsewhere is looked at while somebody follows it
+_POLL_S = 0.5  # how often the output of an execution that runs elsewhere is looked at while somebody follows it
 
 
 class Following:
-    """Tells what happens to executions. ``draining`` tells whether this server is about to end."""
+    """Tells what happens to executions."""
 
-    def __init__(self, executions: Executions, live: LiveRuns, draining: Callable[[], bool]) -> None:
+    def __init__(self, executions: Executions, live: LiveRuns, ends: Ends) -> None:
         self._executions = executions
         self._live = live
-        self._draining = draining
+        self._ends = ends
 
     async def events(self, who: Principal, execution_id: uuid.UUID) -> AsyncIterator[StreamEvent]:
         """Follow an execution; leaving the iteration does not stop it.
@@ -62,7 +62,7 @@ class Following:
                             yield event
                 return
             except Moved:
-                if self._draining():
+                if self._ends.closed:
                     why = "This server is shutting down; the execution goes on. Follow it anew."
                     raise Unavailable(why) from None
             # it is tried again, here or elsewhere
@@ -78,24 +78,25 @@ class Following:
         comes as whoever runs it stores it, that of other runs at their end.
         """
         pause = _FIRST_POLL_S
-        while True:
-            live = self._live.get(execution.project_id, execution.id)
-            if live is not None and live.finished is None and not live.moved and not execution.state.final:
-                yield live
-                return
-            if execution.attempt > attempt:  # it was started again, and so was its output
-                yield Started(execution)
-                seen, attempt = 0, execution.attempt
-            begun = max(1, execution.attempt) == attempt  # else its last claim was given back
-            chunks = await self._executions.output(who, execution.id, execution.attempt) if begun else ()
-            for chunk in chunks[seen:]:
-                yield chunk
-            seen = max(seen, len(chunks))
-            if execution.state.final:
-                yield Finished(execution)
-                return
-            if self._draining():
-                raise Unavailable("This server is shutting down; the execution goes on. Follow it anew.")
-            await asyncio.sleep(pause)
-            pause = min(_POLL_S, pause * 2)
-            execution = await self._executions.stored(execution.project_id, execution.id)
+        with self._ends.listening(execution.id) as listener:
+            while True:
+                live = self._live.get(execution.project_id, execution.id)
+                if live is not None and live.finished is None and not live.moved and not execution.state.final:
+                    yield live
+                    return
+                if execution.attempt > attempt:  # it was started again, and so was its output
+                    yield Started(execution)
+                    seen, attempt = 0, execution.attempt
+                begun = max(1, execution.attempt) == attempt  # else its last claim was given back
+                chunks = await self._executions.output(who, execution.id, execution.attempt) if begun else ()
+                for chunk in chunks[seen:]:
+                    yield chunk
+                seen = max(seen, len(chunks))
+                if execution.state.final:
+                    yield Finished(execution)
+                    return
+                if self._ends.closed:
+                    raise Unavailable("This server is shutting down; the execution goes on. Follow it anew.")
+                await listener.wait(pause)
+                pause = min(_POLL_S, pause * 2)
+                execution = await self._executions.stored(execution.project_id, execution.id)

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Callable
 
 from polycall.domain import ExecutionKind, ExecutionState
+from polycall.engine.ends import Ends
 from polycall.engine.keys import KeyRing
 from polycall.engine.live import LiveRuns
 from polycall.engine.registry import Registry
@@ -16,6 +17,8 @@ from polycall.engine.siblings import (
     BuildAsked,
     CallAccepted,
     CancelAsked,
+    EndsAwaited,
+    ExecutionsEnded,
     KeyRevoked,
     News,
     NodeJoined,
@@ -40,6 +43,7 @@ class Hearing:
         secrets: Secrets,
         store: ExecutionStore,
         live: LiveRuns,
+        ends: Ends,
         enqueued: Callable[[str], None],
     ) -> None:
         self._keys = keys
@@ -48,6 +52,7 @@ class Hearing:
         self._secrets = secrets
         self._store = store
         self._live = live
+        self._ends = ends
         self._enqueued = enqueued
         self.joined: Callable[[str], None] = lambda node: None
 
@@ -74,7 +79,12 @@ class Hearing:
                 live = self._live.get(project_id, uuid.UUID(execution_id))
                 if live is None:
                     return False
+                self._ends.asked((live.execution.id,))  # whoever asks for it waits for that
                 live.stop(ExecutionState.CANCELLED, CANCELLED)
+            case EndsAwaited(ids):
+                self._ends.asked(ids)
+            case ExecutionsEnded(ids):
+                self._ends.heard(ids)
         return True
 
     def gap(self) -> None:
@@ -83,6 +93,7 @@ class Hearing:
         self._registry.forget_all()
         self._runtimes.forget_all()
         self._secrets.forget_all()
+        self._ends.look()
 
     async def _written(self, asked: RecordAsked) -> bool:
         """Write an execution that another process looks for, if it is one of ours. Raises Unavailable."""

@@ -9,7 +9,16 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import field, replace
 from typing import TypeVar
 
-from polycall.domain import Execution, ExecutionError, ExecutionState, OutboundRequest, OutputChunk, Stream
+from polycall.domain import (
+    Execution,
+    ExecutionError,
+    ExecutionKind,
+    ExecutionState,
+    OutboundRequest,
+    OutputChunk,
+    Stream,
+)
+from polycall.engine.ends import Ends
 from polycall.ids import now_ms
 from polycall.quick import dataclass
 
@@ -177,7 +186,8 @@ class LiveRun:
 class LiveRuns:
     """The runs of this process, by id."""
 
-    def __init__(self) -> None:
+    def __init__(self, ends: Ends | None = None) -> None:
+        self._ends = ends
         self._runs: dict[uuid.UUID, LiveRun] = {}
         self.on_end: Callable[[Execution], None] = lambda _: None  # it counts
 
@@ -187,6 +197,8 @@ class LiveRuns:
     def open(self, execution: Execution) -> LiveRun:
         """Begin one."""
         run = self._runs[execution.id] = LiveRun(execution)
+        if self._ends is not None and self._ends.here:
+            self._ends.began(execution.id)
         return run
 
     def close(self, run: LiveRun, execution: Execution | None) -> None:
@@ -195,6 +207,12 @@ class LiveRuns:
             del self._runs[run.execution.id]
         if execution is not None:
             self.on_end(execution)
+            ends = self._ends
+            # a synchronous run that nobody has asked for is known to its caller alone
+            if ends is not None and (
+                run.shown or ends.here or ends.elsewhere or execution.kind is not ExecutionKind.SYNC
+            ):
+                ends.ended(execution.id)
         run.finish(execution)
 
     def get(self, project_id: str, execution_id: uuid.UUID) -> LiveRun | None:

@@ -52,7 +52,7 @@ class Membership:
         self._until = 0.0  # time.monotonic: the lease holds at least until then
         self.reaped: Counter[ExecutionState] = Counter()  # what became of executions of the dead
         self.others: frozenset[str] = frozenset()
-        self.on_reap: Callable[[], None] = lambda: None  # something was queued again
+        self.on_reap: Callable[[], None] = lambda: None  # something was queued again, or has ended
 
     @property
     def holds(self) -> bool:
@@ -113,7 +113,6 @@ class Membership:
                 "took over from servers that were lost: %s",
                 ", ".join(f"{count} {ExecutionState(state).name}" for state, count in reaped.items()),
             )
-        if ExecutionState.QUEUED in reaped:
             self.on_reap()
 
     def _calls(self) -> list[Execution]:

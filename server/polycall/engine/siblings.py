@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Protocol, TypeAlias
 
 import msgspec
@@ -12,6 +13,8 @@ __all__ = [
     "BuildAsked",
     "CallAccepted",
     "CancelAsked",
+    "EndsAwaited",
+    "ExecutionsEnded",
     "KeyRevoked",
     "News",
     "NodeJoined",
@@ -48,6 +51,18 @@ class CancelAsked(msgspec.Struct, frozen=True, tag="cancel"):
 
     project_id: str
     execution_id: str
+
+
+class EndsAwaited(msgspec.Struct, frozen=True, tag="await"):
+    """Somebody waits for the ends of executions; whoever ends one shall say so."""
+
+    ids: tuple[uuid.UUID, ...]
+
+
+class ExecutionsEnded(msgspec.Struct, frozen=True, tag="ended"):
+    """Executions that somebody waits for have ended; (): some of which nobody knows the ids."""
+
+    ids: tuple[uuid.UUID, ...]
 
 
 class RuntimeDeleted(msgspec.Struct, frozen=True, tag="runtime"):
@@ -95,6 +110,8 @@ News: TypeAlias = (
     | NodeJoined
     | CallAccepted
     | CancelAsked
+    | EndsAwaited
+    | ExecutionsEnded
 )
 
 

@@ -274,6 +274,10 @@ class SqlExecutions:
         """Return which of an owner's running executions are to be stopped; raise Unavailable."""
         return await self._executor.read(queue.cancelled, owner)
 
+    async def ended(self, ids: Sequence[uuid.UUID]) -> Sequence[uuid.UUID]:
+        """Return which of these have ended; raise Unavailable."""
+        return await self._executor.read(queue.ended, ids)
+
     async def expire(self, error: ExecutionError) -> int:
         """End what is QUEUED past its deadline as TIMEOUT; return how many. Raises Unavailable."""
         return await self._executor.single(queue.expire, error)

@@ -181,6 +181,17 @@ def cancelled(conn: sa.Connection, owner: str) -> list[uuid.UUID]:
     return list(conn.execute(_CANCELLED_OF, {"node": owner}).scalars())
 
 
+_ENDED_OF = sa.select(_e.id).where(
+    _e.id.in_(sa.bindparam("of", expanding=True)),
+    _e.state.in_([int(state) for state in ExecutionState if state.final]),
+)
+
+
+def ended(conn: sa.Connection, ids: Sequence[uuid.UUID]) -> list[uuid.UUID]:
+    """Return which of these have ended."""
+    return list(conn.execute(_ENDED_OF, {"of": list(ids)}).scalars())
+
+
 # the database's clock: one server whose own is fast must not end what the others would run
 _EXPIRE = (
     sa.update(executions)

@@ -133,6 +133,9 @@ class ExecutionStore(Protocol):
     async def cancelled(self, owner: str) -> Sequence[uuid.UUID]:
         """Return the RUNNING ones of an owner whose cancel was requested."""
 
+    async def ended(self, ids: Sequence[uuid.UUID]) -> Sequence[uuid.UUID]:
+        """Return which of these have ended, as the database has it. Crosses projects, for who waits: 500 at most."""
+
     async def expire(self, error: ExecutionError) -> int:
         """QUEUED past their deadline, on the database's clock -> TIMEOUT with that error; returns how many."""
 
