@@ -95,6 +95,8 @@ class Nursery:
         if uids:
             userns.become_root()
             kernel.die_with_parent()
+        # anew: by now this process is where it stays, and whoever may mount cgroups sees what is below its own
+        kernel.unshare(kernel.CLONE_NEWCGROUP)
         self._has_proc = build_root(sources, self._slots)
         sources.close()
         if self._deno is not None:
