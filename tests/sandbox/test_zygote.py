@@ -191,3 +191,24 @@ async def test_a_server_that_is_killed_takes_everything_with_it_and_the_next_rem
     assert gone(groups)
     await sandbox.stop()
     assert list(scratch.iterdir()) == []
+
+
+async def test_a_zygote_that_stands_still_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("polycall.sandbox.pool._READY_S", 0.5)
+    monkeypatch.setattr("polycall.sandbox.spawner._LOOK_S", 0.1)
+    sandbox = Sandbox(config(IsolationLevel.NAMESPACED, waiting=1))
+    await sandbox.start()
+    try:
+        (forks,) = psutil.Process(sandbox.zygotes[-1]).children()
+        running = await sleeping(sandbox)
+        forks.suspend()
+        # nobody could end the one or make another
+        async with asyncio.timeout(60):
+            lost = await running
+            assert lost.ending is Ending.LOST
+            while (outcome := await sandbox.run(job(ECHO, 1))).ending is Ending.LOST:
+                pass  # a busy machine may need longer than 0.5 s for a child
+        assert value(outcome) == 1
+        await end_of([forks])
+    finally:
+        await sandbox.stop()

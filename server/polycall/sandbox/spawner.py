@@ -45,8 +45,12 @@ _PIPE_MODE = 0o622
 # A call with an argument of a MiB leaves in one write, not in six that each wait for the process to read; the kernel
 # gives as much of it as its operator allows (net.core.wmem_max).
 _SEND_BYTES = 1 << 20
-# How long a zygote with guests may take to end a child; the kernel needs some 0.1 s.
-_OBEY_S = 5.0
+# How often it is looked whether children that are to end have ended, and after how many looks their zygote is taken
+# for one that stands still, or was taken over; the kernel needs some 0.1 s. By looks and not by a clock, which goes on
+# while the server itself stands still. Guests get no longer; nor does who has not even made the child. Else it may be
+# the machine that is slow, and with the zygote all its runs end.
+_LOOK_S = 1.0
+_OBEY_LOOKS, _OWN_LOOKS = 5, 30
 # Then others have their turn.
 _AT_ONCE = 64
 
@@ -133,6 +137,8 @@ class Spawner:
         self._over = False
         self.at_fault = False  # it did what ours does not
         self._children: dict[int, Child] = {}
+        self._ending: dict[int, int] = {}  # children that it was told to end, and for how many looks more they may take
+        self._watch: asyncio.TimerHandle | None = None
         self._outbox: collections.deque[tuple[bytes, list[int]]] = collections.deque()
         self._closing = False
         self._born = 0.0
@@ -270,14 +276,24 @@ class Spawner:
         return self._born > 0
 
     def _kill(self, number: int) -> None:
-        if number in self._children:
-            self._send(json.dumps({"op": "kill", "id": number}).encode(), [])
-            if self._config.guests:
-                self._loop.call_later(_OBEY_S, self._check_killed, number)
+        child = self._children.get(number)
+        if child is None:
+            return
+        self._send(json.dumps({"op": "kill", "id": number}).encode(), [])
+        quick = bool(self._config.guests) or child.pid is None
+        self._ending.setdefault(number, _OBEY_LOOKS if quick else _OWN_LOOKS)
+        if self._watch is None:
+            self._watch = self._loop.call_later(_LOOK_S, self._look)
 
-    def _check_killed(self, number: int) -> None:
-        if number in self._children and not self._closing:
+    def _look(self) -> None:
+        self._watch = None
+        if self._closing:
+            return
+        self._ending = {number: left - 1 for number, left in self._ending.items() if number in self._children}
+        if any(left < 0 for left in self._ending.values()):
             self._fault("it does not end what it is told to")
+        elif self._ending:
+            self._watch = self._loop.call_later(_LOOK_S, self._look)
 
     def _deny_end(self) -> None:
         if not self._closing:
