@@ -320,3 +320,21 @@ def test_a_schedule_goes_with_its_package(server: Server) -> None:
     request = package_service_pb2.DeletePackageRequest(name="packages/goes")
     server.packages.DeletePackage(request, metadata=server.metadata)
     assert refusal(lambda: get(server, name)).reason == "SCHEDULE_NOT_FOUND"
+
+
+def test_a_key_that_may_not_read_learns_nothing_by_running_a_schedule_and_cancelling(
+    server: Server,
+) -> None:
+    lent = metadata(server, server.new_key(scopes=[tenancy_service_pb2.ApiKey.SCOPE_RUN]))
+    for function, state in ((ECHO, "STATE_COMPLETED"), ("packages/scheduled/functions/fail", "STATE_FAILED")):
+        made = create(server, function=function, input_json='{"x": "whole"}' if function == ECHO else "{}")
+        started = server.schedules.RunSchedule(pb.RunScheduleRequest(name=made.name), metadata=lent)
+        assert (started.state, started.input_json) == (execution_pb2.Execution.STATE_QUEUED, "")
+        wait = execution_service_pb2.WaitExecutionRequest(name=started.name)
+        ended = server.executions.WaitExecution(wait, metadata=server.metadata)
+        cancel = execution_service_pb2.CancelExecutionRequest(name=started.name)
+        seen = server.executions.CancelExecution(cancel, metadata=lent)
+        assert execution_pb2.Execution.State.Name(seen.state) == state
+        assert (seen.input_json, seen.output_json, seen.stdout, seen.stderr) == ("", "", "", "")
+        assert seen.error == execution_pb2.ExecutionError(reason=ended.error.reason)
+        assert server.executions.CancelExecution(cancel, metadata=server.metadata) == ended

@@ -11,7 +11,7 @@ from polycall.engine.live import Finished, Started, StreamEvent
 from polycall.errors import InvalidArgument, PayloadTooLarge
 from polycall.interceptors.rpc import Rpc
 from polycall.names import ExecutionName
-from polycall.services.execution_messages import execution_message, output_message
+from polycall.services.execution_messages import execution_message, message_for, output_message
 from polycall.services.execution_requests import read_call, read_execute, read_list, read_run, read_wait
 from polycall.services.violations import below
 from polycall.v1 import execution_pb2, execution_service_pb2, execution_service_pb2_grpc
@@ -86,7 +86,7 @@ class ExecutionService(execution_service_pb2_grpc.ExecutionServiceServicer):
     ) -> execution_pb2.Execution:
         """Cancel an execution."""
         name = ExecutionName.parse(request.name)
-        return execution_message(await self._engine.executions.cancel(rpc.who, name.execution))
+        return message_for(rpc.who, await self._engine.executions.cancel(rpc.who, name.execution))
 
     async def StreamExecution(
         self, request: execution_service_pb2.StreamExecutionRequest, rpc: Rpc

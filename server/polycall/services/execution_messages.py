@@ -18,7 +18,9 @@ from polycall.domain import (
     LimitOverrides,
     Limits,
     OutputChunk,
+    Principal,
     Reason,
+    Scope,
     StartKind,
     Stream,
     Usage,
@@ -39,6 +41,7 @@ __all__ = [
     "STATES",
     "execution_message",
     "limits_message",
+    "message_for",
     "output_message",
     "overrides",
     "overrides_message",
@@ -82,6 +85,17 @@ def execution_message(execution: Execution, *, named: bool = True, payloads: boo
     )
     if payloads:
         _add_payloads(message, execution)
+    return message
+
+
+def message_for(who: Principal, execution: Execution) -> execution_pb2.Execution:
+    """Render an execution that somebody may stop or start; whoever may not read is told how it stands, and no more."""
+    if Scope.READ in who.scopes:
+        return execution_message(execution)
+    message = execution_message(execution, payloads=False)
+    message.ClearField("completion_url")
+    if execution.error is not None:
+        message.error.CopyFrom(_error_message(ExecutionError(reason=execution.error.reason, message="")))
     return message
 
 

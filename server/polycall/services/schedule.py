@@ -13,7 +13,7 @@ from polycall.engine.keys import require
 from polycall.engine.plans import Plans
 from polycall.interceptors.rpc import Rpc
 from polycall.names import ScheduleName
-from polycall.services.execution_messages import execution_message
+from polycall.services.execution_messages import message_for
 from polycall.services.once import Once, as_reader, found_or_made, id_of
 from polycall.services.schedule_messages import (
     NewSchedule,
@@ -98,7 +98,7 @@ class ScheduleService(schedule_service_pb2_grpc.ScheduleServiceServicer):
         schedule_id, request_id = read_run_now(request)
         execution = await self._plans.run_now(rpc.who, schedule_id, request_id)
         rpc.execution = execution
-        return execution_message(execution)
+        return message_for(rpc.who, execution)
 
     async def _once(self, who: Principal, new: NewSchedule) -> Schedule:
         """Create a schedule, unless another server has done so for the same request."""

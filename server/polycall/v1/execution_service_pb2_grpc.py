@@ -137,7 +137,8 @@ class ExecutionServiceServicer:
 
     def CancelExecution(self, request, context):
         """Cancels an execution: one that waits never starts, one that runs is killed. One that has ended is returned as it
-        is. Scope: run.
+        is. Scope: run; a key that has not read as well is answered without input, value, output, words of an error and
+        completion URL.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

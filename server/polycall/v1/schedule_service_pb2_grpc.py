@@ -136,7 +136,8 @@ class ScheduleServiceServicer:
 
     def RunSchedule(self, request, context):
         """Runs it now, beside its ticks, whatever its overlap policy, and also if it is paused: accepts a call like
-        ExecutionService.Call, with the schedule's input and limits, and returns at once. Scope: run.
+        ExecutionService.Call, with the schedule's input and limits, and returns at once. Scope: run; the
+        answer is that of ExecutionService.CancelExecution for a key that has not read as well.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
