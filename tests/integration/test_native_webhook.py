@@ -424,6 +424,16 @@ def test_scopes_are_asked_for(server: Server) -> None:
         assert (refused.code, refused.reason) == (Code.PERMISSION_DENIED, "SCOPE_MISSING")
 
 
+def test_a_key_that_may_not_read_sends_again_and_is_not_told_where(server: Server, hooks: Receiver) -> None:
+    name = call(server, hooks.url("/lent"), input_json="{}")
+    settled(server, name)
+    request = pb.RedeliverWebhookRequest(name=name.replace("executions/", "deliveries/"))
+    lent = as_(server, server.new_key(scopes=[SCOPES.SCOPE_RUN]))
+    seen = server.webhooks.RedeliverWebhook(request, metadata=lent)
+    assert (seen.execution, seen.state, seen.url, seen.error) == (name, STATES.STATE_PENDING, "", "")
+    until(lambda: len(hooks.at("/lent")) == 2, what="the second notification")
+
+
 def test_a_server_that_is_killed_before_it_has_told_tells_when_it_is_back(server: Server, hooks: Receiver) -> None:
     stuck = threading.Event()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from polycall.domain import Delivery, DeliveryState, SigningSecret
+from polycall.domain import Delivery, DeliveryState, Scope, SigningSecret
 from polycall.engine.engine import Engine
 from polycall.engine.webhooks.notification import message_id
 from polycall.interceptors.rpc import Rpc
@@ -48,7 +48,11 @@ class WebhookService(webhook_service_pb2_grpc.WebhookServiceServicer):
         self, request: webhook_service_pb2.RedeliverWebhookRequest, rpc: Rpc
     ) -> webhook_pb2.Delivery:
         """Send a notification again."""
-        return _message(await self._webhooks.redeliver(rpc.who, DeliveryName.parse(request.name).execution))
+        message = _message(await self._webhooks.redeliver(rpc.who, DeliveryName.parse(request.name).execution))
+        if Scope.READ not in rpc.who.scopes:
+            message.ClearField("url")
+            message.ClearField("error")
+        return message
 
     async def GetWebhookState(
         self, request: webhook_service_pb2.GetWebhookStateRequest, rpc: Rpc

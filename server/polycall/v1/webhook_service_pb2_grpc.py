@@ -85,7 +85,8 @@ class WebhookServiceServicer:
 
     def RedeliverWebhook(self, request, context):
         """Sends a notification again, now, and as often as a new one if it fails: one that was given up or delivered, or waits
-        for its next attempt. One that is being attempted is left as it is. Its message_id stays. Scope: run.
+        for its next attempt. One that is being attempted is left as it is. Its message_id stays. Scope: run; a
+        key that has not read as well is answered without url and error.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
