@@ -25,6 +25,12 @@ _HEALTH_TIMEOUT = "3s"
 _UNHEALTHY_INTERVAL = "0.1s"
 
 
+# Streams of a connection to a server at once, and what each may have on its way to a reader that does not read. Their
+# sum is what the connection may have: were that less, as it is by default, three slow readers of long streams would
+# hold up everybody's answers, health alone going on (seen with 1.40: 16 MiB a stream, 24 MiB a connection).
+_STREAMS = 256
+_STREAM_BYTES = 256 << 10
+
 # A server whose machine is gone says nothing any more: who waits for its answer is told after 30 s, and not only once
 # the longest run is over.
 _KEEPALIVE = {"keepalive_time": 20, "keepalive_interval": 5, "keepalive_probes": 2}
@@ -46,7 +52,13 @@ def servers_cluster(config: GatewayConfig) -> dict[str, Any]:
             f"envoy.{protocol}": extension(
                 protocol,
                 # No keep-alive pings: a gRPC server hangs up on who pings an idle connection; health checks do it.
-                explicit_http_config={"http2_protocol_options": {"max_concurrent_streams": 256}},
+                explicit_http_config={
+                    "http2_protocol_options": {
+                        "max_concurrent_streams": _STREAMS,
+                        "initial_stream_window_size": _STREAM_BYTES,
+                        "initial_connection_window_size": _STREAMS * _STREAM_BYTES,
+                    }
+                },
             )
         },
         "health_checks": [

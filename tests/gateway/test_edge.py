@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import contextlib
+import json
 import socket
 from collections.abc import Iterator
 from contextlib import closing
@@ -11,11 +14,14 @@ from pathlib import Path
 import pytest
 
 from polycall_gateway import GatewayConfig, render
+from tests.gateway.client import ask
 from tests.gateway.conftest import Gateway
+from tests.gateway.upstream import Call
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 ESTABLISHED, KEEPALIVE_TIMER = "01", "02"  # linux: Documentation/networking/proc_net_tcp.rst
+READERS = 8  # four for each of Envoy's two threads: three were enough
 TICKS_S = 100  # of the times in that file, on all machines
 
 
@@ -52,6 +58,31 @@ async def test_a_client_that_says_nothing_any_more_is_asked_whether_it_is_there(
     host, _, port = gateway.launcher.addresses[listener].rpartition(":")
     with closing(socket.create_connection((host, int(port)), timeout=10)) as client:
         assert 40 < await asked_within_s((host, int(port)), client.getsockname()) <= 60
+
+
+async def test_readers_that_do_not_read_hold_up_nobody_else(gateway: Gateway) -> None:
+    assert gateway.upstream is not None
+    piece = {"output": {"stream": "STREAM_STDOUT", "data": base64.b64encode(b"x" * 18_000).decode()}}
+    head = f"GET /polycall/v1/executions/e:stream HTTP/1.1\r\nhost: x\r\nx-test-answers: {json.dumps([piece])}\r\n"
+    host, _, port = gateway.rest.rpartition(":")
+    before = len(gateway.upstream.calls)
+    with contextlib.ExitStack() as stack:
+        for _ in range(READERS):
+            reader = stack.enter_context(closing(socket.create_connection((host, int(port)), timeout=10)))
+            reader.sendall(f"{head}x-test-times: 2000\r\n\r\n".encode())
+        async with asyncio.timeout(20):
+            while len(calls := gateway.upstream.calls[before:]) < READERS or not await stuck(calls):
+                await asyncio.sleep(0.01)
+        assert not any(call.finished for call in calls)
+        for _ in range(4):  # some of each of Envoy's threads
+            assert (await ask(gateway.rest, "GET", "/polycall/v1/executions/e")).status == 200
+
+
+async def stuck(calls: list[Call]) -> bool:
+    """Tell whether nothing more goes out."""
+    sent = [call.sent for call in calls]
+    await asyncio.sleep(0.2)
+    return [call.sent for call in calls] == sent
 
 
 async def test_a_server_elsewhere_that_says_nothing_any_more_is_asked_whether_it_is_there() -> None:

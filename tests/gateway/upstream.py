@@ -41,6 +41,7 @@ class Call:
     request: Any
     metadata: Mapping[str, str | bytes]
     time_remaining: float | None
+    sent: int = 0
     finished: bool = False
     cancelled: bool = False
 
@@ -104,8 +105,12 @@ class Upstream:
         async def stream(request: Message, context: Any) -> AsyncIterator[Message]:
             call = self._arrived(method, request, context)
             await _obey(call, context)
-            for piece in json.loads(call.option("answers", "[{}]")):
-                yield json_format.ParseDict(piece, response_type())
+            pieces = [
+                json_format.ParseDict(piece, response_type()) for piece in json.loads(call.option("answers", "[{}]"))
+            ]
+            for piece in pieces * int(call.option("times", "1")):
+                yield piece
+                call.sent += piece.ByteSize()
                 await asyncio.sleep(float(call.option("pause", "0")))
             call.finished = True
 
