@@ -1,11 +1,8 @@
-"""Dataclasses that cost a start next to nothing, and whose frozen ones are made as fast as those that are not.
+"""Dataclasses that cost a start next to nothing.
 
 The standard library compiles six functions for every dataclass when its module is imported: half a millisecond for each
-of 260 classes, most of which no start ever makes. Here each function is compiled when it is first called.
-
-A frozen dataclass of the standard library sets each field through ``object.__setattr__``: 4 µs for the 36 fields of an
-execution, of which a call makes two, beside a dozen smaller values. Here a new instance is of a twin class with the
-same slots while its fields are set, and of its own class from then on: 1 µs.
+of 260 classes, most of which no start ever makes. Here each function is compiled when it is first called. What every
+call makes is a ``polycall.structs.cstruct``.
 """
 
 from __future__ import annotations
@@ -13,15 +10,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from dataclasses import MISSING, Field, FrozenInstanceError, fields
-from functools import cache, partial
+from functools import partial
 from reprlib import recursive_repr
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-__all__ = ["changed", "dataclass"]
+__all__ = ["comparison", "dataclass", "shown"]
 
 T = TypeVar("T")
-
-_TWIN_FIELDS = 3  # of fewer, setting each costs less than being of two classes
 
 
 def _dataclass(
@@ -41,10 +36,9 @@ def _dataclass(
     own = fields(made)
     if not all(field.init and field.hash is None for field in own):
         raise TypeError(f"{made.__name__} has a field that is not given to its constructor, or has a hash of its own")
-    methods: dict[str, Any] = {"__init__": _late(made, "__init__", partial(_init, made, frozen)), "__repr__": _repr}
+    methods: dict[str, Any] = {"__init__": _late(made, "__init__", partial(_init, made, frozen)), "__repr__": shown}
     if eq:
-        methods["__eq__"] = _late(made, "__eq__", partial(_eq, made))
-        methods["__hash__"] = _late(made, "__hash__", partial(_hash, made)) if frozen else None
+        methods |= comparison(made, frozen=frozen)
     if frozen:
         methods |= {"__setattr__": _refuse, "__delattr__": _refuse}
     if frozen and slots:
@@ -63,14 +57,12 @@ else:
     dataclass = _dataclass
 
 
-def changed(value: T, **changes: Any) -> T:
-    """Return a copy of a frozen one with other values in some fields: what ``dataclasses.replace`` does in 7 µs.
-
-    Raises TypeError for a field that there is not.
-    """
-    kind: Any = value.__class__
-    copy: T = _copier(kind, *changes)(value, *changes.values())
-    return copy
+def comparison(cls: type, *, frozen: bool) -> dict[str, Any]:
+    """Return ``__eq__`` and ``__hash__`` of a dataclass: of the fields that are compared."""
+    return {
+        "__eq__": _late(cls, "__eq__", partial(_eq, cls)),
+        "__hash__": _late(cls, "__hash__", partial(_hash, cls)) if frozen else None,
+    }
 
 
 def _late(cls: type, name: str, compiled: Callable[[], Any]) -> Callable[..., Any]:
@@ -86,21 +78,15 @@ def _late(cls: type, name: str, compiled: Callable[[], Any]) -> Callable[..., An
 
 def _init(cls: Any, frozen: bool) -> Any:
     own = fields(cls)
-    twin = frozen and len(own) >= _TWIN_FIELDS and _has_twin(cls)
     # underscores, as no field has them: a parameter hides what is outside
-    names: dict[str, Any] = {"_MISSING": MISSING, "_set": object.__setattr__, "_class": cls}
+    names: dict[str, Any] = {"_MISSING": MISSING, "_set": object.__setattr__}
     parameters, keywords, lines = ["self"], list[str](), list[str]()
-    if twin:
-        names["_twin"] = _twin(cls)
-        lines.append("_set(self, '__class__', _twin)")
     for field in own:
         name = value = field.name
         (keywords if field.kw_only else parameters).append(_parameter(field, names))
         if field.default_factory is not MISSING:
             value = f"_default_{name}() if {name} is _MISSING else {name}"
-        lines.append(f"self.{name} = {value}" if twin or not frozen else f"_set(self, '{name}', {value})")
-    if twin:
-        lines.append("self.__class__ = _class")
+        lines.append(f"self.{name} = {value}" if not frozen else f"_set(self, '{name}', {value})")
     if hasattr(cls, "__post_init__"):
         lines.append("self.__post_init__()")
     signature = ", ".join([*parameters, *(["*", *keywords] if keywords else [])])
@@ -116,24 +102,6 @@ def _parameter(field: Field[Any], names: dict[str, Any]) -> str:
         names[default] = field.default_factory
         return f"{field.name}=_MISSING"
     return field.name
-
-
-@cache  # one for each place in our code that changes something
-def _copier(cls: Any, *changes: str) -> Callable[..., Any]:
-    """Return what copies an instance, given itself and the values of the fields that change."""
-    if not _has_twin(cls):
-        return lambda value, *values: dataclasses.replace(value, **dict(zip(changes, values, strict=True)))
-    slots = [field.name for field in fields(cls)]
-    if unknown := set(changes).difference(slots):
-        raise TypeError(f"{cls.__name__} has no {', '.join(sorted(unknown))}")
-    names = {"_class": cls, "_twin": _twin(cls), "_make": object.__new__}
-    lines = [
-        "_new = _make(_twin)",
-        *(f"_new.{name} = {name if name in changes else f'_value.{name}'}" for name in slots),
-        "_new.__class__ = _class",
-        "return _new",
-    ]
-    return cast("Callable[..., Any]", _compiled(cls, f"changed({', '.join(('_value', *changes))})", lines, names))
 
 
 def _eq(cls: Any) -> Any:
@@ -160,21 +128,9 @@ def _compiled(cls: Any, head: str, lines: list[str], names: dict[str, Any]) -> A
     return function
 
 
-def _has_twin(cls: Any) -> bool:
-    """Whether instances can be of another class for a while: its fields are slots, all of them its own."""
-    return (
-        cls.__bases__ == (object,)
-        and cls.__dict__.get("__slots__") == tuple(field.name for field in fields(cls))
-        and not hasattr(cls, "__post_init__")
-    )
-
-
-def _twin(cls: Any) -> type:
-    return type(cls.__name__, (), {"__slots__": cls.__slots__})
-
-
 @recursive_repr()
-def _repr(self: Any) -> str:
+def shown(self: Any) -> str:
+    """Show an instance with the fields that are to be shown."""
     shown = (f"{field.name}={getattr(self, field.name)!r}" for field in fields(self) if field.repr)
     return f"{self.__class__.__qualname__}({', '.join(shown)})"
 

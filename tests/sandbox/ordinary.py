@@ -53,7 +53,7 @@ def _everybodys() -> Iterator[Path]:
         package = Path(polycall.__file__).parent
         hidden = shutil.ignore_patterns("__pycache__")
         (root / "polycall").mkdir()
-        for module in ("__init__.py", "errors.py", "ids.py", "quick.py"):
+        for module in ("__init__.py", "errors.py", "ids.py", "quick.py", "structs.py"):
             shutil.copy(package / module, root / "polycall" / module)
         for inner in ("domain", "sandbox"):
             shutil.copytree(package / inner, root / "polycall" / inner, ignore=hidden)

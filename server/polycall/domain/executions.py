@@ -12,6 +12,7 @@ from polycall.domain.limits import Limits
 from polycall.domain.policies import RetryPolicy
 from polycall.domain.reasons import Reason
 from polycall.quick import dataclass
+from polycall.structs import cstruct
 
 __all__ = [
     "Attempt",
@@ -76,7 +77,7 @@ class Stream(enum.StrEnum):
     STDERR = "stderr"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@cstruct(frozen=True, slots=True, kw_only=True)
 class Usage:
     """What one run took. ``None``: not known at this isolation level."""
 
@@ -102,7 +103,7 @@ class ExecutionError:
     traceback: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@cstruct(frozen=True, slots=True)
 class OutputChunk:
     """A piece of output as it arrived; ``time_ms`` is the server's clock."""
 
@@ -121,7 +122,7 @@ class Attempt:
     error: ExecutionError
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@cstruct(frozen=True, slots=True, kw_only=True)
 class Execution:
     """One run of one function or of ad-hoc code: the one resource of every verb."""
 

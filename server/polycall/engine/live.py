@@ -21,6 +21,7 @@ from polycall.domain import (
 from polycall.engine.ends import Ends
 from polycall.ids import now_ms
 from polycall.quick import dataclass
+from polycall.structs import cstruct
 
 __all__ = ["Finished", "LiveRun", "LiveRuns", "Moved", "Started", "StreamEvent"]
 
@@ -48,7 +49,7 @@ class Moved(Exception):
     """Raised where an end was waited for that will not come here: the Call was handed back, or belongs to another."""
 
 
-@dataclass(slots=True, eq=False)
+@cstruct(slots=True, eq=False)
 class LiveRun:
     """One run in progress, from before its sandbox starts until its end can be read from the store.
 

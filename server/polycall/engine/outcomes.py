@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from polycall.domain import Execution, ExecutionError, ExecutionState, Limits, Reason, Usage
 from polycall.engine.limits import KIB, MIB
-from polycall.quick import changed
 from polycall.sandbox.job import Ending, Outcome
+from polycall.structs import changed
 
 __all__ = ["ended", "failure_of"]
 

@@ -20,15 +20,16 @@ from polycall.engine.requests import AdHocRun, FunctionRun
 from polycall.engine.secrets import Secrets
 from polycall.engine.templates import Templates
 from polycall.errors import InvalidArgument
-from polycall.quick import changed, dataclass
+from polycall.quick import dataclass
 from polycall.sandbox.files import check_files
 from polycall.sandbox.image import image_of
 from polycall.sandbox.job import Bundle, Job, WorkerKey
+from polycall.structs import changed, cstruct
 
 __all__ = ["CallSpec", "Companion", "Preparation", "Prepared", "spec_of"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@cstruct(frozen=True, slots=True, kw_only=True)
 class Prepared:
     """A job, and what the execution's record says of it. ``job`` still lacks what depends on the execution's id."""
 

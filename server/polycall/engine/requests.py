@@ -9,6 +9,7 @@ from dataclasses import field
 
 from polycall.domain import NO_OVERRIDES, Convention, EgressPolicy, InputFile, Language, LimitOverrides, RetryPolicy
 from polycall.quick import dataclass
+from polycall.structs import cstruct
 
 __all__ = ["AdHocRun", "FunctionRun", "RunOptions"]
 
@@ -46,7 +47,7 @@ class AdHocRun:
     adapter_options: bytes = b"{}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@cstruct(frozen=True, slots=True, kw_only=True)
 class FunctionRun:
     """A function of a version: ``Engine.run`` and ``Engine.call``.
 
@@ -66,7 +67,7 @@ class FunctionRun:
     adapter_options: bytes = b"{}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@cstruct(frozen=True, slots=True, kw_only=True)
 class RunOptions:
     """What is the same for every verb.
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from polycall.domain import NO_OVERRIDES, Function, Version
 from polycall.engine.limits import KIB
 from polycall.engine.requests import FunctionRun
-from polycall.quick import changed
+from polycall.structs import changed
 
 if TYPE_CHECKING:
     from polycall.engine.preparation import Prepared

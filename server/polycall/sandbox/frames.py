@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from polycall.quick import dataclass
+from polycall.structs import cstruct
 
 __all__ = [
     "Failure",
@@ -65,7 +65,7 @@ class Failure(msgspec.Struct, forbid_unknown_fields=True):
     traceback: str
 
 
-@dataclass(frozen=True, slots=True)
+@cstruct(frozen=True, slots=True)
 class Reply:
     """A frame from a child. ``odd``: its process is not what it was, do not use it again.
 

@@ -29,6 +29,7 @@ from polycall.domain import (
 )
 from polycall.quick import dataclass
 from polycall.sandbox.image import DEFAULT_IMAGE, Image
+from polycall.structs import cstruct
 
 __all__ = ["AskRefused", "Bundle", "Ending", "Job", "Outcome", "OutputSink", "Runner", "Services", "WorkerKey"]
 
@@ -66,7 +67,7 @@ class Services(Protocol):
         """Return JSON text for JSON text, which is hostile. Raises AskRefused. Cancelled when the run ends."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@cstruct(frozen=True, slots=True, kw_only=True)
 class Job:
     """One run.
 
@@ -127,7 +128,7 @@ class Ending(enum.StrEnum):
     LOST = "lost"  # the sandbox itself failed: our fault
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@cstruct(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """What became of a run. ``exit_code`` is the process's own: 0 for RETURNED, 1 for RAISED, 128+n for signals."""
 

@@ -29,6 +29,7 @@ from polycall.sandbox.slots import Slot, Slots
 from polycall.sandbox.spawner import Spawner, SpawnerError
 from polycall.sandbox.standing import Standing
 from polycall.sandbox.zygotes import Zygotes
+from polycall.structs import cstruct
 
 __all__ = ["Lease", "Pool", "PoolConfig", "PoolCounts", "PoolError"]
 
@@ -87,7 +88,7 @@ class PoolCounts:
     warm_bytes: int
 
 
-@dataclass(slots=True, eq=False)
+@cstruct(slots=True, eq=False)
 class Lease:
     """A child for one run. ``key`` becomes None if the child must not be used again."""
 

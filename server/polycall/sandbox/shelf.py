@@ -12,6 +12,7 @@ from polycall.quick import dataclass
 from polycall.sandbox.child import Child
 from polycall.sandbox.job import WorkerKey
 from polycall.sandbox.orders import Program
+from polycall.structs import cstruct
 
 __all__ = ["Shelf", "ShelfConfig"]
 
@@ -34,7 +35,7 @@ class ShelfConfig:
     most_of_version: int = 0
 
 
-@dataclass(slots=True)
+@cstruct(slots=True)
 class _Idle:
     key: WorkerKey
     program: Program

@@ -11,9 +11,9 @@ import os
 import signal as signals
 
 from polycall.domain import ExecutionError, Limits, Reason
-from polycall.quick import dataclass
 from polycall.sandbox.frames import Failure, FrameError, Reply, TooLarge, parse_failure, parse_json
 from polycall.sandbox.job import Ending
+from polycall.structs import cstruct
 
 __all__ = ["Facts", "Stop", "Verdict", "judge"]
 
@@ -45,7 +45,7 @@ class Stop(enum.Enum):
     OUT_OF_DISK = enum.auto()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@cstruct(frozen=True, slots=True, kw_only=True)
 class Facts:
     """What is known of a run. ``status`` is wait4's; None: not known, or not ended yet when the answer was due."""
 
@@ -61,7 +61,7 @@ class Facts:
     limits: Limits
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@cstruct(frozen=True, slots=True, kw_only=True)
 class Verdict:
     """The part of an Outcome that says how it ended."""
 

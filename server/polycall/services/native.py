@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 
 import grpc
@@ -164,7 +164,7 @@ def add_native(
         server_service_pb2_grpc.add_ServerServiceServicer_to_server(about, server)
         audit_service_pb2_grpc.add_AuditServiceServicer_to_server(audited, server)
         # in a line of its own: who has much to do is no ill one, and gateways would send the others what it has to do
-        health_pb2_grpc.add_HealthServicer_to_server(servicer, real)
+        health_pb2_grpc.add_HealthServicer_to_server(servicer, _ByName(real, apart=("Check",)))
         reflected = reflection.aio.ReflectionServicer((*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME))
         reflection_pb2_grpc.add_ServerReflectionServicer_to_server(reflected, server)
     return HealthHandle(servicer, SERVICES)
@@ -175,14 +175,20 @@ class _ByName:
 
     Generated code also registers each beforehand. grpc.aio then has a task for each that waits for its next call, and
     looks at all of them whenever any is called: with our seventy methods that was a fifth of a warm call.
+
+    ``apart``: methods that do not wait behind the calls of others, and are registered for it.
     """
 
-    def __init__(self, server: grpc.aio.Server) -> None:
+    def __init__(self, server: grpc.aio.Server, apart: Collection[str] = ()) -> None:
         self._server = server
+        self._apart = apart
 
     def add_generic_rpc_handlers(self, handlers: Sequence[grpc.GenericRpcHandler]) -> None:
         """Add handlers that are asked for a method by its name."""
         self._server.add_generic_rpc_handlers(handlers)
 
     def add_registered_method_handlers(self, service: str, handlers: Mapping[str, grpc.RpcMethodHandler]) -> None:
-        """Leave them: ``add_generic_rpc_handlers`` was given the same."""
+        """Leave them, but for those apart: ``add_generic_rpc_handlers`` was given the same."""
+        apart = {name: handler for name, handler in handlers.items() if name in self._apart}
+        if apart:
+            self._server.add_registered_method_handlers(service, apart)
