@@ -145,7 +145,8 @@ class LiveRun:
         """Take the end; None: it ends elsewhere."""
         self.finished = execution
         self.moved = execution is None
-        self._wake()
+        if self._followers:
+            self._wake()
 
     async def wait(self) -> Execution:
         """Return the execution once it has ended. Raises Moved."""
@@ -189,7 +190,7 @@ class LiveRuns:
 
     def __init__(self, ends: Ends | None = None) -> None:
         self._ends = ends
-        self._runs: dict[uuid.UUID, LiveRun] = {}
+        self._runs: dict[int, LiveRun] = {}  # by the ids' numbers: to hash a UUID is a call of Python code
         self.on_end: Callable[[Execution], None] = lambda _: None  # it counts
 
     def __len__(self) -> int:
@@ -197,15 +198,16 @@ class LiveRuns:
 
     def open(self, execution: Execution) -> LiveRun:
         """Begin one."""
-        run = self._runs[execution.id] = LiveRun(execution)
+        run = self._runs[execution.id.int] = LiveRun(execution)
         if self._ends is not None and self._ends.here:
             self._ends.began(execution.id)
         return run
 
     def close(self, run: LiveRun, execution: Execution | None) -> None:
         """End one, once the store has its end; None: it ends elsewhere."""
-        if self._runs.get(run.execution.id) is run:  # else a later attempt runs here
-            del self._runs[run.execution.id]
+        number = run.execution.id.int
+        if self._runs.get(number) is run:  # else a later attempt runs here
+            del self._runs[number]
         if execution is not None:
             self.on_end(execution)
             ends = self._ends
@@ -218,12 +220,12 @@ class LiveRuns:
 
     def get(self, project_id: str, execution_id: uuid.UUID) -> LiveRun | None:
         """Return the run of a project; None if it does not run here."""
-        run = self._runs.get(execution_id)
+        run = self._runs.get(execution_id.int)
         return run if run is not None and run.execution.project_id == project_id else None
 
     def find(self, execution_id: uuid.UUID) -> LiveRun | None:
         """Return a run of any project, for the dispatcher."""
-        return self._runs.get(execution_id)
+        return self._runs.get(execution_id.int)
 
     def all(self) -> tuple[LiveRun, ...]:
         """Return all, for the drain."""

@@ -101,19 +101,22 @@ class Synchronous:
         try:
             execution_id, queued_at = options.execution_id or new_id(), now_ms()
             expires_at = _before(options.expires_at) if options.expires_at is not None else None
+            started_at = queued_at
             slot = self._admission.take_now(project_id) if expires_at is None else None
             if slot is None:
                 slot = await self._admission.take(expires_at, project_id=project_id, size=_held(job))
+                started_at = now_ms()
             try:
                 if not self._runner.ready(job):
                     await slot.lend(partial(self._runner.get_ready, job), expires_at)
+                    started_at = now_ms()
                 if self._closed:
                     raise shutting_down()
                 execution = make(
                     id=execution_id,
                     state=ExecutionState.RUNNING,
                     queued_at=queued_at,
-                    started_at=now_ms(),
+                    started_at=started_at,
                     attempt=1,
                     usage=Usage(queue_us=int(slot.waited_s * 1e6), start_us=int(slot.lent_s * 1e6)),
                     isolation=self._runner.isolation,

@@ -32,7 +32,8 @@ class Counts:
         """Count, then call."""
 
         def counted(request: Message, rpc: Rpc) -> Awaitable[Message]:
-            self._check(request)
+            if _holders(request.DESCRIPTOR):  # most requests have no lists
+                self._check(request)
             return inner(request, rpc)
 
         return counted

@@ -35,7 +35,10 @@ class Errors:
 
         async def guarded(request: Message, rpc: Rpc) -> Message:
             try:
-                return self._fitting(await inner(request, rpc), rpc)
+                answer = await inner(request, rpc)
+                if (size := answer.ByteSize()) > self._largest:
+                    raise self._too_large(size, rpc)
+                return answer
             except (asyncio.CancelledError, grpc.aio.AbortError):
                 raise  # the caller is gone, or has been told
             except Exception as error:
@@ -50,7 +53,9 @@ class Errors:
             try:
                 async with aclosing(inner(request, rpc)) as answers:  # type: ignore[type-var]
                     async for answer in answers:
-                        yield self._fitting(answer, rpc)
+                        if (size := answer.ByteSize()) > self._largest:
+                            raise self._too_large(size, rpc)
+                        yield answer
             except (asyncio.CancelledError, grpc.aio.AbortError):
                 raise
             except Exception as error:
@@ -58,19 +63,16 @@ class Errors:
 
         return guarded
 
-    def _fitting(self, answer: Message, rpc: Rpc) -> Message:
-        size = answer.ByteSize()
-        if size > self._largest:
-            metadata = {"size": str(size), "limit": str(self._largest)}
-            if rpc.execution is not None:
-                metadata["execution"] = f"executions/{rpc.execution.id}"
-            raise PayloadTooLarge(
-                f"The answer has {size} bytes; at most {self._largest} can be sent. Ask for less: a smaller page, "
-                "or lower limits of result and output.",
-                subject="message size",
-                metadata=metadata,
-            )
-        return answer
+    def _too_large(self, size: int, rpc: Rpc) -> PayloadTooLarge:
+        metadata = {"size": str(size), "limit": str(self._largest)}
+        if rpc.execution is not None:
+            metadata["execution"] = f"executions/{rpc.execution.id}"
+        return PayloadTooLarge(
+            f"The answer has {size} bytes; at most {self._largest} can be sent. Ask for less: a smaller page, "
+            "or lower limits of result and output.",
+            subject="message size",
+            metadata=metadata,
+        )
 
 
 async def _fail(rpc: Rpc, error: Exception) -> NoReturn:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from typing import Any, NoReturn, Protocol
 
 import grpc
@@ -33,20 +33,20 @@ class Rpc:
 
     ``request_id`` is the caller's ``x-request-id``, else a new one. ``came_at``, when its head came, and
     ``expires_at``, its deadline, are on the ``time.monotonic`` clock. ``path``, with its query, is the one by which it
-    came to the gateway as HTTP; None: it came as gRPC. ``who`` is set once the call is authenticated. ``unread`` is why
-    the call's message was not read, if it was not.
-    Services leave the execution that they answer with in ``execution``: telemetry tells of it.
+    came to the gateway as HTTP; None: it came as gRPC. ``known`` is set once the call is authenticated. ``unread`` is
+    why the call's message was not read, if it was not. Services leave the execution that they
+    answer with in ``execution``: telemetry tells of it.
     """
 
     __slots__ = (
         "_trailing",
-        "_who",
         "authorization",
         "came_at",
         "code",
         "context",
         "execution",
         "expires_at",
+        "known",
         "method",
         "path",
         "request_id",
@@ -83,7 +83,7 @@ class Rpc:
         self.code: Code | None = None  # None: not failed
         self.execution: Execution | None = None
         self._trailing: list[tuple[str, str | bytes]] = [("x-request-id", self.request_id)]
-        self._who: Principal | None = None
+        self.known: Principal | None = None  # who is asking, once the call is authenticated
 
     @classmethod
     def of(cls, method: str, context: grpc.aio.ServicerContext[Any, Any]) -> Rpc:
@@ -102,18 +102,9 @@ class Rpc:
     @property
     def who(self) -> Principal:
         """Who is asking. Raises LookupError before authentication: nothing is done for nobody."""
-        if self._who is None:
+        if self.known is None:
             raise LookupError(f"{self.method} was not authenticated")
-        return self._who
-
-    @who.setter
-    def who(self, principal: Principal) -> None:
-        self._who = principal
-
-    @property
-    def known(self) -> Principal | None:
-        """Who is asking, as far as that is known by now."""
-        return self._who
+        return self.known
 
     def take_unread(self) -> PolycallError:
         """Return why the message was not read, to be raised: kept here, it would keep the frames that it passes."""
@@ -130,8 +121,9 @@ class Rpc:
         """Add to the metadata that leaves after the answer."""
         self._trailing += metadata
 
-    def set_trailing(self) -> None:
-        """Hand the trailing metadata over; it leaves with the status."""
+    def set_trailing(self, metadata: Sequence[tuple[str, str]]) -> None:
+        """Add to the trailing metadata and hand it over; it leaves with the status."""
+        self._trailing += metadata
         self.context.set_trailing_metadata(tuple(self._trailing))
 
     async def fail(self, status: status_pb2.Status) -> NoReturn:

@@ -7,7 +7,7 @@ the service. A method is wrapped when it is first called, once.
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, Protocol, TypeAlias
 
@@ -207,7 +207,11 @@ class _Native:
 
 
 class _Call(grpc.RpcMethodHandler):  # type: ignore[misc]
-    """What gRPC handles one call of a method of ours with: it knows the head of the call already."""
+    """What gRPC handles one call of a method of ours with: it knows the head of the call already.
+
+    It is also what answers. gRPC asks of that whether it is asynchronous, and of a coroutine function it finds that out
+    by eight functions of ``inspect`` at each call; what can be awaited is at the first of them.
+    """
 
     __slots__ = ("_method", "_rpc", "_taken", "request_deserializer", "response_serializer", "response_streaming")
 
@@ -225,7 +229,16 @@ class _Call(grpc.RpcMethodHandler):  # type: ignore[misc]
         if not self._taken:
             self._method.telemetry.tell(self._rpc, Code.CANCELLED, ("message", "none"))
 
-    async def unary_unary(self, request: Message | PolycallError, context: Context) -> Message:
+    @property
+    def unary_unary(self) -> _Call:
+        """What answers."""
+        return self
+
+    def __await__(self) -> Iterator[Any]:
+        """Be told from a function that blocks; nobody awaits it."""
+        raise NotImplementedError
+
+    async def __call__(self, request: Message | PolycallError, context: Context) -> Message:
         """Answer."""
         self._taken = True
         rpc, unary = self._rpc, self._method.unary

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import aclosing
 
 import grpc.aio
@@ -40,7 +40,8 @@ class Telemetry:
     def tell(self, rpc: Rpc, code: Code, *facts: tuple[str, str]) -> None:
         """Count and log a call that came to no method. ``facts`` join its line."""
         self._counts[rpc.method, code] += 1
-        _log(rpc, code, time.monotonic() - rpc.came_at, facts)
+        told = "".join([f" {name}={value}" for name, value in facts])
+        _log(rpc, code, time.monotonic() - rpc.came_at, told)
 
     def unary(self, inner: Unary) -> Unary:
         """Call, and log."""
@@ -48,17 +49,17 @@ class Telemetry:
         async def measured(request: Message, rpc: Rpc) -> Message:
             begun = time.perf_counter()
             code = Code.OK
-            facts: list[tuple[str, str]] = []
+            told = ""
             try:
                 answer = await inner(request, rpc)
-                facts = _tell(rpc)
+                told = _tell(rpc)
                 return answer
             except BaseException as error:
                 code = _code_of(error, rpc)
                 raise
             finally:
                 self._counts[rpc.method, code] += 1
-                _log(rpc, code, time.perf_counter() - begun, facts)
+                _log(rpc, code, time.perf_counter() - begun, told)
 
         return measured
 
@@ -68,12 +69,12 @@ class Telemetry:
         async def measured(request: Message, rpc: Rpc) -> AsyncIterator[Message]:
             begun = time.perf_counter()
             code = Code.OK
-            facts: list[tuple[str, str]] = []
+            told = ""
             try:
                 async with aclosing(inner(request, rpc)) as answers:  # type: ignore[type-var]
                     async for answer in answers:
                         yield answer
-                facts = _tell(rpc)
+                told = _tell(rpc)
                 status = rpc.context.code()  # a face sets it beside its body
                 code = Code(status.value[0]) if isinstance(status, grpc.StatusCode) else Code(status or 0)
             except BaseException as error:
@@ -81,7 +82,7 @@ class Telemetry:
                 raise
             finally:
                 self._counts[rpc.method, code] += 1
-                _log(rpc, code, time.perf_counter() - begun, facts)
+                _log(rpc, code, time.perf_counter() - begun, told)
 
         return measured
 
@@ -94,30 +95,33 @@ def _code_of(error: BaseException, rpc: Rpc) -> Code:
     return Code.UNKNOWN
 
 
-def _facts(rpc: Rpc) -> list[tuple[str, str]]:
-    """Return what caller and log are told of the execution that was answered."""
+def _facts(rpc: Rpc) -> tuple[list[tuple[str, str]], str]:
+    """Return what the caller is told of the execution that was answered, and the same for the log's line."""
     execution = rpc.execution
     if execution is None:
-        return []
-    facts = [("execution", f"executions/{execution.id}")]
-    if execution.start_kind is not None:
-        used = execution.usage
-        facts += [
-            ("start-kind", str(execution.start_kind)),
-            ("queue-ms", f"{used.queue_us / 1000:.3f}"),
-            ("run-ms", f"{used.run_us / 1000:.3f}"),
-        ]
-    return facts
+        return [], ""
+    name, state = f"executions/{execution.id}", _STATES[execution.state]
+    if execution.start_kind is None:
+        return [("polycall-execution", name)], f" state={state} execution={name}"
+    used, kind = execution.usage, str(execution.start_kind)
+    queue_ms, run_ms = f"{used.queue_us / 1000:.3f}", f"{used.run_us / 1000:.3f}"
+    told = [
+        ("polycall-execution", name),
+        ("polycall-start-kind", kind),
+        ("polycall-queue-ms", queue_ms),
+        ("polycall-run-ms", run_ms),
+    ]
+    return told, f" state={state} execution={name} start-kind={kind} queue-ms={queue_ms} run-ms={run_ms}"
 
 
-def _tell(rpc: Rpc) -> list[tuple[str, str]]:
-    facts = _facts(rpc)
-    rpc.add_trailing(*[(f"polycall-{name}", value) for name, value in facts])
-    rpc.set_trailing()
-    return facts
+def _tell(rpc: Rpc) -> str:
+    """Tell the caller; return what the log is to say of it."""
+    told, line = _facts(rpc)
+    rpc.set_trailing(told)
+    return line
 
 
-def _log(rpc: Rpc, code: Code, seconds: float, facts: Sequence[tuple[str, str]]) -> None:
+def _log(rpc: Rpc, code: Code, seconds: float, told: str) -> None:
     if not log.isEnabledFor(logging.INFO):
         return
     line = f"method={rpc.method} code={_NAMES[code]} ms={seconds * 1000:.1f} request={rpc.request_id}"
@@ -125,8 +129,4 @@ def _log(rpc: Rpc, code: Code, seconds: float, facts: Sequence[tuple[str, str]])
         line += f" trace={rpc.trace_id}"
     if rpc.known is not None:
         line += f" key={rpc.known.key_id}"
-    if rpc.execution is not None:
-        line += f" state={_STATES[rpc.execution.state]}"
-    for name, value in facts or _facts(rpc):
-        line += f" {name}={value}"
-    say(log, line)
+    say(log, line + (told or _facts(rpc)[1]))

@@ -13,11 +13,12 @@ import errno
 import os
 import secrets
 import time
-from collections.abc import Mapping
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Mapping
+from typing import Protocol
 
 from polycall.domain import Limits
 from polycall.sandbox.lock import hold
+from polycall.structs import cstruct
 
 __all__ = ["HEADROOM", "CgroupError", "Cgroups", "Group", "Memory", "open_cgroups", "sweep_cgroups"]
 
@@ -41,7 +42,8 @@ class CgroupError(Exception):
         self.remedy = remedy
 
 
-class Memory(NamedTuple):
+@cstruct(frozen=True, slots=True)
+class Memory:
     """What a group counted since its limits were set: kills for want of memory, and the peak in bytes."""
 
     killed: bool
@@ -96,14 +98,16 @@ class _Version(Protocol):
     def open_cpu(self, dirs: Mapping[str, int]) -> int | None:
         """Open the file that counts CPU time; None where nothing does."""
 
-    def cpu_us(self, text: bytes) -> int:
-        """Read what that file says, in microseconds."""
+    @property
+    def cpu(self) -> tuple[Callable[[bytes], int], int]:
+        """What reads that file, and how many of its units are a microsecond."""
 
 
 class _One:
     unified = False
     memory = ("memory", "memory.oom_control", "memory.max_usage_in_bytes")
     usage = ("memory", "memory.usage_in_bytes")
+    cpu = (int, 1000)
 
     def limit(self, dirs: Mapping[str, int], before: Limits | None, limits: Limits) -> None:
         memory, value = dirs["memory"], limits.memory_bytes + HEADROOM
@@ -125,14 +129,17 @@ class _One:
                 return os.open("cpuacct.usage", os.O_RDONLY | os.O_CLOEXEC, dir_fd=dirs[name])
         return None
 
-    def cpu_us(self, text: bytes) -> int:
-        return int(text) // 1000
+
+def _used(told: bytes) -> int:
+    # the first line: `usage_usec 4711`
+    return int(told.partition(b"usage_usec ")[2].partition(b"\n")[0] or 0)
 
 
 class _Two:
     unified = True
     memory = ("", "memory.events", "memory.peak")
     usage = ("", "memory.current")
+    cpu = (_used, 1)
 
     def limit(self, dirs: Mapping[str, int], before: Limits | None, limits: Limits) -> None:
         group = dirs[""]
@@ -149,10 +156,6 @@ class _Two:
         with contextlib.suppress(OSError):
             return os.open("cpu.stat", os.O_RDONLY | os.O_CLOEXEC, dir_fd=dirs[""])
         return None
-
-    def cpu_us(self, text: bytes) -> int:
-        # the first line: `usage_usec 4711`
-        return int(text.partition(b"usage_usec ")[2].partition(b"\n")[0] or 0)
 
 
 def _kills(told: bytes) -> int:
@@ -210,7 +213,10 @@ class Group:
 
     def cpu_us(self) -> int | None:
         """Return the CPU time of all who ever were in it, µs; None where nothing counts it. Raises OSError."""
-        return self._version.cpu_us(os.pread(self._cpu, 4096, 0)) if self._cpu is not None else None
+        if self._cpu is None:
+            return None
+        read, in_a_us = self._version.cpu
+        return read(os.pread(self._cpu, 4096, 0)) // in_a_us
 
     @property
     def usage(self) -> int:

@@ -72,6 +72,7 @@ class Child(asyncio.Protocol):
         self.calls = 0
         self.born = time.monotonic()
         self.weight = 0  # bytes of its own, when it was weighed last
+        self.growth = 0  # how much more that is than after its first call
         self._first_weight: int | None = None
         self._weighed = 0.0
         self.ready: asyncio.Future[Reply] = loop.create_future()
@@ -210,13 +211,8 @@ class Child(asyncio.Protocol):
             self.weight = self.slot.group.usage if self.slot.group is not None else self._anonymous()
         except (OSError, ValueError):
             return  # it is about to be gone
-        if self._first_weight is None:
-            self._first_weight = self.weight
-
-    @property
-    def growth(self) -> int:
-        """How much more it holds than after its first call, bytes."""
-        return self.weight - (self._first_weight or self.weight)
+        self._first_weight = self._first_weight or self.weight
+        self.growth = self.weight - self._first_weight
 
     def _anonymous(self) -> int:
         """Return what it holds that is no file: with the pages that it still shares with its zygote."""

@@ -69,7 +69,9 @@ def call_frame(job: Job, nonce: str) -> list[bytes]:
         f'{what},"nonce":"{nonce}","args":{args},"files":{files},"parts":[["payload",{len(job.payload)}],["context",{len(job.context)}],'
         f'["options",{len(job.adapter_options)}],["stdin",{len(job.stdin)}]]}}'
     )
-    parts = [job.payload, job.context, job.adapter_options, job.stdin, *(file.data for file in job.files)]
+    parts = [job.payload, job.context, job.adapter_options, job.stdin]
+    if job.files:
+        parts += [file.data for file in job.files]
     return frame(header.encode(), parts)
 
 

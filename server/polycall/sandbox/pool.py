@@ -193,8 +193,9 @@ class Pool:
         if lease.key is not None and child.usable:
             child.weigh(now)
         if lease.key is not None and child.usable and not self._closing and not self._is_worn(child, now):
-            self._shelf.put(child, lease.key, lease.program, lease.policy)
-            self._wake()  # who waits for a slot may have it ended
+            self._shelf.put(child, lease.key, lease.program, lease.policy, now)
+            if self._sleepers:
+                self._wake()  # who waits for a slot may have it ended
         else:
             child.kill()
         child.free.set()

@@ -139,6 +139,7 @@ class Sandbox:
         self._work_root: WorkRoot | None = None
         self._pool: Pool | None = None
         self._options: RunOptions | None = None
+        self.isolation = IsolationLevel.PROCESS  # the level that was probed and self-tested at start
         self._findings: tuple[Finding, ...] = ()
         self._enforcements: tuple[Enforcement, ...] = ()
         self._egress: Egress | None = None  # None: there are no network namespaces
@@ -146,11 +147,6 @@ class Sandbox:
         self._guest: Deno | None = None
         self._spawners: dict[Image, Spawner] = {}  # the last of each
         self._rooms: Rooms | None = None  # None: there are no cgroups
-
-    @property
-    def isolation(self) -> IsolationLevel:
-        """The level that was probed and self-tested at start."""
-        return self._options.isolation if self._options is not None else IsolationLevel.PROCESS
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -239,8 +235,9 @@ class Sandbox:
         self._enforcements = enforcements(
             machine, counted, own_uid=own_uid, counts_cpu=counts_cpu, findings=self._findings
         )
+        self.isolation = level_of(machine, cgroup=confinement.cgroup)
         self._options = RunOptions(
-            isolation=level_of(machine, cgroup=confinement.cgroup),
+            isolation=self.isolation,
             hard_output_bytes=config.hard_output_bytes,
             bound_address_space=not confinement.cgroup,
             own_uid=own_uid,

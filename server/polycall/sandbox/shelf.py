@@ -82,13 +82,13 @@ class Shelf:
         """Whether one more would cost another its place."""
         return len(self._children) >= self._config.most or self.memory_bytes >= self._config.memory_bytes
 
-    def put(self, child: Child, key: WorkerKey, program: Program, policy: WarmPolicy) -> None:
+    def put(self, child: Child, key: WorkerKey, program: Program, policy: WarmPolicy, now: float) -> None:
         """Keep a child that has ``program`` loaded, unless its version has its most of them."""
         most = policy.max or self._config.most_of_version
         if most and self._of_version(key) >= most:
             child.kill()
             return
-        self._children[child] = _Idle(key, program, policy, time.monotonic())
+        self._children[child] = _Idle(key, program, policy, now)
         self._by_key.setdefault(key, []).append(child)
         if self._sweeper is None:
             self._sweep_after(_LOOK_S)

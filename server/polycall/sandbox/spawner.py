@@ -141,6 +141,7 @@ class Spawner:
         self._watch: asyncio.TimerHandle | None = None
         self._outbox: collections.deque[tuple[bytes, list[int]]] = collections.deque()
         self._closing = False
+        self.alive = False  # whether it can fork
         self._born = 0.0
         self.forks = 0
 
@@ -162,11 +163,6 @@ class Spawner:
     def owns(self, child: Child) -> bool:
         """Whether a child is one of its own, not reaped yet."""
         return child.number in self._children
-
-    @property
-    def alive(self) -> bool:
-        """Whether it can fork."""
-        return not self._closing and self._started.done() and self._started.exception() is None
 
     @property
     def pid(self) -> int:
@@ -352,6 +348,7 @@ class Spawner:
             if self._started.done():
                 raise _Nonsense
             self._started.set_result(None)
+            self.alive = not self._closing
         elif message.op == "spawned":
             child = self._children.get(message.id)
             if child is None or child.pid is not None:
@@ -373,7 +370,7 @@ class Spawner:
             return
         if self._closing:
             return
-        self._closing = True
+        self._closing, self.alive = True, False
         _log.warning("zygote %d died: %s", self._process.pid, self._last_words())
         self._died(self)
 
@@ -385,7 +382,7 @@ class Spawner:
 
     async def stop(self) -> None:
         """End the zygote and everything in its namespaces; return when they are gone. May be called again."""
-        self._closing = True
+        self._closing, self.alive = True, False
         if self._control.fileno() >= 0:
             self._loop.remove_reader(self._control)
             self._loop.remove_writer(self._control)

@@ -43,7 +43,8 @@ class Zygotes:
     @property
     def current(self) -> Spawner | None:
         """The one that can fork; None while there is none."""
-        return self._current if self._current is not None and self._current.alive else None
+        current = self._current
+        return current if current is not None and current.alive else None
 
     @property
     def pids(self) -> tuple[int, ...]:

@@ -71,9 +71,7 @@ def execution_message(execution: Execution, *, named: bool = True, payloads: boo
         state=_STATES[execution.state],
         language=LANGUAGE_VALUES[execution.language],
         function=_function_name(execution),
-        create_time=timestamp(execution.queued_at),
-        start_time=timestamp(execution.started_at),
-        end_time=timestamp(execution.ended_at),
+        **_times(execution),
         exit_code=execution.exit_code,
         usage=_usage_fields(execution.usage),
         limits=_limits_message(execution.limits) if execution.limits is not None else None,
@@ -118,7 +116,7 @@ def _rare(execution: Execution) -> dict[str, Any]:
         fields["completion_url"] = e.completion_url
     if e.retry is not None:
         fields["retry_policy"] = retry_message(e.retry)
-    if e.attempt and _waits_again(e):
+    if e.state is ExecutionState.QUEUED and e.attempt:  # it waits to be tried again
         fields["next_attempt_time"] = timestamp(e.run_at)
     return fields
 
@@ -133,7 +131,7 @@ def _add_payloads(message: execution_pb2.Execution, execution: Execution) -> Non
         message.stderr = execution.stderr.decode(errors="replace")
     if execution.input is not None:
         message.input_json = execution.input.decode(errors="replace")
-    if (asked := outbound_message(execution)) is not None:
+    if execution.outbound and (asked := outbound_message(execution)) is not None:
         message.outbound_requests.CopyFrom(asked)
     if execution.attempts:
         message.attempts.extend(map(_attempt_message, execution.attempts))
@@ -227,10 +225,6 @@ def _attempt_message(attempt: Attempt) -> execution_pb2.Attempt:
     )
 
 
-def _waits_again(execution: Execution) -> bool:
-    return execution.state is ExecutionState.QUEUED and execution.attempt > 0
-
-
 def _error_message(error: ExecutionError) -> execution_pb2.ExecutionError:
     return execution_pb2.ExecutionError(
         reason=_REASONS[error.reason],
@@ -241,11 +235,29 @@ def _error_message(error: ExecutionError) -> execution_pb2.ExecutionError:
     )
 
 
+# Every execution has these. They are spelled out: to call ``timestamp`` and ``duration`` for each took as long as the
+# rest of the message.
+
+
+def _times(execution: Execution) -> dict[str, Any]:
+    queued, started, ended = execution.queued_at, execution.started_at, execution.ended_at
+    fields: dict[str, Any] = {"create_time": {"seconds": queued // 1000, "nanos": queued % 1000 * 1_000_000}}
+    if started is not None:
+        fields["start_time"] = {"seconds": started // 1000, "nanos": started % 1000 * 1_000_000}
+    if ended is not None:
+        fields["end_time"] = {"seconds": ended // 1000, "nanos": ended % 1000 * 1_000_000}
+    return fields
+
+
 def _usage_fields(usage: Usage) -> dict[str, object]:
-    return {
-        "queue_time": duration(usage.queue_us),
-        "start_duration": duration(usage.start_us),
-        "run_duration": duration(usage.run_us),
-        "cpu_duration": duration(usage.cpu_us),
-        "peak_memory_mib": None if usage.peak_memory_bytes is None else usage.peak_memory_bytes / MIB,
+    queue, start, run, cpu = usage.queue_us, usage.start_us, usage.run_us, usage.cpu_us
+    fields: dict[str, object] = {
+        "queue_time": {"seconds": queue // 1_000_000, "nanos": queue % 1_000_000 * 1000},
+        "start_duration": {"seconds": start // 1_000_000, "nanos": start % 1_000_000 * 1000},
+        "run_duration": {"seconds": run // 1_000_000, "nanos": run % 1_000_000 * 1000},
     }
+    if cpu is not None:
+        fields["cpu_duration"] = {"seconds": cpu // 1_000_000, "nanos": cpu % 1_000_000 * 1000}
+    if usage.peak_memory_bytes is not None:
+        fields["peak_memory_mib"] = usage.peak_memory_bytes / MIB
+    return fields

@@ -5,6 +5,7 @@ from __future__ import annotations
 from polycall.domain import Convention, ExecutionFilter, ExecutionState, InputFile, Language
 from polycall.engine.policies import check_priority
 from polycall.engine.requests import AdHocRun, FunctionRun, RunOptions
+from polycall.errors import InvalidArgument
 from polycall.names import ExecutionName, FunctionName, ParentName, ScheduleName
 from polycall.services.egress_messages import read_policy, read_secret_env
 from polycall.services.execution_messages import CONVENTIONS, LANGUAGES, STATES, overrides
@@ -128,9 +129,11 @@ def read_list(request: execution_service_pb2.ListExecutionsRequest) -> ListQuery
 def _function_run(
     request: execution_service_pb2.RunFunctionRequest | execution_service_pb2.CallRequest, wrong: Violations
 ) -> FunctionRun:
-    name = wrong.attempt(lambda: FunctionName.parse(request.function))
-    if wrong or name is None:
-        raise wrong.error()
+    try:
+        name = FunctionName.parse(request.function)
+    except InvalidArgument as error:
+        wrong.take(error)
+    wrong.refuse()
     return FunctionRun(
         package_id=name.package,
         version_id=name.version,

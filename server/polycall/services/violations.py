@@ -31,8 +31,12 @@ class Violations:
         try:
             return parse()
         except InvalidArgument as error:
-            self._found += error.violations
+            self.take(error)
             return None
+
+    def take(self, error: InvalidArgument) -> None:
+        """Note what is wrong by an error that was raised for a part of the request."""
+        self._found += error.violations
 
     def error(self) -> InvalidArgument:
         """Return all of them as one error."""
