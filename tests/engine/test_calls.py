@@ -230,7 +230,7 @@ async def test_calls_wait_where_the_machine_is_below_the_floor(build: Build, mon
         call = await home.engine.call(DEFAULT, function("slow"), RunOptions(max_attempts=1))
     with monkeypatch.context() as patch:
         async with build(floor=IsolationLevel.NAMESPACED) as worse:
-            patch.setattr(type(worse.engine.runner), "isolation", IsolationLevel.CONFINED)
+            patch.setattr(worse.engine.runner, "isolation", IsolationLevel.CONFINED)
             worse.work()
             await until(lambda: worse.store.calls.count("expire") >= 1)
             assert "claim" not in worse.store.calls

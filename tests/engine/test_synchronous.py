@@ -196,7 +196,7 @@ async def test_a_fault_of_ours_is_recorded_as_ours(home: House, monkeypatch: pyt
 
 async def test_nothing_runs_below_the_isolation_floor(home: House, monkeypatch: pytest.MonkeyPatch) -> None:
     await home.deploy()
-    monkeypatch.setattr(type(home.engine.runner), "isolation", IsolationLevel.CONFINED)
+    monkeypatch.setattr(home.engine.runner, "isolation", IsolationLevel.CONFINED)
     home.engine._floor = Floor(home.engine.runner, IsolationLevel.NAMESPACED, "userns: no")
     for verb in (
         home.engine.execute(DEFAULT, ad_hoc()),
