@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 
+from polycall.domain import Credential, CredentialKind
 from polycall.sandbox.egress.addresses import Address, AddressFilter
 from polycall.sandbox.egress.bounds import Bounds
+from polycall.sandbox.egress.credentials import Injection
 from polycall.sandbox.egress.policy import parse_authority
 from polycall.sandbox.egress.resolver import Resolver
 from tests.sandbox.egress.conftest import Proxy, policy, rule
@@ -409,6 +411,21 @@ async def test_an_answer_that_repeats_a_credential_in_its_headers_loses_it(
     assert b"Location: /home?key=***\r\n" in answer
     assert b"X-Asked: Basic ***\r\n" in answer
     assert "key=a+b%26c" in secure.seen[0].path
+
+
+@pytest.mark.parametrize(
+    ("sent", "shown"),
+    [
+        (b"/home?key=a%2fb%2Bc%20secret&x=1", b"***"),  # either case
+        (b"/home?key=%61%2F%62%2bc+%73ecret", b"***"),  # what need not be
+        (b"/in?next=%2Fhome%3Fkey%3Da%252fb%252Bc%2520secret", b"***"),  # twice
+        (b"/home?key=a%2Fb%2Bc+secret&x=1", b"/home?key=***&x=1"),
+        (b"/home?key=a%2fb&x=100%", b"/home?key=a%2fb&x=100%"),
+    ],
+)
+async def test_a_credential_is_found_however_it_is_encoded(sent: bytes, shown: bytes) -> None:
+    injection = Injection((Credential(kind=CredentialKind.QUERY, name="key", secret="a/b+c secret"),))
+    assert injection.hide([(b"Location", sent)]) == [(b"Location", shown)]
 
 
 @pytest.mark.parametrize("method", [b"TRACE", b"TRACK", b"trace"])

@@ -37,6 +37,7 @@ _VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?")  # RFC 9110, 5.5, 
 # Shorter ones would be found in every other answer, and anybody can guess them.
 _SHORTEST = 6
 _HIDDEN = b"***"
+_ENCODED = 3  # times over
 
 
 def header_name_problem(name: str) -> str | None:
@@ -100,11 +101,11 @@ class Injection:
         if (query := by_kind.get(CredentialKind.QUERY)) is not None:
             self._query.append((query.name, query.secret))
             secrets.append(query.secret.encode())
+        self._plain = [secret for secret in secrets if len(secret) >= _SHORTEST]
         forms = set[bytes]()
-        for secret in secrets:
-            if len(secret) >= _SHORTEST:
-                forms |= {secret, urllib.parse.quote(secret).encode(), urllib.parse.quote(secret, safe="").encode()}
-                forms.add(urllib.parse.quote_plus(secret).encode())
+        for secret in self._plain:
+            forms |= {secret, urllib.parse.quote(secret).encode(), urllib.parse.quote(secret, safe="").encode()}
+            forms.add(urllib.parse.quote_plus(secret).encode())
         # the longest first: one may be part of another
         self._secrets = sorted(forms, key=len, reverse=True)
 
@@ -138,4 +139,12 @@ class Injection:
         """Return a piece of an answer without the credentials."""
         for secret in self._secrets:
             value = value.replace(secret, _HIDDEN)
+        # Any character may be written as %xx or %XX, and that once more: of what is not in one of the usual forms
+        # nothing is left, as nobody can say where it begins.
+        decode = urllib.parse.unquote_to_bytes
+        texts = {value, value.replace(b"+", b" ")}
+        for _ in range(_ENCODED if b"%" in value and self._plain else 0):
+            texts = {decode(text) for text in texts}
+            if any(secret in text for text in texts for secret in self._plain):
+                return _HIDDEN
         return value
