@@ -28,6 +28,14 @@ from tests.scheduling import ModuleScheduling
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
+# sockets lie in what is temporary, and their paths have 107 characters at most (unix(7)): some 60 below it are ours
+if len(tempfile.gettempdir()) > 40:
+    os.environ["TMPDIR"] = tempfile.tempdir = "/tmp"
+
+# a machine may reach the registries through a proxy only; what the tests start is on this one
+for _name in ("NO_PROXY", "no_proxy"):
+    os.environ[_name] = ",".join(filter(None, [os.environ.get(_name, ""), "127.0.0.1,localhost,::1"]))
+
 # how long an example takes is the machine's affair; what is tried is the same in every run
 hypothesis.settings.register_profile(
     "polycall",
