@@ -105,9 +105,12 @@ async def test_a_call_that_may_be_started_again_is_handed_back_and_runs_after_th
         home.work()
         call = await home.engine.call(DEFAULT, function("hang"), RunOptions(max_attempts=2))
         await home.begun()
-        waiting = asyncio.create_task(home.engine.executions.wait(DEFAULT, call.id, 0.5))
+        waiting = asyncio.create_task(home.engine.executions.wait(DEFAULT, call.id, 60))
         await home.dispatcher.stop(0)
-        assert (await waiting).state is ExecutionState.QUEUED
+        assert (await home.engine.executions.get(DEFAULT, call.id)).state is ExecutionState.QUEUED
+        await until(lambda: call.id in home.engine.ends.here)  # who waited for its run here waits for others' now
+        await home.engine.drain(0)
+        assert (await refusal(waiting, Unavailable)).reason is Reason.DRAINING
     async with build() as home:
         home.work()
         await home.begun()

@@ -310,3 +310,5 @@ async def test_what_others_wait_for_is_forgotten_if_they_do_not_say_so_again(mon
     kept = [new_id() for _ in range(3)]
     ends.asked(kept)
     assert list(ends.elsewhere) == kept[:2]  # the look has to do for the third
+    ends.asked(kept[:1])  # who goes on to wait keeps the place
+    assert list(ends.elsewhere) == [kept[1], kept[0]]

@@ -127,7 +127,7 @@ class Ends:
         until = time.monotonic() + _AWAITED_S
         awaited = self._awaited_elsewhere()
         for execution_id in ids:
-            if execution_id not in self._lately and len(awaited) < _MOST:
+            if execution_id not in self._lately and (execution_id in awaited or len(awaited) < _MOST):
                 awaited[execution_id] = until
                 awaited.move_to_end(execution_id)
 
