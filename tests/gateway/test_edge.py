@@ -45,7 +45,7 @@ def hexadecimal(address: tuple[str, int]) -> str:
 
 
 async def asked_within_s(here: tuple[str, int], there: tuple[str, int]) -> float:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while (due := keepalive_s(here, there)) is None:  # the other side has to take it first
             await asyncio.sleep(0.01)
         return due
@@ -57,7 +57,7 @@ async def test_a_client_that_says_nothing_any_more_is_asked_whether_it_is_there(
 ) -> None:
     host, _, port = gateway.launcher.addresses[listener].rpartition(":")
     with closing(socket.create_connection((host, int(port)), timeout=10)) as client:
-        assert 40 < await asked_within_s((host, int(port)), client.getsockname()) <= 60
+        assert 20 < await asked_within_s((host, int(port)), client.getsockname()) <= 60
 
 
 async def test_readers_that_do_not_read_hold_up_nobody_else(gateway: Gateway) -> None:
@@ -70,7 +70,7 @@ async def test_readers_that_do_not_read_hold_up_nobody_else(gateway: Gateway) ->
         for _ in range(READERS):
             reader = stack.enter_context(closing(socket.create_connection((host, int(port)), timeout=10)))
             reader.sendall(f"{head}x-test-times: 2000\r\n\r\n".encode())
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while len(calls := gateway.upstream.calls[before:]) < READERS or not await stuck(calls):
                 await asyncio.sleep(0.01)
         assert not any(call.finished for call in calls)
