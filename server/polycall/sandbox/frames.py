@@ -143,8 +143,10 @@ class FrameParser:
             parsed = _decode_header(came[_PREFIX.size : begin])
         except (msgspec.DecodeError, UnicodeDecodeError):
             raise FrameError("the header is not one of ours") from None
-        if payload > self._most(parsed.kind):
-            raise (FrameError("it asks with too much") if parsed.kind == "ask" else TooLarge(f"{payload} bytes"))
+        asks = parsed.kind == "ask"
+        most = self.most_result if parsed.kind == "result" else self.most_ask if asks else _MOST_OTHER
+        if payload > most:
+            raise (FrameError("it asks with too much") if asks else TooLarge(f"{payload} bytes"))
         with memoryview(came) as view:  # copied once
             body = bytes(view[begin:end])
         if came is self._buffer:
@@ -156,15 +158,6 @@ class FrameParser:
     def _wait_with(self, came: bytes | bytearray) -> None:
         if came is not self._buffer:
             self._buffer += came
-
-    def _most(self, kind: Kind) -> int:
-        match kind:
-            case "result":
-                return self.most_result
-            case "ask":
-                return self.most_ask
-            case _:
-                return _MOST_OTHER
 
 
 def parse_json(payload: bytes) -> bytes:

@@ -116,7 +116,8 @@ def _from_reply(reply: Reply | FrameError, facts: Facts) -> Verdict:
         if isinstance(reply, FrameError):
             raise reply
         if reply.kind == "result" and not facts.script:
-            return Verdict(ending=Ending.RETURNED, value=_value(reply.payload, facts))
+            nothing = facts.undefined and not reply.payload
+            return Verdict(ending=Ending.RETURNED, value=b"" if nothing else parse_json(reply.payload))
         if reply.kind == "raised" or (reply.kind == "missing" and not facts.script):
             return _raised(parse_failure(reply.payload), missing=reply.kind == "missing", facts=facts)
         if reply.kind == "unserializable":
@@ -128,10 +129,6 @@ def _from_reply(reply: Reply | FrameError, facts: Facts) -> Verdict:
     except FrameError as error:
         return _unserializable(f"The result is not valid JSON: {error}.")
     return _unserializable("The result is not one that polycall knows.")
-
-
-def _value(payload: bytes, facts: Facts) -> bytes:
-    return b"" if facts.undefined and not payload else parse_json(payload)
 
 
 def _raised(failure: Failure, *, missing: bool, facts: Facts) -> Verdict:

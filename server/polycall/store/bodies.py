@@ -19,6 +19,11 @@ class Bodies:
     def __init__(self, outside: Outside) -> None:
         self._outside = outside
 
+    @property
+    def elsewhere(self) -> bool:
+        """Whether any bodies are to be in an object store."""
+        return self._outside.some
+
     async def placed(self, execution: Execution) -> Execution:
         """Return an execution as it is to be written: large bodies are in the object store. Raises Unavailable."""
         if not self._outside.some:

@@ -144,7 +144,8 @@ class RecordWriter:
 
     async def _write(self, batch: Sequence[Execution]) -> int:
         """Write a batch; returns how many of it the database does not take, whatever is tried."""
-        batch = [await self._bodies.placed(execution) for execution in batch]
+        if self._bodies.elsewhere:
+            batch = [await self._bodies.placed(execution) for execution in batch]
         try:
             await self._executor.relaxed(_upsert, batch, self._inline_bytes)
         except Unavailable:
