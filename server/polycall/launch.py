@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import os
 import resource
+import sysconfig
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -51,6 +52,9 @@ async def serve(
     for name in _SECRETS:
         os.environ.pop(name, None)  # no other process shall inherit them
     _raise_open_files()
+    # Python 3.11 fills this in sight of other threads: who asks meanwhile, as Deno's package and zoneinfo do when they
+    # are looked for and imported side by side below, is told of no suffix of programs and of no place of time zones.
+    sysconfig.get_config_vars()
     with listening(supervised=member is not None) as signals:
         async with contextlib.AsyncExitStack() as stack:
             try:

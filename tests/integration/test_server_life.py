@@ -228,6 +228,19 @@ def test_an_embedded_server_imports_nothing_that_only_others_need(first: Server)
     assert [name for name in ("grpc", "sqlalchemy") if imported.index(name) < begun] == []
 
 
+def test_what_python_tells_of_itself_is_complete_before_a_start_has_threads() -> None:
+    """Deno's package asked for it while zoneinfo was imported, and a start failed."""
+    program = (
+        "import asyncio, sys, sysconfig\n"
+        "from polycall import launch\n"
+        "from polycall.config import load\n"
+        "assert sysconfig._CONFIG_VARS is None\n"
+        "launch._running = lambda *_: sys.exit('EXE' not in (sysconfig._CONFIG_VARS or ()))\n"
+        "asyncio.run(launch.serve(load(environ={})))\n"
+    )
+    assert subprocess.run([sys.executable, "-c", program], timeout=60).returncode == 0
+
+
 def test_the_operators_limits_bound_the_defaults_too(first: Server) -> None:
     limits = execute(first, "def execute(input): return 1").limits
     assert (limits.timeout.seconds, limits.memory_mib) == (7, 100)

@@ -75,8 +75,9 @@ def steps(studio: Studio, *expressions: str) -> Any:
     return studio.call("tests__keeper.steps", expressions=list(expressions))
 
 
-def failure(studio: Studio, expression: str) -> str:
-    found = studio.bad("POST", "func/tests__keeper.run", {"kwargs": {"expression": expression}})
+def failure(studio: Studio, expression: str, **options: Any) -> str:
+    body = {"kwargs": {"expression": expression}, **({"options": options} if options else {})}
+    found = studio.bad("POST", "func/tests__keeper.run", body)
     assert (found["error"], found["reason"]) == (599.3, "EFuncFailed")
     return str(found["detail"]["einfoTEXT"])
 
@@ -301,7 +302,7 @@ def test_counters_count_however_many_count_at_once(keeper: Studio, name: str) ->
 
 
 def test_a_run_asks_so_often_and_no_more(keeper: Studio) -> None:
-    text = failure(keeper, "[DFF.STORE.get('k') for _ in range(1001)]")
+    text = failure(keeper, "[DFF.STORE.get('k') for _ in range(1001)]", apiTimeout=30)
     assert text == "Exception: a run may ask the server 1000 times, and for 32 MiB in all"
 
 
