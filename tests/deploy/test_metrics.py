@@ -98,7 +98,12 @@ def test_what_a_policy_has_tried_again_is_no_end_until_it_is_over(scraped: Scrap
 
 
 def test_slots_and_settings_are_shown_as_they_are(scraped: Scraped) -> None:
-    samples = scraped.samples()
+    def at_rest() -> Samples | None:
+        # after the end of a Call it is looked whether another waits, by who has taken a slot for it
+        samples = scraped.samples()
+        return samples if samples["polycall_slots_occupied"] == 0 else None
+
+    samples: Samples = until(at_rest, what="the last look for Calls to be over")
     expected = {
         "polycall_serving": 1,
         "polycall_slots": 3,
