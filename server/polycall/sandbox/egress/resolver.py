@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import ipaddress
 import socket
+import threading
 import weakref
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 from polycall.sandbox.egress.addresses import Address, AddressFilter
 from polycall.sandbox.egress.policy import Authority, Refused
@@ -19,7 +20,8 @@ Lookup = Callable[[str], Sequence[str]]
 
 # getaddrinfo blocks a thread, and a name server that never answers blocks it for some 30 s (resolv.conf(5): 2 attempts
 # of 5 s for each of up to 3 servers), which a hostile one will do. Threads of our own: the event loop's are for the
-# store; and a project whose names are never resolved leaves most of them for others.
+# store; and a project whose names are never resolved leaves most of them for others. Daemons, one for each lookup: the
+# process would wait at its end for those of an executor.
 _THREADS, _OF_PROJECT = 64, 16
 _LOOKUP_S = 10.0
 # Of the addresses of a name, how many are tried.
@@ -43,13 +45,14 @@ class Resolver:
     def __init__(self, addresses: AddressFilter, lookup: Lookup = system_lookup) -> None:
         self._filter = addresses
         self._lookup = lookup
-        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="egress-lookup")
+        self._places = asyncio.Semaphore(_THREADS)
+        self._closed = False
         # kept by those who look up now, or may
         self._shares: weakref.WeakValueDictionary[str, asyncio.Semaphore] = weakref.WeakValueDictionary()
 
     def close(self) -> None:
-        """Let go of the threads, whatever they still wait for."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        """Look up nothing more. Nobody waits for what still has no answer, not even the end of the process."""
+        self._closed = True
 
     def share_of(self, project_id: str) -> asyncio.Semaphore:
         """Return the turns that all runs of a project have together."""
@@ -89,17 +92,37 @@ class Resolver:
 
     async def _look_up(self, host: str, turns: Sequence[asyncio.Semaphore]) -> Sequence[str]:
         loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Sequence[str]] = loop.create_future()
         with contextlib.ExitStack() as stack:
-            for turn in turns:
+            for turn in (*turns, self._places):
                 await turn.acquire()
                 stack.callback(turn.release)
-            asked = self._threads.submit(self._lookup, host)
+            if self._closed:
+                raise OSError("nothing is looked up any more")
+
+            def done(found: Sequence[str], error: Exception | None) -> None:
+                # a turn is over when the thread is free again, not when nobody waits for it any more
+                release()
+                if answer.done():
+                    return
+                if error is None:
+                    answer.set_result(found)
+                else:
+                    answer.set_exception(error)
+
+            def look_up() -> None:
+                found: Sequence[str] = ()
+                error = None
+                try:
+                    found = self._lookup(host)
+                except Exception as raised:
+                    error = raised
+                with contextlib.suppress(RuntimeError):  # the loop may be closed by now
+                    loop.call_soon_threadsafe(done, found, error)
+
+            try:
+                threading.Thread(target=look_up, name="egress-lookup", daemon=True).start()
+            except RuntimeError as error:  # there is no thread to be had
+                raise OSError(errno.EAGAIN, str(error)) from error
             release = stack.pop_all().close
-
-        def done(_: object) -> None:
-            with contextlib.suppress(RuntimeError):  # the loop may be closed by now
-                loop.call_soon_threadsafe(release)
-
-        # a turn is over when the thread is free again, not when nobody waits for it any more
-        asked.add_done_callback(done)
-        return await asyncio.wrap_future(asked)
+        return await answer
