@@ -276,9 +276,9 @@ def test_a_reader_that_is_slow_holds_neither_the_run_nor_the_servers_memory(poly
 def test_a_stream_ends_with_its_key_and_what_it_runs_with_it(polycall: Server) -> None:
     text = polycall.new_key()
     lent = (("authorization", f"Bearer {text}"),)
-    followed = call(polycall, "talk", '{"times": 1000}')
+    followed = call(polycall, "talk", '{"times": 1400}')
     run = execution_service_pb2.RunFunctionRequest(
-        function="packages/native-stream/functions/talk", input_json='{"times": 1000}'
+        function="packages/native-stream/functions/talk", input_json='{"times": 1400}'
     )
     streams = [
         polycall.executions.StreamExecution(
@@ -293,7 +293,7 @@ def test_a_stream_ends_with_its_key_and_what_it_runs_with_it(polycall: Server) -
         refused = refusal(partial(list, events))
         assert (refused.code, refused.reason) == (Code.UNAUTHENTICATED, "API_KEY_INVALID")
     until(lambda: final(polycall, started) == Execution.STATE_CANCELLED, what="the kill")
-    assert get(polycall, followed).state == Execution.STATE_RUNNING
+    assert get(polycall, followed).state != Execution.STATE_CANCELLED
     polycall.executions.CancelExecution(
         execution_service_pb2.CancelExecutionRequest(name=followed), metadata=polycall.metadata, timeout=S
     )
