@@ -86,7 +86,7 @@ def run(page: Path, server: Server, place: Path, **variables: str) -> None:
         text = text.replace(".venv/bin/", f"{Path(sys.executable).parent}/")
         shell = ["bash", "-euo", "pipefail", "-c"] if snippet.language == "sh" else [sys.executable, "-c"]
         done = subprocess.run(
-            [*shell, text], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False
+            [*shell, text], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False
         )
         assert done.returncode == 0, f"{text}\n{done.stdout}\n{done.stderr}"
         if snippet.shown is not None:

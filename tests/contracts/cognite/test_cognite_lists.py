@@ -84,7 +84,7 @@ def test_calls_are_filtered_by_status(caller: Cognite, calls: list[dict[str, Any
 
 
 def test_a_call_that_runs_is_listed_as_running(caller: Cognite) -> None:
-    call = caller.call(caller.deploy(_SOURCE), b'{"s":0.5}')
+    call = caller.call(caller.deploy(_SOURCE), b'{"s":2}')
     path = f"functions/{call['functionId']}/calls/list"
     assert caller.post(path, {"filter": {"status": "Running"}}).json() == {"items": [call]}
     until(lambda: caller.post(path, {"filter": {"status": "Running"}}).json() == {"items": []}, what="its end")
