@@ -19,7 +19,7 @@ from polycall.sandbox.installed import Interpreter
 __all__ = ["Process", "ProcessFailed", "Said", "encode_said"]
 
 _START_S = 60.0  # measured: 0.8 s; a machine under full load takes many times that
-_LAST_WORD_S = 1.0  # it is in the pipe when the process has ended
+_LAST_WORD_S = 10.0  # it is in the pipe when the process has ended; this is for a loop that is late
 _LONGEST_LINE = 64 << 10
 
 

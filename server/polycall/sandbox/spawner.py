@@ -47,10 +47,10 @@ _PIPE_MODE = 0o622
 _SEND_BYTES = 1 << 20
 # How often it is looked whether children that are to end have ended, and after how many looks their zygote is taken
 # for one that stands still, or was taken over; the kernel needs some 0.1 s. By looks and not by a clock, which goes on
-# while the server itself stands still. Guests get no longer; nor does who has not even made the child. Else it may be
-# the machine that is slow, and with the zygote all its runs end.
+# while the server itself stands still. Guests get least, and who has not even made the child no more than it had for
+# that; else it may be the machine that is slow, and with the zygote all its runs end.
 _LOOK_S = 1.0
-_OBEY_LOOKS, _OWN_LOOKS = 5, 30
+_GUESTS_LOOKS, _UNMADE_LOOKS, _OWN_LOOKS = 5, 10, 30
 # Then others have their turn.
 _AT_ONCE = 64
 
@@ -276,8 +276,8 @@ class Spawner:
         if child is None:
             return
         self._send(json.dumps({"op": "kill", "id": number}).encode(), [])
-        quick = bool(self._config.guests) or child.pid is None
-        self._ending.setdefault(number, _OBEY_LOOKS if quick else _OWN_LOOKS)
+        own = _UNMADE_LOOKS if child.pid is None else _OWN_LOOKS
+        self._ending.setdefault(number, _GUESTS_LOOKS if self._config.guests else own)
         if self._watch is None:
             self._watch = self._loop.call_later(_LOOK_S, self._look)
 
