@@ -31,6 +31,7 @@ __all__ = ["Baseline", "main", "prepare"]
 
 _PATH = "/usr/local/bin:/usr/bin:/bin"
 _FAILED = 1
+_EMPTY = memoryview(b"{}")
 # What reporting a MemoryError takes: at once, and beyond the limit that brought it. The first is below the size from
 # which malloc asks the kernel for every block (128 KiB, mallopt(3)).
 _SPARE, _RESERVE = 96 << 10, 4 << 20
@@ -257,6 +258,8 @@ def _split(sizes: list[tuple[str, int]], payload: memoryview) -> tuple[dict[str,
 
 
 def _parsed(text: memoryview) -> Any:
+    if text == _EMPTY:  # as options and context mostly are: to parse both takes 4 µs of the 120 of a small call
+        return {}
     return json.loads(str(text, "utf-8"))  # of bytes it would guess the encoding first
 
 
