@@ -17,8 +17,8 @@ from polycall.sandbox.syscalls import MACHINE, numbers
 
 FULL = Grants(fork=True, execute=True, sockets=True, memfd=True, buffers=True, metadata=True)
 EPERM, ENOSYS, NO_FAMILY = (errno_action(number) for number in (errno.EPERM, errno.ENOSYS, errno.EAFNOSUPPORT))
-DONE, EINVAL, NOT_A_REQUEST, NO_OPTION = (
-    errno_action(number) for number in (0, errno.EINVAL, errno.ENOTTY, errno.ENOPROTOOPT)
+DONE, EINVAL, NOT_A_REQUEST, NO_OPTION, NO_MEMORY = (
+    errno_action(number) for number in (0, errno.EINVAL, errno.ENOTTY, errno.ENOPROTOOPT, errno.ENOMEM)
 )
 
 
@@ -119,6 +119,11 @@ def test_foreign_tables_are_closed() -> None:
         ("getsockopt", (0, 1, 4), ALLOW),  # SO_ERROR
         ("getsockopt", (0, 1, 77), NO_OPTION),  # SO_PEERPIDFD
         ("getsockopt", (0, 6, 77), ALLOW),
+        ("mmap", (0, 4096, 3, 0x22), ALLOW),
+        ("mmap", (0, 1 << 21, 3, 0x40022), NO_MEMORY),  # MAP_HUGETLB
+        ("mmap", (0, 1 << 21, 3, 0x78040021), NO_MEMORY),  # and MAP_HUGE_1GB
+        ("memfd_create", (0, 3), ALLOW),
+        ("memfd_create", (0, 4), NO_MEMORY),  # MFD_HUGETLB
         ("fadvise64", (0, 0, 0, 4), DONE),  # POSIX_FADV_DONTNEED
         ("fadvise64", (0, 0, 0, 2), ALLOW),
     ],

@@ -86,6 +86,7 @@ NOTHING_TO_DO = _names("fdatasync fsync sync_file_range")
 _DONE = errno_action(0)
 _EPERM = errno_action(errno.EPERM)
 _EINVAL = errno_action(errno.EINVAL)
+_NO_MEMORY = errno_action(errno.ENOMEM)
 _NO_REQUEST = errno_action(errno.ENOTTY)
 _NO_OPTION = errno_action(errno.ENOPROTOOPT)
 _NOT_SUPPORTED = errno_action(errno.EOPNOTSUPP)
@@ -117,6 +118,7 @@ _F_SETOWN, _F_SETLEASE, _F_NOTIFY = 8, 1024, 1026
 _TIOCSTI, _TIOCLINUX = 0x5412, 0x541C
 _RWF_NOWAIT = 8
 _POSIX_FADV_DONTNEED = 4
+_MAP_HUGETLB, _MFD_HUGETLB = 0x4_0000, 0x4
 _AF_UNIX, _AF_INET, _AF_INET6 = 1, 2, 10
 _IPPROTO_TCP = 6
 _SOL_SOCKET = 1
@@ -180,8 +182,11 @@ def _conditional(grants: Grants) -> dict[str, Rule | int]:
         rules["fork"] = rules["vfork"] = _EPERM
     if not grants.execute:
         rules["execve"] = rules["execveat"] = _EPERM
-    if not grants.memfd:
-        rules["memfd_create"] = _EPERM
+    # Huge pages that the operator has set aside, for a database as a rule, count against no limit; as of a machine that
+    # has none.
+    rules["mmap"] = Rule((Case((Compare(3, "any", _MAP_HUGETLB),), _NO_MEMORY),), ALLOW)
+    huge = Case((Compare(1, "any", _MFD_HUGETLB),), _NO_MEMORY)
+    rules["memfd_create"] = Rule((huge,), ALLOW) if grants.memfd else _EPERM
     if not grants.metadata:
         rules.update(dict.fromkeys(_METADATA, _EPERM))
     if grants.only_pid is not None:

@@ -234,6 +234,21 @@ PROGRAMS = (
         at={L0: Unpromised(_NO_FILTER)},
     ),
     program(
+        "huge pages that were set aside for others are not taken",
+        """
+        def execute(input):
+            nr, odd = input['numbers'], 5 << 26
+            # of huge pages of 32 bytes the kernel itself would say that there are none such: it was not asked
+            return [name for name, result in {
+                'private': call(nr['mmap'], 0, 2 << 20, 3, 0x40022 | odd, -1, 0),
+                'shared': call(nr['mmap'], 0, 2 << 20, 3, 0x40021 | odd, -1, 0),
+                'file': call(nr['memfd_create'], b'x', 4 | odd),
+            }.items() if result not in ('ENOMEM', 'EPERM')]
+        """,
+        attack="what the machine has only once",
+        at={L0: Unpromised(_NO_FILTER)},
+    ),
+    program(
         "memory and queues of System V and POSIX are nobody's",
         """
         def execute(input):
