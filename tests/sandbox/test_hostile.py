@@ -27,7 +27,7 @@ from tests.sandbox.hostile.traces import below, processes, strays
 
 THREAT_MODEL = Path(__file__).parents[2] / "docs" / "threat-model.md"
 # From the end of a run to the last trace of it: its process is reaped, another one waits in its place.
-_REST_S = 30.0
+_REST_S = 90.0
 _STEP_S = 0.02
 
 

@@ -31,6 +31,7 @@ from polycall.v1 import (
     tenancy_service_pb2,
 )
 from tests.harness import Server, until
+from tests.integration.test_server_life import envoys
 
 NATIVE = [
     method
@@ -276,7 +277,7 @@ def test_strangers_bodies_are_not_kept_by_the_server_nor_without_bound_by_the_ga
     """Envoy holds a body until all of it has arrived: forty of 60 MB were 5 GB there and 9 GB in the server."""
     assert polycall.process is not None
     server = psutil.Process(polycall.process.pid)
-    (envoy,) = (child for child in server.children() if child.name() == "envoy")
+    (envoy,) = envoys(polycall)
     before, most = server.memory_info().rss, [0, 0]
     body = b'{"code": "%s"}' % (b"x" * 60_000_000)
     head = b"POST /v1/execute-function HTTP/1.1\r\nhost: a\r\nauthorization: Bearer wrong\r\ncontent-length: %d\r\n\r\n"
