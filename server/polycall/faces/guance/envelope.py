@@ -24,10 +24,11 @@ from polycall.faces.wire import dump
 from polycall.ids import now_ms
 from polycall.quick import dataclass
 
-__all__ = ["Dump", "Exchange", "new_task_id"]
+__all__ = ["Dump", "Exchange", "is_task_id", "new_task_id"]
 
 _ALPHABET = string.digits + string.ascii_letters
 _TASK_ID_CHARS = 12
+_TASK_ID = re.compile(rf"task-[0-9A-Za-z]{{{_TASK_ID_CHARS}}}")
 _OK = 200
 _LONGEST_DUMP, _DUMP_CHARS = 1000, 997  # a longer dump is cut to so many characters
 _WIDEST_ESCAPE = len(r"\ud83d\ude00")  # one character may have been sent as so many
@@ -75,6 +76,11 @@ class Dump:
 def new_task_id() -> str:
     """Mint the id of a task: ``task-`` and 12 of ``[0-9A-Za-z]``."""
     return "task-" + "".join(secrets.choice(_ALPHABET) for _ in range(_TASK_ID_CHARS))
+
+
+def is_task_id(text: str) -> bool:
+    """Tell whether a task may have this id."""
+    return _TASK_ID.fullmatch(text) is not None
 
 
 class Exchange:

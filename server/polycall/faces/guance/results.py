@@ -10,6 +10,7 @@ from polycall.domain import Execution, ExecutionState, Principal
 from polycall.engine.engine import Engine
 from polycall.engine.keys import reading
 from polycall.errors import NotFound
+from polycall.faces.guance.envelope import is_task_id
 from polycall.faces.guance.errors import Failure, Refused, failed, no_such, unreadable
 from polycall.faces.guance.runs import FACE
 from polycall.faces.wire import Malformed, raw_members
@@ -37,6 +38,8 @@ def form_of(result: bytes, return_type: str) -> msgspec.Raw:
 
 async def kept_result(engine: Engine, who: Principal, task_id: str, return_type: str) -> msgspec.Raw | Failure:
     """Return a result in one of the forms. Raises Refused if there is none (any more)."""
+    if not is_task_id(task_id):  # all other servers would be asked for whatever it is, and nothing holds 32 KiB of it
+        raise no_such("task", taskId=task_id)
     try:
         execution = await engine.executions.find(reading(who), FACE, task_id)
         execution = await engine.executions.get(reading(who), execution.id)  # with its result

@@ -17,6 +17,7 @@ from tests.unit.faces.guance.fakes import execution
 
 HOUR_MS = 3_600_000
 WHO = Principal(project_id="default", key_id="k", scopes=frozenset({Scope.RUN}))
+TASK = "task-0123456789aZ"
 ALL = b'{"raw":30,"repr":"30.0","jsonDumps":"30.0","_responseControl":{}}'
 
 
@@ -38,8 +39,8 @@ class FakeEngine:
         return self.ended
 
 
-async def found(ended: Execution | None, return_type: str = "raw") -> Any:
-    return await kept_result(cast("Engine", FakeEngine(ended)), WHO, "task-x", return_type)
+async def found(ended: Execution | None, return_type: str = "raw", task: str = TASK) -> Any:
+    return await kept_result(cast("Engine", FakeEngine(ended)), WHO, task, return_type)
 
 
 def completed(age_ms: int, **changes: Any) -> Execution:
@@ -51,7 +52,7 @@ async def test_a_result_is_there_for_an_hour() -> None:
     assert bytes(await found(completed(HOUR_MS - 60_000))) == b"30"
     with pytest.raises(Refused) as refused:
         await found(completed(HOUR_MS + 1))
-    assert (refused.value.failure.error, refused.value.failure.detail) == (404.41, {"taskId": "task-x"})
+    assert (refused.value.failure.error, refused.value.failure.detail) == (404.41, {"taskId": TASK})
 
 
 async def test_what_was_not_to_be_saved_and_what_is_unknown_is_not_there() -> None:
@@ -61,6 +62,13 @@ async def test_what_was_not_to_be_saved_and_what_is_unknown_is_not_there() -> No
         assert refused.value.failure.error == 404.41
 
 
+@pytest.mark.parametrize("task", ["task-x", f"{TASK}x", f"{TASK}\n", "task-\0123456789a", "t" * 30_000])
+async def test_what_is_no_tasks_id_is_asked_of_nobody(task: str) -> None:
+    with pytest.raises(Refused) as refused:
+        await found(completed(0), task=task)
+    assert (refused.value.failure.error, refused.value.failure.detail) == (404.41, {"taskId": task})
+
+
 async def test_a_task_that_runs_says_so() -> None:
     running = execution(ExecutionState.RUNNING, face_data=b"{}")
     failure = await found(running)
@@ -68,7 +76,7 @@ async def test_a_task_that_runs_says_so() -> None:
         "EAPITimeout",
         599.1,
         "Waiting Func result timeout, but task is still running. Use task ID to fetch result later",
-        {"id": "task-x"},
+        {"id": TASK},
     )
 
 
