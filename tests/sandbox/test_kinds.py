@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import psutil
 import pytest
@@ -12,6 +13,7 @@ import pytest_asyncio
 from polycall.domain import StartKind
 from polycall.sandbox.image import Image
 from polycall.sandbox.sandbox import Sandbox
+from polycall.sandbox.spawner import Spawner
 from tests.sandbox.conftest import config
 from tests.sandbox.programs import end_of, eventually, job, key, tree, value
 
@@ -70,11 +72,17 @@ async def test_an_image_that_takes_its_time_to_get_ready_keeps_nobody_else_waiti
     # a machine that has much else to do takes longer for the runs below than a zygote may take
     monkeypatch.setattr("polycall.sandbox.pool._ZYGOTE_S", 60.0)
     monkeypatch.setattr("polycall.sandbox.spawner._START_S", 60.0)
-    slow = Image(revision="slow")
-    waiting = asyncio.create_task(small.run(job(ECHO, "slow", image=slow)))
-    while slow not in small._spawners or not hasattr(small._spawners[slow], "_process"):
+    made: list[Spawner] = []
+
+    def make(*arguments: Any) -> Spawner:
+        made.append(Spawner(*arguments))
+        return made[-1]
+
+    monkeypatch.setattr("polycall.sandbox.sandbox.Spawner", make)
+    waiting = asyncio.create_task(small.run(job(ECHO, "slow", image=Image(revision="slow"))))
+    while not made or not hasattr(made[0], "_process"):
         await asyncio.sleep(0)
-    zygote = psutil.Process(small._spawners[slow].pid)  # its interpreter has hardly begun
+    zygote = psutil.Process(made[0].pid)  # its interpreter has hardly begun
     zygote.suspend()
     try:
         outcomes = await asyncio.gather(*(small.run(job(ECHO, number)) for number in range(12)))

@@ -20,7 +20,7 @@ from polycall.sandbox.image import Image
 from polycall.sandbox.job import Ending
 from polycall.sandbox.sandbox import Sandbox
 from tests.sandbox.conftest import config
-from tests.sandbox.programs import end_of, job, limits, tree, value
+from tests.sandbox.programs import end_of, eventually, job, limits, tree, value
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -290,7 +290,9 @@ async def test_one_that_keeps_children_that_it_says_have_ended_ends_with_them_an
     outcomes = await asyncio.gather(*(host.run(job(ECHO, number)) for number in range(16)))
     assert [value(outcome) for outcome in outcomes] == list(range(16))
     assert "is not used again" not in caplog.text
-    # and it is not trusted with a zygote again
+    # and it is not trusted with a zygote again, nor when the one that took its place has come to an end
+    assert value(await host.run(job(LOADED, image=hoards))) is False
+    await eventually(lambda: len(host.zygotes) == 1)  # the default's
     assert value(await host.run(job(LOADED, image=hoards))) is False
 
 

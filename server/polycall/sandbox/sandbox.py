@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import functools
 import logging
 import time
 from collections.abc import Callable
@@ -33,6 +34,7 @@ from polycall.sandbox.run import Run, RunOptions
 from polycall.sandbox.shelf import ShelfConfig
 from polycall.sandbox.slots import FIRST_UID, Slots
 from polycall.sandbox.spawner import Spawner, SpawnerError, ZygoteConfig, interpreter
+from polycall.sandbox.trust import Trust
 from polycall.sandbox.workroot import WorkRoot
 
 __all__ = ["UIDS", "UID_BASE", "Sandbox", "SandboxConfig"]
@@ -145,7 +147,7 @@ class Sandbox:
         self._egress: Egress | None = None  # None: there are no network namespaces
         self._deno: Interpreter | None = None
         self._guest: Deno | None = None
-        self._spawners: dict[Image, Spawner] = {}  # the last of each
+        self._trust = Trust()
         self._rooms: Rooms | None = None  # None: there are no cgroups
 
     @property
@@ -272,13 +274,9 @@ class Sandbox:
                 certificate=self._egress.certificate if self._egress is not None else "",
                 deno=deno,
             )
-            made = Spawner(executable, zygote, died, tenancy)
-            # of those that did not get ready, or were taken over, that is remembered
-            self._spawners = {
-                key: one for key, one in self._spawners.items() if not one.over or one.at_fault or not one.started
-            }
-            self._spawners[image] = made
-            return made
+            # of what imports nothing of others there is nothing to doubt
+            distrust = functools.partial(self._trust.withdraw, image) if guests else _ignore
+            return Spawner(executable, zygote, died, distrust, tenancy)
 
         self._pool = Pool(
             PoolConfig(
@@ -321,17 +319,13 @@ class Sandbox:
     def _lodge(self, image: Image, machine: Machine) -> tuple[tuple[str, ...], Tenancy | None]:
         """Return what a zygote of an image imports ahead that others wrote, and the cgroups that bound it.
 
-        Nothing where it could not be bounded, or would have the server's own uid on the host, and nothing if the last
-        zygote that tried did not get ready, or did what no zygote of ours does.
+        Nothing where it could not be bounded, or would have the server's own uid on the host, and nothing if a zygote
+        that tried did not get ready, or did what no zygote of ours does.
         """
-        before = self._spawners.pop(image, None)
         if not image.preload or self._rooms is None or machine.single_uid:
             return (), None
-        if before is not None and not before.started:
-            _log.warning("nothing is preloaded for runtime revision %s: its zygote did not get ready", image.revision)
-            return (), None
-        if before is not None and before.at_fault:
-            _log.warning("nothing is preloaded for runtime revision %s: its zygote was taken over", image.revision)
+        if doubt := self._trust.doubt(image):
+            _log.warning("nothing is preloaded for runtime revision %s: %s", image.revision, doubt)
             return (), None
         tenancy = self._rooms.open()
         tenancy.lodging.limit(dataclasses.replace(_LODGING, memory_bytes=self._config.preload_bytes), fresh=True)
@@ -470,6 +464,10 @@ class Sandbox:
         """End the idle warm workers of a version (of all versions of a package), busy ones after their run."""
         if self._pool is not None:
             self._pool.retire(project_id, package_id, version_id)
+
+
+def _ignore(why: str) -> None:
+    pass
 
 
 def _is_public(path: str) -> bool:

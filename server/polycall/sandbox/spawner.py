@@ -121,6 +121,8 @@ _decode = msgspec.json.Decoder(_Message).decode
 class Spawner:
     """One zygote. ``died`` is called once if it ends unasked.
 
+    ``distrust`` is told why if it does not get ready, or does what ours does not.
+
     ``tenancy`` has the cgroups of a zygote with guests and of its children, nobody else's until ``stop`` is over. What
     it says that cannot be ends it, and so does a child that it does not end.
     """
@@ -128,14 +130,18 @@ class Spawner:
     _numbers = itertools.count(1)
 
     def __init__(
-        self, executable: str, config: ZygoteConfig, died: Callable[[Spawner], None], tenancy: Tenancy | None = None
+        self,
+        executable: str,
+        config: ZygoteConfig,
+        died: Callable[[Spawner], None],
+        distrust: Callable[[str], None],
+        tenancy: Tenancy | None = None,
     ) -> None:
         self._executable = executable
         self._config = config
         self._died = died
+        self._distrust = distrust
         self._tenancy = tenancy
-        self._over = False
-        self.at_fault = False  # it did what ours does not
         self._children: dict[int, Child] = {}
         self._ending: dict[int, int] = {}  # children that it was told to end, and for how many looks more they may take
         self._watch: asyncio.TimerHandle | None = None
@@ -145,13 +151,7 @@ class Spawner:
         self._born = 0.0
         self.forks = 0
 
-    @property
-    def over(self) -> bool:
-        """Whether it has been stopped, or could not be started."""
-        return self._over
-
     def _end(self) -> None:
-        self._over = True
         if self._tenancy is not None:
             self._tenancy.over = True
 
@@ -197,6 +197,8 @@ class Spawner:
             async with asyncio.timeout(_START_S):
                 await asyncio.shield(self._started)
         except BaseException as error:
+            if isinstance(error, SpawnerError | TimeoutError):
+                self._distrust("its zygote did not get ready")
             await self.stop()
             if isinstance(error, TimeoutError):
                 raise SpawnerError(f"the zygote did not start within {_START_S:g} s") from None
@@ -266,11 +268,6 @@ class Spawner:
         self.forks += 1
         return child
 
-    @property
-    def started(self) -> bool:
-        """Whether it once got ready."""
-        return self._born > 0
-
     def _kill(self, number: int) -> None:
         child = self._children.get(number)
         if child is None:
@@ -297,7 +294,7 @@ class Spawner:
 
     def _fault(self, what: str) -> None:
         """End a zygote that does what ours does not: its guests have taken it over, or it has lost its mind."""
-        self.at_fault = True
+        self._distrust("its zygote was taken over")
         _log.warning("zygote %d is ended: %s", self._process.pid, what)
         self._process.kill()
         self._ended()
