@@ -217,6 +217,19 @@ class Waiting:
         second.ends.some_ended()
         assert (await waiting).state is ExecutionState.TIMEOUT
 
+    async def test_a_cancel_is_kept_that_a_server_has_heard_and_did_not_carry_out(
+        self, servers: Pair, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("polycall.engine.executions._STOP_S", 0.2)
+        asked, runs = servers
+        await asked.store.enqueue(queued())
+        call = await runs.begin()
+        answer = await asked.executions.cancel(DEFAULT, call.id)
+        assert (live := runs.live.get("default", call.id)) is not None
+        assert live.stopped is not None  # it was told, and may be lost now
+        assert (answer.state, answer.cancel_requested) == (ExecutionState.RUNNING, True)
+        assert (await runs.store.get("default", call.id)).cancel_requested
+
     async def test_an_end_that_was_not_told_is_found(self, servers: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
         first, second = servers
         monkeypatch.setattr(module, "_LOOK_S", 0.05)

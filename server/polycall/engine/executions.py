@@ -135,7 +135,10 @@ class Executions:
         require(who, Scope.RUN)
         live = self._live.get(who.project_id, execution_id)
         if live is None and await self._siblings.tell(CancelAsked(who.project_id, str(execution_id))):
-            return await self.wait(replace(who, scopes=who.scopes | {Scope.READ}), execution_id, _STOP_S)
+            told = await self.wait(replace(who, scopes=who.scopes | {Scope.READ}), execution_id, _STOP_S)
+            if told.state.final:
+                return told
+            # that server may be lost before the end is written, and then nobody would know of the cancel
         if live is None or live.execution.kind is not ExecutionKind.SYNC:
             # asked for in the store as well, where it outlives this server
             execution = await self._store.request_cancel(who.project_id, execution_id, now_ms())
