@@ -14,9 +14,8 @@ __all__ = ["LENGTH", "body_text", "face_replies", "mesh_replies"]
 
 LENGTH = "x-polycall-length"  # the content-length of a native request that came as it is, not compressed
 
-_QUOTED_BYTES = (
-    64 << 10
-)  # bodies up to that may be quoted; a query is in the request head, which has a limit of its own
+# Bodies up to that may be quoted; a query is in the request head, which has a limit of its own.
+_QUOTED_BYTES = 64 << 10
 
 
 def face_replies(faces: Iterable[str], fallback: str = ANYONE) -> dict[str, Any]:

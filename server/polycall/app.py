@@ -28,6 +28,7 @@ from polycall.engine.builds import Builds
 from polycall.engine.dispatcher import Dispatcher
 from polycall.engine.engine import Engine, EngineSettings
 from polycall.engine.entries import Entries
+from polycall.engine.floor import Floor
 from polycall.engine.hearing import Hearing
 from polycall.engine.keys import KeyRing
 from polycall.engine.limits import MIB
@@ -302,7 +303,7 @@ async def running(
         )
         cognite_deployer = Deployer(
             engine,
-            Trial(sandbox, runtimes, limits, settings.isolation_floor),
+            Trial(sandbox, runtimes, limits, Floor(sandbox, settings.isolation_floor, missing(sandbox))),
             cognite_deployments,
             FunctionRuntimes(runtimes, settings.cognite_requirements),
         )

@@ -53,9 +53,8 @@ class Retries:
                 policy = await self._policy(final)
                 if policy is None or final.attempt >= policy.max_attempts or error.reason not in policy.reasons:
                     return False
-                await self._finishing.append(
-                    live
-                )  # an attempt that ends has all of its output; this one's is kept here
+                # an attempt that ends has all of its output; this one's is kept here
+                await self._finishing.append(live)
                 wait_ms = policy.wait_ms(final.attempt, random.random())  # noqa: S311  no secret depends on it
                 if not await self._store.retry(again, owner=self._node, wait_ms=wait_ms):
                     return False

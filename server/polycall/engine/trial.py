@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from polycall.domain import ExecutionError, IsolationLevel, Version
+from polycall.domain import ExecutionError, Version
+from polycall.engine.floor import Floor
 from polycall.engine.limits import LimitPolicy
 from polycall.engine.outcomes import failure_of
 from polycall.engine.runtimes import Runtimes
 from polycall.engine.turns import Turns
-from polycall.errors import Internal, IsolationUnavailable
+from polycall.errors import Internal
 from polycall.quick import dataclass
 from polycall.sandbox.image import image_of
 from polycall.sandbox.job import Bundle, Ending, Job, Runner
@@ -29,9 +30,9 @@ class Tried:
 
 
 class Trial:
-    """Imports modules as a run would, and calls nothing of them. ``floor``: below that level nothing is imported."""
+    """Imports modules as a run would, and calls nothing of them."""
 
-    def __init__(self, runner: Runner, runtimes: Runtimes, limits: LimitPolicy, floor: IsolationLevel) -> None:
+    def __init__(self, runner: Runner, runtimes: Runtimes, limits: LimitPolicy, floor: Floor) -> None:
         self._runner = runner
         self._floor = floor
         self._runtimes = runtimes
@@ -44,13 +45,6 @@ class Trial:
         The version need not be stored. It has no network and no secrets. Raises QueueFull, RuntimeMissing, NotFound
         (runtime), LimitOutOfRange, IsolationUnavailable, Internal (the sandbox was lost).
         """
-        if self._runner.isolation < self._floor:
-            raise IsolationUnavailable(
-                f"This machine offers isolation level {int(self._runner.isolation)}, the floor is {int(self._floor)}: "
-                "nothing is imported on it. `polycall doctor` says what is missing.",
-                subject="isolation",
-                metadata={"level": str(int(self._runner.isolation)), "floor": str(int(self._floor))},
-            )
         function = version.functions[0]
         limits = self._limits.resolve(version.limits)
         image = image_of(version.language)
@@ -67,6 +61,7 @@ class Trial:
             project_id=version.project_id,
             load_only=True,
         )
+        self._floor.check(job)
         async with self._turns.turn():
             outcome = await self._runner.run(job)
         if outcome.ending is Ending.LOST:
